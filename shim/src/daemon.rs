@@ -1,0 +1,1 @@
+//! Layer 5: the product. Configuration, the daemon, its admin socket, the command line, the demo.

@@ -1,0 +1,6 @@
+//! Layer 3: input and output. Sockets, TLS, QUIC, and the tasks that drive the pure machines.
+
+pub mod identity;
+pub mod node;
+pub mod status;
+pub mod stream;

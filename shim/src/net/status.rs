@@ -1,0 +1,116 @@
+//! What a node says of itself: a snapshot for people and programs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::vocab::ids::{LaneId, PeerId, SessionId, Side};
+use crate::vocab::mode::Mode;
+
+/// A node at one moment.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// Our public key.
+    pub id: PeerId,
+    /// How long the node has been running.
+    pub uptime: Duration,
+    /// The UDP addresses we accept lanes on.
+    pub listen: Vec<SocketAddr>,
+    /// The uplinks, in order.
+    pub uplinks: Vec<UplinkStatus>,
+    /// The peers we know, in the order they were given.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// One way out of this host.
+#[derive(Clone, Debug)]
+pub struct UplinkStatus {
+    /// Its name.
+    pub name: String,
+    /// The addresses found under it.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// Whether using it costs money, so that it stays cold until needed.
+    pub metered: bool,
+}
+
+/// A peer and its sessions.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// The name the configuration gives it.
+    pub name: String,
+    /// Its public key.
+    pub id: PeerId,
+    /// Its locators as given.
+    pub locators: Vec<String>,
+    /// The sessions with it.
+    pub sessions: Vec<SessionStatus>,
+}
+
+/// A session.
+#[derive(Clone, Debug)]
+pub struct SessionStatus {
+    /// Its id.
+    pub id: SessionId,
+    /// Which end we are.
+    pub side: Side,
+    /// Its lanes.
+    pub lanes: Vec<LaneStatus>,
+    /// Its live flows.
+    pub flows: Vec<FlowStatus>,
+    /// How long it has had no lane, if it has none.
+    pub detached: Option<Duration>,
+}
+
+/// The state of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneState {
+    /// Being set up.
+    Connecting,
+    /// Carries flows.
+    Up,
+    /// Its acknowledgements are overdue.
+    Suspect,
+}
+
+/// A lane.
+#[derive(Clone, Debug)]
+pub struct LaneStatus {
+    /// Its number in the session.
+    pub id: LaneId,
+    /// The uplink at our end, where we dialled it.
+    pub uplink: Option<String>,
+    /// Our address.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub remote: SocketAddr,
+    /// Its state.
+    pub state: LaneState,
+    /// The smoothed round-trip time (RFC 9002 §5.3).
+    pub rtt: Duration,
+    /// The congestion window, in bytes (RFC 9002 §7).
+    pub cwnd: u64,
+    /// Bytes sent, with QUIC's overhead.
+    pub sent: u64,
+    /// Bytes declared lost.
+    pub lost: u64,
+    /// How often the lane moved to another local address (RFC 9000 §9).
+    pub migrations: u64,
+}
+
+/// A flow.
+#[derive(Clone, Debug)]
+pub struct FlowStatus {
+    /// Its number in the session.
+    pub id: u64,
+    /// Where it leads.
+    pub target: String,
+    /// How it uses lanes.
+    pub mode: Mode,
+    /// Bytes the application wrote.
+    pub sent: u64,
+    /// Bytes the application read.
+    pub received: u64,
+    /// Bytes that we sent again on another lane.
+    pub resent: u64,
+    /// Bytes that came more than once.
+    pub duplicate: u64,
+}

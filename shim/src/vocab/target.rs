@@ -1,0 +1,131 @@
+//! Where a flow leads: a TCP destination behind the peer, or a service the peer's application offers.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// The longest host or service name, in bytes (RFC 1035 §2.3.4 allows 255 on the wire).
+pub const MAX_NAME: usize = 255;
+
+/// A host: an address, or a name that is resolved where the flow leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// An IP address.
+    Ip(IpAddr),
+    /// A DNS name, lower case, 1 to 255 bytes.
+    Name(String),
+}
+
+/// Where a flow leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A TCP destination, dialled by the peer's egress.
+    Tcp {
+        /// The host, resolved at the far side if it is a name.
+        host: Host,
+        /// The TCP port, not 0.
+        port: u16,
+    },
+    /// A service that an application at the peer listens for ([`crate::Node::listen`]).
+    Service(String),
+}
+
+/// Why a text is not a [`Target`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParseTargetError {
+    /// No `:port` at the end.
+    #[error("`{0}` has no port; write HOST:PORT")]
+    NoPort(String),
+    /// The port is not a number from 1 to 65535.
+    #[error("`{0}` is not a port; use a number from 1 to 65535")]
+    Port(String),
+    /// The host is neither an address nor a name.
+    #[error("`{0}` is neither an IP address nor a host name of at most 255 characters")]
+    Host(String),
+}
+
+impl Host {
+    /// Parses an address (IPv6 with or without brackets) or a host name.
+    pub fn parse(text: &str) -> Result<Self, ParseTargetError> {
+        if let Some(inner) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+            return inner
+                .parse::<Ipv6Addr>()
+                .map(|ip| Self::Ip(ip.into()))
+                .map_err(|_| ParseTargetError::Host(text.to_owned()));
+        }
+        if let Ok(ip) = text.parse() {
+            return Ok(Self::Ip(ip));
+        }
+        let plausible = !text.is_empty()
+            && text.len() <= MAX_NAME
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        if !plausible {
+            return Err(ParseTargetError::Host(text.to_owned()));
+        }
+        Ok(Self::Name(text.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Self::Ip(ip) => write!(f, "{ip}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Target {
+    /// The service `name` of the application at the peer.
+    pub fn service(name: impl Into<String>) -> Self {
+        Self::Service(name.into())
+    }
+}
+
+impl FromStr for Target {
+    type Err = ParseTargetError;
+
+    /// Parses `HOST:PORT`; an IPv6 address is written in brackets.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, port) =
+            text.rsplit_once(':').ok_or_else(|| ParseTargetError::NoPort(text.to_owned()))?;
+        let port = match port.parse() {
+            Ok(0) | Err(_) => return Err(ParseTargetError::Port(port.to_owned())),
+            Ok(port) => port,
+        };
+        Ok(Self::Tcp { host: Host::parse(host)?, port })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Service(name) => write!(f, "service {name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_survive_being_written_and_read() {
+        for text in ["10.0.0.1:22", "[2001:db8::1]:443", "db.internal:5432"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_bad_target_names_what_is_wrong() {
+        assert_eq!("host".parse::<Target>(), Err(ParseTargetError::NoPort("host".into())));
+        assert_eq!("host:0".parse::<Target>(), Err(ParseTargetError::Port("0".into())));
+        assert_eq!("a b:1".parse::<Target>(), Err(ParseTargetError::Host("a b".into())));
+        assert_eq!(":1".parse::<Target>(), Err(ParseTargetError::Host(String::new())));
+    }
+}
