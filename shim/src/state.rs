@@ -1,1 +1,5 @@
 //! Layer 2: pure state machines. No tokio, no quinn, no clock: they take `now` and return work.
+
+pub mod assembler;
+pub mod ranges;
+pub mod send_buffer;
