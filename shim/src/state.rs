@@ -1,5 +1,8 @@
 //! Layer 2: pure state machines. No tokio, no quinn, no clock: they take `now` and return work.
 
 pub mod assembler;
+pub mod flow;
+pub mod memory;
 pub mod ranges;
 pub mod send_buffer;
+pub mod session;
