@@ -4,3 +4,6 @@ pub mod identity;
 pub mod node;
 pub mod status;
 pub mod stream;
+
+pub(crate) mod socket;
+pub(crate) mod tls;
