@@ -3,6 +3,7 @@
 pub mod assembler;
 pub mod flow;
 pub mod memory;
+pub mod plan;
 pub mod ranges;
 pub mod send_buffer;
 pub mod session;

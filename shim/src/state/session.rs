@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-pub use application::{FlowError, OpenError, Read};
+pub use application::{CANCELLED, FlowError, OpenError, Read};
 pub use lane::{Health, LaneInfo};
 pub use receive::Accepted;
 pub use transmit::{Class, Priority, SegmentWrite, Transmit};
