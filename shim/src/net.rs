@@ -5,5 +5,7 @@ pub mod node;
 pub mod status;
 pub mod stream;
 
+pub(crate) mod congestion;
 pub(crate) mod socket;
 pub(crate) mod tls;
+pub(crate) mod transport;
