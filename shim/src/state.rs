@@ -2,6 +2,7 @@
 
 pub mod assembler;
 pub mod flow;
+pub mod health;
 pub mod memory;
 pub mod plan;
 pub mod ranges;

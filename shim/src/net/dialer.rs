@@ -72,12 +72,10 @@ impl Dialer {
         let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
         self.look_up(now, &lanes);
-        let plan = self.planner.plan(now, &World {
-            paths: &self.paths,
-            lanes: &lanes,
-            dialling: &self.under_way,
-            pressed,
-        });
+        let plan = self.planner.plan(
+            now,
+            &World { paths: &self.paths, lanes: &lanes, dialling: &self.under_way, pressed },
+        );
         for (id, path) in plan.migrate {
             self.migrate(session, id, &path);
         }
@@ -100,7 +98,8 @@ impl Dialer {
         // While every lane answers nothing is missing, and nothing needs to be looked up.
         let well = lanes.iter().all(|l| l.suspect_since.is_none()) && !lanes.is_empty();
         let fresh = self.looked_up.is_some_and(|at| now < at + LOOK_UP_EVERY);
-        if fresh || (well && self.looked_up.is_some() && !self.paths.is_empty() && lanes.len() > 1) {
+        if fresh || (well && self.looked_up.is_some() && !self.paths.is_empty() && lanes.len() > 1)
+        {
             return;
         }
         self.looked_up = Some(now);
@@ -118,9 +117,8 @@ impl Dialer {
         let intent = if session.is_established() { Intent::Resume } else { Intent::Create };
         let hello =
             Hello { version: VERSION, session: session.id(), intent, generation, lane, offer };
-        let patience = self
-            .rtt
-            .map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
+        let patience =
+            self.rtt.map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
         let key = (path.local, path.remote);
         debug!(peer = ?self.peer, %lane, uplink = path.uplink, local = %path.local,
                remote = %path.remote, "dialling");

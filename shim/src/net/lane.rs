@@ -118,16 +118,19 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     let remote = connection.remote_address();
     let uplink = dialled.as_ref().map(|d| d.uplink.clone()).unwrap_or_default();
     session.with(|core, now| {
-        core.lanes.insert(id, LaneEntry {
-            connection: connection.clone(),
-            sensor: sensor.clone(),
-            health: HealthState::new(transport::PEER_ACK_DELAY),
-            work: work.clone(),
-            suspect_since: None,
-            probed: None,
-            probes: 0,
-            dialled,
-        });
+        core.lanes.insert(
+            id,
+            LaneEntry {
+                connection: connection.clone(),
+                sensor: sensor.clone(),
+                health: HealthState::new(transport::MAX_ACK_DELAY),
+                work: work.clone(),
+                suspect_since: None,
+                probed: None,
+                probes: 0,
+                dialled,
+            },
+        );
         core.detached_since = None;
         core.session.set_peer_offer(offer);
         core.session.lane_attached(now, id, info);

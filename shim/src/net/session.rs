@@ -210,3 +210,9 @@ impl Core {
         self.flows.entry(id).or_default()
     }
 }
+
+impl std::fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SessionHandle").field(&self.0.id).finish()
+    }
+}

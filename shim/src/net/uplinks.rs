@@ -84,13 +84,19 @@ fn discover(found: &[Found]) -> Vec<Uplink> {
     let mut uplinks: Vec<(IpNet, Uplink)> = Vec::new();
     for f in found.iter().filter(|f| usable(&f.net.addr())) {
         let net = f.net.trunc();
-        match uplinks.iter_mut().find(|(known, u)| *known == net && u.name.starts_with(&f.interface)) {
+        match uplinks
+            .iter_mut()
+            .find(|(known, u)| *known == net && u.name.starts_with(&f.interface))
+        {
             Some((_, uplink)) => uplink.addresses.push(f.net.addr()),
-            None => uplinks.push((net, Uplink {
-                name: format!("{}-{net}", f.interface),
-                metered: false,
-                addresses: vec![f.net.addr()],
-            })),
+            None => uplinks.push((
+                net,
+                Uplink {
+                    name: format!("{}-{net}", f.interface),
+                    metered: false,
+                    addresses: vec![f.net.addr()],
+                },
+            )),
         }
     }
     uplinks.into_iter().map(|(_, uplink)| uplink).collect()
@@ -176,12 +182,15 @@ mod tests {
             found("eth0", "fe80::1/64"),
         ]);
         let names: Vec<_> = uplinks.iter().map(|u| (u.name.as_str(), u.addresses.len())).collect();
-        assert_eq!(names, [
-            ("lo-127.0.0.0/8", 1),
-            ("eth0-192.0.2.0/24", 1),
-            ("eth0-2001:db8:a::/64", 2),
-            ("eth1-192.0.2.0/24", 1),
-        ]);
+        assert_eq!(
+            names,
+            [
+                ("lo-127.0.0.0/8", 1),
+                ("eth0-192.0.2.0/24", 1),
+                ("eth0-2001:db8:a::/64", 2),
+                ("eth1-192.0.2.0/24", 1),
+            ]
+        );
     }
 
     #[test]

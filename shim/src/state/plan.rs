@@ -139,8 +139,7 @@ impl Planner {
     /// What to do now.
     pub fn plan(&mut self, now: Instant, world: &World<'_>) -> Plan {
         let mut plan = Plan::default();
-        let up: Vec<&LaneView> =
-            world.lanes.iter().filter(|l| l.suspect_since.is_none()).collect();
+        let up: Vec<&LaneView> = world.lanes.iter().filter(|l| l.suspect_since.is_none()).collect();
         if up.is_empty() {
             self.down_since.get_or_insert(now);
         } else {

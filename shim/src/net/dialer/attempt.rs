@@ -61,7 +61,7 @@ impl Attempt {
         let Self { node, peer, path, hello, .. } = self;
         let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions::default())?;
         let local = socket.local_addr()?;
-        let config = transport::endpoint_config(node.identity());
+        let config = transport::dialling_endpoint_config();
         let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime))?;
         let (config, sensor) = transport::client_config(node.transport(), node.identity(), peer);
         let connecting = endpoint.connect_with(config, path.remote, tls::SERVER_NAME)?;
@@ -134,8 +134,7 @@ impl Lookup {
         let key = format!("{name}:{port}");
         let mut names = self.names.lock();
         let named = names.entry(key.clone()).or_default();
-        let wait =
-            if named.addresses.is_empty() { ASK_AGAIN_UNANSWERED } else { ASK_AGAIN };
+        let wait = if named.addresses.is_empty() { ASK_AGAIN_UNANSWERED } else { ASK_AGAIN };
         if named.asked.is_none_or(|at| at.elapsed() >= wait) {
             named.asked = Some(Instant::now());
             let names = self.names.clone();

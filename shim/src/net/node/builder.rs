@@ -123,9 +123,8 @@ fn listen(
 ) -> Result<Vec<Endpoint>, BuildError> {
     let open = |addr: SocketAddr| {
         let socket = socket::bind(addr, &socket::SocketOptions::default())?;
-        let config = transport::endpoint_config(shared.identity());
-        let (server, _) = factory.for_connection();
-        let server = Arc::unwrap_or_clone(server);
+        let config = transport::endpoint_config(shared.identity(), addr);
+        let server = factory.for_endpoint();
         Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
     };
     let mut endpoints = Vec::new();
@@ -138,7 +137,9 @@ fn listen(
             // `[::]` means all addresses; with IPV6_V6ONLY the other family needs its own socket.
             // Where IPv4 is listed by itself, or is not there at all, this may fail.
             let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, bound.port()));
-            if !addrs.contains(&v4) && let Ok(endpoint) = open(v4) {
+            if !addrs.contains(&v4)
+                && let Ok(endpoint) = open(v4)
+            {
                 endpoints.push(endpoint);
             }
         }

@@ -213,9 +213,8 @@ impl NodeShared {
             return Err(reject(RejectCode::ShuttingDown, "shutting down"));
         }
         let mut peers = self.peers.lock();
-        let entry = peers
-            .get_mut(&peer)
-            .ok_or_else(|| reject(RejectCode::Limit, "peer was removed"))?;
+        let entry =
+            peers.get_mut(&peer).ok_or_else(|| reject(RejectCode::Limit, "peer was removed"))?;
         entry.sessions.retain(|h| !h.session.is_over());
         if let Some(held) = entry.sessions.iter().find(|h| h.session.id() == hello.session) {
             let session = held.session.clone();
@@ -257,8 +256,7 @@ impl NodeShared {
         session: SessionHandle,
         hello: &Hello,
     ) -> Result<(SessionHandle, Welcome), Reject> {
-        let reject =
-            |code, detail: &str| Err(Reject { code, detail: detail.to_owned() });
+        let reject = |code, detail: &str| Err(Reject { code, detail: detail.to_owned() });
         let (side, generation, lanes, known) = session.with(|core, _| {
             let known = core.lanes.contains_key(&hello.lane);
             (core.session.side(), core.generation, core.lanes.len(), known)

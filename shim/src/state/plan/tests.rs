@@ -91,12 +91,8 @@ fn a_missing_second_lane_is_dialled_with_growing_patience() {
         assert_eq!(plan.dial, [path(2, 1)]);
         planner.dialled(paths[1].local, paths[1].remote, false);
         let next = loop {
-            let again = planner.plan(now, &World {
-                paths: &paths,
-                lanes: &up,
-                dialling: &[],
-                pressed: true,
-            });
+            let again = planner
+                .plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: true });
             break again.wake_at.unwrap();
         };
         waits.push(next - now);
