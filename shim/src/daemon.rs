@@ -1,1 +1,3 @@
 //! Layer 5: the product. Configuration, the daemon, its admin socket, the command line, the demo.
+
+pub mod emulator;
