@@ -93,7 +93,8 @@ impl<T> Link<T> {
 
     /// Whether a reliable sender may add something now.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        self.line_free_at.saturating_duration_since(now) < self.queue_time
+        let waiting = self.line_free_at.saturating_duration_since(now);
+        waiting.is_zero() || waiting < self.queue_time
     }
 
     /// A datagram of `bytes` comes at `at`.
