@@ -262,7 +262,8 @@ fn a_tcp_transfer_keeps_its_bytes_and_the_rate_through_cuts_and_ends_with_a_half
     let emulator = two_isps(Profile::new(80_000_000, 2 * MS));
     let stream = tcp_echo(&emulator);
     let isp = emulator.isp("isp-a");
-    let data: Vec<u8> = (0..4_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let data: Vec<u8> =
+        (0..4_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut writer = stream.try_clone().unwrap();
     let copy = data.clone();
     let begin = Instant::now();
