@@ -10,6 +10,8 @@ use std::time::Duration;
 const BUCKET: Duration = Duration::from_millis(50);
 /// Times between reads shorter than this are not kept: no gap that matters, and many of them.
 const KEEP: Duration = Duration::from_millis(2);
+/// An echo flow that has sent nothing for this long is not pausing between messages: it is dead.
+const SILENT: Duration = Duration::from_millis(200);
 
 /// A bulk flow at its receiver.
 #[derive(Debug, Default)]
@@ -88,10 +90,13 @@ impl EchoMeter {
     }
 
     /// The worst round trip of a message under way in `window`; an unanswered one counts until
-    /// `now`.
+    /// `now`, and so does the silence of a flow that sends no more.
     pub(super) fn worst(&self, window: &Range<Duration>, now: Duration) -> Duration {
+        let silence = self.messages.last().map_or(Duration::ZERO, |&(sent, _)| sent)..now;
+        let silence = (silence.end.saturating_sub(silence.start) > SILENT).then_some(silence);
         let trips = self.messages.iter().map(|&(sent, back)| sent..back.unwrap_or(now));
-        let overlapping = trips.filter(|trip| trip.start < window.end && window.start < trip.end);
+        let overlapping =
+            trips.chain(silence).filter(|trip| trip.start < window.end && window.start < trip.end);
         overlapping.map(|trip| trip.end.saturating_sub(trip.start)).max().unwrap_or_default()
     }
 
@@ -155,6 +160,16 @@ mod tests {
         assert_eq!(meter.worst(&(ms(0)..ms(30)), ms(200)), ms(25));
         assert_eq!(meter.worst(&(ms(100)..ms(200)), ms(200)), ms(100));
         assert_eq!((meter.last(), meter.all_answered()), (Some(ms(100)), true));
+    }
+
+    #[test]
+    fn an_echo_that_sends_no_more_has_a_gap_until_now() {
+        let mut meter = EchoMeter::default();
+        meter.sent(ms(100));
+        meter.answered(ms(120));
+        assert_eq!(meter.worst(&(ms(0)..ms(200)), ms(180)), ms(20));
+        assert_eq!(meter.worst(&(ms(0)..ms(200)), ms(3_100)), ms(3_000));
+        assert_eq!(EchoMeter::default().worst(&(ms(0)..ms(200)), ms(900)), ms(900));
     }
 
     #[test]

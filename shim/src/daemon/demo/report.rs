@@ -59,8 +59,8 @@ impl Report {
         let ours = flows.iter().filter(|flow| flow.via == Via::Throughline.name());
         let failures = script.failures.iter().map(|failure| FailureReport {
             isp: failure.isp.name(),
-            down_s: failure.down.start.as_secs_f64(),
-            up_s: failure.down.end.as_secs_f64(),
+            down_s: seconds(failure.down.start),
+            up_s: seconds(failure.down.end),
             title: failure.isp.title(),
         });
         Self { ok: { ours }.all(|flow| flow.sha256_ok), failures: failures.collect(), flows }
@@ -173,6 +173,11 @@ impl FlowReport {
         row += &if self.sha256_ok { paint.green("right") } else { paint.red("WRONG") };
         row + "\n"
     }
+}
+
+/// Seconds to the millisecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ fn isp_line(scene: &Scene, isp: Isp, now: Duration, columns: usize, paint: Paint
         // A stretch of one state, so that its name can be written into it.
         let state = |column: usize| {
             let span = span(scene, column, columns);
-            (span.start <= now).then(|| script.is_down(isp, &(span.start..span.end.min(now))))
+            (span.start < now).then(|| script.is_down(isp, &(span.start..span.end.min(now))))
         };
         let first = state(column);
         let length = (column..columns).take_while(|&column| state(column) == first).count();
@@ -93,11 +93,11 @@ fn flow_line(scene: &Scene, flow: &Flow, now: Duration, columns: usize, paint: P
     let meter = flow.meter.lock();
     for column in 0..columns {
         let span = span(scene, column, columns);
-        if span.start > now {
+        // Half a column would show half a rate.
+        if span.end > now {
             line.push(' ');
             continue;
         }
-        let span = span.start..span.end.min(now);
         let bar = match &*meter {
             Meter::Bulk(meter) => bar(meter.rate(&span) / scene.rate as f64),
             Meter::Echo(meter) => {
@@ -173,15 +173,15 @@ mod tests {
     #[test]
     fn the_picture_of_a_dead_isp_says_so_where_and_for_how_long() {
         let scene = scene();
-        let lines = draw(&scene, ms(8_000), 44, Paint::off());
+        let lines = draw(&scene, ms(9_000), 44, Paint::off());
         println!("{}", lines.join("\n"));
         let a = &lines[2];
         assert!(a.starts_with("  ISP A      ██████████░ DEAD ░"), "{a}");
-        assert!(a.ends_with("dead for 3.0 s"), "{a}");
+        assert!(a.ends_with("dead for 4.0 s"), "{a}");
         assert!(lines[3].ends_with("  up"), "{}", lines[3]);
         // The bars of all lines begin and end in the same columns.
         let bars: String = lines[2].chars().skip(13).take(44).collect();
-        assert_eq!(bars.chars().filter(|c| *c == '·').count(), 44 - 17, "{bars}");
+        assert_eq!(bars.chars().filter(|c| *c == '·').count(), 44 - 18, "{bars}");
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         scene.flows[3].echo(|meter| meter.sent(ms(3_000)));
         let lines = draw(&scene, ms(6_000), 44, Paint::off());
         println!("{}", lines.join("\n"));
-        assert!(lines[5].starts_with("  download   ███████"), "{}", lines[5]);
+        assert!(lines[5].starts_with("  download   ██████×"), "{}", lines[5]);
         assert!(lines[5].contains("█××××××"), "{}", lines[5]);
         let tcp = lines.last().unwrap();
         assert!(tcp.starts_with("  echo       ▂▂▂▂▂▂××××"), "{tcp}");
