@@ -89,3 +89,23 @@ async fn a_saturated_isp_passes_nine_tenths_of_its_rate_each_way_at_a_modest_cos
     assert!(up > 0.9 * RATE as f64 && down > 0.9 * RATE as f64);
     assert!(cpu < 0.3, "{:.0} % of a core", cpu * 100.0);
 }
+
+#[test]
+#[ignore = "measures for three seconds: cargo test --release -- --ignored --test-threads=1"]
+fn an_idle_emulator_costs_next_to_nothing() {
+    let emulator = Emulator::builder()
+        .isp("isp-a", Profile::new(RATE, Duration::from_millis(10)))
+        .start()
+        .unwrap();
+    for _ in 0..2 {
+        let server = ([127, 0, 0, 1], 9).into();
+        emulator.udp_locator(([127, 0, 31, 1], 0).into(), server, None).unwrap();
+    }
+    // The thread names itself once it runs.
+    std::thread::sleep(Duration::from_millis(300));
+    let cpu = emulator_cpu();
+    std::thread::sleep(Duration::from_secs(3));
+    let cpu = (emulator_cpu() - cpu).as_secs_f64() / 3.0;
+    println!("idle: {:.1} % of a core", cpu * 100.0);
+    assert!(cpu < 0.1, "{:.1} % of a core", cpu * 100.0);
+}

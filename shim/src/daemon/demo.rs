@@ -6,8 +6,8 @@
 //! internet is the [emulator](super::emulator) on loopback. What is shown is what was measured;
 //! the bytes are checked at their receiver.
 //!
-//! A run is a [script](script): the [clients](client) work, the conductor kills and revives the
-//! ISPs, a [view] shows it, a [report] judges it.
+//! A run follows a script: the clients work, the conductor kills and revives the ISPs, a view
+//! shows it, a report judges it.
 
 mod client;
 mod flow;
@@ -190,5 +190,5 @@ async fn finish(mut clients: JoinSet<()>, flows: &Flows) {
 
 fn title(args: &DemoArgs) -> String {
     let DemoArgs { rate, rtt, queue, mode, .. } = args;
-    format!("— two ISPs, each {rate} Mbit/s, {rtt} ms round trip, {queue} ms queue; mode {mode}")
+    format!("two ISPs of {rate} Mbit/s and {rtt} ms, queue {queue} ms; mode {mode}")
 }

@@ -19,7 +19,7 @@
 //! # Life-cycle
 //!
 //! One OS thread does everything on a tick of half a millisecond: it drains all sockets, moves
-//! what is due, sends it in batches (GRO in, GSO out), and sleeps. It has no timer per packet and
+//! what is due, sends it in batches (GRO in, GSO out), and sleeps. There is no timer per packet and
 //! no wake-up per packet, so its cost hardly grows with the rate. It ends when the [`Emulator`]
 //! is dropped; handles may outlive it and then do nothing.
 //!

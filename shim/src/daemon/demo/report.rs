@@ -75,9 +75,9 @@ impl Report {
     pub(super) fn table(&self, paint: Paint) -> String {
         let mut text = format!("  {:<24}", "longest gap when");
         for failure in &self.failures {
-            text += &format!("{:>16}", format!("{} died", failure.title));
+            text += &format!("{:>14}", format!("{} died", failure.title));
         }
-        text += &format!("{:>18}   SHA-256\n", "moved");
+        text += &format!("{:>16}   SHA-256\n", "moved");
         for flow in &self.flows {
             text += &flow.row(paint);
         }
@@ -97,20 +97,18 @@ impl Report {
         };
         let (ours, tcp) = (time(worst(Via::Throughline)), worst(Via::Tcp));
         if self.ok {
-            text += &paint.green("  ✔ Both ISPs died, one after the other, without a word. ");
-            text += &format!(
-                "No flow broke, every byte is right;\n    nothing waited longer than {ours}."
-            );
+            text += &paint
+                .green("  ✔ Both ISPs died, one after the other, without a word. No flow broke,");
+            text += &format!("\n    every byte is right, and nothing waited longer than {ours}.\n");
         } else {
             text += &paint.red("  ✘ A flow broke or a byte is wrong: this must not happen.");
-            text += " Please report the lines above.";
+            text += "\n    Please report it with the lines above.\n";
         }
-        if tcp >= STUCK {
-            text += &format!(" Plain TCP through ISP A was stuck for {}.", time(tcp));
-        } else {
-            text += &format!(" Plain TCP through ISP A waited {} at most.", time(tcp));
-        }
-        text + "\n"
+        let stuck = if tcp >= STUCK { "was stuck for" } else { "waited at most" };
+        text += &format!("    Plain TCP through ISP A {stuck} {}.\n", time(tcp));
+        text + &paint.dim(
+            "    Daemons, clients, servers and bytes are real; the internet is emulated on loopback.",
+        )
     }
 }
 
@@ -157,11 +155,11 @@ impl FlowReport {
         let mut row = format!("  {via:<12} {name:<11}");
         for gap in &self.gaps {
             row += &if *gap >= STUCK {
-                paint.red(&format!("{:>16}", format!("stuck {}", time(*gap))))
+                paint.red(&format!("{:>14}", format!("stuck {}", time(*gap))))
             } else if *gap > UNNOTICED {
-                paint.yellow(&format!("{:>16}", time(*gap)))
+                paint.yellow(&format!("{:>14}", time(*gap)))
             } else {
-                paint.green(&format!("{:>16}", time(*gap)))
+                paint.green(&format!("{:>14}", time(*gap)))
             };
         }
         let moved = if self.kind == Kind::Echo.name() {
@@ -169,7 +167,7 @@ impl FlowReport {
         } else {
             bytes(self.bytes)
         };
-        row += &format!("{moved:>18}   ");
+        row += &format!("{moved:>16}   ");
         row += &if self.sha256_ok { paint.green("right") } else { paint.red("WRONG") };
         row + "\n"
     }
@@ -224,7 +222,7 @@ mod tests {
         assert!(table.contains("stuck 6.2 s"), "{table}");
         assert!(table.contains("2.8 MB   right"), "{table}");
         assert!(table.contains("nothing waited longer than 21 ms"), "{table}");
-        assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+        assert!(table.lines().all(|line| line.chars().count() <= 88), "{table}");
     }
 
     #[test]

@@ -35,12 +35,18 @@ pub(super) struct Scene {
     pub(super) rate: u64,
 }
 
+/// Whether the picture does not fit into the terminal.
+fn is_too_small() -> bool {
+    let (columns, lines) = picture::LEAST_TERMINAL;
+    crossterm::terminal::size().is_ok_and(|(width, height)| width < columns || height < lines)
+}
+
 impl Screen {
     /// What suits standard output and the arguments.
     pub(super) fn choose(args: &DemoArgs) -> Self {
         if args.json {
             Self::Silent
-        } else if args.plain || !std::io::stdout().is_terminal() {
+        } else if args.plain || !std::io::stdout().is_terminal() || is_too_small() {
             Self::Plain
         } else {
             Self::Live

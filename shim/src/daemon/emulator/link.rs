@@ -1,7 +1,7 @@
 //! One direction of an ISP, as a pure machine: packets in with the time they come, packets out
 //! with the time they are due.
 //!
-//! The link is a line that is busy until [`Link::line_free_at`]. The time from now until then is
+//! The link is a line that is busy until `line_free_at`. The time from now until then is
 //! the queue. Invariants: packets leave in the order they came, also when the delay shrinks; a
 //! packet is counted once, when its fate is known.
 
@@ -89,6 +89,11 @@ impl<T> Link<T> {
 
     pub(super) fn is_blackhole(&self) -> bool {
         self.blackhole
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.flight.is_empty()
     }
 
     /// Whether a reliable sender may add something now.

@@ -1,42 +1,30 @@
 //! UDP: locators, and a relay socket per client address, as a carrier's NAT would hold.
 
+mod outbox;
+mod socket;
+
 use std::collections::HashMap;
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
+use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
 use tracing::debug;
 
 use super::engine::{LinkId, Links, Parcel};
 use super::isp::IspId;
 use super::{Site, UDP_OVERHEAD};
+use outbox::Outbox;
+pub(super) use socket::Socket;
 
-/// Asked of the kernel for every socket, so that nothing is lost beside the emulated queues while
-/// the thread waits for a CPU: at 1 Gbit/s it lasts 30 ms. Linux grants what `rmem_max` allows.
-const SOCKET_BUFFER: usize = 4 << 20;
-/// Buffers of one `recvmmsg`, each for a batch of up to 64 KiB that GRO has put together.
-const BATCHES: usize = 8;
-/// The longest UDP payload.
-const BATCH_BYTES: usize = 65_536;
-/// The most a GSO send may hold (an IPv4 packet's length), with room for headers.
-const MAX_SEND: usize = 65_000;
 /// A relay that carried nothing for so long is looked at only every [`IDLE_TICKS`] ticks...
 const IDLE_AFTER: Duration = Duration::from_secs(5);
 /// ...so that the sockets of past connections cost nothing to speak of.
 const IDLE_TICKS: u64 = 16;
 /// A relay is forgotten after this time, longer than any outage a test plays.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-
-/// A UDP socket with its offloads.
-pub(super) struct Socket {
-    io: UdpSocket,
-    state: UdpSocketState,
-    local_addr: SocketAddr,
-}
 
 /// Where a datagram is heading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,59 +73,6 @@ pub(super) struct UdpSide {
     outbox: Outbox,
 }
 
-/// Datagrams of one size and one direction, put together for one GSO send.
-#[derive(Default)]
-struct Outbox {
-    head: Option<(u64, Toward, Option<EcnCodepoint>)>,
-    stride: usize,
-    bytes: Vec<u8>,
-    segments: usize,
-    /// A shorter datagram ends a batch.
-    full: bool,
-}
-
-impl Socket {
-    pub(super) fn bind(addr: SocketAddr) -> io::Result<Self> {
-        use socket2::{Domain, Protocol, Socket, Type};
-        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-        // A smaller buffer than asked for is no error.
-        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
-        socket.bind(&addr.into())?;
-        let io: UdpSocket = socket.into();
-        let state = UdpSocketState::new((&io).into())?;
-        let local_addr = io.local_addr()?;
-        Ok(Self { io, state, local_addr })
-    }
-
-    pub(super) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-
-    /// Drains the socket; `take` gets each batch with the length of its datagrams.
-    fn receive(&self, buffer: &mut [u8], mut take: impl FnMut(&RecvMeta, Bytes)) {
-        loop {
-            let mut meta = [RecvMeta::default(); BATCHES];
-            let mut chunks = buffer.chunks_exact_mut(BATCH_BYTES);
-            let mut slices: [_; BATCHES] =
-                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-            let count = match self.state.recv((&self.io).into(), &mut slices, &mut meta) {
-                Ok(count) => count,
-                Err(_) => return,
-            };
-            for (slice, meta) in slices.iter().zip(&meta).take(count) {
-                if meta.len > 0 {
-                    take(meta, Bytes::copy_from_slice(&slice[..meta.len]));
-                }
-            }
-            // Fewer than asked for: the socket is empty, and need not say so in another call.
-            if count < BATCHES {
-                return;
-            }
-        }
-    }
-}
-
 impl Packet {
     /// What it takes on the wire.
     pub(super) fn wire_bytes(&self) -> usize {
@@ -154,7 +89,7 @@ impl UdpSide {
             relays: HashMap::new(),
             next_relay: 0,
             ticks: 0,
-            buffer: vec![0; BATCHES * BATCH_BYTES],
+            buffer: Socket::buffer(),
             outbox: Outbox::default(),
         }
     }
@@ -277,7 +212,7 @@ impl UdpSide {
     }
 
     fn max_segments(&self, relay: u64) -> usize {
-        self.relays.get(&relay).map_or(1, |relay| relay.socket.state.max_gso_segments())
+        self.relays.get(&relay).map_or(1, |relay| relay.socket.max_segments())
     }
 
     /// Sends what is in the outbox.
@@ -296,8 +231,7 @@ impl UdpSide {
                 segment_size: (outbox.segments > 1).then_some(outbox.stride),
                 src_ip: None,
             };
-            // A datagram that cannot be sent is lost, as datagrams are.
-            let _ = socket.state.send((&socket.io).into(), &transmit);
+            socket.send(&transmit);
         }
         outbox.clear();
     }
@@ -318,42 +252,5 @@ fn send_on(
         let packet = packet(data, meta.ecn);
         // Its fate is counted by the link.
         let _ = link.admit(now, packet.wire_bytes(), Parcel::Udp(packet));
-    }
-}
-
-impl Outbox {
-    fn fits(
-        &self,
-        head: (u64, Toward, Option<EcnCodepoint>),
-        bytes: usize,
-        max_segments: usize,
-    ) -> bool {
-        match self.head {
-            None => true,
-            Some(current) => {
-                current == head
-                    && !self.full
-                    && bytes <= self.stride
-                    && self.segments < max_segments
-                    && self.bytes.len() + bytes <= MAX_SEND
-            }
-        }
-    }
-
-    fn push(&mut self, head: (u64, Toward, Option<EcnCodepoint>), data: &[u8]) {
-        if self.head.is_none() {
-            self.head = Some(head);
-            self.stride = data.len();
-        }
-        self.full = data.len() < self.stride;
-        self.segments += 1;
-        self.bytes.extend_from_slice(data);
-    }
-
-    fn clear(&mut self) {
-        self.head = None;
-        self.bytes.clear();
-        self.segments = 0;
-        self.full = false;
     }
 }

@@ -20,19 +20,27 @@ const STUCK: Duration = Duration::from_millis(400);
 /// Over this long the rate shown in numbers is taken.
 const RATE_OVER: Duration = Duration::from_millis(500);
 /// Columns beside the bars.
-const MARGINS: usize = 13 + 29;
+const MARGINS: usize = 13 + 27;
+/// The least and the most bars: fewer show nothing, more than three a second nothing new.
+const BARS_SHOWN: [usize; 2] = [20, 66];
+/// The least terminal the picture fits into: its columns and lines.
+pub(super) const LEAST_TERMINAL: (u16, u16) = ((MARGINS + BARS_SHOWN[0]) as u16, 12);
+/// Begins the first line.
+const TITLE: &str = "throughline demo";
 
 /// The columns of bars that a terminal of `width` has room for.
 pub(super) fn columns(width: usize) -> usize {
-    width.saturating_sub(MARGINS).clamp(16, 66)
+    width.saturating_sub(MARGINS).clamp(BARS_SHOWN[0], BARS_SHOWN[1])
 }
 
 /// The lines of the picture at the time `now` of the run.
 pub(super) fn draw(scene: &Scene, now: Duration, columns: usize, paint: Paint) -> Vec<String> {
     let length = scene.script.length;
     let clock = format!("{:4.1} s of {:.0} s", now.min(length).as_secs_f64(), length.as_secs_f64());
+    // A line that wraps would spoil the redrawing.
+    let title: String = scene.title.chars().take(columns + MARGINS - TITLE.len() - 2).collect();
     let mut lines = vec![
-        format!("{} {}", paint.bold("throughline demo"), paint.dim(&scene.title)),
+        format!("{}  {title}", paint.bold(TITLE)),
         paint.dim(&format!("  {:<11}{clock:>columns$}", "")),
     ];
     for isp in Isp::BOTH {
@@ -207,11 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_fits_a_terminal_of_80_columns() {
+    fn the_picture_fits_its_terminal() {
         let scene = scene();
         scene.flows[1].read(ms(10), 1);
-        for line in draw(&scene, ms(22_000), columns(80), Paint::off()) {
-            assert!(line.chars().count() <= 80, "{line}");
+        for (width, title) in [(80, "short".to_owned()), (62, "long ".repeat(50))] {
+            let scene = Scene { title, ..scene.clone() };
+            for line in draw(&scene, ms(22_000), columns(width), Paint::off()) {
+                assert!(line.chars().count() <= width, "{line}");
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const STUCK: Duration = Duration::from_millis(400);
 
 pub(super) async fn show(scene: &Scene) {
-    println!("throughline demo {}", scene.title);
+    println!("throughline demo: {}", scene.title);
     let mut at = Duration::ZERO;
     while at < scene.script.length {
         let before = at;
