@@ -373,5 +373,7 @@ async fn the_sensor_costs_next_to_nothing() {
         sleep(2000 * MS).await;
         let rate = (progress.lock().0 - before) as f64 * 8.0 / 2e9;
         println!("{name}: {rate:.2} Gbit/s, lost {}", client.stats().path.lost_packets);
+        client.close(0u32.into(), b"");
+        sleep(100 * MS).await;
     }
 }
