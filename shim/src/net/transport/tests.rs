@@ -151,6 +151,7 @@ async fn resumes(progress: &parking_lot::Mutex<(u64, Instant)>) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_goes_on_at_once_when_a_dead_lane_is_moved() {
+    let outage = std::env::var("OUTAGE_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(1000);
     let lane = Lane::up().await;
     let upload = pump(&lane.client, &lane.server);
     sleep(500 * MS).await;
@@ -159,10 +160,10 @@ async fn an_upload_goes_on_at_once_when_a_dead_lane_is_moved() {
     // The client's way to the relay is what dies and what it moves away from; the relay stands for
     // the server's address, which stays.
     lane.relay.set_dead(true);
-    sleep(1000 * MS).await;
+    sleep(outage * MS).await;
     lane.relay.set_dead(false);
     let stuck = lane.sensor.snapshot();
-    assert!(stuck.oldest_unacked.unwrap().elapsed() > 500 * MS);
+    assert!(stuck.oldest_unacked.unwrap().elapsed() > outage * MS / 2);
     lane.sensor.migrating(Instant::now());
     lane.endpoint.rebind(bind([127, 0, 2, 2])).unwrap();
     let took = resumes(&upload).await;
@@ -231,9 +232,6 @@ async fn saturated_bulk_idleness_and_thin_flows_raise_no_suspicion_and_a_cut_doe
                 if stop {
                     return Some(start.elapsed());
                 }
-                if false_alarms == 0 {
-                    println!("FALSE {now:?} {:?}", lane.sensor.snapshot());
-                }
                 false_alarms += 1;
             }
         }
@@ -250,7 +248,8 @@ async fn saturated_bulk_idleness_and_thin_flows_raise_no_suspicion_and_a_cut_doe
     let noticed = watch(1000, &mut judge, true).await.expect("a cut is noticed");
     println!("{false_alarms} polls suspect before the cut, which was noticed after {noticed:?}");
     println!("{} bytes, {:?}", upload.lock().0, lane.sensor.snapshot());
-    assert!(noticed < 60 * MS, "noticed after {noticed:?}");
+    assert!(false_alarms < 100, "{false_alarms} polls");
+    assert!(noticed < 100 * MS, "noticed after {noticed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -258,16 +257,54 @@ async fn a_downloader_that_only_acknowledges_is_not_suspect() {
     let lane = Lane::up().await;
     let _download = pump(&lane.server, &lane.client);
     let mut judge = HealthState::new(MAX_ACK_DELAY);
-    let (mut suspect, mut outstanding) = (0, 0);
+    let (mut suspect, mut outstanding, mut in_flight) = (0, 0, 0);
     for _ in 0..500 {
         sleep(2 * MS).await;
         let seen = lane.sensor.snapshot();
         outstanding += u32::from(seen.oldest_unacked.is_some());
+        in_flight = seen.in_flight.max(in_flight);
         suspect += u32::from(matches!(judge.judge(Instant::now(), &seen), Verdict::Suspect { .. }));
     }
     // Its credit updates (MAX_DATA) are packets to be acknowledged, and wait in the full queue.
-    println!("of 500 polls {outstanding} with something outstanding, {suspect} suspect");
+    println!(
+        "of 500 polls {outstanding} with something outstanding, {suspect} suspect, {in_flight} bytes"
+    );
     assert!(suspect < 100, "{suspect}");
+    assert!(in_flight < 2000, "acknowledgements are not in flight: {in_flight}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bulk_in_both_directions_at_once_raises_no_suspicion() {
+    let lane = Lane::up().await;
+    let (up, down) = (pump(&lane.client, &lane.server), pump(&lane.server, &lane.client));
+    let mut judges = [HealthState::new(MAX_ACK_DELAY), HealthState::new(MAX_ACK_DELAY)];
+    let mut suspect = [0, 0];
+    for _ in 0..1000 {
+        sleep(2 * MS).await;
+        for (end, sensor) in [&lane.sensor, &lane.server_sensor].into_iter().enumerate() {
+            let verdict = judges[end].judge(Instant::now(), &sensor.snapshot());
+            suspect[end] += u32::from(matches!(verdict, Verdict::Suspect { .. }));
+        }
+    }
+    println!(
+        "{} up, {} down in 2 s; suspect of 1000 polls: {suspect:?}",
+        up.lock().0,
+        down.lock().0
+    );
+    assert!(suspect[0] < 100 && suspect[1] < 100, "{suspect:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_stays_outstanding_after_the_handshake_or_a_move_of_an_idle_lane() {
+    let lane = Lane::up().await;
+    let outstanding = || [&lane.sensor, &lane.server_sensor].map(|s| s.snapshot().oldest_unacked);
+    sleep(300 * MS).await;
+    assert_eq!(outstanding(), [None, None]);
+    lane.sensor.migrating(Instant::now());
+    lane.endpoint.rebind(bind([127, 0, 2, 2])).unwrap();
+    sleep(300 * MS).await;
+    assert_eq!(outstanding(), [None, None]);
+    assert_eq!(lane.sensor.snapshot().epoch, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -304,4 +341,39 @@ async fn a_restarted_listener_resets_the_lanes_of_its_earlier_life() {
     let error = timeout(Duration::from_secs(3), client.closed()).await.expect("it is reset");
     println!("reset after {:?}", start.elapsed());
     assert_eq!(error, quinn::ConnectionError::Reset);
+}
+
+/// What the sensor costs: raw quinn with our settings and with its own CUBIC, straight over loopback.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: `cargo test --lib transport -- --ignored --nocapture`"]
+async fn the_sensor_costs_next_to_nothing() {
+    for (name, plain) in [("lane", false), ("plain", true), ("lane", false), ("plain", true)] {
+        let (a, b) = (Identity::generate(), Identity::generate());
+        let settings = LaneTransport::default();
+        let factory = server_config(&settings, &b, Arc::new(PeerSet::new([a.peer_id()])));
+        let socket = bind([127, 0, 0, 1]);
+        let addr = socket.local_addr().unwrap();
+        let listening = endpoint(endpoint_config(&b, addr), Some(factory.for_endpoint()), socket);
+        let dialling = endpoint(dialling_endpoint_config(), None, bind([127, 0, 0, 1]));
+        let (mut config, _) = client_config(&settings, &a, b.peer_id());
+        if plain {
+            let (mut transport, _) = transport(&settings);
+            let cubic = quinn::congestion::CubicConfig::default();
+            transport.congestion_controller_factory(Arc::new(cubic));
+            config.transport_config(Arc::new(transport));
+        }
+        let dial = dialling.connect_with(config, addr, tls::SERVER_NAME).unwrap();
+        let accept = async {
+            listening.accept().await.unwrap().accept_with(factory.for_connection().0).unwrap().await
+        };
+        let (client, server) = tokio::try_join!(dial, accept).unwrap();
+        let progress = pump(&client, &server);
+        sleep(500 * MS).await;
+        let before = progress.lock().0;
+        sleep(2000 * MS).await;
+        let rate = (progress.lock().0 - before) as f64 * 8.0 / 2e9;
+        println!("{name}: {rate:.2} Gbit/s, lost {}", client.stats().path.lost_packets);
+        client.close(0u32.into(), b"");
+        sleep(100 * MS).await;
+    }
 }
