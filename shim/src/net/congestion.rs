@@ -64,8 +64,8 @@ pub(crate) struct LaneController {
     moved_at: Option<Instant>,
     /// What was acknowledged since the last `on_end_acks`.
     acked: Acked,
-    /// Whether the application left the window unfilled; asked once per batch.
-    under_used: Option<bool>,
+    /// What was in flight before these acknowledgements; asked once per batch.
+    used: Option<u64>,
     /// How often quinn asked for the window since the last burst.
     asked: AtomicU32,
 }
@@ -86,7 +86,7 @@ impl LaneController {
             moves: sensor.moves(),
             moved_at: sensor.moved_at(),
             acked: Acked::default(),
-            under_used: None,
+            used: None,
             asked: AtomicU32::new(0),
             sensor,
         }
@@ -124,14 +124,18 @@ impl LaneController {
     }
 
     /// Whether the window is so little used that its growth would mean nothing (RFC 9002 §7.8).
-    /// Quinn's `app_limited` alone says no more than that the last poll found nothing to send,
-    /// which a writer that is woken by acknowledgements often brings about with a full window.
+    ///
+    /// Quinn's `app_limited` says no more than that the last poll found nothing to send: a writer
+    /// that is woken by acknowledgements often brings that about with a full window, and a flow
+    /// control limit often does not. So it takes a half-empty window as well, while an almost empty
+    /// one is enough by itself (not sooner: the first flight of a path is paced by the initial
+    /// round-trip time, and a fifth of the window is all that leaves in a millisecond).
     fn limited(&mut self, app_limited: bool) -> bool {
-        let under_used = *self.under_used.get_or_insert_with(|| {
-            let (used, window) = (self.sensor.in_flight(), self.cubic.window());
-            if self.cubic.in_slow_start() { used * 2 < window } else { used * 5 < window * 4 }
-        });
-        app_limited && under_used
+        let window = self.cubic.window();
+        let used = *self.used.get_or_insert_with(|| self.sensor.in_flight());
+        let half_empty =
+            if self.cubic.in_slow_start() { used * 2 < window } else { used * 5 < window * 4 };
+        app_limited && half_empty || used * 8 < window
     }
 }
 
@@ -162,7 +166,7 @@ impl Controller for LaneController {
             cwnd: self.cubic.window(),
             ..std::mem::take(&mut self.acked)
         };
-        self.under_used = None;
+        self.used = None;
         self.sensor.on_acked(self.id, now, &acked);
     }
 
@@ -182,7 +186,8 @@ impl Controller for LaneController {
     }
 
     fn window(&self) -> u64 {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        // Quinn's lock is held: no other thread counts, so this need not be one operation.
+        self.asked.store(self.asked.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         let moved = self.sensor.moves() != self.moves;
         let cwnd = if moved { self.initial_window } else { self.cubic.window() };
         self.sensor.window(cwnd)
@@ -205,7 +210,7 @@ impl Controller for LaneController {
             moves: self.moves,
             moved_at: self.moved_at,
             acked: Acked::default(),
-            under_used: None,
+            used: None,
             asked: AtomicU32::new(0),
         })
     }

@@ -372,7 +372,8 @@ async fn the_sensor_costs_next_to_nothing() {
         let before = progress.lock().0;
         sleep(2000 * MS).await;
         let rate = (progress.lock().0 - before) as f64 * 8.0 / 2e9;
-        println!("{name}: {rate:.2} Gbit/s, lost {}", client.stats().path.lost_packets);
+        let path = client.stats().path;
+        println!("{name}: {rate:.2} Gbit/s, window {}, round trip {:?}", path.cwnd, path.rtt);
         client.close(0u32.into(), b"");
         sleep(100 * MS).await;
     }
