@@ -143,11 +143,8 @@ mod tests {
 
     use super::*;
 
-    const PEERS: [PeerId; 3] = [
-        PeerId::from_bytes([1; 32]),
-        PeerId::from_bytes([2; 32]),
-        PeerId::from_bytes([3; 32]),
-    ];
+    const PEERS: [PeerId; 3] =
+        [PeerId::from_bytes([1; 32]), PeerId::from_bytes([2; 32]), PeerId::from_bytes([3; 32])];
 
     /// Tries [`PEERS`], of which the first `down` are unreachable and the next one answers `then`.
     async fn attempt(

@@ -98,11 +98,7 @@ pub struct Policy {
 
 impl Policy {
     /// A policy of these rules, in order; `default` holds for what nothing else decides.
-    pub fn new(
-        rules: Vec<Rule>,
-        ingresses: HashMap<String, IngressDefault>,
-        default: Via,
-    ) -> Self {
+    pub fn new(rules: Vec<Rule>, ingresses: HashMap<String, IngressDefault>, default: Via) -> Self {
         Self { rules, ingresses, default }
     }
 

@@ -81,9 +81,8 @@ impl FromStr for AclEntry {
     type Err = ParseAclEntryError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (host, ports) = text
-            .rsplit_once(':')
-            .ok_or_else(|| ParseAclEntryError::NoPorts(text.to_owned()))?;
+        let (host, ports) =
+            text.rsplit_once(':').ok_or_else(|| ParseAclEntryError::NoPorts(text.to_owned()))?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         if bracketed.is_none() && host.contains(':') {
             return Err(ParseAclEntryError::Brackets(text.to_owned()));
@@ -97,7 +96,9 @@ impl FromStr for AclEntry {
             None => match prefix(host) {
                 Some(prefix) => Hosts::Prefix(prefix),
                 // "10.0.0.0/33" and "10.0.0" are addresses gone wrong, not names.
-                None if host.ends_with(|c: char| c.is_ascii_digit()) && !host.contains(is_letter) => {
+                None if host.ends_with(|c: char| c.is_ascii_digit())
+                    && !host.contains(is_letter) =>
+                {
                     return Err(wrong());
                 }
                 None => Hosts::Name(host.parse().map_err(|_| wrong())?),

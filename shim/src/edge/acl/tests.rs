@@ -103,10 +103,12 @@ fn a_wrong_entry_is_refused_by_name() {
     let error = |text: &str| text.parse::<AclEntry>().unwrap_err();
     assert_eq!(error("host"), ParseAclEntryError::NoPorts("host".into()));
     assert_eq!(error("host:0"), ParseAclEntryError::Ports(ParsePortsError("0".into())));
-    assert_eq!(error("2001:db8::/32:443"), ParseAclEntryError::Brackets("2001:db8::/32:443".into()));
+    assert_eq!(
+        error("2001:db8::/32:443"),
+        ParseAclEntryError::Brackets("2001:db8::/32:443".into())
+    );
     assert_eq!(error("10.0.0.0/33:1"), ParseAclEntryError::Host("10.0.0.0/33".into()));
     assert_eq!(error("10.0.0:1"), ParseAclEntryError::Host("10.0.0".into()));
     assert_eq!(error("[10.0.0.1]:1"), ParseAclEntryError::Host("[10.0.0.1]".into()));
     assert_eq!(error("a b:1"), ParseAclEntryError::Host("a b".into()));
 }
-

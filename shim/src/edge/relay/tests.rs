@@ -250,7 +250,10 @@ async fn small_pieces_do_not_keep_large_buffers_alive() {
     for _ in 0..20 {
         bench.app.write_all(&pattern(100)).await.unwrap();
         let before = bench.from_app.pipe.lock().taken;
-        bench.from_app.until(|pipe| (pipe.taken > before || pipe.taken % 100 == 0).then_some(())).await;
+        bench
+            .from_app
+            .until(|pipe| (pipe.taken > before || pipe.taken % 100 == 0).then_some(()))
+            .await;
     }
     bench.app.shutdown().await.unwrap();
     bench.from_app.until(|pipe| pipe.finished.then_some(())).await;

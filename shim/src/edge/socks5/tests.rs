@@ -140,7 +140,9 @@ async fn a_password_is_asked_for_where_there_is_one() {
 
 #[tokio::test]
 async fn what_is_not_socks5_opens_nothing() {
-    for says in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[4, 1, 0, 80, 1, 2, 3, 4, 0], &[5], &[], &[5, 1, 0, 5]] {
+    for says in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[4, 1, 0, 80, 1, 2, 3, 4, 0], &[5], &[], &[5, 1, 0, 5]]
+    {
         let outcome = play(says, None, Ok(())).await;
         assert_eq!(outcome.asked, None, "{says:?}");
         assert!(!outcome.served);
@@ -149,7 +151,9 @@ async fn what_is_not_socks5_opens_nothing() {
 
 #[tokio::test]
 async fn port_0_and_a_name_that_is_none_are_refused() {
-    for request in [&b"\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x00"[..], b"\x05\x01\x00\x03\x03a b\x01\xbb"] {
+    for request in
+        [&b"\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x00"[..], b"\x05\x01\x00\x03\x03a b\x01\xbb"]
+    {
         let outcome = play(&[HELLO, request].concat(), None, Ok(())).await;
         assert_eq!(outcome.replies, replies(4));
         assert_eq!(outcome.asked, None);
