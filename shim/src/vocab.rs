@@ -5,3 +5,4 @@ pub mod locator;
 pub mod mode;
 pub mod outcome;
 pub mod target;
+pub mod wire;

@@ -360,10 +360,8 @@ impl Source<'_> {
     }
 
     fn destination(&self, (text, span): At<'_>) -> Result<Destination, ConfigError> {
-        if text.contains(['/', ':']) || text.ends_with(|c: char| c.is_ascii_digit()) {
-            if let Ok(prefix) = self.prefix((text, span.clone())) {
-                return Ok(Destination::Prefix(prefix));
-            }
+        if let Ok(prefix) = self.prefix((text, span.clone())) {
+            return Ok(Destination::Prefix(prefix));
         }
         let name = text.parse().map_err(|_| {
             let wrong = "is no destination; write a prefix (10.20.0.0/16), an address, a name or *.a.domain. Ports go into `ports`.";

@@ -96,7 +96,10 @@ async fn the_reply_waits_for_the_outcome() {
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (tcp, _) = listener.accept().await.unwrap();
     let (release, held) = oneshot::channel();
-    let open = |_| async { Ok(held.await.unwrap()) };
+    let open = |_| async {
+        held.await.unwrap();
+        Ok(())
+    };
     let ingress = tokio::spawn(serve_client(tcp, None, open));
     client.write_all(&[HELLO, CONNECT_NAME].concat()).await.unwrap();
     client.read_exact(&mut [0; 2]).await.unwrap();

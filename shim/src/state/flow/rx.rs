@@ -1,0 +1,207 @@
+//! The direction of a flow that we receive: the assembler and the window we grant.
+//!
+//! The window follows the application's reading and grows while the application keeps up with
+//! what comes. A granted window is memory set aside; it never shrinks (RFC 9000 §4.1).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::state::assembler::Assembler;
+use crate::vocab::wire::codec::MAX_VARINT;
+
+/// A window that is read through in less than this is too small: it should hold the bytes of a
+/// round trip on a far path with a full queue.
+const GROW_WITHIN: Duration = Duration::from_millis(250);
+
+/// No flow's window grows past this: a gigabit over 130 ms.
+pub const MAX_WINDOW: u64 = 16 << 20;
+
+/// What a peer did that the protocol does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// Bytes beyond the granted window.
+    Window {
+        /// Where they end.
+        end: u64,
+        /// What was granted.
+        edge: u64,
+    },
+    /// Bytes beyond the final size, or two final sizes.
+    FinalSize,
+}
+
+/// The receiving direction.
+#[derive(Debug)]
+pub struct Rx {
+    /// What has come.
+    pub assembler: Assembler,
+    /// How many bytes come in all, once known.
+    pub final_size: Option<u64>,
+    /// Nobody reads any more: what comes is thrown away.
+    pub discard: bool,
+    /// The application has seen the end.
+    pub end_seen: bool,
+    /// Bytes that came since our state was last stated.
+    pub unstated: u64,
+    edge: u64,
+    window: u64,
+    epoch: Option<(Instant, u64)>,
+}
+
+impl Rx {
+    /// A direction with this window.
+    pub fn new(window: u64) -> Self {
+        Self {
+            assembler: Assembler::default(),
+            final_size: None,
+            discard: false,
+            end_seen: false,
+            unstated: 0,
+            edge: window,
+            window,
+            epoch: None,
+        }
+    }
+
+    /// The peer may send what precedes this offset.
+    pub fn edge(&self) -> u64 {
+        self.edge
+    }
+
+    /// The window's size: memory that is set aside.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Takes bytes; returns how many are new.
+    pub fn insert(&mut self, offset: u64, bytes: Bytes) -> Result<u64, Breach> {
+        let end = offset + bytes.len() as u64;
+        if end > self.edge {
+            return Err(Breach::Window { end, edge: self.edge });
+        }
+        if self.final_size.is_some_and(|size| end > size) {
+            return Err(Breach::FinalSize);
+        }
+        self.unstated += bytes.len() as u64;
+        let new = self.assembler.insert(offset, bytes);
+        if self.discard {
+            self.assembler.discard();
+        }
+        Ok(new)
+    }
+
+    /// The peer says how many bytes come in all.
+    pub fn set_final_size(&mut self, size: u64) -> Result<(), Breach> {
+        match self.final_size {
+            Some(known) if known != size => Err(Breach::FinalSize),
+            _ if size < self.assembler.highest() => Err(Breach::FinalSize),
+            _ => {
+                self.final_size = Some(size);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the application has read all there will be.
+    pub fn at_end(&self) -> bool {
+        self.final_size.is_some_and(|size| self.assembler.read_offset() >= size)
+    }
+
+    /// Moves the window's edge after the application has read; returns whether it moved enough
+    /// to be told.
+    pub fn open_window(&mut self) -> bool {
+        let edge = (self.assembler.read_offset() + self.window).min(MAX_VARINT);
+        if edge < self.edge + self.window / 4 {
+            return false;
+        }
+        self.edge = edge;
+        true
+    }
+
+    /// How much more window the flow would like, given what was read by `now`.
+    pub fn wanted_growth(&mut self, now: Instant) -> u64 {
+        let read = self.assembler.read_offset();
+        let Some((since, from)) = self.epoch else {
+            self.epoch = Some((now, read));
+            return 0;
+        };
+        if read - from < self.window {
+            return 0;
+        }
+        self.epoch = Some((now, read));
+        let quick = now.saturating_duration_since(since) < GROW_WITHIN;
+        if quick { self.window.min(MAX_WINDOW.saturating_sub(self.window)) } else { 0 }
+    }
+
+    /// Makes the window larger.
+    pub fn grow(&mut self, by: u64) {
+        self.window += by;
+        self.edge = self.edge.max((self.assembler.read_offset() + self.window).min(MAX_VARINT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zeros(len: usize) -> Bytes {
+        Bytes::from(vec![0; len])
+    }
+
+    #[test]
+    fn bytes_beyond_the_window_are_a_breach() {
+        let mut rx = Rx::new(10);
+        assert_eq!(rx.insert(5, zeros(5)), Ok(5));
+        assert_eq!(rx.insert(5, zeros(6)), Err(Breach::Window { end: 11, edge: 10 }));
+    }
+
+    #[test]
+    fn the_final_size_is_written_once_and_bounds_what_comes() {
+        let mut rx = Rx::new(100);
+        rx.insert(0, zeros(10)).unwrap();
+        assert_eq!(rx.set_final_size(9), Err(Breach::FinalSize));
+        assert_eq!(rx.set_final_size(20), Ok(()));
+        assert_eq!(rx.set_final_size(20), Ok(()));
+        assert_eq!(rx.set_final_size(21), Err(Breach::FinalSize));
+        assert_eq!(rx.insert(15, zeros(6)), Err(Breach::FinalSize));
+        assert!(!rx.at_end());
+    }
+
+    #[test]
+    fn the_window_follows_reading_and_never_shrinks() {
+        let mut rx = Rx::new(100);
+        rx.insert(0, zeros(100)).unwrap();
+        assert!(!rx.open_window(), "nothing has been read");
+        rx.assembler.pop_at_most(20);
+        assert!(!rx.open_window(), "too little to be worth a word");
+        rx.assembler.pop_at_most(80);
+        assert!(rx.open_window());
+        assert_eq!(rx.edge(), 200);
+    }
+
+    #[test]
+    fn a_window_that_is_read_quickly_grows_and_a_slow_one_does_not() {
+        let t = Instant::now();
+        for (pause, grows) in [(10, true), (400, false)] {
+            let mut rx = Rx::new(1000);
+            rx.wanted_growth(t);
+            rx.insert(0, zeros(1000)).unwrap();
+            while rx.assembler.pop_at_most(500).is_some() {}
+            let growth = rx.wanted_growth(t + Duration::from_millis(pause));
+            assert_eq!(growth > 0, grows);
+            rx.grow(growth);
+            assert_eq!(rx.edge(), 1000 + rx.window() * u64::from(grows));
+        }
+    }
+
+    #[test]
+    fn a_window_stops_growing_at_its_bound() {
+        let t = Instant::now();
+        let mut rx = Rx::new(MAX_WINDOW);
+        rx.wanted_growth(t);
+        rx.insert(0, zeros(MAX_WINDOW as usize)).unwrap();
+        rx.assembler.pop_at_most(usize::MAX);
+        assert_eq!(rx.wanted_growth(t), 0);
+    }
+}

@@ -1,0 +1,155 @@
+//! What a flow sent and the peer shim does not have yet.
+//!
+//! Bytes come in order and leave when acknowledged, in any order. The buffer shares each piece
+//! with QUIC: nothing is copied. Its size is bounded by the peer's window, which the caller asks
+//! before it pushes.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::ranges::RangeSet;
+
+/// The retained bytes of one direction of a flow.
+#[derive(Debug, Default)]
+pub struct SendBuffer {
+    /// Everything below is acknowledged and gone.
+    base: u64,
+    /// Where the next byte goes.
+    end: u64,
+    /// Pieces with their offsets, contiguous; the first may begin below `base`.
+    pieces: VecDeque<(u64, Bytes)>,
+    /// Acknowledged above `base`.
+    acked: RangeSet,
+}
+
+impl SendBuffer {
+    /// Everything below this offset is acknowledged.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The offset of the next byte that is pushed.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// How many bytes are kept.
+    pub fn retained(&self) -> u64 {
+        self.end - self.base
+    }
+
+    /// What is acknowledged above [`base`](Self::base).
+    pub fn acked(&self) -> &RangeSet {
+        &self.acked
+    }
+
+    /// Appends bytes.
+    pub fn push(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        let start = self.end;
+        self.end += bytes.len() as u64;
+        self.pieces.push_back((start, bytes));
+    }
+
+    /// Marks a range as acknowledged; returns how many of its bytes were not before.
+    ///
+    /// The caller has checked that it lies below [`end`](Self::end).
+    pub fn ack(&mut self, range: Range<u64>) -> u64 {
+        debug_assert!(range.end <= self.end, "acknowledged what was never sent");
+        let added = self.acked.insert(range.start.max(self.base)..range.end.max(self.base));
+        if let Some(first) = self.acked.first()
+            && first.start <= self.base
+        {
+            self.base = first.end;
+            self.acked.remove(first);
+            while let Some((start, piece)) = self.pieces.front()
+                && start + piece.len() as u64 <= self.base
+            {
+                self.pieces.pop_front();
+            }
+        }
+        added
+    }
+
+    /// Whether all of `range` is acknowledged.
+    pub fn is_acked(&self, range: &Range<u64>) -> bool {
+        range.end <= self.base || self.acked.contains(&(range.start.max(self.base)..range.end))
+    }
+
+    /// The bytes of a range, which lies within what is retained, as shared pieces.
+    pub fn slice(&self, range: Range<u64>) -> Vec<Bytes> {
+        debug_assert!(self.base <= range.start && range.end <= self.end);
+        let first = self.pieces.partition_point(|(start, p)| start + p.len() as u64 <= range.start);
+        let mut out = Vec::new();
+        for (start, piece) in self.pieces.range(first..) {
+            if *start >= range.end {
+                break;
+            }
+            let from = range.start.saturating_sub(*start) as usize;
+            let to = (range.end - start).min(piece.len() as u64) as usize;
+            out.push(piece.slice(from..to));
+        }
+        out
+    }
+
+    /// Forgets everything that is kept: the flow was reset.
+    pub fn clear(&mut self) {
+        self.pieces.clear();
+        self.acked = RangeSet::new();
+        self.base = self.end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_acknowledged_can_be_read_again_byte_for_byte() {
+        let mut rng = rand::rngs::SmallRng::seed_from_u64(2);
+        for _ in 0..200 {
+            let mut buffer = SendBuffer::default();
+            let mut model: Vec<u8> = Vec::new();
+            let mut acked = RangeSet::new();
+            for _ in 0..60 {
+                if rng.random_bool(0.5) {
+                    let piece: Vec<u8> =
+                        (0..rng.random_range(0..50)).map(|_| rng.random()).collect();
+                    model.extend(&piece);
+                    buffer.push(piece.into());
+                } else {
+                    let start = rng.random_range(0..=model.len() as u64);
+                    let end = rng.random_range(start..=model.len() as u64);
+                    let added = buffer.ack(start..end);
+                    assert_eq!(added, acked.insert(start..end));
+                }
+                let base = acked.first().filter(|r| r.start == 0).map_or(0, |r| r.end);
+                assert_eq!(buffer.base(), base);
+                assert_eq!(buffer.retained(), model.len() as u64 - base);
+                let start = rng.random_range(base..=model.len() as u64);
+                let end = rng.random_range(start..=model.len() as u64);
+                let got = buffer.slice(start..end).concat();
+                assert_eq!(got, &model[start as usize..end as usize]);
+                assert_eq!(buffer.is_acked(&(start..end)), acked.contains(&(start..end)));
+            }
+        }
+    }
+
+    #[test]
+    fn acknowledged_pieces_are_freed() {
+        let mut buffer = SendBuffer::default();
+        for _ in 0..10 {
+            buffer.push(Bytes::from_static(&[0; 100]));
+        }
+        buffer.ack(100..950);
+        assert_eq!((buffer.base(), buffer.pieces.len()), (0, 10));
+        buffer.ack(0..100);
+        assert_eq!((buffer.base(), buffer.pieces.len(), buffer.acked.count()), (950, 1, 0));
+    }
+}

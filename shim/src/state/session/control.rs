@@ -1,0 +1,47 @@
+//! Control messages from the peer.
+
+use std::time::Instant;
+
+use super::{Session, Violation};
+use crate::vocab::ids::LaneId;
+use crate::vocab::wire::control::Message;
+
+impl Session {
+    /// Takes a control message that came on `lane`, after the `Hello` exchange.
+    pub fn control(
+        &mut self,
+        now: Instant,
+        lane: LaneId,
+        message: Message,
+    ) -> Result<(), Violation> {
+        match message {
+            Message::FlowState(state) => self.flow_state(now, state)?,
+            Message::Echo(echoes) => {
+                for (flow, version) in echoes {
+                    self.echoed(flow, version);
+                }
+            }
+            Message::SyncEnd => {
+                if let Some(lane) = self.lanes.get_mut(&lane) {
+                    lane.synced = true;
+                }
+                self.reconsider(now);
+            }
+            Message::LaneHealth(word) => self.peer_suspects(now, word),
+            Message::LaneUse(word) => {
+                if let Some(lane) = self.lanes.get_mut(&word.lane) {
+                    lane.peer_cost = word.cost;
+                    lane.draining |= word.draining;
+                }
+                self.reconsider(now);
+            }
+            // Who keeps a peer's locators is above the session; the lane's task passes them on.
+            Message::Locators(_) => {}
+            Message::Close { detail, .. } => self.end(format!("closed by the peer: {detail}")),
+            Message::Hello(_) => return Err(Violation::OutOfPlace("Hello")),
+            Message::Welcome(_) => return Err(Violation::OutOfPlace("Welcome")),
+            Message::Reject(_) => return Err(Violation::OutOfPlace("Reject")),
+        }
+        Ok(())
+    }
+}

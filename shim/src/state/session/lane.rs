@@ -1,0 +1,130 @@
+//! A lane as the session sees it: whether it is to be trusted, and what it is to write.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Class, Event, Transmit};
+use crate::vocab::ids::{FlowId, LaneId};
+
+/// What is known of a lane when it attaches.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneInfo {
+    /// Lanes of the same group share an uplink (or an address of ours, at the acceptor): they
+    /// are likely to fail together.
+    pub group: u64,
+    /// 0 free, 255 most costly; from 128 up used only where no cheaper lane is.
+    pub cost: u8,
+    /// The order among lanes of the same cost; lower first.
+    pub order: u32,
+}
+
+/// What the lane's sensor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Acknowledgements come as they should.
+    Alive,
+    /// They are overdue.
+    Suspect {
+        /// No progress for a whole probe timeout: no longer a guess.
+        confirmed: bool,
+    },
+}
+
+/// A lane of a session.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) info: LaneInfo,
+    /// The peer's cost and drain word; the stricter binds.
+    pub(super) peer_cost: u8,
+    pub(super) draining: bool,
+    /// The peer has stated all its flows on this lane.
+    pub(super) synced: bool,
+    pub(super) health: Health,
+    /// The peer told us on another lane that it suspects this one, and when.
+    pub(super) peer_suspects: Option<Instant>,
+    pub(super) rtt: Duration,
+    /// Encoded control messages.
+    pub(super) control: VecDeque<Bytes>,
+    /// Flows whose state is to be written.
+    pub(super) facts: VecDeque<FlowId>,
+    /// `SyncEnd` follows when `facts` has been written.
+    pub(super) sync_end: bool,
+    pub(super) chores: VecDeque<Transmit>,
+    pub(super) thin: VecDeque<FlowId>,
+    pub(super) bulk: VecDeque<FlowId>,
+    pub(super) next_key: u64,
+    /// The lane was told that there is work of this class and has not come to the end of it.
+    woken: bool,
+    woken_bulk: bool,
+}
+
+impl Lane {
+    pub(super) fn new(info: LaneInfo) -> Self {
+        Self {
+            info,
+            peer_cost: 0,
+            draining: false,
+            synced: false,
+            health: Health::Alive,
+            peer_suspects: None,
+            rtt: Duration::ZERO,
+            control: VecDeque::new(),
+            facts: VecDeque::new(),
+            sync_end: true,
+            chores: VecDeque::new(),
+            thin: VecDeque::new(),
+            bulk: VecDeque::new(),
+            next_key: 0,
+            woken: false,
+            woken_bulk: false,
+        }
+    }
+
+    /// The stricter of the two sides' words.
+    pub(super) fn cost(&self) -> u8 {
+        self.info.cost.max(self.peer_cost)
+    }
+
+    /// Acknowledgements are overdue, by our sensor or by the peer's word.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.health != Health::Alive || self.peer_suspects.is_some()
+    }
+
+    /// It can carry bytes and nothing speaks against it.
+    pub(super) fn is_up(&self) -> bool {
+        self.synced && !self.is_suspect()
+    }
+
+    /// Tells the lane that there is work, once until it has come to the end of it.
+    pub(super) fn wake(&mut self, id: LaneId, events: &mut VecDeque<Event>) {
+        if !self.woken {
+            self.woken = true;
+            events.push_back(Event::Work(id));
+        }
+    }
+
+    /// The same for bulk: a lane that is busy with bulk need not be told of more.
+    pub(super) fn wake_bulk(&mut self, id: LaneId, events: &mut VecDeque<Event>) {
+        if !self.woken_bulk {
+            self.woken_bulk = true;
+            events.push_back(Event::Work(id));
+        }
+    }
+
+    /// The lane found nothing more of this class to write.
+    pub(super) fn rest(&mut self, class: Class) {
+        match class {
+            Class::Urgent => self.woken = false,
+            Class::Bulk => self.woken_bulk = false,
+        }
+    }
+
+    /// Drops a flow from the queues.
+    pub(super) fn forget_flow(&mut self, id: FlowId) {
+        self.facts.retain(|f| *f != id);
+        self.thin.retain(|f| *f != id);
+        self.bulk.retain(|f| *f != id);
+    }
+}

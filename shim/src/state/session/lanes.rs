@@ -1,0 +1,233 @@
+//! Lanes come, go, fall under suspicion and prove alive; flows follow.
+
+use std::time::{Duration, Instant};
+
+use super::lane::{Health, Lane, LaneInfo};
+use super::select::{self, Candidate};
+use super::{Event, Session};
+use crate::vocab::ids::{FlowId, LaneId};
+use crate::vocab::mode::Mode;
+use crate::vocab::wire::control::Message;
+use crate::vocab::wire::fact::{LaneHealth, LaneUse};
+
+impl Session {
+    /// A lane has been set up. All flows are stated on it; it carries bytes once the peer has
+    /// stated its own ([`Message::SyncEnd`]).
+    pub fn lane_attached(&mut self, now: Instant, id: LaneId, info: LaneInfo) {
+        self.lanes.insert(id, Lane::new(info));
+        let mut flows: Vec<FlowId> = self.flows.keys().copied().collect();
+        flows.sort_unstable();
+        for flow in flows {
+            self.state_flow_on(now, flow, &[id]);
+        }
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.wake(id, &mut self.events);
+        }
+    }
+
+    /// A lane is gone, with whatever it had not delivered.
+    pub fn lane_detached(&mut self, now: Instant, id: LaneId) {
+        if self.lanes.remove(&id).is_none() {
+            return;
+        }
+        let mut touched = Vec::new();
+        for flow in self.flows.values_mut() {
+            let Some(at) = flow.tx.lanes.iter().position(|l| l.lane == id) else { continue };
+            flow.tx.lanes.swap_remove(at);
+            flow.tx.uncovered = true;
+            touched.push(flow.id);
+        }
+        touched.sort_unstable();
+        for flow in touched {
+            self.schedule(now, flow);
+            // What was said on that lane may be lost with it.
+            if self.flows.get(&flow).is_some_and(|f| !f.clock.is_echoed()) {
+                self.state_flow(now, flow);
+            }
+        }
+    }
+
+    /// What a lane's sensor says. `proved` is when the newest packet that is acknowledged was
+    /// sent: an acknowledgement of a packet sent after a suspicion clears it.
+    pub fn lane_health(
+        &mut self,
+        now: Instant,
+        id: LaneId,
+        health: Health,
+        rtt: Duration,
+        proved: Option<Instant>,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.rtt = rtt;
+        let before = (lane.health, lane.is_suspect());
+        lane.health = health;
+        if lane.peer_suspects.is_some_and(|since| proved.is_some_and(|p| p > since)) {
+            lane.peer_suspects = None;
+        }
+        let after = (lane.health, lane.is_suspect());
+        if before == after {
+            return;
+        }
+        if (before.0 == Health::Alive) != (after.0 == Health::Alive) {
+            let suspect = after.0 != Health::Alive;
+            self.tell_others(id, &Message::LaneHealth(LaneHealth { lane: id, suspect }));
+        }
+        if after.1 {
+            self.uncover(now, id);
+        } else {
+            self.reconsider(now);
+        }
+    }
+
+    /// Our word on how a lane is to be used; the peer is told on every lane.
+    pub fn set_lane_use(&mut self, now: Instant, word: LaneUse) {
+        if let Some(lane) = self.lanes.get_mut(&word.lane) {
+            lane.info.cost = word.cost;
+            lane.draining = word.draining;
+        }
+        self.tell_all(&Message::LaneUse(word));
+        self.reconsider(now);
+    }
+
+    /// The lanes that carry bytes now, for whoever wants to know.
+    pub fn lane_is_up(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(Lane::is_up)
+    }
+
+    /// Whether a lane's acknowledgements are overdue, by our sensor or by the peer's word.
+    pub fn lane_is_suspect(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(Lane::is_suspect)
+    }
+
+    /// Whether any lane is attached.
+    pub fn is_attached(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+
+    /// Closes the session: its flows end with an error, and the peer is told.
+    pub fn close(&mut self, code: u64, detail: &str) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.tell_all(&Message::Close { code, detail: detail.to_owned() });
+        self.end(detail.to_owned());
+    }
+
+    /// The session is over; every flow is told.
+    pub(super) fn end(&mut self, reason: String) {
+        self.closed.get_or_insert(reason);
+        for id in self.flows.keys() {
+            self.events.push_back(Event::Broken(*id));
+        }
+        self.events.push_back(Event::Closed);
+    }
+
+    /// The session was lost without a word from the peer: it restarted, or lingered too long.
+    pub fn lost(&mut self, reason: &str) {
+        if self.closed.is_none() {
+            self.end(reason.to_owned());
+        }
+    }
+
+    pub(super) fn peer_suspects(&mut self, now: Instant, word: LaneHealth) {
+        let Some(lane) = self.lanes.get_mut(&word.lane) else { return };
+        lane.peer_suspects = word.suspect.then_some(now);
+        if word.suspect {
+            self.uncover(now, word.lane);
+        } else {
+            self.reconsider(now);
+        }
+    }
+
+    /// A lane is in doubt: what it carries is to be sent again elsewhere, and what follows too.
+    fn uncover(&mut self, now: Instant, id: LaneId) {
+        let mut touched = Vec::new();
+        for flow in self.flows.values_mut() {
+            let carried = flow.tx.lanes.iter().any(|l| l.lane == id && !l.carried.is_empty());
+            flow.tx.uncovered |= carried;
+            if carried || flow.tx.home == Some(id) || flow.tx.second == Some(id) {
+                touched.push(flow.id);
+            }
+        }
+        touched.sort_unstable();
+        for flow in touched {
+            self.retire_segments(flow);
+            self.schedule(now, flow);
+        }
+    }
+
+    /// A lane came up or changed: flows that have something to send may use it.
+    pub(super) fn reconsider(&mut self, now: Instant) {
+        let mut flows: Vec<FlowId> = self.flows.keys().copied().collect();
+        flows.sort_unstable();
+        for flow in flows {
+            self.schedule(now, flow);
+        }
+    }
+
+    fn tell_others(&mut self, about: LaneId, message: &Message) {
+        let bytes = message.to_bytes();
+        for (id, lane) in self.lanes.iter_mut().filter(|(id, _)| **id != about) {
+            lane.control.push_back(bytes.clone());
+            lane.wake(*id, &mut self.events);
+        }
+    }
+
+    fn tell_all(&mut self, message: &Message) {
+        let bytes = message.to_bytes();
+        for (id, lane) in &mut self.lanes {
+            lane.control.push_back(bytes.clone());
+            lane.wake(*id, &mut self.events);
+        }
+    }
+
+    /// The lanes as candidates for a flow.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate> + '_ {
+        self.lanes.iter().map(|(id, lane)| Candidate {
+            id: *id,
+            group: lane.info.group,
+            cost: lane.cost(),
+            order: lane.info.order,
+            synced: lane.synced,
+            suspect: lane.is_suspect(),
+            draining: lane.draining,
+        })
+    }
+
+    /// Puts the flow into the queues of the lanes that may have something to send for it.
+    pub(super) fn schedule(&mut self, now: Instant, id: FlowId) {
+        let candidates: smallvec::SmallVec<[Candidate; 8]> = self.candidates().collect();
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let thin = flow.tx.is_thin(now);
+        let mode = flow.mode();
+        flow.tx.home = select::home(&candidates, flow.tx.home);
+        let Some(home) = flow.tx.home else { return };
+        let twice = mode == Mode::Redundant || (mode == Mode::Auto && thin);
+        flow.tx.second = match twice {
+            true => select::second(&candidates, home, flow.tx.second),
+            false => None,
+        };
+        let second = flow.tx.second;
+        let wanted = |lane: &Candidate| {
+            lane.id == home
+                || Some(lane.id) == second
+                || (mode == Mode::Bond && lane.synced && !lane.suspect && !lane.draining)
+        };
+        for candidate in candidates.iter().filter(|c| wanted(c)) {
+            let carrier = flow.tx.lane(candidate.id);
+            if carrier.queued {
+                continue;
+            }
+            carrier.queued = true;
+            if let Some(lane) = self.lanes.get_mut(&candidate.id) {
+                if thin {
+                    lane.thin.push_back(id);
+                    lane.wake(candidate.id, &mut self.events);
+                } else {
+                    lane.bulk.push_back(id);
+                    lane.wake_bulk(candidate.id, &mut self.events);
+                }
+            }
+        }
+    }
+}
