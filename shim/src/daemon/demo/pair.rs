@@ -1,12 +1,21 @@
 //! Two daemons, as the demo sees them: a SOCKS5 address behind which the far daemon dials.
 
+mod launch;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::script::Isp;
 use crate::daemon::emulator::Emulator;
+use crate::net::identity::Identity;
+use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
+use launch::launch;
+
+/// At the end of the run every flow has ended: there is nothing to wait for.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(500);
 
 /// What the two daemons are to be.
 pub(super) struct Plan<'a> {
@@ -50,9 +59,10 @@ fn locator_addr(isp: Isp) -> SocketAddr {
 }
 
 /// The far daemon's configuration: it listens, and lets the near one reach the origin.
-fn far_config(identity: &str, near_key: &str) -> String {
+fn far_config(near_key: PeerId) -> String {
     format!(
-        r#"identity = "{identity}"
+        r#"identity = "far.key"
+admin = "far.sock"
 listen = ["127.0.0.1:0"]
 default = "reject"
 
@@ -64,14 +74,14 @@ allow = ["127.0.0.1:*"]
 }
 
 /// The near daemon's configuration: two uplinks, a SOCKS5 ingress, everything to the far one.
-fn near_config(identity: &str, far_key: &str, locators: &[SocketAddr], mode: Mode) -> String {
+fn near_config(far_key: PeerId, locators: &[SocketAddr], mode: Mode) -> String {
     let locators: Vec<_> = locators.iter().map(|addr| format!("\"{addr}\"")).collect();
     let locators = locators.join(", ");
-    let mut text = format!(
-        r#"identity = "{identity}"
+    let mut text = r#"identity = "near.key"
+admin = "near.sock"
 default = "reject"
 "#
-    );
+    .to_owned();
     for isp in Isp::BOTH {
         let [a, b, c, d] = client_addr(isp);
         text += &format!(
@@ -102,16 +112,27 @@ mode = "{mode}"
 
 /// Starts both daemons, each from a configuration text, as `throughline run` would.
 pub(super) async fn start(plan: Plan<'_>) -> Result<Pair, String> {
-    // THE PLUG. Steps, once `daemon::config` and `daemon::run` are there:
-    // 1. a temporary directory; `Identity::create` far.key and near.key in it (0600);
-    // 2. parse `far_config(..)`, `run::start` it; its UDP address is `far.node().local_addrs()[0]`;
-    // 3. `locators` below, with that address;
-    // 4. parse `near_config(..)`, `run::start` it; `socks` is `near.ingress_addr("socks")`;
-    // 5. `stop` shuts down near, then far, and then drops the directory.
-    let far = SocketAddr::from(([127, 0, 0, 1], 9));
-    let locators = locators(&plan, far)?;
-    let _ = (far_config("far.key", "tlk1"), near_config("near.key", "tlk1", &locators, plan.mode));
-    Err("the daemons are not built in yet".into())
+    // Keys and admin sockets live here; it goes when both daemons have ended.
+    let home = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
+    let far_key =
+        Identity::create(home.path().join("far.key")).map_err(|error| error.to_string())?.peer_id();
+    let near_key = Identity::create(home.path().join("near.key"))
+        .map_err(|error| error.to_string())?
+        .peer_id();
+
+    let far = launch(&home.path().join("far.toml"), &far_config(near_key)).await?;
+    let far_addr = *far.node().local_addrs().first().ok_or("the far daemon does not listen")?;
+    let locators = locators(&plan, far_addr)?;
+    let near = near_config(far_key, &locators, plan.mode);
+    let near = launch(&home.path().join("near.toml"), &near).await?;
+    let socks = near.ingress_addr("socks").ok_or("the near daemon has no ingress")?;
+
+    let stop = async move {
+        near.shutdown(SHUTDOWN_DEADLINE).await;
+        far.shutdown(SHUTDOWN_DEADLINE).await;
+        drop(home);
+    };
+    Ok(Pair { socks, stop: Box::pin(stop) })
 }
 
 /// Opens the far daemon's locators in the emulated internet.
@@ -128,8 +149,9 @@ mod tests {
     #[test]
     fn the_configurations_are_toml_and_name_both_uplinks_and_both_locators() {
         let locators = [SocketAddr::from(([127, 0, 31, 1], 1)), ([127, 0, 32, 1], 2).into()];
-        let near: toml::Table = near_config("n.key", "k", &locators, Mode::Single).parse().unwrap();
-        let far: toml::Table = far_config("f.key", "k").parse().unwrap();
+        let key = PeerId::from_bytes([7; 32]);
+        let near: toml::Table = near_config(key, &locators, Mode::Single).parse().unwrap();
+        let far: toml::Table = far_config(key).parse().unwrap();
         assert_eq!(near["uplinks"].as_table().unwrap().len(), 2);
         assert_eq!(near["peers"]["far"]["locators"][1].as_str(), Some("127.0.32.1:2"));
         assert_eq!(near["rule"][0]["mode"].as_str(), Some("single"));
