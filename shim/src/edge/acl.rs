@@ -7,8 +7,8 @@
 //!   IPv4 address.
 //! - Multicast, broadcast, unspecified and link-local addresses are never allowed.
 //! - Loopback and this host's own addresses are allowed only by an entry that names them: a prefix
-//!   within `127.0.0.0/8`, `::1`, `localhost`, or exactly the address. `*` and `10.0.0.0/8` never
-//!   lead to this host.
+//!   within `127.0.0.0/8`, `localhost` (127.0.0.1 and ::1), or exactly the address. `*` and
+//!   `10.0.0.0/8` never lead to this host.
 //! - A name entry allows what that very name resolves to when the peer asks for it by that name;
 //!   it is not looked up to judge an address.
 

@@ -1,7 +1,7 @@
 //! One line of an ACL: `10.20.0.0/16:22`, `[2001:db8::/32]:443`, `localhost:5432`, `*:80-90`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -66,7 +66,8 @@ impl AclEntry {
     /// Whether it names `ip`, an address of this host, outright.
     pub(super) fn names_this_host(&self, ip: IpAddr) -> bool {
         match self.hosts {
-            Hosts::Localhost => ip.is_loopback(),
+            // RFC 6761 §6.3 has it resolve to these, whatever else is loopback.
+            Hosts::Localhost => ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST,
             Hosts::Prefix(prefix) => {
                 let exactly = prefix.prefix_len() == prefix.max_prefix_len();
                 prefix.contains(&ip)
