@@ -223,6 +223,7 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
                 local: dialled.local.ip(),
                 remote: dialled.remote,
                 suspect_since: lane.suspect_since,
+                confirmed: lane.confirmed,
                 moved_at: dialled.moved_at,
             })
         })

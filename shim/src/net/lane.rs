@@ -79,6 +79,8 @@ pub(crate) struct LaneEntry {
     /// The session has something for the lane to write.
     pub(crate) work: Arc<Notify>,
     pub(crate) suspect_since: Option<Instant>,
+    /// Nothing at all was acknowledged for a whole probe timeout.
+    pub(crate) confirmed: bool,
     /// When the last probe went out, while the lane is suspect.
     pub(crate) probed: Option<Instant>,
     pub(crate) probes: u64,
@@ -126,6 +128,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
                 health: HealthState::new(transport::MAX_ACK_DELAY),
                 work: work.clone(),
                 suspect_since: None,
+                confirmed: false,
                 probed: None,
                 probes: 0,
                 dialled,
