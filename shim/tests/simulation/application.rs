@@ -114,7 +114,7 @@ impl App {
                 }
             },
             Ending::Reset => {
-                self.cut = s.check_broken(self.id).is_ok();
+                self.cut = true;
                 s.reset(now, self.id, 77);
             }
             Ending::Drop => self.cut = s.check_broken(self.id).is_ok(),

@@ -1,12 +1,15 @@
 //! What must hold: bounds while it runs, and the right end of every flow.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use throughline::FlowId;
 use throughline::state::memory::Memory;
 use throughline::state::session::{FlowError, Session};
 
 use crate::application::{App, ReadEnd};
 use crate::flows::FlowRun;
+use crate::link::{MS, Nanos, SEC};
 use crate::plan::Answer;
 
 /// Counts over runs.
@@ -20,6 +23,8 @@ pub struct Report {
     pub events: u64,
     pub virtual_seconds: u64,
     pub timeouts: u64,
+    /// The longest from healing to the end.
+    pub drained_in: Nanos,
 }
 
 impl Report {
@@ -32,6 +37,7 @@ impl Report {
         self.events += other.events;
         self.virtual_seconds += other.virtual_seconds;
         self.timeouts += other.timeouts;
+        self.drained_in = self.drained_in.max(other.drained_in);
     }
 }
 
@@ -40,7 +46,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} flows ({} to a clean end both ways), {} bytes read, {} came twice, {} re-sent, {} \
-             events, {} session timers, {} virtual seconds",
+             events, {} session timers, {} virtual seconds, drained within {} ms",
             self.flows,
             self.clean,
             self.bytes,
@@ -48,8 +54,52 @@ impl fmt::Display for Report {
             self.resent,
             self.events,
             self.timeouts,
-            self.virtual_seconds
+            self.virtual_seconds,
+            self.drained_in / MS,
         )
+    }
+}
+
+/// The longest that acknowledged bytes may stand still once everything has healed.
+const STALL: Nanos = 5 * SEC;
+
+/// What is watched of a flow: duplicates, re-sent bytes, and since when its base stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    duplicates: u64,
+    resent: u64,
+    base: u64,
+    since: Nanos,
+}
+
+/// Watches flows while they live.
+#[derive(Debug, Default)]
+pub struct Watch {
+    pub healed_at: Option<Nanos>,
+    flows: BTreeMap<(u32, usize, FlowId), Watched>,
+}
+
+impl Watch {
+    /// Looks at all flows. What is kept was granted, so it must move where lanes are well,
+    /// whatever the readers do.
+    pub fn look(&mut self, now: Nanos, (era, side): (u32, usize), session: &Session) {
+        for flow in session.flows() {
+            let watched = self.flows.entry((era, side, flow.id)).or_default();
+            watched.duplicates = flow.rx.assembler.duplicate();
+            watched.resent = flow.tx.resent;
+            let base = flow.tx.buffer.base();
+            if base != watched.base || flow.tx.buffer.retained() == 0 {
+                (watched.base, watched.since) = (base, now);
+            }
+            let since = self.healed_at.map_or(now, |healed| watched.since.max(healed + STALL));
+            assert!(now < since + STALL, "{} stands still at {side}: {flow:#?}", flow.id);
+        }
+    }
+
+    /// Duplicate and re-sent bytes of all flows.
+    pub fn totals(&self) -> (u64, u64) {
+        let sum = |of: fn(&Watched) -> u64| self.flows.values().map(of).sum();
+        (sum(|w| w.duplicates), sum(|w| w.resent))
     }
 }
 

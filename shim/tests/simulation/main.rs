@@ -7,6 +7,8 @@
 //!
 //! `THROUGHLINE_SIM_SEEDS=n` runs n seeds (2,000 without it), `THROUGHLINE_SIM_SEED=n` replays
 //! one, `THROUGHLINE_SIM_TRACE=1` prints what happens with virtual times.
+//! `THROUGHLINE_SIM_FIRST=n` begins at another seed, `THROUGHLINE_SIM_FAILURES=n` goes on until n
+//! have failed.
 
 mod application;
 mod connection;
@@ -35,6 +37,7 @@ fn two_sessions_survive_whatever_happens_between_them() {
     }
     let first = number("THROUGHLINE_SIM_FIRST").unwrap_or(0);
     let seeds = number("THROUGHLINE_SIM_SEEDS").unwrap_or(2000);
+    let mut failed = 0;
     let mut total = judge::Report::default();
     for seed in first..first + seeds {
         match catch_unwind(AssertUnwindSafe(|| world::World::new(seed, trace).run())) {
@@ -45,9 +48,13 @@ fn two_sessions_survive_whatever_happens_between_them() {
                      THROUGHLINE_SIM_TRACE=1 cargo test -p throughline --test simulation -- \
                      --nocapture"
                 );
-                std::panic::resume_unwind(panic);
+                failed += 1;
+                if failed >= number("THROUGHLINE_SIM_FAILURES").unwrap_or(1) {
+                    std::panic::resume_unwind(panic);
+                }
             }
         }
     }
     println!("{seeds} seeds: {total}");
+    assert_eq!(failed, 0, "seeds failed");
 }

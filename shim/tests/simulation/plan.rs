@@ -67,7 +67,7 @@ pub enum Misfortune {
     /// All lanes over an uplink go silent.
     UplinkHole { group: u64, directions: u8, lasts: Nanos },
     /// A lane's connection is closed at one end.
-    Kill { side: usize },
+    Kill { side: usize, tell: bool },
     /// Every lane dies, and none is dialled for so long.
     Outage { lasts: Nanos },
     FalseAlarm { side: usize },
@@ -104,7 +104,7 @@ impl Plan {
         let count = rng.random_range(1..if large { 3 } else { 9 });
         let flows = (0..count).map(|_| draw_flow(rng, heal_at, large)).collect();
         let calm = rng.random_bool(0.1);
-        let happenings = if calm { 0 } else { rng.random_range(1..12) };
+        let happenings = if calm { 0 } else { rng.random_range(1..16) };
         let mut misfortunes: Vec<_> = (0..happenings)
             .map(|_| (rng.random_range(0..heal_at), draw_misfortune(rng)))
             .collect();
@@ -135,7 +135,7 @@ fn draw_misfortune(rng: &mut SmallRng) -> Misfortune {
     match rng.random_range(0..100) {
         0..25 => Misfortune::Hole { directions, lasts },
         25..40 => Misfortune::UplinkHole { group: rng.random_range(0..3), directions, lasts },
-        40..60 => Misfortune::Kill { side },
+        40..60 => Misfortune::Kill { side, tell: rng.random_bool(0.6) },
         60..64 => Misfortune::Outage { lasts: rng.random_range(SEC..600 * SEC) },
         64..82 => Misfortune::FalseAlarm { side },
         82..91 => {
@@ -172,8 +172,8 @@ fn draw_half(rng: &mut SmallRng, large: bool) -> Half {
         0..2 => 0,
         2..5 => rng.random_range(1..3_000),
         5..8 => rng.random_range(1..120_000),
-        _ if large => rng.random_range(1..3_000_000),
-        _ => rng.random_range(1..500_000),
+        _ if large => rng.random_range(1..4_000_000),
+        _ => rng.random_range(1..1_000_000),
     };
     let chunk = one_of(rng, &[(1, 40), (1, 3_000), (1_000, 16_384), (16_384, 262_144)]);
     // A megabyte in single bytes shows nothing that ten thousand do not.
@@ -189,7 +189,7 @@ fn draw_half(rng: &mut SmallRng, large: bool) -> Half {
             _ => Ending::Drop,
         },
         reading: Reading {
-            chunk: one_of(rng, &[100, 4_000, 1 << 20, 1 << 20]),
+            chunk: one_of(rng, &[200, 4_000, 1 << 20, 1 << 20]),
             pause: one_of(rng, &[0, 0, 0, 2 * MS]),
             from: if rng.random_bool(0.15) { rng.random_range(0..8 * SEC) } else { 0 },
             drop_after: rng.random_bool(0.08).then(|| rng.random_range(0..=total)),

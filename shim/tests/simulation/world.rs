@@ -20,7 +20,7 @@ use throughline::{FlowId, LaneId};
 
 use crate::connection::Packet;
 use crate::flows::FlowRun;
-use crate::judge::{self, Report};
+use crate::judge::{self, Report, Watch};
 use crate::link::{MS, Nanos, SEC};
 use crate::plan::Plan;
 use self::dialling::Lane;
@@ -89,6 +89,7 @@ pub struct World {
     era: u32,
     flows: Vec<FlowRun>,
     by_id: BTreeMap<FlowId, usize>,
+    watch: Watch,
     report: Report,
 }
 
@@ -116,6 +117,7 @@ impl World {
             era: 0,
             flows,
             by_id: BTreeMap::new(),
+            watch: Watch::default(),
             report: Report::default(),
         };
         if trace {
@@ -161,6 +163,7 @@ impl World {
                 self.check_bounds();
             }
             if self.healed && deadline == Nanos::MAX {
+                self.watch.healed_at = Some(self.now);
                 deadline = self.now + DRAIN;
             }
             if self.healed && self.is_drained() {
@@ -254,8 +257,9 @@ impl World {
         }
     }
 
-    fn check_bounds(&self) {
-        for host in &self.hosts {
+    fn check_bounds(&mut self) {
+        for (side, host) in self.hosts.iter().enumerate() {
+            self.watch.look(self.now, (self.era, side), &host.session);
             judge::check_bounds(&host.session, &host.memory);
             for lane in self.lanes.keys() {
                 let backlog = host.session.lane_backlog(*lane);
@@ -285,6 +289,8 @@ impl World {
             self.report.clean += u64::from(reads.filter(|app| app.finished).count() == 2);
             self.report.flows += 1;
         }
+        (self.report.duplicates, self.report.resent) = self.watch.totals();
+        self.report.drained_in = self.now - self.watch.healed_at.unwrap_or(0);
         self.report.virtual_seconds = self.now / SEC;
         self.report
     }

@@ -21,6 +21,7 @@ pub enum Incoming {
 
 pub struct Lane {
     pub group: u64,
+    pub cost: u8,
     /// By the side that sends.
     pub links: [Link; 2],
     pub ends: [End; 2],
@@ -53,7 +54,9 @@ impl World {
             return;
         }
         let used = |group| self.lanes.values().filter(alive).any(|l| l.group == group);
-        let group = (0..3).find(|g| !used(*g)).unwrap_or(0);
+        let disjoint = (0..3).find(|g| !used(*g)).unwrap_or(0);
+        let group = if self.rng.random_bool(0.1) { 0 } else { disjoint };
+        let cost = if self.rng.random_bool(0.1) { 200 } else { 0 };
         let (rough, window) = (self.plan.rough && !self.healed, [16_000, 64_000, 256_000]);
         let mut links =
             [Link::draw(&mut self.rng, rough), Link::draw(&mut self.rng, rough)];
@@ -70,6 +73,7 @@ impl World {
             id,
             Lane {
                 group,
+                cost,
                 ends: [end(welcome), end(hello)],
                 links,
                 attached: [false; 2],
@@ -113,7 +117,7 @@ impl World {
         }
         lane.attached[side] = true;
         lane.ends[side].outbox.open(CONTROL, 0);
-        let info = LaneInfo { group: lane.group, cost: 0, order: lane.group as u32 };
+        let info = LaneInfo { group: lane.group, cost: lane.cost, order: lane.group as u32 };
         let early = std::mem::take(&mut lane.early[side]);
         self.say(|| format!("{side} attaches {id}"));
         self.hosts[side].session.lane_attached(instant, id, info);

@@ -30,9 +30,9 @@ impl World {
                     self.hole(id, directions, lasts);
                 }
             }
-            Misfortune::Kill { side } => {
+            Misfortune::Kill { side, tell } => {
                 if let Some(id) = self.any_lane(side) {
-                    self.die(id, side, true);
+                    self.die(id, side, tell);
                 }
             }
             Misfortune::Outage { lasts } => self.outage(lasts),

@@ -141,7 +141,9 @@ impl World {
 
     fn deliver(&mut self, id: LaneId, side: usize, stream: u64, chunks: Vec<Bytes>) {
         if stream != CONTROL {
-            return chunks.into_iter().for_each(|chunk| self.segment(id, side, stream, chunk));
+            // A stream that is stopped delivers nothing more.
+            let _ = chunks.into_iter().all(|chunk| self.segment(id, side, stream, chunk));
+            return;
         }
         let instant = self.instant();
         let Some(lane) = self.lanes.get_mut(&id) else { return };
@@ -161,10 +163,10 @@ impl World {
         }
     }
 
-    /// Bytes of a segment's stream.
-    fn segment(&mut self, id: LaneId, side: usize, stream: u64, mut chunk: Bytes) {
+    /// Bytes of a segment's stream; `false`: it was stopped.
+    fn segment(&mut self, id: LaneId, side: usize, stream: u64, mut chunk: Bytes) -> bool {
         let instant = self.instant();
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let Some(lane) = self.lanes.get_mut(&id) else { return false };
         let session = &mut self.hosts[side].session;
         let violation = |e| panic!("violation between honest ends: {e}");
         let mut entry = match lane.incoming[side].entry(stream) {
@@ -176,7 +178,10 @@ impl World {
             head.extend_from_slice(&chunk);
             let mut rest = &head[..];
             let header = match SegmentHeader::decode(&mut rest) {
-                Err(DecodeError::Truncated(_)) => return assert!(head.len() <= MAX_HEADER),
+                Err(DecodeError::Truncated(_)) => {
+                    assert!(head.len() <= MAX_HEADER);
+                    return true;
+                }
                 Err(e) => panic!("an honest end's segment header: {e}"),
                 Ok(header) => header,
             };
@@ -188,14 +193,15 @@ impl World {
             let accepted = session.segment(instant, id, &header).unwrap_or_else(violation);
             if accepted == Accepted::Stop {
                 entry.remove();
-                return lane.ends[side].stop(stream);
+                lane.ends[side].stop(stream);
+                return false;
             }
             let SegmentHeader { flow, offset, resent, .. } = header;
             entry.insert(Incoming::Body { flow, offset, resent });
         }
-        let Incoming::Body { flow, offset, resent } = entry.get_mut() else { return };
+        let Incoming::Body { flow, offset, resent } = entry.get_mut() else { return false };
         if chunk.is_empty() {
-            return;
+            return true;
         }
         let (at, len) = (*offset, chunk.len() as u64);
         *offset += len;
@@ -203,7 +209,9 @@ impl World {
         if accepted.unwrap_or_else(violation) == Accepted::Stop {
             entry.remove();
             lane.ends[side].stop(stream);
+            return false;
         }
+        true
     }
 
     pub(super) fn queue_timer(&mut self, id: LaneId, side: usize) {
