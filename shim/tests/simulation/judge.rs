@@ -76,6 +76,8 @@ struct Watched {
 #[derive(Debug, Default)]
 pub struct Watch {
     pub healed_at: Option<Nanos>,
+    /// Since when some lane is attached at both ends.
+    pub joined_at: Nanos,
     flows: BTreeMap<(u32, usize, FlowId), Watched>,
 }
 
@@ -91,7 +93,8 @@ impl Watch {
             if base != watched.base || flow.tx.buffer.retained() == 0 {
                 (watched.base, watched.since) = (base, now);
             }
-            let since = self.healed_at.map_or(now, |healed| watched.since.max(healed + STALL));
+            let well = self.healed_at.map_or(now, |healed| self.joined_at.max(healed));
+            let since = watched.since.max(well);
             assert!(now < since + STALL, "{} stands still at {side}: {flow:#?}", flow.id);
         }
     }

@@ -258,6 +258,9 @@ impl World {
     }
 
     fn check_bounds(&mut self) {
+        if !self.lanes.values().any(|lane| lane.attached == [true; 2]) {
+            self.watch.joined_at = self.now;
+        }
         for (side, host) in self.hosts.iter().enumerate() {
             self.watch.look(self.now, (self.era, side), &host.session);
             judge::check_bounds(&host.session, &host.memory);

@@ -216,6 +216,8 @@ impl Session {
         }
         let chunk = chunk.as_mut()?;
         let lane = lanes.get_mut(&id)?;
+        // Given to a lane in doubt for want of another: the next that is up looks.
+        flow.tx.uncovered |= lane.is_suspect();
         let booking = flow.tx.book(now, id, lane.next_key, chunk);
         if guess && chunk.resent {
             hedge.spend(chunk.range.end - chunk.range.start);
