@@ -340,3 +340,6 @@ impl Drop for Session {
         self.config.memory.release(windows);
     }
 }
+
+#[cfg(test)]
+mod tests;
