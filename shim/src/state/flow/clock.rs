@@ -116,6 +116,16 @@ impl FactClock {
         self.restate = (reachable && self.echoed < self.version).then(|| now + self.patience);
     }
 
+    /// The lanes changed: what waits for an echo begins to wait anew.
+    pub fn hasten(&mut self) {
+        self.patience = FIRST_RESTATE / 2;
+    }
+
+    /// Our state changed since it was last stated.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     /// The peer has this version.
     pub fn echo(&mut self, version: u64) {
         self.echoed = self.echoed.max(version.min(self.version));

@@ -185,7 +185,9 @@ impl Tx {
                     return Some(Chunk { range: gap.start..end, resent: true });
                 }
                 Some(_) => {}
-                None => self.uncovered = false,
+                // A lane in doubt covers its own bytes for itself only: another must still look.
+                None if trusted(lane) => self.uncovered = false,
+                None => {}
             }
         }
         if twice {
