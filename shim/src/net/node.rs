@@ -78,6 +78,9 @@ pub enum ConnectError {
     /// The peer answered, and said no.
     #[error("{0}")]
     Refused(#[from] OpenFailure),
+    /// The target cannot be put on the wire.
+    #[error("bad target: {0}")]
+    Target(String),
     /// Too many flows.
     #[error("the session has {0} flows, its limit; close some")]
     TooManyFlows(usize),
@@ -124,6 +127,7 @@ impl Node {
         let id = opened.map_err(|error| match error {
             OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
             OpenError::Closed(reason) => ConnectError::Unreachable(peer, reason),
+            OpenError::Target(error) => ConnectError::Target(error.to_string()),
         })?;
         // From here on dropping the stream, or this future, resets the flow.
         let stream = FlowStream::new(session.clone(), id);

@@ -63,22 +63,44 @@ pub struct FlowPlan {
 #[derive(Clone, Copy, Debug)]
 pub enum Misfortune {
     /// A lane's directions (bit 0: to the acceptor, bit 1: to the initiator) go silent.
-    Hole { directions: u8, lasts: Nanos },
+    Hole {
+        directions: u8,
+        lasts: Nanos,
+    },
     /// All lanes over an uplink go silent.
-    UplinkHole { group: u64, directions: u8, lasts: Nanos },
+    UplinkHole {
+        group: u64,
+        directions: u8,
+        lasts: Nanos,
+    },
     /// A lane's connection is closed at one end.
-    Kill { side: usize, tell: bool },
+    Kill {
+        side: usize,
+        tell: bool,
+    },
     /// Every lane dies, and none is dialled for so long.
-    Outage { lasts: Nanos },
-    FalseAlarm { side: usize },
+    Outage {
+        lasts: Nanos,
+    },
+    FalseAlarm {
+        side: usize,
+    },
     /// A word on how a lane is to be used.
-    Use { side: usize, cost: u8, draining: bool },
+    Use {
+        side: usize,
+        cost: u8,
+        draining: bool,
+    },
     /// The conditions of a lane change.
     Weather,
     /// One end restarts.
-    Restart { side: usize },
+    Restart {
+        side: usize,
+    },
     /// One end closes the session.
-    Close { side: usize },
+    Close {
+        side: usize,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -105,9 +127,8 @@ impl Plan {
         let flows = (0..count).map(|_| draw_flow(rng, heal_at, large)).collect();
         let calm = rng.random_bool(0.1);
         let happenings = if calm { 0 } else { rng.random_range(1..16) };
-        let mut misfortunes: Vec<_> = (0..happenings)
-            .map(|_| (rng.random_range(0..heal_at), draw_misfortune(rng)))
-            .collect();
+        let mut misfortunes: Vec<_> =
+            (0..happenings).map(|_| (rng.random_range(0..heal_at), draw_misfortune(rng))).collect();
         let end = rng.random_range(0..heal_at);
         match rng.random_range(0..40) {
             0 => misfortunes.push((end, Misfortune::Restart { side: 0 })),

@@ -149,7 +149,8 @@ impl Inbox {
             stream.end = Some(end);
         }
         if end > stream.next {
-            let better = stream.pieces.get(&piece.offset).is_none_or(|p| p.len() < piece.data.len());
+            let better =
+                stream.pieces.get(&piece.offset).is_none_or(|p| p.len() < piece.data.len());
             if better {
                 stream.pieces.insert(piece.offset, piece.data);
             }

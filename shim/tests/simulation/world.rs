@@ -18,12 +18,12 @@ use throughline::vocab::ids::Side;
 use throughline::vocab::wire::hello::Offer;
 use throughline::{FlowId, LaneId};
 
+use self::dialling::Lane;
 use crate::connection::Packet;
 use crate::flows::FlowRun;
 use crate::judge::{self, Report, Watch};
 use crate::link::{MS, Nanos, SEC};
 use crate::plan::Plan;
-use self::dialling::Lane;
 
 /// After healing, everything must have drained within this.
 const DRAIN: Nanos = 240 * SEC;

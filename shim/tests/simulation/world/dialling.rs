@@ -16,7 +16,11 @@ use crate::streams::CONTROL;
 pub enum Incoming {
     /// Its header is not complete.
     Head(Vec<u8>),
-    Body { flow: throughline::FlowId, offset: u64, resent: bool },
+    Body {
+        flow: throughline::FlowId,
+        offset: u64,
+        resent: bool,
+    },
 }
 
 pub struct Lane {
@@ -58,8 +62,7 @@ impl World {
         let group = if self.rng.random_bool(0.1) { 0 } else { disjoint };
         let cost = if self.rng.random_bool(0.1) { 200 } else { 0 };
         let (rough, window) = (self.plan.rough && !self.healed, [16_000, 64_000, 256_000]);
-        let mut links =
-            [Link::draw(&mut self.rng, rough), Link::draw(&mut self.rng, rough)];
+        let mut links = [Link::draw(&mut self.rng, rough), Link::draw(&mut self.rng, rough)];
         if self.healed {
             links.iter_mut().for_each(Link::heal);
         }
