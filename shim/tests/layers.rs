@@ -62,7 +62,12 @@ fn lines() -> Vec<Line> {
             // Tests stand at the end of a file.
             test |= text.starts_with("#[cfg(test)]");
             let code = text.split("//").next().unwrap_or_default().to_owned();
-            lines.push(Line { layer, place: format!("{}:{}", path.display(), index + 1), code, test });
+            lines.push(Line {
+                layer,
+                place: format!("{}:{}", path.display(), index + 1),
+                code,
+                test,
+            });
         }
     }
     lines

@@ -118,10 +118,7 @@ fn the_bounds_are_those_of_the_code() {
         ("entries of `Locators`", MAX_LOCATORS as u64),
         ("payload of a segment", MAX_SEGMENT),
         ("header of a segment", MAX_HEADER as u64),
-        (
-            "unseen flow ids below the highest",
-            throughline::state::session::ids::MAX_UNSEEN as u64,
-        ),
+        ("unseen flow ids below the highest", throughline::state::session::ids::MAX_UNSEEN as u64),
     ] {
         let row = format!("| {what} | {bound} |");
         assert!(DOCUMENT.contains(&row), "no row {row}");

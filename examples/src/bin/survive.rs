@@ -32,7 +32,8 @@ async fn main() -> Result<(), Error> {
     let internet = internet.start()?;
 
     let (home, server) = (Identity::generate(), Identity::generate());
-    let peer = |id: &Identity, locators| PeerConfig { id: id.peer_id(), name: "it".into(), locators };
+    let peer =
+        |id: &Identity, locators| PeerConfig { id: id.peer_id(), name: "it".into(), locators };
     let there = Node::builder().identity(server.clone()).peer(peer(&home, vec![]));
     let there = there.listen(SocketAddr::from(([127, 0, 0, 1], 0))).build().await?;
     let relay = SocketAddr::from(([127, 0, 91, 1], 0));
