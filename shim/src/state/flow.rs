@@ -159,9 +159,6 @@ impl Flow {
 
     /// Nothing is left to do for the flow: it may be forgotten.
     pub fn is_finished(&self) -> bool {
-        self.is_abandoned()
-            && self.sent_all()
-            && self.received_all()
-            && self.clock.is_echoed()
+        self.is_abandoned() && self.sent_all() && self.received_all() && self.clock.is_echoed()
     }
 }

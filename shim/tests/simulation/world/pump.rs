@@ -32,12 +32,13 @@ impl World {
                 Transmit::Control(bytes) => end.outbox.write(CONTROL, bytes),
                 Transmit::Segment(write) => {
                     let stream = write.key + 1;
+                    let class = match write.priority {
+                        Priority::Thin => 1,
+                        Priority::Resent => 2,
+                        Priority::Bulk => 3,
+                    };
+                    end.outbox.check_class(stream, class);
                     if let Some(header) = write.header {
-                        let class = match write.priority {
-                            Priority::Thin => 1,
-                            Priority::Resent => 2,
-                            Priority::Bulk => 3,
-                        };
                         end.outbox.open(stream, class);
                         end.outbox.write(stream, header);
                     }
@@ -62,7 +63,7 @@ impl World {
             packets.push(packet);
         }
         for packet in packets {
-            self.send(id, side, packet);
+            self.send(id, side, &packet);
         }
         self.sense(id, side);
         self.arm_lane(id, side);
@@ -95,8 +96,8 @@ impl World {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if lane.dead[side] {
             // As a stateless reset (RFC 9000 §10.3) does it.
-            if !matches!(packet.frames[..], [Frame::Close]) && self.seed % 2 == 0 {
-                self.send(id, side, Packet { number: u64::MAX, frames: vec![Frame::Close] });
+            if !matches!(packet.frames[..], [Frame::Close]) && self.seed.is_multiple_of(2) {
+                self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
             }
             return;
         }

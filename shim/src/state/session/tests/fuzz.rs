@@ -44,7 +44,8 @@ fn message(rng: &mut SmallRng) -> Message {
                 received.push(start..at);
             }
             let failure = OpenFailure::new(FailureCode::Other, "x");
-            let outcome = if rng.random_bool(0.5) { Outcome::Opened } else { Outcome::Failed(failure) };
+            let outcome =
+                if rng.random_bool(0.5) { Outcome::Opened } else { Outcome::Failed(failure) };
             let (end, code, cut) = (number(rng), number(rng), number(rng));
             Message::FlowState(FlowState {
                 flow: flow(rng),
@@ -114,7 +115,10 @@ fn whatever_a_peer_says_the_session_stands_and_stays_within_its_bounds() {
             now += ms(rng.random_range(0..30));
             let lane = LaneId(rng.random_range(1..5));
             match rng.random_range(0..20) {
-                0 => end.lane_attached(now, lane, LaneInfo { group: lane.0 % 3, cost: 0, order: 0 }),
+                0 => {
+                    let info = LaneInfo { group: lane.0 % 3, cost: 0, order: 0 };
+                    end.lane_attached(now, lane, info);
+                }
                 1 => end.lane_detached(now, lane),
                 2 => {
                     let healths =
@@ -135,18 +139,17 @@ fn whatever_a_peer_says_the_session_stands_and_stays_within_its_bounds() {
                     let open = some_open(&mut rng);
                     let header = SegmentHeader { flow: id, offset, resent, open };
                     if end.segment(now, lane, &header) == Ok(Accepted::Read) {
-                        let mut data = [0, 1, 2].map(|_| {
-                            Bytes::from(vec![1; rng.random_range(0..2_000)])
-                        });
+                        let mut data =
+                            [0, 1, 2].map(|_| Bytes::from(vec![1; rng.random_range(0..2_000)]));
                         let _ = end.segment_data(now, id, offset, resent, &mut data);
                     }
                 }
                 11..14 => application(&mut rng, &mut end, now),
                 14..18 => {
                     for class in [Class::Urgent, Class::Bulk] {
-                        while rng.random_bool(0.9)
-                            && end.poll_transmit(now, lane, class).is_some()
-                        {}
+                        while rng.random_bool(0.9) && end.poll_transmit(now, lane, class).is_some()
+                        {
+                        }
                     }
                 }
                 _ => end.handle_timeout(now),

@@ -1,9 +1,9 @@
 //! A peer that does not keep to the protocol.
 
 use super::*;
+use crate::vocab::ids::SessionId;
 use crate::vocab::wire::fact::{FlowState, ResetAt};
 use crate::vocab::wire::hello::{Hello, Intent, Reject, RejectCode, Welcome};
-use crate::vocab::ids::SessionId;
 
 /// Our session as acceptor, and a flow that the peer opened.
 fn victim() -> (Pair, FlowId) {
