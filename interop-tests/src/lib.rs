@@ -1,1 +1,7 @@
-//! The interop suite.
+//! The interop suite: how sessions survive, measured as an application sees it.
+//!
+//! [`pair`] puts two nodes on an emulated internet of two ISPs; [`measure`] runs a bulk flow or
+//! an interactive one between them and says how long it stood still.
+
+pub mod measure;
+pub mod pair;

@@ -5,5 +5,11 @@ pub mod node;
 pub mod status;
 pub mod stream;
 
+pub(crate) mod congestion;
+pub(crate) mod dialer;
+pub(crate) mod lane;
+pub(crate) mod session;
 pub(crate) mod socket;
 pub(crate) mod tls;
+pub(crate) mod transport;
+pub(crate) mod uplinks;

@@ -2,7 +2,11 @@
 
 pub mod assembler;
 pub mod flow;
+pub mod health;
 pub mod memory;
+pub mod plan;
+pub mod policy;
+pub mod ports;
 pub mod ranges;
 pub mod send_buffer;
 pub mod session;

@@ -1,92 +1,62 @@
 //! A node: the library's front door.
+//!
+//! A node owns its endpoints, a task per listening address, a keeper per peer that it dials, and
+//! the sessions with their drivers. [`Node::shutdown`] ends them in this order: no new flows, the
+//! live ones until the deadline, sessions closed with a word to the peer, endpoints last.
 
+mod acceptor;
+mod builder;
+mod incoming;
+mod limits;
+pub(crate) mod router;
+pub(crate) mod shared;
+mod status;
+
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use quinn::Endpoint;
 use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
 
-use crate::net::identity::Identity;
+pub use self::builder::{BuildError, NodeBuilder};
+pub use self::incoming::{AcceptError, IncomingFlow, Listener};
+pub use self::limits::{Limits, PeerConfig};
+use self::shared::NodeShared;
+use crate::net::session::SessionHandle;
+use crate::net::session::waiters::wait;
 use crate::net::status::NodeStatus;
 use crate::net::stream::FlowStream;
+pub use crate::net::uplinks::UplinkConfig;
+use crate::state::session::{FlowError, OpenError};
 use crate::vocab::ids::PeerId;
-use crate::vocab::locator::Locator;
 use crate::vocab::mode::Mode;
 use crate::vocab::outcome::OpenFailure;
 use crate::vocab::target::Target;
+use crate::vocab::wire::fact::Open;
 
-/// A peer as given to [`NodeBuilder::peer`].
-#[derive(Clone, Debug)]
-pub struct PeerConfig {
-    /// Its public key.
-    pub id: PeerId,
-    /// A name for logs and status.
-    pub name: String,
-    /// Where it can be reached; empty where only the peer dials.
-    pub locators: Vec<Locator>,
-}
+/// How long [`Node::connect`] waits for a session with a peer that has none.
+const SESSION_WITHIN: Duration = Duration::from_secs(10);
 
-/// An uplink as given to [`NodeBuilder::uplink`].
-#[derive(Clone, Debug)]
-pub struct UplinkConfig {
-    /// Its name.
-    pub name: String,
-    /// Local addresses with one of these prefixes belong to it. On loopback, where one prefix
-    /// holds every address, a host prefix (`127.0.1.1/32`) stands for that address itself.
-    pub prefixes: Vec<ipnet::IpNet>,
-    /// Or: the addresses of this interface.
-    pub interface: Option<String>,
-    /// Cold: no lane over it until another one is lost.
-    pub metered: bool,
-}
+/// How long it waits where the peer is known to be down: every dial has failed for longer than
+/// this already. Whoever has another peer to try should not wait for this one.
+const SESSION_WITHIN_IF_DOWN: Duration = Duration::from_secs(2);
 
-/// Bounds. Each is enforced where it is named; what happens at it is said there.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Bytes held for flows in all (send buffers and assemblers). At it windows stop growing.
-    pub memory: u64,
-    /// Flows a peer may have open in a session. The next open is refused.
-    pub flows_per_session: usize,
-    /// Sessions a peer may have. The longest detached goes first.
-    pub sessions_per_peer: usize,
-    /// How long a session without any lane is kept.
-    pub linger: Duration,
-}
+/// How long it waits for the answer to an open: the far side gives its own dial 10 s, and an
+/// outage in between is survived.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 256 << 20,
-            flows_per_session: 1024,
-            sessions_per_peer: 4,
-            linger: Duration::from_secs(12 * 3600),
-        }
-    }
-}
+/// How long lanes get to pass on the last word.
+const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// A running node. Clones are handles to the same node; it ends with [`Node::shutdown`].
 #[derive(Clone)]
 pub struct Node {
-    _p: (),
-}
-
-/// Collects what a [`Node`] needs.
-pub struct NodeBuilder {
-    _p: (),
-}
-
-/// Why a node could not be started.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A UDP address to listen on is taken or not ours.
-    #[error("cannot listen on udp {addr}: {source}")]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    shared: Arc<NodeShared>,
+    endpoints: Arc<Vec<Endpoint>>,
 }
 
 /// Why a flow could not be opened.
@@ -102,6 +72,9 @@ pub enum ConnectError {
     /// The peer could not be reached in time.
     #[error("peer {0} cannot be reached: {1}")]
     Unreachable(PeerId, String),
+    /// The open was sent, but no answer came: the far side may have dialled the destination.
+    #[error("no answer from peer {0}: {1}")]
+    Unanswered(PeerId, String),
     /// The peer answered, and said no.
     #[error("{0}")]
     Refused(#[from] OpenFailure),
@@ -113,130 +86,175 @@ pub enum ConnectError {
     ShuttingDown,
 }
 
-/// Why no further flow can be accepted.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// The node has been shut down.
-    #[error("the node is shutting down")]
-    ShuttingDown,
-    /// Somebody listens for this service already.
-    #[error("service `{0}` has a listener already")]
-    Taken(String),
-}
-
-/// A flow that a peer asks to open. Dropping it refuses the flow.
-pub struct IncomingFlow {
-    _p: (),
-}
-
-/// Yields the flows opened to one service, or (from [`Node::egress`]) to TCP targets.
-pub struct Listener {
-    _p: (),
-}
-
-impl IncomingFlow {
-    /// Who asks.
-    pub fn peer(&self) -> PeerId {
-        todo!()
-    }
-    /// Where the flow is to lead.
-    pub fn target(&self) -> &Target {
-        todo!()
-    }
-    /// Opens the flow; the peer is told at once.
-    pub fn accept(self) -> FlowStream {
-        todo!()
-    }
-    /// Refuses it; the peer's `connect` fails with this.
-    pub fn refuse(self, failure: OpenFailure) {
-        let _ = failure;
-        todo!()
-    }
-}
-
-impl Listener {
-    /// The next flow. Cancel-safe.
-    pub async fn accept(&mut self) -> Result<IncomingFlow, AcceptError> {
-        todo!()
-    }
-}
-
-impl NodeBuilder {
-    /// Our key.
-    pub fn identity(self, identity: Identity) -> Self {
-        let _ = identity;
-        todo!()
-    }
-    /// Accepts lanes on this UDP address; call it again for more. Port 0 picks a free one.
-    pub fn listen(self, addr: SocketAddr) -> Self {
-        let _ = addr;
-        todo!()
-    }
-    /// An uplink; where none is given they are discovered.
-    pub fn uplink(self, uplink: UplinkConfig) -> Self {
-        let _ = uplink;
-        todo!()
-    }
-    /// A peer we trust, by its key.
-    pub fn peer(self, peer: PeerConfig) -> Self {
-        let _ = peer;
-        todo!()
-    }
-    /// Other bounds than the default ones.
-    pub fn limits(self, limits: Limits) -> Self {
-        let _ = limits;
-        todo!()
-    }
-    /// Starts the node within the current tokio runtime.
-    pub async fn build(self) -> Result<Node, BuildError> {
-        todo!()
-    }
-}
-
 impl Node {
     /// Begins a new node.
     pub fn builder() -> NodeBuilder {
-        todo!()
+        NodeBuilder::default()
     }
+
+    fn new(shared: Arc<NodeShared>, endpoints: Vec<Endpoint>) -> Self {
+        Self { shared, endpoints: Arc::new(endpoints) }
+    }
+
     /// Our public key.
     pub fn id(&self) -> PeerId {
-        todo!()
+        self.shared.identity().peer_id()
     }
+
     /// Opens a flow to `target` behind `peer` in mode `auto`; waits for the far side's outcome.
+    ///
+    /// # Errors
+    /// See [`ConnectError`]; [`ConnectError::Refused`] carries the far side's reason.
     pub async fn connect(&self, peer: PeerId, target: Target) -> Result<FlowStream, ConnectError> {
         self.connect_with(peer, target, Mode::Auto).await
     }
+
     /// Opens a flow in a chosen mode.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
     pub async fn connect_with(
         &self,
         peer: PeerId,
         target: Target,
         mode: Mode,
     ) -> Result<FlowStream, ConnectError> {
-        let _ = (peer, target, mode);
-        todo!()
+        let session = self.session(peer).await?;
+        let opened = session.with(|core, now| core.session.open(now, Open { target, mode }));
+        let id = opened.map_err(|error| match error {
+            OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
+            OpenError::Closed(reason) => ConnectError::Unreachable(peer, reason),
+        })?;
+        // From here on dropping the stream, or this future, resets the flow.
+        let stream = FlowStream::new(session.clone(), id);
+        let answer = poll_fn(|cx| {
+            session.with(|core, _| match core.session.outcome(id) {
+                Some(outcome) => Poll::Ready(outcome),
+                None => {
+                    wait(&mut core.waiters(id).answer, cx);
+                    Poll::Pending
+                }
+            })
+        });
+        match timeout_at(Instant::now() + ANSWER_WITHIN, answer).await {
+            Ok(Ok(())) => Ok(stream),
+            Ok(Err(FlowError::Failed(failure))) => Err(failure.into()),
+            Ok(Err(error)) => Err(ConnectError::Unanswered(peer, error.to_string())),
+            Err(_) => Err(ConnectError::Unanswered(peer, format!("none within {ANSWER_WITHIN:?}"))),
+        }
     }
+
+    /// Waits for a session in which flows can be opened.
+    async fn session(&self, peer: PeerId) -> Result<SessionHandle, ConnectError> {
+        let config = self.shared.peer_config(peer).ok_or(ConnectError::UnknownPeer(peer))?;
+        let down = self
+            .shared
+            .failing(peer)
+            .is_some_and(|(since, _)| since.elapsed() > SESSION_WITHIN_IF_DOWN);
+        let deadline = Instant::now() + if down { SESSION_WITHIN_IF_DOWN } else { SESSION_WITHIN };
+        let _wanted = self.shared.want(peer);
+        let mut changes = self.shared.changes();
+        loop {
+            changes.borrow_and_update();
+            if self.shared.is_shutting_down() {
+                return Err(ConnectError::ShuttingDown);
+            }
+            if let Some(session) = self.shared.usable(peer) {
+                return Ok(session);
+            }
+            if config.locators.is_empty() {
+                return Err(ConnectError::NoLocator(peer));
+            }
+            self.shared.initiate(peer);
+            for session in self.shared.sessions(peer) {
+                session.driver_alarm().notify_one();
+            }
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                return Err(self.unreachable(peer, "no lane could be set up"));
+            }
+        }
+    }
+
+    fn unreachable(&self, peer: PeerId, what: &str) -> ConnectError {
+        let detail = match self.shared.failing(peer) {
+            Some((_, error)) => format!("{what}; last dial: {error}"),
+            None => what.to_owned(),
+        };
+        ConnectError::Unreachable(peer, detail)
+    }
+
     /// Accepts the flows that peers open to the service `name`.
+    ///
+    /// # Errors
+    /// [`AcceptError::Taken`] while another listener for the name is there.
     pub fn listen(&self, name: impl Into<String>) -> Result<Listener, AcceptError> {
-        let _ = name.into();
-        todo!()
+        let name = name.into();
+        if self.shared.is_shutting_down() {
+            return Err(AcceptError::ShuttingDown);
+        }
+        match self.shared.router.serve(&name) {
+            Some(flows) => Ok(Listener::new(flows)),
+            None => Err(AcceptError::Taken(name)),
+        }
     }
+
     /// Accepts the flows that peers open to TCP targets; one egress per node.
+    ///
+    /// # Errors
+    /// [`AcceptError::Taken`] while another egress is there.
     pub fn egress(&self) -> Result<Listener, AcceptError> {
-        todo!()
+        if self.shared.is_shutting_down() {
+            return Err(AcceptError::ShuttingDown);
+        }
+        match self.shared.router.serve_tcp() {
+            Some(flows) => Ok(Listener::new(flows)),
+            None => Err(AcceptError::Taken("egress".to_owned())),
+        }
     }
+
     /// The UDP addresses we accept lanes on.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        todo!()
+        self.endpoints.iter().filter_map(|e| e.local_addr().ok()).collect()
     }
+
     /// A snapshot of the node.
     pub fn status(&self) -> NodeStatus {
-        todo!()
+        status::of(&self.shared, self.local_addrs())
     }
+
     /// Ends the node: no new flows; live ones have until `deadline` to end, then are reset.
     pub async fn shutdown(&self, deadline: Duration) {
-        let _ = deadline;
-        todo!()
+        self.shared.shut_down();
+        let until = Instant::now() + deadline;
+        let sessions = || -> Vec<SessionHandle> {
+            self.shared.peers().iter().flat_map(|peer| self.shared.sessions(*peer)).collect()
+        };
+        let live = || sessions().iter().any(|s| s.with(|c, _| c.session.flows().next().is_some()));
+        while live() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for session in sessions() {
+            session.with(|core, _| core.session.close(0, "shutting down"));
+        }
+        let last = Instant::now() + LAST_WORD;
+        while !sessions().is_empty() && Instant::now() < last {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(LAST_WORD / 4).await;
+        for endpoint in self.endpoints.iter() {
+            endpoint.close(0u8.into(), b"shutting down");
+        }
+        let idle = async {
+            for endpoint in self.endpoints.iter() {
+                endpoint.wait_idle().await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORD, idle).await;
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Node").field(&self.id()).finish()
     }
 }

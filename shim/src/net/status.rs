@@ -94,6 +94,12 @@ pub struct LaneStatus {
     pub lost: u64,
     /// How often the lane moved to another local address (RFC 9000 §9).
     pub migrations: u64,
+    /// PATH_CHALLENGE frames, both ways (RFC 9000 §8.2): the paths being validated.
+    pub path_challenges: u64,
+    /// PATH_RESPONSE frames, both ways.
+    pub path_responses: u64,
+    /// RETIRE_CONNECTION_ID frames, both ways: a migration takes a new connection ID (§9.5).
+    pub connection_ids_retired: u64,
 }
 
 /// A flow.

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use thiserror::Error;
 
-pub use application::{FlowError, OpenError, Read};
+pub use application::{CANCELLED, FlowError, OpenError, Read};
 pub use lane::{Health, LaneInfo};
 pub use receive::Accepted;
 pub use transmit::{Class, Priority, SegmentWrite, Transmit};

@@ -142,6 +142,11 @@ impl Session {
         self.lanes.get(&id).is_some_and(Lane::is_up)
     }
 
+    /// Whether a lane's acknowledgements are overdue, by our sensor or by the peer's word.
+    pub fn lane_is_suspect(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(Lane::is_suspect)
+    }
+
     /// Whether any lane is attached.
     pub fn is_attached(&self) -> bool {
         !self.lanes.is_empty()

@@ -1,0 +1,77 @@
+//! Prints how flows survive the silent death of an ISP: medians of some runs.
+
+use std::time::{Duration, Instant};
+
+use interop_tests::measure::{Bulk, Echo};
+use interop_tests::pair::{Pair, Shape};
+use throughline::Mode;
+use throughline::daemon::emulator::Way;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("THROUGHLINE_LOG")
+                .unwrap_or_else(|_| "warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let mut args = std::env::args().skip(1);
+    let what = args.next().unwrap_or_else(|| "all".into());
+    let runs: usize = args.next().and_then(|a| a.parse().ok()).unwrap_or(3);
+    for (name, kind, mode, standby) in [
+        ("echo single", 'e', Mode::Single, false),
+        ("echo auto", 'e', Mode::Auto, false),
+        ("download", 'd', Mode::Auto, false),
+        ("upload", 'u', Mode::Auto, false),
+        ("download bond", 'd', Mode::Bond, false),
+        ("echo standby", 'e', Mode::Single, true),
+        ("download standby", 'd', Mode::Single, true),
+        ("upload standby", 'u', Mode::Single, true),
+    ] {
+        if what != "all" && !name.contains(&what) {
+            continue;
+        }
+        for _ in 0..runs {
+            println!("{name:18} {}", run(kind, mode, standby).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn run(
+    kind: char,
+    mode: Mode,
+    standby: bool,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let pair = Pair::start(Shape { standby, ..Shape::default() }).await?;
+    let (left, right) = (&pair.left, &pair.right);
+    let second = Duration::from_secs(1);
+    let line = if kind == 'e' {
+        let echo = Echo::start(left, right, mode).await?;
+        tokio::time::sleep(3 * second).await;
+        let cut = Instant::now();
+        pair.isp(0).blackhole(Way::Both);
+        tokio::time::sleep(2 * second).await;
+        let worst = echo.record.worst(cut - second / 20, cut + second).await;
+        let before = echo.record.worst(cut - second, cut - second / 5).await;
+        let count = echo.finish().await?;
+        format!("worst {worst:?} (before {before:?}), {count} messages")
+    } else {
+        let bulk = Bulk::start(left, right, kind == 'u', mode).await?;
+        tokio::time::sleep(3 * second).await;
+        let cut = Instant::now();
+        pair.isp(0).blackhole(Way::Both);
+        tokio::time::sleep(2 * second).await;
+        let gap = bulk.record.longest_gap(cut - second / 20, cut + second).await;
+        let before = bulk.record.rate(cut - 2 * second, cut).await / 1e6;
+        let back = bulk.record.recovered(cut, 150_000_000).await;
+        let steady = bulk.record.longest_gap(cut - 2 * second, cut).await;
+        let bytes = bulk.finish().await?;
+        format!(
+            "gap {gap:?} (steady {steady:?}), {before:.0} Mbit/s before, back {back:?}, {bytes} bytes"
+        )
+    };
+    pair.stop().await;
+    Ok(line)
+}

@@ -1,0 +1,249 @@
+//! Flows that say how long they stood still, and whether a byte was wrong.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use throughline::{Mode, Node, Target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// One observation of a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// When it was made.
+    pub at: Instant,
+    /// Bulk: bytes received in all. Echo: the round trip in microseconds.
+    pub value: u64,
+}
+
+/// What a flow did, while it does it.
+#[derive(Clone, Default)]
+pub struct Record(Arc<Mutex<Vec<Sample>>>);
+
+impl Record {
+    async fn push(&self, value: u64) {
+        self.0.lock().await.push(Sample { at: Instant::now(), value });
+    }
+
+    /// Everything observed so far.
+    pub async fn samples(&self) -> Vec<Sample> {
+        self.0.lock().await.clone()
+    }
+
+    /// Bulk: the longest time without a byte between `from` and `to`.
+    pub async fn longest_gap(&self, from: Instant, to: Instant) -> Duration {
+        let samples = self.samples().await;
+        let inside = samples.iter().map(|s| s.at).filter(|at| (from..=to).contains(at));
+        let mut last = from;
+        let mut longest = Duration::ZERO;
+        for at in inside.chain([to]) {
+            longest = longest.max(at - last);
+            last = at;
+        }
+        longest
+    }
+
+    /// Echo: the worst round trip of the messages sent between `from` and `to`.
+    pub async fn worst(&self, from: Instant, to: Instant) -> Duration {
+        let samples = self.samples().await;
+        let sent = |s: &Sample| s.at - Duration::from_micros(s.value);
+        let inside = samples.iter().filter(|s| (from..=to).contains(&sent(s)));
+        Duration::from_micros(inside.map(|s| s.value).max().unwrap_or(0))
+    }
+
+    /// Bulk: how long after `from` the flow first ran at `rate` bit/s over 100 ms.
+    pub async fn recovered(&self, from: Instant, rate: u64) -> Option<Duration> {
+        const SPAN: Duration = Duration::from_millis(100);
+        let samples = self.samples().await;
+        let mut first = 0;
+        for (index, sample) in samples.iter().enumerate() {
+            while samples[first].at + SPAN < sample.at {
+                first += 1;
+            }
+            let begun = samples[first].at;
+            if begun < from || index == first {
+                continue;
+            }
+            let bytes = sample.value - samples[first].value;
+            let span = sample.at - begun;
+            if span >= SPAN * 9 / 10 && bytes * 8 >= (rate as f64 * span.as_secs_f64()) as u64 {
+                return Some(begun - from);
+            }
+        }
+        None
+    }
+
+    /// Bulk: the mean rate in bit/s between `from` and `to`.
+    pub async fn rate(&self, from: Instant, to: Instant) -> f64 {
+        let samples = self.samples().await;
+        let mut inside = samples.iter().filter(|s| (from..=to).contains(&s.at));
+        let (Some(first), Some(last)) = (inside.next(), inside.next_back()) else { return 0.0 };
+        (last.value - first.value) as f64 * 8.0 / (last.at - first.at).as_secs_f64()
+    }
+}
+
+/// The byte at an offset of the test stream.
+fn pattern(offset: u64) -> u8 {
+    (offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
+}
+
+/// The period of [`block`]: the stream repeats after it.
+const PERIOD: usize = 1 << 20;
+
+/// One period of the test stream, twice, so that any part of it is one slice.
+fn block() -> Bytes {
+    (0..2 * PERIOD as u64).map(|i| pattern(i % PERIOD as u64)).collect::<Vec<u8>>().into()
+}
+
+/// A bulk flow that runs until it is told to end.
+pub struct Bulk {
+    /// What the receiver saw.
+    pub record: Record,
+    stop: Arc<std::sync::atomic::AtomicBool>,
+    sender: JoinHandle<Result<u64>>,
+    receiver: JoinHandle<Result<u64>>,
+}
+
+impl Bulk {
+    /// Starts a bulk flow from `from` to `to`, opened by `opener` (one of the two).
+    ///
+    /// # Errors
+    /// When the flow cannot be opened.
+    pub async fn start(opener: &Node, acceptor: &Node, upload: bool, mode: Mode) -> Result<Self> {
+        let name = format!("bulk-{:x}", rand::random::<u64>());
+        let mut listener = acceptor.listen(&name)?;
+        let far = tokio::spawn(async move { listener.accept().await.map(|f| f.accept()) });
+        let near = opener.connect_with(acceptor.id(), Target::service(name), mode).await?;
+        let far = far.await??;
+        let (from, to) = if upload { (near, far) } else { (far, near) };
+        let record = Record::default();
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (block, seen, ends) = (block(), record.clone(), stop.clone());
+        let send_block = block.clone();
+        // The half that is not used stays with its task, so that dropping it resets nothing.
+        let sender = tokio::spawn(async move {
+            let (mut unused, mut writer) = from.into_split();
+            let mut sent = 0u64;
+            while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                let at = (sent % PERIOD as u64) as usize;
+                let mut piece = send_block.slice(at..at + 64 * 1024);
+                sent += writer.write_chunk(&mut piece).await? as u64;
+            }
+            writer.finish()?;
+            unused.read_to_end(&mut Vec::new()).await?;
+            Ok(sent)
+        });
+        let receiver = tokio::spawn(async move {
+            let (mut reader, mut unused) = to.into_split();
+            unused.finish()?;
+            let mut got = 0u64;
+            let mut pieces = vec![Bytes::new(); 64];
+            loop {
+                let count = reader.read_chunks(&mut pieces).await?;
+                if count == 0 {
+                    return Ok(got);
+                }
+                for piece in &pieces[..count] {
+                    for part in piece.chunks(PERIOD) {
+                        let at = (got % PERIOD as u64) as usize;
+                        if part != &block[at..at + part.len()] {
+                            return Err(format!("wrong bytes near offset {got}").into());
+                        }
+                        got += part.len() as u64;
+                    }
+                }
+                seen.push(got).await;
+            }
+        });
+        Ok(Self { record, stop, sender, receiver })
+    }
+
+    /// Ends the flow in order; returns the bytes it carried.
+    ///
+    /// # Errors
+    /// When a byte was wrong or missing, or the flow broke.
+    pub async fn finish(self) -> Result<u64> {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let sent = self.sender.await??;
+        let got = self.receiver.await??;
+        if sent == got { Ok(got) } else { Err(format!("{sent} bytes sent, {got} received").into()) }
+    }
+}
+
+/// A 64-byte message every 20 ms, sent back by the far end.
+pub struct Echo {
+    /// The round trips.
+    pub record: Record,
+    stop: Arc<std::sync::atomic::AtomicBool>,
+    task: JoinHandle<Result<u64>>,
+}
+
+impl Echo {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the flow cannot be opened.
+    pub async fn start(opener: &Node, acceptor: &Node, mode: Mode) -> Result<Self> {
+        let name = format!("echo-{:x}", rand::random::<u64>());
+        let mut listener = acceptor.listen(&name)?;
+        tokio::spawn(async move {
+            let flow = listener.accept().await?.accept();
+            let (mut reader, mut writer) = tokio::io::split(flow);
+            tokio::io::copy(&mut reader, &mut writer).await?;
+            writer.shutdown().await?;
+            Result::Ok(())
+        });
+        let near = opener.connect_with(acceptor.id(), Target::service(name), mode).await?;
+        let record = Record::default();
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (seen, ends) = (record.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            let (mut reader, mut writer) = near.into_split();
+            let (send_times, mut times) = tokio::sync::mpsc::unbounded_channel::<Instant>();
+            let sender = tokio::spawn(async move {
+                let mut tick = tokio::time::interval(Duration::from_millis(20));
+                let mut seq = 0u64;
+                while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                    tick.tick().await;
+                    let mut message = [0; 64];
+                    message[..8].copy_from_slice(&seq.to_be_bytes());
+                    let _ = send_times.send(Instant::now());
+                    writer.write_all(&message).await?;
+                    seq += 1;
+                }
+                writer.finish()?;
+                Result::Ok(writer)
+            });
+            let mut seq = 0u64;
+            let mut message = [0; 64];
+            while let Some(sent) = times.recv().await {
+                reader.read_exact(&mut message).await?;
+                if message[..8] != seq.to_be_bytes() || message[8..] != [0; 56] {
+                    return Err(format!("wrong echo of message {seq}").into());
+                }
+                seen.push(sent.elapsed().as_micros() as u64).await;
+                seq += 1;
+            }
+            sender.await??;
+            if reader.read(&mut message).await? != 0 {
+                return Err("bytes after the last echo".into());
+            }
+            Ok(seq)
+        });
+        Ok(Self { record, stop, task })
+    }
+
+    /// Ends it in order; returns how many messages came back.
+    ///
+    /// # Errors
+    /// When a message was wrong or the flow broke.
+    pub async fn finish(self) -> Result<u64> {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.task.await?
+    }
+}

@@ -1,0 +1,60 @@
+//! What a configuration amounts to, for a person, and what in it cannot work as it stands.
+
+use std::fmt::{self, Write};
+
+use crate::daemon::config::{Config, IdentitySource, IngressKind};
+use crate::net::identity::{Identity, IdentityError};
+
+/// Says what `config` amounts to.
+///
+/// # Errors
+/// Its identity cannot be read.
+pub(super) fn describe(config: &Config) -> Result<String, IdentityError> {
+    let identity = match &config.identity {
+        IdentitySource::File(path) => Identity::load(path)?,
+        IdentitySource::Given(identity) => identity.clone(),
+    };
+    let mut text = format!("identity {}\n", identity.peer_id());
+    // Writing to a string does not fail.
+    let _ = describe_rest(config, &mut text);
+    Ok(text.trim_end().to_owned())
+}
+
+fn describe_rest(config: &Config, text: &mut String) -> fmt::Result {
+    for addr in &config.listen {
+        writeln!(text, "listens for peers on udp {addr}")?;
+    }
+    for uplink in &config.uplinks {
+        let prefixes = uplink.config.prefixes.iter().map(ToString::to_string);
+        let interface = uplink.config.interface.iter().map(|name| format!("interface {name}"));
+        let what: Vec<_> = prefixes.chain(interface).collect();
+        let metered = if uplink.config.metered { ", metered" } else { "" };
+        writeln!(text, "uplink {}: {}{metered}", uplink.config.name, what.join(", "))?;
+    }
+    if config.uplinks.is_empty() {
+        writeln!(text, "uplinks are discovered")?;
+    }
+    for peer in &config.peers {
+        let name = &peer.config.name;
+        let locators: Vec<_> = peer.config.locators.iter().map(ToString::to_string).collect();
+        let at = if locators.is_empty() { "dials us".to_owned() } else { locators.join(", ") };
+        let allowed: Vec<_> = peer.acl.entries().iter().map(ToString::to_string).collect();
+        let may = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+        writeln!(text, "peer {name}: {at}; may reach {may} through us")?;
+        if locators.is_empty() && config.listen.is_empty() {
+            writeln!(
+                text,
+                "  note: neither side can dial: give {name} `locators`, or this host `listen`"
+            )?;
+        }
+    }
+    for ingress in &config.ingresses {
+        let kind = match &ingress.kind {
+            IngressKind::Socks5(None) => "socks5".to_owned(),
+            IngressKind::Socks5(Some(_)) => "socks5 with a password".to_owned(),
+            IngressKind::Forward(to) => format!("forward to {to}"),
+        };
+        writeln!(text, "ingress {}: {kind} on tcp {}", ingress.name, ingress.listen)?;
+    }
+    writeln!(text, "the configuration is right")
+}

@@ -1,0 +1,158 @@
+//! The configuration of a daemon: real types, made from TOML (DESIGN.md §9) or in a program.
+//!
+//! Parsed, not validated: what a [`Config`] holds is right. The text is read in two steps, `raw`
+//! (the shape, by serde) and `parse` (the meaning); every error of either says in which file, where
+//! and what, and how to mend it.
+
+mod error;
+mod nearest;
+mod parse;
+mod parse_ingress;
+mod raw;
+mod size;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::edge::acl::Acl;
+use crate::edge::socks5::Credentials;
+use crate::net::identity::Identity;
+use crate::net::node::{Limits, PeerConfig, UplinkConfig};
+use crate::state::policy::{Policy, Via};
+use crate::vocab::target::Target;
+
+pub use error::ConfigError;
+
+/// What a daemon is to do.
+#[derive(Clone)]
+pub struct Config {
+    /// Who we are.
+    pub identity: IdentitySource,
+    /// The UDP addresses to accept lanes on; none where nobody dials in. Port 0 picks a free one.
+    pub listen: Vec<SocketAddr>,
+    /// The bounds of the node.
+    pub limits: Limits,
+    /// The uplinks in order of preference; discovered where there is none.
+    pub uplinks: Vec<Uplink>,
+    /// The peers we trust.
+    pub peers: Vec<Peer>,
+    /// Where applications' flows enter.
+    pub ingresses: Vec<Ingress>,
+    /// Which way they go.
+    pub policy: Policy,
+    /// The admin socket.
+    pub admin: Admin,
+}
+
+/// Where the key of the daemon comes from.
+#[derive(Clone)]
+pub enum IdentitySource {
+    /// A file, read when the daemon starts.
+    File(PathBuf),
+    /// It is at hand.
+    Given(Identity),
+}
+
+/// Where the admin socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// There is none.
+    Off,
+    /// At the default place, if that can be written to.
+    Default,
+    /// Here.
+    At(PathBuf),
+}
+
+/// An uplink.
+#[derive(Clone, Debug)]
+pub struct Uplink {
+    /// What the node is told of it.
+    pub config: UplinkConfig,
+    /// Whose addresses these are.
+    pub class: Class,
+}
+
+/// Whose addresses an uplink has, and so how it fails (DESIGN.md §8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Class {
+    /// The provider's: gone with it.
+    #[default]
+    ProviderAssigned,
+    /// The site's own: BGP finds another way after a while.
+    ProviderIndependent,
+}
+
+/// A peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// What the node is told of it.
+    pub config: PeerConfig,
+    /// What it may reach through us.
+    pub acl: Acl,
+}
+
+/// Where applications' flows enter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// Its name, by which rules call it.
+    pub name: String,
+    /// The TCP address it listens on. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// What it speaks.
+    pub kind: IngressKind,
+}
+
+/// What an ingress speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IngressKind {
+    /// SOCKS5 (RFC 1928), with these credentials where there are some.
+    Socks5(Option<Credentials>),
+    /// Every connection is for this target.
+    Forward(Target),
+}
+
+impl Config {
+    /// A configuration that does nothing yet: no peer, no ingress, no admin socket; what comes in
+    /// is rejected. For a program that fills it in.
+    pub fn new(identity: Identity) -> Self {
+        Self::empty(IdentitySource::Given(identity))
+    }
+
+    fn empty(identity: IdentitySource) -> Self {
+        Self {
+            identity,
+            listen: Vec::new(),
+            limits: Limits::default(),
+            uplinks: Vec::new(),
+            peers: Vec::new(),
+            ingresses: Vec::new(),
+            policy: Policy::new(Vec::new(), std::collections::HashMap::new(), Via::Reject),
+            admin: Admin::Off,
+        }
+    }
+
+    /// Reads the configuration file `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in it is wrong.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads a configuration from `text`; `path` is what errors call it, and paths in it are
+    /// relative to the directory of `path`.
+    ///
+    /// # Errors
+    /// Something in the text is wrong.
+    pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
+        parse::parse(path.as_ref(), text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! Amounts of memory: `256MiB`, `1GB`, `65536`.
+
+/// The number of bytes that `text` says; nothing where it says none.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_a_number_and_a_unit() {
+        assert_eq!(bytes("256MiB"), Some(256 << 20));
+        assert_eq!(bytes("1 GB"), Some(1_000_000_000));
+        assert_eq!(bytes("65536"), Some(65536));
+        for wrong in ["", "MiB", "-1", "1.5GiB", "256 Mib", "99999999999GiB"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The clients: ordinary programs that speak SOCKS5 and know nothing of Throughline.
+
+mod bulk;
+mod echo;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use fast_socks5::client::{Config, Socks5Stream};
+use tokio::net::TcpStream;
+
+use super::flow::{Clock, Ending, Flow};
+
+/// How long a client waits for its connection: a healthy one takes two round trips.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What all clients share.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) seed: u64,
+    pub(super) clock: Clock,
+    /// Set at the end of the run: finish in good order.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// The way to a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Route {
+    /// Through the SOCKS5 proxy `proxy` to `server`.
+    Socks { proxy: SocketAddr, server: SocketAddr },
+    /// Straight to an address.
+    Direct(SocketAddr),
+}
+
+impl Route {
+    async fn connect(self) -> Result<TcpStream, String> {
+        let connect = async {
+            match self {
+                Self::Socks { proxy, server } => {
+                    let (host, port) = (server.ip().to_string(), server.port());
+                    let stream = Socks5Stream::connect(proxy, host, port, Config::default());
+                    Ok(stream.await.map_err(|error| error.to_string())?.get_socket())
+                }
+                Self::Direct(addr) => {
+                    TcpStream::connect(addr).await.map_err(|error| error.to_string())
+                }
+            }
+        };
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .map_err(|_| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))??;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        Ok(stream)
+    }
+}
+
+impl Client {
+    /// Downloads until the end of the run and notes the ending.
+    pub(super) async fn download(self, route: Route, flow: Arc<Flow>) {
+        let ending = self.run_download(route, &flow).await;
+        flow.end(ending.unwrap_or_else(Ending::Died));
+    }
+
+    /// Uploads until the end of the run and notes the ending.
+    pub(super) async fn upload(self, route: Route, flow: Arc<Flow>) {
+        let ending = self.run_upload(route).await;
+        flow.end(ending.unwrap_or_else(Ending::Died));
+    }
+
+    /// Sends small messages to an echo until the end of the run and notes the ending.
+    pub(super) async fn echo(self, route: Route, flow: Arc<Flow>) {
+        let ending = self.run_echo(route, &flow).await;
+        flow.end(ending.unwrap_or_else(Ending::Died));
+    }
+}

@@ -1,0 +1,252 @@
+//! What the demo found: the table for people, the object for programs, one verdict for both.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::flow::{Ending, Flow, Flows, Kind, Meter, Via};
+use super::script::Script;
+use super::view::paint::Paint;
+use super::view::text::{bytes, count, time};
+
+/// A stall that a person would call one.
+const STUCK: Duration = Duration::from_secs(1);
+/// What nobody notices, typing or watching.
+const UNNOTICED: Duration = Duration::from_millis(200);
+
+/// The result of a run.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// Every flow through Throughline ended by itself with every byte right.
+    pub(super) ok: bool,
+    pub(super) flows: Vec<FlowReport>,
+    failures: Vec<FailureReport>,
+}
+
+/// The result of a flow.
+#[derive(Debug, Serialize)]
+pub(super) struct FlowReport {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) via: &'static str,
+    /// The longest gap (an echo: the worst round trip) of each failure.
+    pub(super) gaps_ms: Vec<f64>,
+    pub(super) bytes: u64,
+    pub(super) sha256_ok: bool,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+    #[serde(skip)]
+    gaps: Vec<Duration>,
+}
+
+#[derive(Debug, Serialize)]
+struct FailureReport {
+    isp: &'static str,
+    down_s: f64,
+    up_s: f64,
+    #[serde(skip)]
+    title: &'static str,
+}
+
+/// Bytes of an echo message.
+const ECHO_MESSAGE: u64 = 64;
+
+impl Report {
+    /// Judges the flows at the time `now` of the run.
+    pub(super) fn new(script: &Script, flows: &Flows, now: Duration) -> Self {
+        let flows: Vec<_> = flows.iter().map(|flow| FlowReport::new(script, flow, now)).collect();
+        let ours = flows.iter().filter(|flow| flow.via == Via::Throughline.name());
+        let failures = script.failures.iter().map(|failure| FailureReport {
+            isp: failure.isp.name(),
+            down_s: seconds(failure.down.start),
+            up_s: seconds(failure.down.end),
+            title: failure.isp.title(),
+        });
+        Self { ok: { ours }.all(|flow| flow.sha256_ok), failures: failures.collect(), flows }
+    }
+
+    /// One JSON object on one line.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).expect("numbers and texts are JSON")
+    }
+
+    /// The table and the verdict.
+    pub(super) fn table(&self, paint: Paint) -> String {
+        let mut text = format!("  {:<24}", "longest gap when");
+        for failure in &self.failures {
+            text += &format!("{:>14}", format!("{} died", failure.title));
+        }
+        text += &format!("{:>16}   SHA-256\n", "moved");
+        for flow in &self.flows {
+            text += &flow.row(paint);
+        }
+        text + "\n" + &self.verdict(paint)
+    }
+
+    fn verdict(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        for flow in &self.flows {
+            if let Some(error) = &flow.error {
+                text += &paint.red(&format!("  ✘ {} ({}): {error}\n", flow.name, flow.via));
+            }
+        }
+        let worst = |via: Via| {
+            let gaps = self.flows.iter().filter(|flow| flow.via == via.name());
+            gaps.flat_map(|flow| &flow.gaps).max().copied().unwrap_or_default()
+        };
+        let (ours, tcp) = (time(worst(Via::Throughline)), worst(Via::Tcp));
+        if self.ok {
+            text += &paint
+                .green("  ✔ Both ISPs died, one after the other, without a word. No flow broke,");
+            text += &format!("\n    every byte is right, and nothing waited longer than {ours}.\n");
+        } else {
+            text += &paint.red("  ✘ A flow broke or a byte is wrong: this must not happen.");
+            text += "\n    Please report it with the lines above.\n";
+        }
+        let stuck = if tcp >= STUCK { "was stuck for" } else { "waited at most" };
+        text += &format!("    Plain TCP through ISP A {stuck} {}.\n", time(tcp));
+        text + &paint.dim(
+            "    Daemons, clients, servers and bytes are real; the internet is emulated on loopback.",
+        )
+    }
+}
+
+impl FlowReport {
+    fn new(script: &Script, flow: &Flow, now: Duration) -> Self {
+        let ending = flow.ending.lock().clone();
+        let ended_well = matches!(ending, Some(Ending::Right | Ending::Wrong(_)));
+        // What ended in good order owes nothing after the end of the run.
+        let now = if ended_well { script.length } else { now };
+        let windows = (0..script.failures.len()).map(|failure| script.window(failure));
+        let (gaps, bytes): (Vec<_>, _) = match &*flow.meter.lock() {
+            Meter::Bulk(meter) => {
+                (windows.map(|window| meter.longest_gap(&window, now)).collect(), meter.bytes())
+            }
+            Meter::Echo(meter) => {
+                let bytes = meter.answers() as u64 * ECHO_MESSAGE;
+                (windows.map(|window| meter.worst(&window, now)).collect(), bytes)
+            }
+        };
+        let error = match ending {
+            Some(Ending::Right) => None,
+            Some(Ending::Wrong(what)) => Some(format!("wrong bytes: {what}")),
+            Some(Ending::Died(why)) => Some(format!("died: {why}")),
+            None => Some("did not end after the run".to_owned()),
+        };
+        Self {
+            name: flow.name,
+            kind: flow.kind.name(),
+            via: flow.via.name(),
+            gaps_ms: gaps.iter().map(|gap| (gap.as_secs_f64() * 10_000.0).round() / 10.0).collect(),
+            bytes,
+            sha256_ok: error.is_none(),
+            error,
+            gaps,
+        }
+    }
+
+    fn row(&self, paint: Paint) -> String {
+        let (via, name) = if self.via == Via::Tcp.name() {
+            ("plain TCP", Kind::Echo.name())
+        } else {
+            (self.via, self.name)
+        };
+        let mut row = format!("  {via:<12} {name:<11}");
+        for gap in &self.gaps {
+            row += &if *gap >= STUCK {
+                paint.red(&format!("{:>14}", format!("stuck {}", time(*gap))))
+            } else if *gap > UNNOTICED {
+                paint.yellow(&format!("{:>14}", time(*gap)))
+            } else {
+                paint.green(&format!("{:>14}", time(*gap)))
+            };
+        }
+        let moved = if self.kind == Kind::Echo.name() {
+            format!("{} echoes", count(self.bytes / ECHO_MESSAGE))
+        } else {
+            bytes(self.bytes)
+        };
+        row += &format!("{moved:>16}   ");
+        row += &if self.sha256_ok { paint.green("right") } else { paint.red("WRONG") };
+        row + "\n"
+    }
+}
+
+/// Seconds to the millisecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::flow::flows;
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A run of 22 s in which everything goes on with small gaps, but plain TCP hangs.
+    fn run() -> (Script, Flows) {
+        let (script, flows) = (Script::new(ms(22_000)), flows());
+        for flow in &flows {
+            for at in (0..22_000).step_by(20) {
+                flow.read(ms(at), 2500);
+                let hangs = flow.via == Via::Tcp && (5_000..11_200).contains(&at);
+                flow.echo(|meter| {
+                    meter.sent(ms(at));
+                    meter.answered(if hangs { ms(11_200) } else { ms(at + 21) });
+                });
+            }
+            flow.end(Ending::Right);
+        }
+        (script, flows)
+    }
+
+    #[test]
+    fn a_good_run_is_ok_and_shows_where_plain_tcp_was_stuck() {
+        let (script, flows) = run();
+        let report = Report::new(&script, &flows, ms(23_000));
+        assert!(report.ok);
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["ok"], true);
+        assert_eq!(json["flows"][0]["gaps_ms"], serde_json::json!([20.0, 20.0]));
+        assert_eq!(json["flows"][0]["kind"], "download");
+        assert_eq!(json["flows"][2]["gaps_ms"], serde_json::json!([21.0, 21.0]));
+        assert_eq!(json["flows"][3]["via"], "tcp");
+        assert_eq!(json["flows"][3]["gaps_ms"][0], 6200.0);
+        assert_eq!(json["flows"][1]["sha256_ok"], true);
+        let table = report.table(Paint::off());
+        println!("{table}");
+        assert!(table.contains("stuck 6.2 s"), "{table}");
+        assert!(table.contains("2.8 MB   right"), "{table}");
+        assert!(table.contains("nothing waited longer than 21 ms"), "{table}");
+        assert!(table.lines().all(|line| line.chars().count() <= 88), "{table}");
+    }
+
+    #[test]
+    fn a_wrong_byte_or_a_dead_flow_fails_the_run_but_a_dead_tcp_connection_does_not() {
+        for (index, ending, ok) in [
+            (0, Ending::Wrong("SHA-256 differs".into()), false),
+            (1, Ending::Died("connection reset".into()), false),
+            (3, Ending::Died("connection reset".into()), true),
+        ] {
+            let (script, flows) = run();
+            *flows[index].ending.lock() = Some(ending);
+            let report = Report::new(&script, &flows, ms(23_000));
+            assert_eq!(report.ok, ok, "flow {index}");
+            assert!(!report.flows[index].sha256_ok);
+            assert!(report.table(Paint::off()).contains("✘"));
+        }
+    }
+
+    #[test]
+    fn a_flow_that_died_has_a_gap_from_its_last_byte_until_now() {
+        let (script, flows) = (Script::new(ms(22_000)), flows());
+        flows[0].read(ms(5_000), 1);
+        let report = Report::new(&script, &flows, ms(23_000));
+        assert_eq!(report.flows[0].gaps_ms, [18_000.0, 18_000.0]);
+        assert!(!report.ok);
+    }
+}

@@ -1,0 +1,53 @@
+//! A line a second, for logs and pipes.
+
+use std::time::Duration;
+
+use super::super::flow::{Ending, Flow, Meter, Via};
+use super::super::script::Isp;
+use super::Scene;
+use super::text::{rate, time};
+
+const EVERY: Duration = Duration::from_secs(1);
+/// An unanswered echo older than this is shown as being stuck.
+const STUCK: Duration = Duration::from_millis(400);
+
+pub(super) async fn show(scene: &Scene) {
+    println!("throughline demo: {}", scene.title);
+    let mut at = Duration::ZERO;
+    while at < scene.script.length {
+        let before = at;
+        at = (at + EVERY).min(scene.script.length);
+        scene.clock.until(at).await;
+        println!("{}", line(scene, before, at));
+    }
+    println!();
+}
+
+/// What happened from `before` to `at`.
+fn line(scene: &Scene, before: Duration, at: Duration) -> String {
+    let mut line = format!("{:5.1} s ", at.as_secs_f64());
+    for isp in Isp::BOTH {
+        let down = scene.script.is_down(isp, &(before..at));
+        line += &format!(" {} {:<5}", isp.title(), if down { "DEAD" } else { "up" });
+    }
+    for flow in &scene.flows {
+        let name = if flow.via == Via::Tcp { "plain TCP echo" } else { flow.name };
+        line += &format!(" | {name} {:<10}", state(flow, before, at));
+    }
+    line.trim_end().to_owned()
+}
+
+fn state(flow: &Flow, before: Duration, at: Duration) -> String {
+    match &*flow.ending.lock() {
+        Some(Ending::Died(_)) => return "died".into(),
+        Some(Ending::Wrong(_)) => return "WRONG".into(),
+        Some(Ending::Right) | None => {}
+    }
+    match &*flow.meter.lock() {
+        Meter::Bulk(meter) => rate(meter.rate(&(before..at))),
+        Meter::Echo(meter) if meter.waiting(at) >= STUCK => {
+            format!("stuck {}", time(meter.waiting(at)))
+        }
+        Meter::Echo(meter) => time(meter.worst(&(before..at), at)),
+    }
+}

@@ -1,0 +1,54 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// `45 ms`, `6.2 s`.
+pub(in super::super) fn time(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        // Up, so that no gap looks better than it was.
+        format!("{} ms", time.as_micros().div_ceil(1000))
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}
+
+/// `2.8 MB`, in powers of ten as rates are.
+pub(in super::super) fn bytes(bytes: u64) -> String {
+    let mega = bytes as f64 / 1e6;
+    if mega < 10.0 { format!("{mega:.1} MB") } else { format!("{mega:.0} MB") }
+}
+
+/// `1,034`.
+pub(in super::super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `187 Mbit/s`.
+pub(in super::super) fn rate(bits: f64) -> String {
+    let mega = bits / 1e6;
+    if mega < 10.0 { format!("{mega:.1} Mbit/s") } else { format!("{mega:.0} Mbit/s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(time(Duration::from_micros(45_200)), "46 ms");
+        assert_eq!(time(Duration::from_millis(6_210)), "6.2 s");
+        assert_eq!(bytes(489_700_000), "490 MB");
+        assert_eq!(count(1_034), "1,034");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(12), "12");
+        assert_eq!(rate(187_400_000.0), "187 Mbit/s");
+    }
+}

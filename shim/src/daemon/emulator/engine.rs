@@ -1,0 +1,158 @@
+//! The emulator's thread: one loop, one tick.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use super::Site;
+use super::isp::{IspHandle, IspId};
+use super::link::{Arrival, Link};
+use super::tcp::{Piece, TcpSide};
+use super::udp::{Packet, Socket, UdpSide};
+
+/// A packet is seen, and leaves, up to one tick late: half a millisecond keeps the error of a
+/// one-way delay within a millisecond; shorter ticks cost more than they show.
+const TICK: Duration = Duration::from_micros(500);
+
+/// Once nothing has been under way for [`DOZE_AFTER`] the ticks are this long: an idle emulator
+/// costs half, and the first packet comes a little later.
+const DOZE: Duration = Duration::from_millis(1);
+/// Longer than the pauses of an interactive flow.
+const DOZE_AFTER: Duration = Duration::from_millis(200);
+
+/// What the emulator's owner asks of its thread.
+pub(super) enum Command {
+    /// A new UDP locator.
+    Udp { socket: Socket, server: SocketAddr, remote: Option<IspId> },
+    /// A new TCP relay.
+    Tcp { listener: TcpListener, server: SocketAddr, isp: IspId },
+}
+
+/// What links carry.
+pub(super) enum Parcel {
+    /// A datagram.
+    Udp(Packet),
+    /// A piece of a TCP stream.
+    Tcp(Piece),
+}
+
+/// A link's place among all links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkId(usize);
+
+impl IspId {
+    /// The link from the site into the internet.
+    pub(super) fn up(self) -> LinkId {
+        LinkId(self.0 * 2)
+    }
+
+    /// The link from the internet to the site.
+    pub(super) fn down(self) -> LinkId {
+        LinkId(self.0 * 2 + 1)
+    }
+}
+
+/// All links.
+pub(super) struct Links(Vec<Link<Parcel>>);
+
+impl Links {
+    pub(super) fn of(&mut self, id: LinkId) -> &mut Link<Parcel> {
+        &mut self.0[id.0]
+    }
+}
+
+pub(super) struct Engine {
+    links: Links,
+    udp: UdpSide,
+    tcp: TcpSide,
+    inbox: Receiver<Command>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        isps: &[IspHandle],
+        sites: HashMap<IpAddr, Site>,
+        seed: u64,
+        inbox: Receiver<Command>,
+        stop: Arc<AtomicBool>,
+        unrouted: Arc<AtomicU64>,
+    ) -> Self {
+        let now = Instant::now();
+        let controls = isps.iter().flat_map(|isp| isp.links());
+        let links = controls
+            .enumerate()
+            // Each link draws from a stream of its own.
+            .map(|(i, control)| Link::new(Arc::clone(control), seed ^ (i as u64) << 32, now))
+            .collect();
+        Self {
+            links: Links(links),
+            udp: UdpSide::new(sites, unrouted),
+            tcp: TcpSide::default(),
+            inbox,
+            stop,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut next = Instant::now();
+        let mut last_busy = next;
+        while !self.stop.load(Ordering::Relaxed) {
+            self.tick();
+            if self.links.0.iter().any(|link| !link.is_idle()) {
+                last_busy = next;
+            }
+            let tick = if next.duration_since(last_busy) < DOZE_AFTER { TICK } else { DOZE };
+            // Ticks do not drift; those missed while the machine was busy are not made up for.
+            next = (next + tick).max(Instant::now());
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn tick(&mut self) {
+        while let Ok(command) = self.inbox.try_recv() {
+            match command {
+                Command::Udp { socket, server, remote } => {
+                    self.udp.add_locator(socket, server, remote);
+                }
+                Command::Tcp { listener, server, isp } => {
+                    self.tcp.add_relay(listener, server, isp);
+                }
+            }
+        }
+        self.links.0.iter_mut().for_each(Link::synchronise);
+        self.udp.receive(&mut self.links);
+        self.tcp.receive(Instant::now(), &mut self.links);
+        self.release(Instant::now());
+        self.udp.flush();
+        self.tcp.write();
+    }
+
+    /// Moves what is due. A parcel passes at most one link up, then one down: in this order a
+    /// parcel that is due at both leaves in one tick.
+    fn release(&mut self, now: Instant) {
+        let count = self.links.0.len();
+        for id in (0..count).step_by(2).chain((1..count).step_by(2)) {
+            while let Some(arrival) = self.links.0[id].release(now) {
+                match arrival {
+                    Arrival::Delivered(at, Parcel::Udp(mut packet)) => match packet.next.take() {
+                        Some(next) => {
+                            let bytes = packet.wire_bytes();
+                            // Its fate there is counted there.
+                            let _ = self.links.of(next).admit(at, bytes, Parcel::Udp(packet));
+                        }
+                        None => self.udp.deliver(&packet),
+                    },
+                    Arrival::Delivered(_, Parcel::Tcp(piece)) => {
+                        self.tcp.deliver(piece, now, &mut self.links);
+                    }
+                    Arrival::Blackholed(Parcel::Tcp(piece)) => self.tcp.lost(piece, now),
+                    Arrival::Blackholed(Parcel::Udp(_)) => {}
+                }
+            }
+        }
+    }
+}

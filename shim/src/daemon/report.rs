@@ -1,0 +1,204 @@
+//! The state of a daemon as JSON: what `throughline status --json` prints.
+//!
+//! A stable mirror of [`NodeStatus`]: fields are added, never renamed or removed. Durations are in
+//! milliseconds or seconds as the name says, bytes are counts since the start of the thing.
+
+mod table;
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::net::status::{
+    FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus, UplinkStatus,
+};
+use crate::vocab::ids::Side;
+
+/// A daemon at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Its public key, `tlk1…`.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// How long it has been running, in seconds.
+    pub uptime_s: f64,
+    /// The UDP addresses it accepts lanes on.
+    pub listen: Vec<SocketAddr>,
+    /// The uplinks, in order.
+    pub uplinks: Vec<UplinkReport>,
+    /// The peers, in the order of the configuration.
+    pub peers: Vec<PeerReport>,
+}
+
+/// One way out of the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UplinkReport {
+    /// Its name.
+    pub name: String,
+    /// The addresses found under it.
+    pub addresses: Vec<IpAddr>,
+    /// Whether using it costs money.
+    pub metered: bool,
+}
+
+/// A peer and its sessions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its public key, `tlk1…`.
+    pub id: String,
+    /// Its locators as configured.
+    pub locators: Vec<String>,
+    /// The sessions with it.
+    pub sessions: Vec<SessionReport>,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionReport {
+    /// Its id, 32 hexadecimal digits.
+    pub id: String,
+    /// `initiator` or `acceptor`: which end this daemon is.
+    pub side: String,
+    /// For how long it has had no lane, in seconds; `null` where it has one.
+    pub detached_s: Option<f64>,
+    /// Its lanes.
+    pub lanes: Vec<LaneReport>,
+    /// Its live flows.
+    pub flows: Vec<FlowReport>,
+}
+
+/// A lane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaneReport {
+    /// Its number in the session.
+    pub id: u64,
+    /// The uplink at this end; `null` where the peer dialled it.
+    pub uplink: Option<String>,
+    /// The address at this end.
+    pub local: SocketAddr,
+    /// The address at the peer's end.
+    pub remote: SocketAddr,
+    /// `connecting`, `up` or `suspect`.
+    pub state: String,
+    /// The smoothed round-trip time, in milliseconds.
+    pub rtt_ms: f64,
+    /// The congestion window, in bytes.
+    pub cwnd_bytes: u64,
+    /// Bytes sent, with QUIC's overhead.
+    pub sent_bytes: u64,
+    /// Bytes declared lost.
+    pub lost_bytes: u64,
+    /// How often it moved to another local address.
+    pub migrations: u64,
+}
+
+/// A flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowReport {
+    /// Its number in the session.
+    pub id: u64,
+    /// Where it leads.
+    pub target: String,
+    /// `auto`, `single`, `bond` or `redundant`.
+    pub mode: String,
+    /// Bytes the application wrote.
+    pub sent_bytes: u64,
+    /// Bytes the application read.
+    pub received_bytes: u64,
+    /// Bytes sent again on another lane.
+    pub resent_bytes: u64,
+    /// Bytes that came more than once.
+    pub duplicate_bytes: u64,
+}
+
+impl From<&NodeStatus> for Report {
+    fn from(node: &NodeStatus) -> Self {
+        Self {
+            id: node.id.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: node.uptime.as_secs_f64(),
+            listen: node.listen.clone(),
+            uplinks: node.uplinks.iter().map(Into::into).collect(),
+            peers: node.peers.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&UplinkStatus> for UplinkReport {
+    fn from(uplink: &UplinkStatus) -> Self {
+        Self {
+            name: uplink.name.clone(),
+            addresses: uplink.addresses.clone(),
+            metered: uplink.metered,
+        }
+    }
+}
+
+impl From<&PeerStatus> for PeerReport {
+    fn from(peer: &PeerStatus) -> Self {
+        Self {
+            name: peer.name.clone(),
+            id: peer.id.to_string(),
+            locators: peer.locators.clone(),
+            sessions: peer.sessions.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&SessionStatus> for SessionReport {
+    fn from(session: &SessionStatus) -> Self {
+        let side = match session.side {
+            Side::Initiator => "initiator",
+            Side::Acceptor => "acceptor",
+        };
+        Self {
+            id: format!("{:032x}", session.id.0),
+            side: side.to_owned(),
+            detached_s: session.detached.map(|detached| detached.as_secs_f64()),
+            lanes: session.lanes.iter().map(Into::into).collect(),
+            flows: session.flows.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&LaneStatus> for LaneReport {
+    fn from(lane: &LaneStatus) -> Self {
+        let state = match lane.state {
+            LaneState::Connecting => "connecting",
+            LaneState::Up => "up",
+            LaneState::Suspect => "suspect",
+        };
+        Self {
+            id: lane.id.0,
+            uplink: lane.uplink.clone(),
+            local: lane.local,
+            remote: lane.remote,
+            state: state.to_owned(),
+            rtt_ms: lane.rtt.as_secs_f64() * 1e3,
+            cwnd_bytes: lane.cwnd,
+            sent_bytes: lane.sent,
+            lost_bytes: lane.lost,
+            migrations: lane.migrations,
+        }
+    }
+}
+
+impl From<&FlowStatus> for FlowReport {
+    fn from(flow: &FlowStatus) -> Self {
+        Self {
+            id: flow.id,
+            target: flow.target.clone(),
+            mode: flow.mode.to_string(),
+            sent_bytes: flow.sent,
+            received_bytes: flow.received,
+            resent_bytes: flow.resent,
+            duplicate_bytes: flow.duplicate,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(in crate::daemon) mod tests;

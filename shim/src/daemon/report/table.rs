@@ -1,0 +1,111 @@
+//! The state of a daemon for a person.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{FlowReport, LaneReport, Report, SessionReport};
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}  up {}", self.id, seconds(self.uptime_s))?;
+        for addr in &self.listen {
+            writeln!(f, "listening on udp {addr}")?;
+        }
+        for uplink in &self.uplinks {
+            let metered = if uplink.metered { "  metered" } else { "" };
+            let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
+            let addresses =
+                if addresses.is_empty() { "no address".to_owned() } else { addresses.join(" ") };
+            writeln!(f, "uplink {}  {addresses}{metered}", uplink.name)?;
+        }
+        for peer in &self.peers {
+            writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;
+            if peer.sessions.is_empty() {
+                writeln!(f, "  no session")?;
+            }
+            for session in &peer.sessions {
+                write_session(f, session)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_session(f: &mut fmt::Formatter<'_>, session: &SessionReport) -> fmt::Result {
+    let id = session.id.get(..8).unwrap_or(&session.id);
+    write!(f, "  session {id}  {}  ", session.side)?;
+    match session.detached_s {
+        Some(since) => writeln!(f, "without a lane for {}", seconds(since))?,
+        None => writeln!(f, "attached")?,
+    }
+    let lanes: Vec<_> = session.lanes.iter().map(lane_row).collect();
+    write_rows(f, ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "moved"], &lanes)?;
+    let flows: Vec<_> = session.flows.iter().map(flow_row).collect();
+    write_rows(f, ["flow", "target", "mode", "sent", "received", "resent", "duplicate"], &flows)
+}
+
+fn lane_row(lane: &LaneReport) -> [String; 8] {
+    [
+        format!("l{}", lane.id),
+        lane.uplink.clone().unwrap_or_else(|| "-".to_owned()),
+        lane.local.to_string(),
+        lane.remote.to_string(),
+        lane.state.clone(),
+        format!("{:.1} ms", lane.rtt_ms),
+        amount(lane.sent_bytes),
+        format!("{}x", lane.migrations),
+    ]
+}
+
+fn flow_row(flow: &FlowReport) -> [String; 7] {
+    [
+        format!("f{}", flow.id),
+        flow.target.clone(),
+        flow.mode.clone(),
+        amount(flow.sent_bytes),
+        amount(flow.received_bytes),
+        amount(flow.resent_bytes),
+        amount(flow.duplicate_bytes),
+    ]
+}
+
+/// Columns as wide as they need to be; nothing where there is no row.
+fn write_rows<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    head: [&str; N],
+    rows: &[[String; N]],
+) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let head = head.map(str::to_owned);
+    let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].len()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    for row in [&head].into_iter().chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        writeln!(f, "    {}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Whole seconds, in words.
+fn seconds(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+/// Bytes with a decimal unit, three digits.
+fn amount(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        if value < 999.5 {
+            let digits = usize::from(unit != "B" && value < 99.95);
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.0} PB")
+}

@@ -1,0 +1,85 @@
+use super::*;
+
+pub(in crate::daemon) fn sample() -> Report {
+    Report {
+        id: "tlk1abc".to_owned(),
+        version: "0.1.0".to_owned(),
+        uptime_s: 3723.4,
+        listen: vec!["[::]:5443".parse().unwrap()],
+        uplinks: vec![UplinkReport {
+            name: "isp-a".to_owned(),
+            addresses: vec!["192.0.2.7".parse().unwrap()],
+            metered: true,
+        }],
+        peers: vec![
+            PeerReport {
+                name: "branch1".to_owned(),
+                id: "tlk1def".to_owned(),
+                locators: vec!["branch1.example:5443".to_owned()],
+                sessions: vec![SessionReport {
+                    id: "0123456789abcdef0123456789abcdef".to_owned(),
+                    side: "initiator".to_owned(),
+                    detached_s: None,
+                    lanes: vec![LaneReport {
+                        id: 0,
+                        uplink: Some("isp-a".to_owned()),
+                        local: "192.0.2.7:40001".parse().unwrap(),
+                        remote: "198.51.100.1:5443".parse().unwrap(),
+                        state: "up".to_owned(),
+                        rtt_ms: 20.26,
+                        cwnd_bytes: 65536,
+                        sent_bytes: 1_234_567,
+                        lost_bytes: 0,
+                        migrations: 1,
+                    }],
+                    flows: vec![FlowReport {
+                        id: 4,
+                        target: "10.20.0.1:22".to_owned(),
+                        mode: "auto".to_owned(),
+                        sent_bytes: 999,
+                        received_bytes: 123_456_789,
+                        resent_bytes: 0,
+                        duplicate_bytes: 1_000,
+                    }],
+                }],
+            },
+            PeerReport {
+                name: "branch2".to_owned(),
+                id: "tlk1ghi".to_owned(),
+                locators: vec![],
+                sessions: vec![],
+            },
+        ],
+    }
+}
+
+#[test]
+fn the_table_tells_a_person_what_there_is() {
+    let expected = "\
+tlk1abc  up 1h 2m 3s
+listening on udp [::]:5443
+uplink isp-a  192.0.2.7  metered
+
+peer branch1  tlk1def
+  session 01234567  initiator  attached
+    lane  uplink  local            remote             state  rtt      sent    moved
+    l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  1x
+    flow  target        mode  sent   received  resent  duplicate
+    f4    10.20.0.1:22  auto  999 B  123 MB    0 B     1.0 kB
+
+peer branch2  tlk1ghi
+  no session
+";
+    assert_eq!(sample().to_string(), expected);
+}
+
+#[test]
+fn the_json_has_the_names_that_programs_rely_on() {
+    let json = serde_json::to_value(sample()).unwrap();
+    let lane = &json["peers"][0]["sessions"][0]["lanes"][0];
+    assert_eq!(lane["local"], "192.0.2.7:40001");
+    assert_eq!(lane["rtt_ms"], 20.26);
+    assert_eq!(json["peers"][0]["sessions"][0]["detached_s"], serde_json::Value::Null);
+    assert_eq!(json["peers"][0]["sessions"][0]["flows"][0]["duplicate_bytes"], 1000);
+    assert_eq!(serde_json::from_value::<Report>(json).unwrap(), sample());
+}

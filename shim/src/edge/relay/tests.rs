@@ -1,0 +1,266 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::*;
+
+/// One direction of a fake flow: bytes, and how it ended.
+#[derive(Default)]
+struct Pipe {
+    pieces: VecDeque<Bytes>,
+    taken: usize,
+    finished: bool,
+    reset: bool,
+}
+
+#[derive(Clone, Default)]
+struct Shared {
+    pipe: Arc<Mutex<Pipe>>,
+    notify: Arc<Notify>,
+}
+
+impl Shared {
+    fn change(&self, change: impl FnOnce(&mut Pipe)) {
+        change(&mut self.pipe.lock());
+        self.notify.notify_waiters();
+    }
+
+    async fn until<T>(&self, mut check: impl FnMut(&mut Pipe) -> Option<T>) -> T {
+        loop {
+            let changed = self.notify.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(value) = check(&mut self.pipe.lock()) {
+                return value;
+            }
+            changed.await;
+        }
+    }
+}
+
+fn reset() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
+}
+
+struct FakeReader(Shared);
+struct FakeWriter {
+    shared: Shared,
+    room: usize,
+}
+
+impl Source for FakeReader {
+    async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> io::Result<usize> {
+        self.0
+            .until(|pipe| {
+                let count = pipe.pieces.len().min(chunks.len());
+                for (chunk, piece) in chunks.iter_mut().zip(pipe.pieces.drain(..count)) {
+                    *chunk = piece;
+                }
+                match count {
+                    0 if pipe.reset => Some(Err(reset())),
+                    0 if pipe.finished => Some(Ok(0)),
+                    0 => None,
+                    count => Some(Ok(count)),
+                }
+            })
+            .await
+    }
+}
+
+impl Sink for FakeWriter {
+    async fn capacity(&mut self) -> io::Result<usize> {
+        let room = self.room;
+        self.shared
+            .until(|pipe| match room.saturating_sub(pipe.taken) {
+                _ if pipe.reset => Some(Err(reset())),
+                0 => None,
+                left => Some(Ok(left)),
+            })
+            .await
+    }
+
+    async fn write_chunk(&mut self, chunk: &mut Bytes) -> io::Result<usize> {
+        let room = self.capacity().await?;
+        let piece = chunk.split_to(room.min(chunk.len()));
+        let size = piece.len();
+        self.shared.change(|pipe| {
+            pipe.taken += size;
+            pipe.pieces.push_back(piece);
+        });
+        Ok(size)
+    }
+
+    async fn closed(&mut self) -> io::Result<()> {
+        self.shared.until(|pipe| pipe.reset.then(|| Err(reset()))).await
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.shared.change(|pipe| pipe.finished = true);
+        Ok(())
+    }
+
+    fn reset(self) {
+        self.shared.change(|pipe| pipe.reset = true);
+    }
+}
+
+struct Bench {
+    app: TcpStream,
+    to_app: Shared,
+    from_app: Shared,
+    relay: tokio::task::JoinHandle<Relayed>,
+}
+
+async fn bench(room: usize) -> Bench {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (inner, _) = listener.accept().await.unwrap();
+    let (to_app, from_app) = (Shared::default(), Shared::default());
+    let (reader, writer) =
+        (FakeReader(to_app.clone()), FakeWriter { shared: from_app.clone(), room });
+    let relay = tokio::spawn(relay_halves(inner, reader, writer));
+    Bench { app, to_app, from_app, relay }
+}
+
+async fn ended(relay: tokio::task::JoinHandle<Relayed>) -> Relayed {
+    timeout(Duration::from_secs(5), relay).await.expect("the relay hangs").unwrap()
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn both_directions_pass_byte_exact_and_end_on_their_own() {
+    let mut bench = bench(usize::MAX).await;
+    let sent = pattern(3_000_000);
+    for piece in sent.chunks(1171) {
+        let piece = Bytes::copy_from_slice(piece);
+        bench.to_app.change(|pipe| pipe.pieces.push_back(piece));
+    }
+    bench.to_app.change(|pipe| pipe.finished = true);
+    let mut received = Vec::new();
+    bench.app.read_to_end(&mut received).await.unwrap();
+    assert!(received == sent, "the download differs");
+
+    // The peer's direction is over; ours still works.
+    bench.app.write_all(&sent).await.unwrap();
+    bench.app.shutdown().await.unwrap();
+    let relayed = ended(bench.relay).await;
+    assert!(matches!(relayed.end, End::Finished), "{relayed:?}");
+    assert_eq!((relayed.to_flow, relayed.to_tcp), (3_000_000, 3_000_000));
+    let pipe = bench.from_app.pipe.lock();
+    assert!(pipe.finished && !pipe.reset);
+    assert!(pipe.pieces.iter().flatten().eq(sent.iter()), "the upload differs");
+}
+
+#[tokio::test]
+async fn a_fin_of_the_application_leaves_the_other_direction_open() {
+    let mut bench = bench(usize::MAX).await;
+    bench.app.write_all(b"request").await.unwrap();
+    bench.app.shutdown().await.unwrap();
+    bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
+    bench.to_app.change(|pipe| {
+        pipe.pieces.push_back(Bytes::from_static(b"answer"));
+        pipe.finished = true;
+    });
+    let mut answer = String::new();
+    bench.app.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "answer");
+    assert!(matches!(ended(bench.relay).await.end, End::Finished));
+}
+
+#[tokio::test]
+async fn a_reset_of_the_application_resets_the_flow() {
+    let bench = bench(usize::MAX).await;
+    close_with_reset(bench.app);
+    assert!(matches!(ended(bench.relay).await.end, End::TcpFailed(_)));
+    assert!(bench.from_app.pipe.lock().reset);
+}
+
+#[tokio::test]
+async fn a_reset_of_the_application_is_noticed_though_the_flow_has_no_room() {
+    let mut bench = bench(10).await;
+    bench.app.write_all(&pattern(100)).await.unwrap();
+    bench.from_app.until(|pipe| (pipe.taken == 10).then_some(())).await;
+    close_with_reset(bench.app);
+    assert!(matches!(ended(bench.relay).await.end, End::TcpFailed(_)));
+}
+
+#[tokio::test]
+async fn a_reset_of_the_application_after_its_fin_is_noticed() {
+    let mut bench = bench(usize::MAX).await;
+    bench.app.shutdown().await.unwrap();
+    bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
+    close_with_reset(bench.app);
+    assert!(matches!(ended(bench.relay).await.end, End::TcpFailed(_)));
+}
+
+#[tokio::test]
+async fn a_reset_of_the_flow_delivers_what_precedes_it_and_then_resets_the_application() {
+    let mut bench = bench(usize::MAX).await;
+    bench.to_app.change(|pipe| {
+        pipe.pieces.push_back(Bytes::from_static(b"last words"));
+        pipe.reset = true;
+    });
+    bench.from_app.change(|pipe| pipe.reset = true);
+    let relayed = ended(bench.relay).await;
+    assert!(matches!(relayed.end, End::FlowReset), "{relayed:?}");
+    assert_eq!(relayed.to_tcp, 10);
+    let error = bench.app.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn an_application_that_sends_nothing_still_learns_of_a_reset() {
+    let mut bench = bench(usize::MAX).await;
+    bench.to_app.change(|pipe| pipe.finished = true);
+    assert_eq!(bench.app.read(&mut [0; 1]).await.unwrap(), 0);
+    bench.from_app.change(|pipe| pipe.reset = true);
+    assert!(matches!(ended(bench.relay).await.end, End::FlowReset));
+}
+
+#[tokio::test]
+async fn no_more_is_read_from_the_application_than_the_flow_has_room_for() {
+    let mut bench = bench(100_000).await;
+    let sent = pattern(300_000);
+    let mut app = bench.app;
+    let writing = tokio::spawn(async move {
+        app.write_all(&sent).await.unwrap();
+        app
+    });
+    bench.from_app.until(|pipe| (pipe.taken == 100_000).then_some(())).await;
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(bench.from_app.pipe.lock().taken, 100_000);
+    bench.from_app.change(|pipe| pipe.taken = 0);
+    bench.from_app.until(|pipe| (pipe.taken == 100_000).then_some(())).await;
+    bench.app = writing.await.unwrap();
+    bench.relay.abort();
+}
+
+#[tokio::test]
+async fn small_pieces_do_not_keep_large_buffers_alive() {
+    let mut bench = bench(usize::MAX).await;
+    for _ in 0..20 {
+        bench.app.write_all(&pattern(100)).await.unwrap();
+        let before = bench.from_app.pipe.lock().taken;
+        bench
+            .from_app
+            .until(|pipe| (pipe.taken > before || pipe.taken % 100 == 0).then_some(()))
+            .await;
+    }
+    bench.app.shutdown().await.unwrap();
+    bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
+    for piece in bench.from_app.pipe.lock().pieces.drain(..) {
+        // The sole owner of its allocation gives it back as it is: no larger than the read.
+        let piece = piece.try_into_mut().expect("the piece shares its allocation");
+        assert!(piece.capacity() <= 4096);
+    }
+    bench.relay.abort();
+}

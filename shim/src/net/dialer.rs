@@ -1,0 +1,233 @@
+//! The initiator's hands: dials, moves and closes lanes as the planner says.
+//!
+//! Every dialled lane has a socket and an endpoint of its own, bound to its source address: moving
+//! one lane (`rebind`) must not move another. Dials run side by side in a set that belongs to the
+//! dialer, which belongs to the session's driver; dropping it ends them.
+
+mod attempt;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use self::attempt::{Attempt, DialError};
+use crate::net::lane::handshake::HandshakeError;
+use crate::net::lane::{self, NewLane, code};
+use crate::net::node::shared::NodeShared;
+use crate::net::session::{Core, SessionHandle};
+use crate::net::socket;
+use crate::net::uplinks;
+use crate::state::plan::{LaneView, Path, Planner, World};
+use crate::vocab::ids::{LaneId, PeerId};
+use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
+use crate::vocab::wire::{VERSION, fact::LaneUse};
+
+/// The cost of a lane over a metered uplink ([`LaneUse::cost`]).
+pub(crate) const METERED_COST: u8 = 200;
+
+/// Addresses and names are looked up again at most this often.
+const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
+
+/// The least and the most time a dial gets. Until a path's round trip is known it gets the most.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+const MOST_PATIENCE: Duration = Duration::from_secs(4);
+
+type Key = (IpAddr, SocketAddr);
+
+/// The dialler of one session.
+pub(crate) struct Dialer {
+    node: Arc<NodeShared>,
+    peer: PeerId,
+    planner: Planner,
+    attempts: JoinSet<(Key, Result<NewLane, DialError>)>,
+    under_way: Vec<Key>,
+    paths: Vec<Path>,
+    looked_up: Option<Instant>,
+    /// The round trip of the last lane that was up.
+    rtt: Option<Duration>,
+    lookup: attempt::Lookup,
+}
+
+impl Dialer {
+    pub(crate) fn new(node: Arc<NodeShared>, peer: PeerId) -> Self {
+        Self {
+            node,
+            peer,
+            planner: Planner::default(),
+            attempts: JoinSet::new(),
+            under_way: Vec::new(),
+            paths: Vec::new(),
+            looked_up: None,
+            rtt: None,
+            lookup: attempt::Lookup::default(),
+        }
+    }
+
+    /// Does what the planner says; returns when to come back.
+    pub(crate) fn step(&mut self, session: &SessionHandle) -> Option<Instant> {
+        let now = Instant::now();
+        let (lanes, pressed) = session.with(|core, _| view(core));
+        let pressed = pressed || self.node.is_wanted(self.peer);
+        self.look_up(now, &lanes);
+        let plan = self.planner.plan(
+            now,
+            &World { paths: &self.paths, lanes: &lanes, dialling: &self.under_way, pressed },
+        );
+        for (id, path) in plan.migrate {
+            self.migrate(session, id, &path);
+        }
+        for id in plan.close {
+            session.with(|core, _| {
+                if let Some(lane) = core.lanes.get(&id) {
+                    lane::end(&lane.connection, code::REPLACED, "replaced by another lane");
+                }
+            });
+        }
+        for path in plan.dial {
+            self.dial(session, path);
+        }
+        let lookup = self.paths.is_empty().then(|| now + LOOK_UP_EVERY * 4);
+        [plan.wake_at, lookup].into_iter().flatten().min()
+    }
+
+    /// Our addresses and the peer's, as they are now.
+    fn look_up(&mut self, now: Instant, lanes: &[LaneView]) {
+        // While every lane answers nothing is missing, and nothing needs to be looked up.
+        let well = lanes.iter().all(|l| l.suspect_since.is_none()) && !lanes.is_empty();
+        let fresh = self.looked_up.is_some_and(|at| now < at + LOOK_UP_EVERY);
+        if fresh || (well && self.looked_up.is_some() && !self.paths.is_empty() && lanes.len() > 1)
+        {
+            return;
+        }
+        self.looked_up = Some(now);
+        let remotes = self.lookup.remotes(&self.node.locators(self.peer));
+        let uplinks = uplinks::enumerate(self.node.uplinks());
+        self.paths = uplinks::paths(&uplinks, &remotes);
+    }
+
+    fn dial(&mut self, session: &SessionHandle, path: Path) {
+        let (lane, generation, offer) = session.with(|core, _| {
+            let lane = LaneId(core.next_lane);
+            core.next_lane += 1;
+            (lane, core.generation, core.session.offer())
+        });
+        let intent = if session.is_established() { Intent::Resume } else { Intent::Create };
+        let hello =
+            Hello { version: VERSION, session: session.id(), intent, generation, lane, offer };
+        let patience =
+            self.rtt.map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
+        let key = (path.local, path.remote);
+        debug!(peer = ?self.peer, %lane, uplink = path.uplink, local = %path.local,
+               remote = %path.remote, "dialling");
+        let attempt = Attempt { node: self.node.clone(), peer: self.peer, path, hello, patience };
+        self.under_way.push(key);
+        self.attempts.spawn(async move { (key, attempt.run().await) });
+    }
+
+    /// Waits for a dial to end, and does what follows from it. Cancel-safe.
+    pub(crate) async fn dialled(&mut self, session: &SessionHandle) {
+        let (key, result) = loop {
+            match self.attempts.join_next().await {
+                Some(Ok(ended)) => break ended,
+                // A dial that panicked is a dial that failed; its key goes with the next one.
+                Some(Err(_)) => {}
+                None => return std::future::pending().await,
+            }
+        };
+        if let Some(at) = self.under_way.iter().position(|k| *k == key) {
+            self.under_way.swap_remove(at);
+        }
+        self.planner.dialled(key.0, key.1, result.is_ok());
+        match result {
+            Ok(lane) => self.attach(session, lane),
+            Err(error) => self.failed(session, key, &error),
+        }
+    }
+
+    fn attach(&mut self, session: &SessionHandle, new: NewLane) {
+        self.rtt = Some(new.connection.rtt());
+        if session.is_over() {
+            lane::end(&new.connection, code::DONE, "session over");
+            return;
+        }
+        self.node.reached(self.peer);
+        let metered = new.info.cost > 0;
+        let id = new.id;
+        tokio::spawn(lane::run(session.clone(), new));
+        if metered {
+            let word = LaneUse { lane: id, version: 1, cost: METERED_COST, draining: false };
+            session.with(|core, now| core.session.set_lane_use(now, word));
+        }
+    }
+
+    fn failed(&mut self, session: &SessionHandle, (local, remote): Key, error: &DialError) {
+        debug!(peer = ?self.peer, %local, %remote, "dial failed: {error}");
+        self.node.not_reached(self.peer, format!("{local} to {remote}: {error}"));
+        let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error else { return };
+        match code {
+            RejectCode::UnknownSession => {
+                warn!(peer = ?self.peer, session = %session.id(), "peer restarted; flows end");
+                session.lose("peer restarted and no longer knows the session");
+            }
+            RejectCode::Stale | RejectCode::Superseded => {
+                session.lose(&format!("session given up: {detail}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Moves a lane to another local address (RFC 9000 §9): same connection, new path.
+    fn migrate(&self, session: &SessionHandle, id: LaneId, path: &Path) {
+        let socket = match socket::bind((path.local, 0).into(), &socket::SocketOptions::default()) {
+            Ok(socket) => socket,
+            Err(error) => {
+                warn!(lane = %id, local = %path.local, "cannot bind: {error}");
+                return;
+            }
+        };
+        session.with(|core, now| {
+            let Some(lane) = core.lanes.get_mut(&id) else { return };
+            let Some(dialled) = &mut lane.dialled else { return };
+            lane.sensor.migrating(now);
+            if let Err(error) = dialled.endpoint.rebind(socket) {
+                warn!(lane = %id, local = %path.local, "cannot move: {error}");
+                return;
+            }
+            info!(peer = ?self.peer, lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
+            dialled.uplink.clone_from(&path.uplink);
+            dialled.local = (path.local, dialled.endpoint.local_addr().map_or(0, |a| a.port())).into();
+            dialled.migrations += 1;
+            dialled.moved_at = Some(now);
+            if path.metered {
+                let word = LaneUse { lane: id, version: 2, cost: METERED_COST, draining: false };
+                core.session.set_lane_use(now, word);
+            }
+        });
+    }
+}
+
+/// The lanes for the planner, and whether flows wait.
+fn view(core: &Core) -> (Vec<LaneView>, bool) {
+    let mut lanes: Vec<LaneView> = core
+        .lanes
+        .iter()
+        .filter_map(|(id, lane)| {
+            let dialled = lane.dialled.as_ref()?;
+            Some(LaneView {
+                id: *id,
+                uplink: dialled.uplink.clone(),
+                metered: dialled.metered,
+                local: dialled.local.ip(),
+                remote: dialled.remote,
+                suspect_since: lane.suspect_since,
+                confirmed: lane.confirmed,
+                moved_at: dialled.moved_at,
+            })
+        })
+        .collect();
+    lanes.sort_unstable_by_key(|l| l.id);
+    (lanes, core.session.flows().next().is_some())
+}

@@ -1,0 +1,208 @@
+//! A lane: one QUIC connection to the peer, from the `Hello` exchange to its end.
+//!
+//! Four parts run side by side as one task and end together:
+//!
+//! - the [`pump`] writes what the session has for this lane, and owns every sending stream;
+//! - the [`reader`] takes control messages;
+//! - it also accepts segments, each read by a small task of its own ([`segment`]);
+//! - and it answers probes.
+//!
+//! A reader never waits for a flow: what it reads goes into memory that was granted before. When
+//! any part fails the connection is closed with a code that says why, and the lane is detached;
+//! its undelivered bytes are still in the flows' send buffers.
+
+pub(crate) mod handshake;
+mod pump;
+mod reader;
+mod segment;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quinn::{Connection, Endpoint, VarInt};
+use thiserror::Error;
+use tokio::sync::Notify;
+use tracing::{debug, info};
+
+use crate::net::congestion::sensor::LaneSensor;
+use crate::net::lane::handshake::ControlStream;
+use crate::net::session::{Phase, SessionHandle};
+use crate::net::transport;
+use crate::state::health::HealthState;
+use crate::state::session::{LaneInfo, Violation};
+use crate::vocab::ids::LaneId;
+use crate::vocab::wire::codec::DecodeError;
+use crate::vocab::wire::hello::Offer;
+
+/// Application error codes with which a lane is closed (docs/PROTOCOL.md).
+pub(crate) mod code {
+    use quinn::VarInt;
+
+    /// A regular end.
+    pub(crate) const DONE: VarInt = VarInt::from_u32(0);
+    /// The peer did what the protocol does not allow.
+    pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(1);
+    /// Another lane took this one's place.
+    pub(crate) const REPLACED: VarInt = VarInt::from_u32(2);
+    /// Nothing was heard on it for too long.
+    pub(crate) const SILENT: VarInt = VarInt::from_u32(3);
+    /// The lane was not admitted ([`crate::vocab::wire::hello::Reject`] says why).
+    pub(crate) const REJECTED: VarInt = VarInt::from_u32(4);
+}
+
+/// Why a lane ended.
+#[derive(Debug, Error)]
+pub(crate) enum LaneEnd {
+    /// Its connection is gone.
+    #[error("{0}")]
+    Connection(#[from] quinn::ConnectionError),
+    /// The peer broke the protocol.
+    #[error("protocol violation: {0}")]
+    Violation(#[from] Violation),
+    /// A datagram cannot be read.
+    #[error("protocol violation: bad datagram: {0}")]
+    Datagram(#[source] DecodeError),
+    /// The control stream ended before the lane.
+    #[error("protocol violation: control stream {0}")]
+    ControlStream(String),
+    /// The session is over.
+    #[error("session over")]
+    SessionOver,
+}
+
+/// What a session keeps of each of its lanes.
+pub(crate) struct LaneEntry {
+    pub(crate) connection: Connection,
+    pub(crate) sensor: Arc<LaneSensor>,
+    pub(crate) health: HealthState,
+    /// The session has something for the lane to write.
+    pub(crate) work: Arc<Notify>,
+    pub(crate) suspect_since: Option<Instant>,
+    /// Nothing at all was acknowledged for a whole probe timeout.
+    pub(crate) confirmed: bool,
+    /// When the last probe went out, while the lane is suspect.
+    pub(crate) probed: Option<Instant>,
+    pub(crate) probes: u64,
+    /// Where we dialled it: how to move it.
+    pub(crate) dialled: Option<Dialled>,
+}
+
+/// A lane that we dialled.
+pub(crate) struct Dialled {
+    /// Its own endpoint: `rebind` moves every connection of an endpoint.
+    pub(crate) endpoint: Endpoint,
+    /// The uplink it is on now.
+    pub(crate) uplink: String,
+    pub(crate) metered: bool,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) migrations: u64,
+    pub(crate) moved_at: Option<Instant>,
+}
+
+/// A lane that is ready to be attached.
+pub(crate) struct NewLane {
+    pub(crate) id: LaneId,
+    pub(crate) info: LaneInfo,
+    pub(crate) connection: Connection,
+    pub(crate) sensor: Arc<LaneSensor>,
+    pub(crate) control: ControlStream,
+    pub(crate) dialled: Option<Dialled>,
+    /// What the peer promised in this lane's exchange.
+    pub(crate) offer: Offer,
+}
+
+/// Attaches a lane to its session and runs it to its end.
+pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
+    let NewLane { id, info, connection, sensor, control, dialled, offer } = lane;
+    let work = Arc::new(Notify::new());
+    let remote = connection.remote_address();
+    let uplink = dialled.as_ref().map(|d| d.uplink.clone()).unwrap_or_default();
+    session.with(|core, now| {
+        core.lanes.insert(
+            id,
+            LaneEntry {
+                connection: connection.clone(),
+                sensor: sensor.clone(),
+                health: HealthState::new(transport::MAX_ACK_DELAY),
+                work: work.clone(),
+                suspect_since: None,
+                confirmed: false,
+                probed: None,
+                probes: 0,
+                dialled,
+            },
+        );
+        core.detached_since = None;
+        core.session.set_peer_offer(offer);
+        core.session.lane_attached(now, id, info);
+    });
+    session.established();
+    info!(peer = ?session.peer(), session = %session.id(), lane = %id, %remote, uplink, "lane up");
+
+    let ControlStream { send, recv, decoder } = control;
+    let alarm = session.driver_alarm();
+    let pump = pump::Pump::new(session.clone(), id, connection.clone(), sensor.clone(), send, work);
+    let end = tokio::select! {
+        end = pump.run() => end,
+        end = reader::control(&session, id, recv, decoder) => end,
+        end = reader::segments(&session, id, &connection) => end,
+        end = reader::datagrams(&connection) => end,
+        end = busy(&sensor, &alarm) => end,
+        end = session_over(&session) => end,
+    };
+    close(&connection, &end);
+    session.with(|core, now| {
+        core.session.lane_detached(now, id);
+        core.lanes.remove(&id);
+        if core.lanes.is_empty() {
+            core.detached_since = Some(now);
+        }
+    });
+    session.driver_alarm().notify_one();
+    match end {
+        LaneEnd::Violation(_) | LaneEnd::Datagram(_) | LaneEnd::ControlStream(_) => {
+            tracing::warn!(peer = ?session.peer(), lane = %id, %remote, "lane closed: {end}");
+        }
+        LaneEnd::Connection(_) | LaneEnd::SessionOver => {
+            info!(peer = ?session.peer(), lane = %id, %remote, "lane down: {end}");
+        }
+    }
+}
+
+fn close(connection: &Connection, end: &LaneEnd) {
+    match end {
+        LaneEnd::Violation(_) | LaneEnd::Datagram(_) | LaneEnd::ControlStream(_) => {
+            connection.close(code::PROTOCOL, truncated(&end.to_string()));
+        }
+        LaneEnd::SessionOver => connection.close(code::DONE, b"session over"),
+        LaneEnd::Connection(error) => debug!("connection lost: {error}"),
+    }
+}
+
+/// A close reason travels in one packet: its beginning is enough.
+fn truncated(text: &str) -> &[u8] {
+    &text.as_bytes()[..text.len().min(200)]
+}
+
+/// Tells the driver when the lane becomes busy: from then on its health is to be judged.
+async fn busy(sensor: &LaneSensor, alarm: &Notify) -> LaneEnd {
+    loop {
+        sensor.busy().notified().await;
+        alarm.notify_one();
+    }
+}
+
+async fn session_over(session: &SessionHandle) -> LaneEnd {
+    let mut phase = session.phase();
+    let _ = phase.wait_for(|phase| matches!(phase, Phase::Over(_))).await;
+    // The last word (`Close`) is queued; the pump gets a moment to pass it on.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    LaneEnd::SessionOver
+}
+
+/// Ends a lane from outside; its task notices through the connection.
+pub(crate) fn end(connection: &Connection, code: VarInt, reason: &str) {
+    connection.close(code, truncated(reason));
+}

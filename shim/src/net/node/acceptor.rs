@@ -1,0 +1,118 @@
+//! Accepts lanes: one task per listening address, one short-lived task per connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Endpoint, Incoming};
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use super::shared::NodeShared;
+use crate::net::lane::handshake::{self, HandshakeError};
+use crate::net::lane::{self, NewLane, code};
+use crate::net::tls;
+use crate::net::transport::ServerFactory;
+use crate::state::session::LaneInfo;
+use crate::vocab::wire::control::Message;
+
+/// Connections being set up at once. Beyond this, newcomers are refused.
+const SETTING_UP: usize = 256;
+
+/// From here on a newcomer must show that its address is its own (RFC 9000 §8.1.2, Retry).
+const RETRY_FROM: usize = 64;
+
+/// A connection that is not a lane by then is closed: TLS and `Hello` over a path of 1 s.
+const SET_UP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs until the endpoint is closed.
+pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
+    let permits = Arc::new(Semaphore::new(SETTING_UP));
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
+        let busy = SETTING_UP - permits.available_permits() > RETRY_FROM;
+        if busy && !incoming.remote_address_validated() && incoming.may_retry() {
+            let _ = incoming.retry();
+            continue;
+        }
+        let (node, factory) = (node.clone(), factory.clone());
+        tokio::spawn(async move {
+            let remote = incoming.remote_address();
+            let set_up = set_up(&node, &factory, incoming);
+            let ready = tokio::time::timeout(SET_UP_WITHIN, set_up).await;
+            drop(permit);
+            match ready {
+                Ok(Ok(Some((session, lane)))) => lane::run(session, lane).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => warn!(%remote, "no lane: {error}"),
+                Err(_) => warn!(%remote, "no lane: not set up within {SET_UP_WITHIN:?}"),
+            }
+        });
+    }
+}
+
+type Ready = (crate::net::session::SessionHandle, NewLane);
+
+async fn set_up(
+    node: &Arc<NodeShared>,
+    factory: &ServerFactory,
+    incoming: Incoming,
+) -> Result<Option<Ready>, String> {
+    let (config, sensor) = factory.for_connection();
+    let connecting = incoming.accept_with(config).map_err(|e| tls::reason(&e))?;
+    let connection = connecting.await.map_err(|e| tls::reason(&e))?;
+    let Some(peer) = tls::peer_id_of(&connection) else {
+        connection.close(code::REJECTED, b"no certificate");
+        return Err("peer showed no certificate".to_owned());
+    };
+    let (mut control, hello) = match handshake::receive(&connection).await {
+        Ok(received) => received,
+        Err(HandshakeError::Connection(error)) => {
+            // A dialler that found another path first just goes.
+            debug!(?peer, "connection gone before Hello: {error}");
+            return Ok(None);
+        }
+        Err(error) => {
+            connection.close(code::PROTOCOL, error.to_string().as_bytes());
+            return Err(format!("peer {peer:?}: {error}"));
+        }
+    };
+    match node.admit(peer, &hello) {
+        Ok((session, welcome)) => {
+            handshake::answer(&mut control, &Message::Welcome(welcome))
+                .await
+                .map_err(|e| e.to_string())?;
+            // What shares the peer's address is likely to fail together.
+            let group = group_of(connection.remote_address().ip());
+            let lane = NewLane {
+                id: hello.lane,
+                info: LaneInfo { group, cost: 0, order: 0 },
+                connection,
+                sensor,
+                control,
+                dialled: None,
+                offer: hello.offer,
+            };
+            Ok(Some((session, lane)))
+        }
+        Err(reject) => {
+            debug!(?peer, "hello rejected: {}", reject.detail);
+            let detail = reject.detail.clone();
+            let _ = handshake::answer(&mut control, &Message::Reject(reject)).await;
+            let _ = control.send.finish();
+            // The peer closes when it has read the answer.
+            let _ = tokio::time::timeout(Duration::from_secs(2), connection.closed()).await;
+            connection.close(code::REJECTED, detail.as_bytes());
+            Ok(None)
+        }
+    }
+}
+
+fn group_of(ip: std::net::IpAddr) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    ip.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,331 @@
+//! What the parts of a node share: its key, its peers, its sessions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::info;
+
+use super::router::Router;
+use super::{Limits, PeerConfig};
+use crate::net::dialer::Dialer;
+use crate::net::identity::Identity;
+use crate::net::session::{SessionHandle, driver};
+use crate::net::tls::PeerSet;
+use crate::net::transport::LaneTransport;
+use crate::net::uplinks::UplinkConfig;
+use crate::state::memory::Memory;
+use crate::state::session::{Session, SessionConfig};
+use crate::vocab::ids::{PeerId, SessionId, Side};
+use crate::vocab::locator::Locator;
+use crate::vocab::wire::VERSION;
+use crate::vocab::wire::hello::{Hello, Intent, Offer, Reject, RejectCode, Welcome};
+
+/// The window that every flow gets, whatever memory is left.
+const INITIAL_WINDOW: u64 = 256 * 1024;
+
+/// Lanes of one session at the acceptor: the initiator keeps four, and dials anew beside silent
+/// ones.
+const LANES_PER_SESSION: usize = 16;
+
+/// For so long our own attempt to create a session stands against the peer's, where our key is
+/// the smaller one. After that the peer's may come: ours does not get through.
+const OURS_STANDS: std::time::Duration = std::time::Duration::from_secs(3);
+
+pub(crate) struct NodeShared {
+    identity: Identity,
+    transport: LaneTransport,
+    uplinks: Vec<UplinkConfig>,
+    pub(super) limits: Limits,
+    memory: Arc<Memory>,
+    pub(super) router: Router,
+    pub(super) allowed: Arc<PeerSet>,
+    pub(super) started: Instant,
+    peers: Mutex<HashMap<PeerId, Peer>>,
+    /// Peers in the order they were given.
+    order: Vec<PeerId>,
+    /// Grows whenever a session comes, is established or goes.
+    changes: watch::Sender<u64>,
+    shutting_down: AtomicBool,
+}
+
+struct Peer {
+    config: PeerConfig,
+    sessions: Vec<Held>,
+    /// Applications that wait for a session.
+    waiting: usize,
+    /// Why the last dial failed, and since when all do; until one succeeds.
+    failing: Option<(Instant, String)>,
+}
+
+struct Held {
+    session: SessionHandle,
+    since: Instant,
+}
+
+impl NodeShared {
+    pub(super) fn new(
+        identity: Identity,
+        uplinks: Vec<UplinkConfig>,
+        limits: Limits,
+        peers: Vec<PeerConfig>,
+    ) -> Arc<Self> {
+        let order: Vec<PeerId> = peers.iter().map(|p| p.id).collect();
+        let hold = |config: PeerConfig| {
+            let peer = Peer { config, sessions: Vec::new(), waiting: 0, failing: None };
+            (peer.config.id, peer)
+        };
+        Arc::new(Self {
+            identity,
+            transport: LaneTransport::default(),
+            uplinks,
+            memory: Arc::new(Memory::new(limits.memory)),
+            limits,
+            router: Router::default(),
+            allowed: Arc::new(PeerSet::new(order.iter().copied())),
+            started: Instant::now(),
+            peers: Mutex::new(peers.into_iter().map(hold).collect()),
+            order,
+            changes: watch::Sender::new(0),
+            shutting_down: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn transport(&self) -> &LaneTransport {
+        &self.transport
+    }
+
+    pub(crate) fn uplinks(&self) -> &[UplinkConfig] {
+        &self.uplinks
+    }
+
+    /// Peers in the order they were given.
+    pub(super) fn peers(&self) -> &[PeerId] {
+        &self.order
+    }
+
+    pub(super) fn peer_config(&self, peer: PeerId) -> Option<PeerConfig> {
+        self.peers.lock().get(&peer).map(|p| p.config.clone())
+    }
+
+    pub(crate) fn locators(&self, peer: PeerId) -> Vec<Locator> {
+        self.peers.lock().get(&peer).map(|p| p.config.locators.clone()).unwrap_or_default()
+    }
+
+    /// Whether an application waits for a session with the peer.
+    pub(crate) fn is_wanted(&self, peer: PeerId) -> bool {
+        self.peers.lock().get(&peer).is_some_and(|p| p.waiting > 0)
+    }
+
+    /// Counts somebody who waits for a session with the peer, until the guard is dropped.
+    pub(super) fn want(self: &Arc<Self>, peer: PeerId) -> Wanted {
+        if let Some(p) = self.peers.lock().get_mut(&peer) {
+            p.waiting += 1;
+        }
+        Wanted { node: self.clone(), peer }
+    }
+
+    pub(crate) fn reached(&self, peer: PeerId) {
+        if let Some(p) = self.peers.lock().get_mut(&peer) {
+            p.failing = None;
+        }
+    }
+
+    pub(crate) fn not_reached(&self, peer: PeerId, error: String) {
+        if let Some(p) = self.peers.lock().get_mut(&peer) {
+            let since = p.failing.take().map_or_else(Instant::now, |(since, _)| since);
+            p.failing = Some((since, error));
+        }
+    }
+
+    /// Since when every dial to the peer has failed, and why the last one did.
+    pub(super) fn failing(&self, peer: PeerId) -> Option<(Instant, String)> {
+        self.peers.lock().get(&peer).and_then(|p| p.failing.clone())
+    }
+
+    /// Follows the coming and going of sessions.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.shutting_down.store(true, Ordering::Relaxed);
+        self.router.close();
+        self.changed();
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::Relaxed)
+    }
+
+    /// The live sessions with a peer.
+    pub(super) fn sessions(&self, peer: PeerId) -> Vec<SessionHandle> {
+        let peers = self.peers.lock();
+        let held = peers.get(&peer).into_iter().flat_map(|p| &p.sessions);
+        held.filter(|h| !h.session.is_over()).map(|h| h.session.clone()).collect()
+    }
+
+    /// The session to open flows in: an established one with lanes, else the latest established,
+    /// else none.
+    pub(super) fn usable(&self, peer: PeerId) -> Option<SessionHandle> {
+        let sessions = self.sessions(peer);
+        let established = || sessions.iter().rev().filter(|s| s.is_established());
+        let attached = established().find(|s| s.with(|core, _| !core.lanes.is_empty()));
+        attached.or_else(|| established().next()).cloned()
+    }
+
+    /// Begins a session with the peer, unless there is one.
+    pub(super) fn initiate(self: &Arc<Self>, peer: PeerId) {
+        let mut peers = self.peers.lock();
+        let Some(entry) = peers.get_mut(&peer) else { return };
+        entry.sessions.retain(|h| !h.session.is_over());
+        if !entry.sessions.is_empty() || entry.config.locators.is_empty() {
+            return;
+        }
+        let session = self.session(SessionId(rand::random()), peer, Side::Initiator, self.offer());
+        entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
+        drop(peers);
+        self.drive(session, Some(Dialer::new(self.clone(), peer)));
+    }
+
+    /// Judges a `Hello`: the session it attaches to and our `Welcome`, or why not.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        peer: PeerId,
+        hello: &Hello,
+    ) -> Result<(SessionHandle, Welcome), Reject> {
+        let reject = |code, detail: &str| Reject { code, detail: detail.to_owned() };
+        if hello.version < VERSION {
+            let detail = format!("protocol version {VERSION} is the lowest spoken here");
+            return Err(reject(RejectCode::Version, &detail));
+        }
+        if self.is_shutting_down() {
+            return Err(reject(RejectCode::ShuttingDown, "shutting down"));
+        }
+        let mut peers = self.peers.lock();
+        let entry =
+            peers.get_mut(&peer).ok_or_else(|| reject(RejectCode::Limit, "peer was removed"))?;
+        entry.sessions.retain(|h| !h.session.is_over());
+        if let Some(held) = entry.sessions.iter().find(|h| h.session.id() == hello.session) {
+            let session = held.session.clone();
+            drop(peers);
+            return self.attach(session, hello);
+        }
+        if hello.intent == Intent::Resume {
+            let detail = "session not known here: this end restarted, or it lingered too long";
+            return Err(reject(RejectCode::UnknownSession, detail));
+        }
+        let ours = entry.sessions.iter().find(|h| {
+            h.session.side() == Side::Initiator
+                && !h.session.is_established()
+                && h.since.elapsed() < OURS_STANDS
+        });
+        if ours.is_some() && self.identity.peer_id() < peer {
+            return Err(reject(RejectCode::Superseded, "both ends created a session; ours stands"));
+        }
+        if entry.sessions.len() >= self.limits.sessions_per_peer {
+            let detached = |h: &&Held| h.session.with(|core, _| core.detached_since);
+            let longest = entry.sessions.iter().filter(|h| detached(h).is_some());
+            let Some(oldest) = longest.min_by_key(|h| detached(h)) else {
+                return Err(reject(RejectCode::Limit, "too many sessions with this peer"));
+            };
+            let oldest = oldest.session.clone();
+            entry.sessions.retain(|h| h.session.id() != oldest.id());
+            // Outside the lock: the session's waiters may come back to us.
+            tokio::spawn(async move { oldest.lose("given up for a newer session of this peer") });
+        }
+        let session = self.session(hello.session, peer, Side::Acceptor, hello.offer);
+        entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
+        drop(peers);
+        self.drive(session.clone(), None);
+        self.attach(session, hello)
+    }
+
+    fn attach(
+        &self,
+        session: SessionHandle,
+        hello: &Hello,
+    ) -> Result<(SessionHandle, Welcome), Reject> {
+        let reject = |code, detail: &str| Err(Reject { code, detail: detail.to_owned() });
+        let (side, generation, lanes, known) = session.with(|core, _| {
+            let known = core.lanes.contains_key(&hello.lane);
+            (core.session.side(), core.generation, core.lanes.len(), known)
+        });
+        if side == Side::Initiator {
+            return reject(RejectCode::Superseded, "this session was created by us");
+        }
+        if hello.generation < generation {
+            return reject(RejectCode::Stale, "a newer generation of the session has attached");
+        }
+        if lanes >= LANES_PER_SESSION || known {
+            return reject(RejectCode::Limit, "too many lanes, or a lane number used twice");
+        }
+        let offer = session.with(|core, _| {
+            core.generation = hello.generation;
+            core.session.offer()
+        });
+        Ok((session, Welcome { version: VERSION, offer }))
+    }
+
+    fn offer(&self) -> Offer {
+        let flows = self.limits.flows_per_session as u64;
+        let share = self.limits.memory / flows.max(1);
+        Offer {
+            linger: self.limits.linger,
+            initial_window: share.clamp(16 * 1024, INITIAL_WINDOW),
+            max_flows: flows,
+        }
+    }
+
+    fn session(&self, id: SessionId, peer: PeerId, side: Side, theirs: Offer) -> SessionHandle {
+        let config = SessionConfig {
+            side,
+            offer: self.offer(),
+            max_flows: self.limits.flows_per_session,
+            memory: self.memory.clone(),
+        };
+        let session = Session::new(config, theirs);
+        SessionHandle::new(id, peer, session, self.router.clone(), self.changes.clone())
+    }
+
+    fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
+        let node = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let (id, peer) = (session.id(), session.peer());
+            driver::run(session, dialer).await;
+            info!(?peer, session = %id, "session over");
+            if let Some(node) = node.upgrade() {
+                if let Some(entry) = node.peers.lock().get_mut(&peer) {
+                    entry.sessions.retain(|h| h.session.id() != id);
+                }
+                node.changed();
+            }
+        });
+        self.changed();
+    }
+}
+
+/// See [`NodeShared::want`].
+pub(super) struct Wanted {
+    node: Arc<NodeShared>,
+    peer: PeerId,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if let Some(p) = self.node.peers.lock().get_mut(&self.peer) {
+            p.waiting = p.waiting.saturating_sub(1);
+        }
+    }
+}

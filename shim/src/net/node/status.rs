@@ -1,0 +1,94 @@
+//! Puts a node's status together.
+
+use std::net::SocketAddr;
+
+use super::shared::NodeShared;
+use crate::net::lane::LaneEntry;
+use crate::net::session::{Core, SessionHandle};
+use crate::net::status::{
+    FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
+};
+use crate::net::uplinks::{self, Uplink};
+use crate::state::flow::Flow;
+use crate::vocab::ids::LaneId;
+
+pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
+    let peers = node.peers().iter().filter_map(|id| {
+        let config = node.peer_config(*id)?;
+        Some(PeerStatus {
+            name: config.name,
+            id: *id,
+            locators: config.locators.iter().map(ToString::to_string).collect(),
+            sessions: node.sessions(*id).iter().map(session).collect(),
+        })
+    });
+    NodeStatus {
+        id: node.identity().peer_id(),
+        uptime: node.started.elapsed(),
+        listen,
+        uplinks: uplinks::enumerate(node.uplinks()).iter().map(Uplink::status).collect(),
+        peers: peers.collect(),
+    }
+}
+
+fn session(session: &SessionHandle) -> SessionStatus {
+    session.with(|core, now| {
+        let mut lanes: Vec<LaneStatus> =
+            core.lanes.iter().map(|(id, entry)| lane(core, *id, entry)).collect();
+        lanes.sort_unstable_by_key(|l| l.id);
+        let mut flows: Vec<FlowStatus> = core.session.flows().map(flow).collect();
+        flows.sort_unstable_by_key(|f| f.id);
+        SessionStatus {
+            id: session.id(),
+            side: core.session.side(),
+            lanes,
+            flows,
+            detached: core.detached_since.map(|since| now.saturating_duration_since(since)),
+        }
+    })
+}
+
+fn lane(core: &Core, id: LaneId, entry: &LaneEntry) -> LaneStatus {
+    let seen = entry.sensor.snapshot();
+    let stats = entry.connection.stats();
+    let local = match &entry.dialled {
+        Some(dialled) => dialled.local,
+        None => SocketAddr::new(
+            entry.connection.local_ip().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+            0,
+        ),
+    };
+    let state = match (entry.suspect_since, core.session.lane_is_up(id)) {
+        (Some(_), _) => LaneState::Suspect,
+        (None, true) => LaneState::Up,
+        (None, false) => LaneState::Connecting,
+    };
+    LaneStatus {
+        id,
+        uplink: entry.dialled.as_ref().map(|d| d.uplink.clone()),
+        local,
+        remote: entry.connection.remote_address(),
+        state,
+        rtt: seen.srtt,
+        cwnd: seen.cwnd,
+        sent: seen.sent_bytes,
+        lost: seen.lost_bytes,
+        migrations: entry.dialled.as_ref().map_or(0, |d| d.migrations),
+        path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
+        path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,
+        connection_ids_retired: stats.frame_tx.retire_connection_id
+            + stats.frame_rx.retire_connection_id,
+    }
+}
+
+fn flow(flow: &Flow) -> FlowStatus {
+    FlowStatus {
+        id: flow.id.0,
+        target: flow.target().to_string(),
+        mode: flow.mode(),
+        sent: flow.tx.buffer.end(),
+        received: flow.rx.assembler.read_offset(),
+        resent: flow.tx.resent,
+        duplicate: flow.rx.assembler.duplicate(),
+    }
+}

@@ -1,0 +1,141 @@
+//! The driver of a session: its timers, the health of its lanes, and (at the initiator) which
+//! lanes are dialled, moved and closed.
+//!
+//! It sleeps until the earliest deadline there is, or until its alarm says that something came
+//! closer. With nothing outstanding and nothing wanted it does not wake at all.
+
+use std::time::{Duration, Instant};
+
+use tracing::info;
+
+use super::{Core, SessionHandle};
+use crate::net::dialer::Dialer;
+use crate::net::lane::{self, code};
+use crate::state::health::Verdict;
+use crate::state::session::Health;
+use crate::vocab::ids::LaneId;
+use crate::vocab::wire::datagram::Datagram;
+
+/// A lane in doubt is probed this often; a path that heals is noticed within this and a round
+/// trip.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+
+/// A lane that was silent for this long is closed. Its place is being dialled all the while.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// Runs until the session is over.
+pub(crate) async fn run(session: SessionHandle, mut dialer: Option<Dialer>) {
+    let alarm = session.driver_alarm();
+    let mut planned: Option<Instant> = None;
+    let mut by_timer = false;
+    loop {
+        let late_by = planned
+            .filter(|_| by_timer)
+            .map(|at| Instant::now().saturating_duration_since(at))
+            .unwrap_or_default();
+        let mut next = session.with(|core, now| look(&session, core, now, late_by));
+        if session.is_over() {
+            return;
+        }
+        if let Some(dialer) = &mut dialer {
+            next = earliest(next, dialer.step(&session));
+        }
+        session.set_armed(next);
+        // Something may have come closer between `look` and `set_armed`.
+        next = earliest(next, session.with(|core, _| core.session.next_timeout()));
+        planned = next;
+        by_timer = tokio::select! {
+            () = sleep_until(next) => true,
+            () = alarm.notified() => false,
+            () = dialled(&mut dialer, &session) => false,
+        };
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn dialled(dialer: &mut Option<Dialer>, session: &SessionHandle) {
+    match dialer {
+        Some(dialer) => dialer.dialled(session).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    [a, b].into_iter().flatten().min()
+}
+
+/// Does what is due and judges the lanes; returns when to look again.
+fn look(
+    session: &SessionHandle,
+    core: &mut Core,
+    now: Instant,
+    late_by: Duration,
+) -> Option<Instant> {
+    core.session.handle_timeout(now);
+    let mut next = None;
+    if let Some(since) = core.detached_since {
+        let until = since + core.session.offer().linger;
+        if until <= now {
+            core.session.lost("no lane came back within the linger time");
+        }
+        next = Some(until);
+    }
+    let Core { session: pure, lanes, .. } = core;
+    let mut ids: Vec<LaneId> = lanes.keys().copied().collect();
+    ids.sort_unstable();
+    for id in ids {
+        let Some(lane) = lanes.get_mut(&id) else { continue };
+        let seen = lane.sensor.snapshot();
+        lane.health.stalled(now, late_by);
+        let verdict = lane.health.judge(now, &seen);
+        let health = match verdict {
+            Verdict::Alive { check_at } => {
+                next = earliest(next, check_at);
+                Health::Alive
+            }
+            Verdict::Suspect { progressless, recheck_at, .. } => {
+                next = earliest(next, Some(recheck_at));
+                Health::Suspect { confirmed: progressless >= lane.health.rto(&seen) }
+            }
+        };
+        lane.confirmed = health == (Health::Suspect { confirmed: true });
+        pure.lane_health(now, id, health, seen.srtt, seen.newest_acked_sent);
+        // The peer's word counts as well, and is disproved in the same way: by a probe.
+        if !pure.lane_is_suspect(id) {
+            if let Some(since) = lane.suspect_since.take() {
+                lane.probed = None;
+                let for_ms = now.saturating_duration_since(since).as_millis();
+                info!(peer = ?session.peer(), lane = %id, for_ms, "lane answers again");
+            }
+            continue;
+        }
+        let since = *lane.suspect_since.get_or_insert_with(|| {
+            info!(peer = ?session.peer(), lane = %id, rtt_ms = seen.srtt.as_millis(), "lane suspect");
+            now
+        });
+        if now.saturating_duration_since(since) >= SILENT {
+            lane::end(&lane.connection, code::SILENT, "nothing heard for 10 s");
+            continue;
+        }
+        let probe_at = lane.probed.map_or(now, |at| at + PROBE_EVERY);
+        if probe_at <= now {
+            lane.probed = Some(now);
+            lane.probes += 1;
+            lane.sensor.grant();
+            let ping = Datagram::Ping { seq: lane.probes };
+            // As large as a packet of bulk: a small answer would not prove that those pass.
+            let len = lane.connection.max_datagram_size().unwrap_or(0);
+            let _ = lane.connection.send_datagram(ping.to_bytes(len));
+            next = earliest(next, Some(now + PROBE_EVERY));
+        } else {
+            next = earliest(next, Some(probe_at));
+        }
+    }
+    earliest(next, pure.next_timeout())
+}

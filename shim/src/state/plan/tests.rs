@@ -1,0 +1,181 @@
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn path(uplink: u8, locator: u8) -> Path {
+    Path {
+        uplink: format!("isp-{uplink}"),
+        order: uplink.into(),
+        metered: false,
+        local: IpAddr::from([10, 0, uplink, 1]),
+        remote: SocketAddr::from(([10, 9, locator, 1], 5443)),
+    }
+}
+
+fn metered(path: Path) -> Path {
+    Path { metered: true, ..path }
+}
+
+fn lane(id: u64, path: &Path) -> LaneView {
+    LaneView {
+        id: LaneId(id),
+        uplink: path.uplink.clone(),
+        metered: path.metered,
+        local: path.local,
+        remote: path.remote,
+        suspect_since: None,
+        confirmed: false,
+        moved_at: None,
+    }
+}
+
+fn plan(planner: &mut Planner, now: Instant, paths: &[Path], lanes: &[LaneView]) -> Plan {
+    planner.plan(now, &World { paths, lanes, dialling: &[], pressed: true })
+}
+
+#[test]
+fn two_uplinks_and_two_locators_make_two_disjoint_lanes() {
+    let t = Instant::now();
+    let paths = [path(1, 1), path(1, 2), path(2, 1), path(2, 2)];
+    assert_eq!(wanted(&paths), 2);
+    let up = [lane(1, &paths[0])];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &up).dial, [path(2, 2)]);
+    let both = [lane(1, &paths[0]), lane(2, &paths[3])];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &both), Plan::default());
+}
+
+#[test]
+fn one_uplink_and_two_locators_make_two_lanes() {
+    let t = Instant::now();
+    let paths = [path(1, 1), path(1, 2)];
+    let up = [lane(1, &paths[0])];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &up).dial, [path(1, 2)]);
+}
+
+#[test]
+fn with_no_lane_up_every_path_is_dialled_at_a_steady_pace() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let mut planner = Planner::default();
+    let first = plan(&mut planner, t, &paths, &[]);
+    assert_eq!((first.dial.len(), first.wake_at), (2, Some(t + PRESSED)));
+    assert!(plan(&mut planner, t + 100 * MS, &paths, &[]).dial.is_empty());
+    for _ in 0..20 {
+        planner.dialled(paths[0].local, paths[0].remote, false);
+    }
+    assert_eq!(plan(&mut planner, t + PRESSED, &paths, &[]).dial.len(), 2);
+    let late = t + PRESSED_FOR + 10 * PRESSED;
+    assert_eq!(plan(&mut planner, late, &paths, &[]).wake_at, Some(late + SLOW));
+}
+
+#[test]
+fn dials_under_way_are_bounded() {
+    let t = Instant::now();
+    let paths = [path(1, 1)];
+    let dialling = vec![(paths[0].local, paths[0].remote); MAX_DIALS_PER_PATH];
+    let world = World { paths: &paths, lanes: &[], dialling: &dialling, pressed: true };
+    assert!(Planner::default().plan(t, &world).dial.is_empty());
+    let world = World { paths: &paths, lanes: &[], dialling: &dialling[..1], pressed: false };
+    assert!(Planner::default().plan(t, &world).dial.is_empty());
+}
+
+#[test]
+fn a_missing_second_lane_is_dialled_with_growing_patience() {
+    let t = Instant::now();
+    let paths = [path(1, 1), path(2, 1)];
+    let up = [lane(1, &paths[0])];
+    let mut planner = Planner::default();
+    let mut now = t;
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let plan = plan(&mut planner, now, &paths, &up);
+        assert_eq!(plan.dial, [path(2, 1)]);
+        planner.dialled(paths[1].local, paths[1].remote, false);
+        let next = loop {
+            let again = planner
+                .plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: true });
+            break again.wake_at.unwrap();
+        };
+        waits.push(next - now);
+        now = next;
+    }
+    assert!(waits.is_sorted());
+    assert_eq!(waits.last(), Some(&LAST_RETRY));
+}
+
+#[test]
+fn a_metered_uplink_is_cold_while_a_lane_is_up_and_its_lane_goes_some_time_after() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let up = [lane(1, &paths[0])];
+    let mut planner = Planner::default();
+    assert_eq!(plan(&mut planner, t, &paths, &up), Plan::default());
+    let both = [lane(1, &paths[0]), lane(2, &paths[1])];
+    assert_eq!(plan(&mut planner, t, &paths, &both).wake_at, Some(t + KEEP_METERED));
+    assert_eq!(plan(&mut planner, t + KEEP_METERED, &paths, &both).close, [LaneId(2)]);
+}
+
+#[test]
+fn a_silent_only_lane_moves_to_an_uplink_without_a_lane() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let silent = LaneView { suspect_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
+    let mut planner = Planner::default();
+    let early = plan(&mut planner, t + 10 * MS, &paths, &[silent.clone()]);
+    assert!(early.migrate.is_empty() && early.wake_at <= Some(t + MOVE_AFTER));
+    let due = plan(&mut planner, t + MOVE_AFTER, &paths, &[silent.clone()]);
+    assert_eq!(due.migrate, [(LaneId(1), paths[1].clone())]);
+    let moved = LaneView { moved_at: Some(t + MOVE_AFTER), ..silent };
+    let again = plan(&mut planner, t + 2 * MOVE_AFTER, &paths, &[moved]);
+    assert!(again.migrate.is_empty(), "it gets time to answer on its new path");
+}
+
+#[test]
+fn a_lane_whose_address_is_gone_moves_at_once() {
+    let t = Instant::now();
+    let paths = [path(2, 1)];
+    let silent = LaneView { suspect_since: Some(t), ..lane(1, &path(1, 1)) };
+    let plan = plan(&mut Planner::default(), t, &paths, &[silent]);
+    assert_eq!(plan.migrate, [(LaneId(1), path(2, 1))]);
+}
+
+#[test]
+fn a_silent_lane_stays_where_another_is_up_or_the_other_uplink_is_silent_too() {
+    let t = Instant::now();
+    let paths = [path(1, 1), path(2, 1)];
+    let silent = |id, path| LaneView { suspect_since: Some(t), confirmed: true, ..lane(id, path) };
+    let late = t + MOVE_AGAIN;
+    let one = [silent(1, &paths[0]), lane(2, &paths[1])];
+    assert!(plan(&mut Planner::default(), late, &paths, &one).migrate.is_empty());
+    let both = [silent(1, &paths[0]), silent(2, &paths[1])];
+    assert!(plan(&mut Planner::default(), late, &paths, &both).migrate.is_empty());
+}
+
+#[test]
+fn a_silent_lane_is_dialled_anew_and_closed_once_replaced() {
+    let t = Instant::now();
+    let paths = [path(1, 1), path(2, 1)];
+    let silent = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
+    let lanes = [silent.clone(), lane(2, &paths[1])];
+    let now = plan(&mut Planner::default(), t, &paths, &lanes);
+    assert_eq!((now.dial, now.close), (vec![path(1, 1)], vec![]));
+    let lanes = [silent, lane(2, &paths[1]), lane(3, &paths[0])];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).close, [LaneId(1)]);
+}
+
+#[test]
+fn of_two_lanes_on_one_path_the_older_stays() {
+    let t = Instant::now();
+    let paths = [path(1, 1)];
+    let lanes = [lane(1, &paths[0]), lane(2, &paths[0])];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).close, [LaneId(2)]);
+}
+
+#[test]
+fn a_guess_moves_nothing() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let doubted = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
+    let plan = plan(&mut Planner::default(), t + MOVE_AGAIN, &paths, &[doubted]);
+    assert!(plan.migrate.is_empty());
+}

@@ -1,0 +1,94 @@
+use super::*;
+
+const A: PeerId = PeerId::from_bytes([1; 32]);
+const B: PeerId = PeerId::from_bytes([2; 32]);
+
+fn rule(to: &[&str], ports: &[&str], ingress: &[&str], via: Via, mode: Option<Mode>) -> Rule {
+    let destination = |text: &&str| match text.parse() {
+        Ok(prefix) => Destination::Prefix(prefix),
+        Err(_) => Destination::Name(text.parse().unwrap()),
+    };
+    Rule {
+        to: to.iter().map(destination).collect(),
+        ports: ports.iter().map(|text| text.parse().unwrap()).collect(),
+        ingress: ingress.iter().map(|&text| text.to_owned()).collect(),
+        via,
+        mode,
+    }
+}
+
+fn policy() -> Policy {
+    let own = IngressDefault { via: Some(Via::Peers(vec![B])), mode: Some(Mode::Single) };
+    Policy::new(
+        vec![
+            rule(&["10.20.99.0/24"], &[], &[], Via::Reject, None),
+            rule(
+                &["10.20.0.0/16", "*.corp.example"],
+                &["22", "5432-5433"],
+                &[],
+                Via::Peers(vec![A, B]),
+                Some(Mode::Bond),
+            ),
+            rule(&["2001:db8::/32"], &[], &["socks"], Via::Peers(vec![A]), None),
+            rule(&["intranet"], &[], &[], Via::Direct, None),
+        ],
+        HashMap::from([("db".to_owned(), own)]),
+        Via::Direct,
+    )
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let peers = |via: &[PeerId], mode| Decision::Peers { via: via.to_vec(), mode };
+    let table = [
+        ("socks", "10.20.1.1:22", peers(&[A, B], Mode::Bond)),
+        ("socks", "10.20.1.1:5433", peers(&[A, B], Mode::Bond)),
+        ("socks", "10.20.1.1:80", Decision::Direct),
+        ("socks", "10.20.99.1:22", Decision::Reject),
+        ("socks", "[::ffff:10.20.1.1]:22", peers(&[A, B], Mode::Bond)),
+        ("socks", "git.corp.example:22", peers(&[A, B], Mode::Bond)),
+        ("socks", "a.b.CORP.example.:22", peers(&[A, B], Mode::Bond)),
+        ("socks", "corp.example:22", Decision::Direct),
+        ("socks", "evilcorp.example:22", Decision::Direct),
+        ("socks", "[2001:db8::1]:1", peers(&[A], Mode::Auto)),
+        ("other", "[2001:db8::1]:1", Decision::Direct),
+        ("socks", "intranet:80", Decision::Direct),
+        ("db", "intranet:80", Decision::Direct),
+        ("db", "203.0.113.1:80", peers(&[B], Mode::Single)),
+        ("db", "10.20.1.1:22", peers(&[A, B], Mode::Bond)),
+    ];
+    for (ingress, target, expected) in table {
+        let decision = policy().decide(ingress, &target.parse().unwrap());
+        assert_eq!(decision, expected, "{target} from {ingress}");
+    }
+}
+
+#[test]
+fn a_rule_without_a_mode_takes_that_of_the_ingress() {
+    let own = IngressDefault { via: None, mode: Some(Mode::Redundant) };
+    let policy = Policy::new(
+        vec![rule(&["h"], &[], &[], Via::Peers(vec![A]), None)],
+        HashMap::from([("in".to_owned(), own)]),
+        Via::Reject,
+    );
+    let decision = policy.decide("in", &"h:1".parse().unwrap());
+    assert_eq!(decision, Decision::Peers { via: vec![A], mode: Mode::Redundant });
+    assert_eq!(policy.decide("in", &"i:1".parse().unwrap()), Decision::Reject);
+}
+
+#[test]
+fn a_service_matches_no_rule() {
+    let policy = Policy::new(
+        vec![rule(&[], &[], &[], Via::Peers(vec![A]), None)],
+        HashMap::new(),
+        Via::Reject,
+    );
+    assert_eq!(policy.decide("in", &Target::service("echo")), Decision::Reject);
+}
+
+#[test]
+fn what_is_no_name_pattern_is_refused() {
+    for text in ["", "*", "*.", "10.0.0.1", "a b", "a*.example"] {
+        assert!(text.parse::<NamePattern>().is_err(), "{text}");
+    }
+}

@@ -1,0 +1,84 @@
+//! A range of TCP ports, as rules and ACL entries write them: `443`, `80-90` or `*`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// An inclusive range of TCP ports; port 0 is no port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ports {
+    first: u16,
+    last: u16,
+}
+
+/// A text that names no ports.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` names no ports; write a number from 1 to 65535, a range like 8000-8080, or *")]
+pub struct ParsePortsError(pub String);
+
+impl Ports {
+    /// Every port.
+    pub const ALL: Self = Self { first: 1, last: u16::MAX };
+
+    /// The ports from `first` to `last`; nothing where that is no range of ports.
+    pub const fn range(first: u16, last: u16) -> Option<Self> {
+        if first == 0 || first > last { None } else { Some(Self { first, last }) }
+    }
+
+    /// Whether `port` is one of them.
+    pub const fn contains(&self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+impl FromStr for Ports {
+    type Err = ParsePortsError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "*" {
+            return Ok(Self::ALL);
+        }
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let number = |text: &str| text.trim().parse::<u16>().ok();
+        number(first)
+            .zip(number(last))
+            .and_then(|(first, last)| Self::range(first, last))
+            .ok_or_else(|| ParsePortsError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ALL => f.write_str("*"),
+            Self { first, last } if first == last => write!(f, "{first}"),
+            Self { first, last } => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_a_number_a_range_or_a_star() {
+        for (text, inside, outside) in
+            [("443", vec![443], vec![442, 444]), ("80-90", vec![80, 85, 90], vec![79, 91, 0])]
+        {
+            let ports: Ports = text.parse().unwrap();
+            assert_eq!(ports.to_string(), text);
+            assert!(inside.iter().all(|p| ports.contains(*p)));
+            assert!(!outside.iter().any(|p| ports.contains(*p)));
+        }
+        assert!("*".parse::<Ports>().unwrap().contains(65535));
+    }
+
+    #[test]
+    fn what_names_no_ports_is_refused() {
+        for text in ["", "0", "90-80", "65536", "http", "1-", "-1", "0-5"] {
+            assert_eq!(text.parse::<Ports>(), Err(ParsePortsError(text.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Two nodes in one process, over real sockets on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use throughline::{FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn uplink(name: &str, address: &str) -> UplinkConfig {
+    UplinkConfig {
+        name: name.into(),
+        prefixes: vec![format!("{address}/32").parse().unwrap()],
+        interface: None,
+        metered: false,
+    }
+}
+
+async fn pair() -> (Node, Node) {
+    let (a, b) = (Identity::generate(), Identity::generate());
+    let peer = |id: &Identity, name: &str, locators: Vec<SocketAddr>| PeerConfig {
+        id: id.peer_id(),
+        name: name.into(),
+        locators: locators.into_iter().map(Into::into).collect(),
+    };
+    let right = Node::builder()
+        .identity(b.clone())
+        .listen("127.0.0.1:0".parse().unwrap())
+        .peer(peer(&a, "left", vec![]))
+        .build()
+        .await
+        .unwrap();
+    let left = Node::builder()
+        .identity(a)
+        .uplink(uplink("isp-a", "127.0.11.1"))
+        .uplink(uplink("isp-b", "127.0.12.1"))
+        .peer(peer(&b, "right", right.local_addrs()))
+        .build()
+        .await
+        .unwrap();
+    (left, right)
+}
+
+#[tokio::test]
+async fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
+    let (left, right) = pair().await;
+    let mut echo = right.listen("echo").unwrap();
+    tokio::spawn(async move {
+        let mut flow = echo.accept().await.unwrap().accept();
+        let mut all = Vec::new();
+        flow.read_to_end(&mut all).await.unwrap();
+        flow.write_all(&all).await.unwrap();
+        flow.shutdown().await.unwrap();
+    });
+    let mut flow = left.connect(right.id(), Target::service("echo")).await.unwrap();
+    let sent: Vec<u8> = (0..5_000_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+    flow.write_all(&sent).await.unwrap();
+    flow.shutdown().await.unwrap();
+    let mut got = Vec::new();
+    flow.read_to_end(&mut got).await.unwrap();
+    assert!(got == sent);
+}
+
+#[tokio::test]
+async fn two_uplinks_make_two_lanes() {
+    let (left, _right) = pair().await;
+    for _ in 0..100 {
+        let status = left.status();
+        let lanes: usize = status.peers[0].sessions.iter().map(|s| s.lanes.len()).sum();
+        if lanes == 2 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:#?}", left.status());
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_opener_with_its_reason() {
+    let (left, right) = pair().await;
+    let error = left.connect(right.id(), Target::service("none")).await.unwrap_err();
+    assert!(error.to_string().contains("nobody serves none"), "{error}");
+    let mut picky = right.listen("picky").unwrap();
+    tokio::spawn(async move {
+        let flow = picky.accept().await.unwrap();
+        flow.refuse(OpenFailure::new(FailureCode::NotAllowed, "not today"));
+    });
+    let error = left.connect(right.id(), Target::service("picky")).await.unwrap_err();
+    assert_eq!(error.to_string(), "not today");
+}
