@@ -13,7 +13,7 @@ use crate::vocab::wire::codec::{DecodeError, get_target, put_target};
 use crate::vocab::wire::fact::{Open, ResetAt};
 
 /// The code of a reset by an application that dropped a flow before its end.
-pub(super) const CANCELLED: u64 = 1;
+pub const CANCELLED: u64 = 1;
 
 /// Every flow may keep this many bytes however little memory is left.
 const ALWAYS_BUFFERED: u64 = 64 * 1024;
