@@ -199,7 +199,12 @@ impl World {
 
     fn session_timer(&mut self, side: usize) {
         let now = self.instant();
+        let at = self.now;
         let host = &mut self.hosts[side];
+        if host.armed != at {
+            // It was set anew since.
+            return;
+        }
         host.armed = Nanos::MAX;
         if host.session.next_timeout().is_some_and(|at| at <= now) {
             host.session.handle_timeout(now);

@@ -83,6 +83,10 @@ impl World {
     pub(super) fn lane_timer(&mut self, id: LaneId, side: usize) {
         let now = self.now;
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
+        if lane.armed[side] != now {
+            // It was set anew since.
+            return;
+        }
         lane.armed[side] = u64::MAX;
         if !lane.ends[side].handle_timeout(now) {
             return self.die(id, side, true);
@@ -216,6 +220,10 @@ impl World {
     }
 
     pub(super) fn queue_timer(&mut self, id: LaneId, side: usize) {
-        self.at(self.now, Happening::LaneTimer { lane: id, side });
+        let now = self.now;
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.armed[side] = now;
+            self.at(now, Happening::LaneTimer { lane: id, side });
+        }
     }
 }
