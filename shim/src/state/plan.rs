@@ -40,8 +40,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 const LAST_IDLE_RETRY: Duration = Duration::from_secs(30);
 
-/// A lane is moved when it was silent for this long: two thin retransmission timeouts at least,
-/// so that a passing pause moves nothing.
+/// A lane is moved when it was silent for this long, and nothing was acknowledged for a probe
+/// timeout: so that neither a passing pause nor a full queue moves anything.
 const MOVE_AFTER: Duration = Duration::from_millis(40);
 
 /// A lane that was moved gets this long to answer on its new path before it is moved again.
@@ -80,6 +80,8 @@ pub struct LaneView {
     pub remote: SocketAddr,
     /// Since when its acknowledgements are overdue, if they are.
     pub suspect_since: Option<Instant>,
+    /// Nothing at all was acknowledged for a whole probe timeout: no longer a guess.
+    pub confirmed: bool,
     /// When it last moved.
     pub moved_at: Option<Instant>,
 }
@@ -210,6 +212,10 @@ impl Planner {
         for lane in world.lanes {
             let gone = !world.paths.iter().any(|p| p.local == lane.local);
             let Some(since) = lane.suspect_since else { continue };
+            if !gone && !lane.confirmed {
+                // A guess moves nothing. The driver asks again when it is confirmed.
+                continue;
+            }
             let due = if gone { now } else { since + MOVE_AFTER };
             let due = lane.moved_at.map_or(due, |moved| due.max(moved + MOVE_AGAIN));
             // The best uplink without a lane from which the same locator can be reached.
@@ -241,7 +247,7 @@ impl Planner {
         // More lanes on a path than one: two dials got through.
         for (index, lane) in up.iter().enumerate() {
             let twin = |l: &&LaneView| l.local == lane.local && l.remote == lane.remote;
-            if up[..index].iter().any(|l| twin(l)) {
+            if up[..index].iter().any(twin) {
                 plan.close.push(lane.id);
             }
         }

@@ -44,12 +44,7 @@ pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
             let ready = tokio::time::timeout(SET_UP_WITHIN, set_up).await;
             drop(permit);
             match ready {
-                Ok(Ok(Some((session, lane)))) => {
-                    node.attached();
-                    let run = lane::run(session, lane);
-                    node.attached();
-                    run.await;
-                }
+                Ok(Ok(Some((session, lane)))) => lane::run(session, lane).await,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => warn!(%remote, "no lane: {error}"),
                 Err(_) => warn!(%remote, "no lane: not set up within {SET_UP_WITHIN:?}"),
