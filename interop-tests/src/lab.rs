@@ -22,6 +22,7 @@ pub async fn alone() -> MutexGuard<'static, ()> {
         let filter = tracing_subscriber::EnvFilter::try_from_env("THROUGHLINE_LOG");
         tracing_subscriber::fmt()
             .with_env_filter(filter.unwrap_or_else(|_| "error".into()))
+            .with_ansi(false)
             .with_writer(std::io::stderr)
             .init();
     });
