@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use throughline::net::status::{LaneStatus, SessionStatus};
 use throughline::Node;
+use throughline::net::status::{LaneStatus, SessionStatus};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Where a test's error goes.

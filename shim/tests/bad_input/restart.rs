@@ -15,11 +15,8 @@ use crate::log;
 
 /// A node in a runtime of its own, so that it can die as a process dies.
 fn acceptor(identity: &Identity, guest: PeerId, listen: SocketAddr) -> (Runtime, Node) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let identity = identity.clone();
     let node = runtime.block_on(async move {
         let builder = Node::builder().identity(identity).listen(listen);

@@ -14,7 +14,8 @@ pub(super) const SAMPLES: usize = 8;
 /// One round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Round {
-    /// The least sample: what no delayed acknowledgement and no burst explains.
+    /// The least sample of the later half: what no delayed acknowledgement and no burst explains.
+    /// The earlier half still shows what the window was before it last changed.
     pub(super) min: Duration,
     /// Whether it may be judged: enough samples, most of them with a window in use.
     pub(super) telling: bool,
@@ -24,6 +25,8 @@ pub(super) struct Round {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
     began: Option<Instant>,
+    /// The middle of the round before: what was sent later is this round's later half.
+    middle: Option<Instant>,
     min: Option<Duration>,
     samples: u32,
     limited: u32,
@@ -55,11 +58,14 @@ impl Rounds {
                 });
                 self.before = began.map(|began| (began, self.bytes));
                 self.began = Some(now);
+                self.middle = began.map(|began| began + now.saturating_duration_since(began) / 2);
                 (self.samples, self.limited, self.bytes) = (0, 0, 0);
                 round
             }
         };
-        self.min = Some(self.min.map_or(sample, |min| min.min(sample)));
+        if self.middle.is_none_or(|middle| sent >= middle) {
+            self.min = Some(self.min.map_or(sample, |min| min.min(sample)));
+        }
         self.samples += 1;
         self.bytes += bytes;
         if limited {

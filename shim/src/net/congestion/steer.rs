@@ -40,6 +40,12 @@ const STEP: f64 = 0.25;
 /// a fifth of the time.
 const CALM_ROUNDS: u32 = 8;
 
+/// A queue within this many rounds of our own growth is taken for ours at once ...
+const OWN_ROUNDS: u32 = 3;
+/// ... but otherwise only after as many as another lane's experiment and its end take: to shrink
+/// for its sake would be to give up, each time, what our own experiments gain.
+const PATIENCE: u32 = 5;
+
 /// Steps down in a row, each over two rounds, that had no effect. Between two lanes of ours the
 /// other one reacts within four rounds.
 const VAIN_STEPS: u32 = 3;
@@ -58,10 +64,18 @@ pub(super) struct Steer {
     trial: Option<Trial>,
     /// The next round measures what was sent before the last step.
     settling: bool,
+    /// Rounds with the wanted queue, until the next experiment.
     calm: u32,
+    calm_until: u32,
+    /// Rounds since we last grew by more than a packet.
+    since_growth: u32,
+    /// Rounds of too long a queue.
+    over: u32,
     vain: u32,
     /// The window before the first vain step.
     whole: u64,
+    /// The window that last left a queue, and would without it just fill the path.
+    full: Option<u64>,
 }
 
 /// A step whose effect is awaited.
@@ -120,17 +134,27 @@ impl Steer {
     pub(super) fn judge(&mut self, now: Instant, rtt: Duration, window: u64, mtu: u64) -> u64 {
         let queue = self.queue(rtt);
         let low = self.target() / 2;
+        self.since_growth = self.since_growth.saturating_add(1);
+        self.over = if queue > self.high() { self.over + 1 } else { 0 };
         if std::mem::take(&mut self.settling) && queue >= low {
             return window;
         }
+        if queue >= low {
+            let base = self.base.unwrap_or(rtt).as_secs_f64();
+            self.full = Some(scale(window, base / rtt.as_secs_f64()));
+        }
         let trial = self.trial.take();
         if let Some(trial) = trial.filter(|trial| trial.up)
-            && rtt.saturating_sub(trial.rtt) * 2 < trial.expected
+            && rtt.saturating_sub(trial.rtt) * 5 < trial.expected * 2
             && queue <= self.high()
         {
             return self.experiment(rtt, window);
         }
         if queue > self.high() {
+            let ours = self.since_growth <= OWN_ROUNDS || trial.is_some();
+            if !ours && self.over < PATIENCE && queue < 3 * self.target() {
+                return window;
+            }
             self.calm = 0;
             self.vain = match trial {
                 Some(down) if !down.up && down.rtt.saturating_sub(rtt) * 2 < down.expected => {
@@ -148,12 +172,17 @@ impl Steer {
             }
             self.step_down(rtt, window)
         } else if queue < low {
-            (self.calm, self.vain) = (0, 0);
+            (self.calm, self.vain, self.since_growth) = (0, 0, 0);
+            self.settling = self.full.is_some_and(|full| window * 5 > full * 4);
             scale(window, self.towards_wanted(rtt).clamp(LEAST_GROWTH, 1.0 + STEP))
         } else {
             self.vain = 0;
             self.calm += 1;
-            if self.calm >= CALM_ROUNDS { self.experiment(rtt, window) } else { window + mtu }
+            if self.calm >= self.calm_until.max(CALM_ROUNDS) {
+                self.experiment(rtt, window)
+            } else {
+                window + mtu
+            }
         }
     }
 
@@ -167,9 +196,13 @@ impl Steer {
 
     fn experiment(&mut self, rtt: Duration, window: u64) -> u64 {
         self.calm = 0;
+        self.calm_until =
+            CALM_ROUNDS + ((window >> 5) + rtt.as_micros() as u64) as u32 % CALM_ROUNDS;
+        self.since_growth = 0;
         self.settling = true;
-        self.trial = Some(Trial { up: true, rtt, expected: rtt.mul_f64(STEP) });
-        scale(window, 1.0 + STEP)
+        let step = (self.target().as_secs_f64() / rtt.as_secs_f64().max(1e-6)).min(STEP);
+        self.trial = Some(Trial { up: true, rtt, expected: rtt.mul_f64(step) });
+        scale(window, 1.0 + step)
     }
 
     fn step_down(&mut self, rtt: Duration, window: u64) -> u64 {

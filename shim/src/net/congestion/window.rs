@@ -88,7 +88,7 @@ impl Window {
                 self.leave_slow_start(now);
             } else {
                 let quick = self.bytes() < self.quick_until;
-                let bytes = if quick { bytes } else { bytes.div_ceil(2) };
+                let bytes = if quick { bytes } else { bytes * 2 / 5 };
                 self.cubic.on_ack(now, sent, bytes, limited, rtt);
             }
             return;
