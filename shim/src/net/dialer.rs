@@ -17,6 +17,7 @@ use self::attempt::{Attempt, DialError};
 use crate::net::lane::handshake::HandshakeError;
 use crate::net::lane::{self, NewLane, code};
 use crate::net::node::shared::NodeShared;
+use crate::net::said::Said;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::socket;
 use crate::net::uplinks;
@@ -49,6 +50,8 @@ pub(crate) struct Dialer {
     /// The round trip of the last lane that was up.
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
+    /// Failures that the log has.
+    said: Said<(Key, String)>,
 }
 
 impl Dialer {
@@ -63,6 +66,7 @@ impl Dialer {
             looked_up: None,
             rtt: None,
             lookup: attempt::Lookup::default(),
+            said: Said::default(),
         }
     }
 
@@ -154,11 +158,19 @@ impl Dialer {
             return;
         }
         self.node.reached(self.peer);
+        let path = new.dialled.as_ref().map(|d| (d.local.ip(), d.remote));
+        self.said.forget(|(key, _)| Some(*key) == path);
         tokio::spawn(lane::run(session.clone(), new));
     }
 
     fn failed(&mut self, session: &SessionHandle, (local, remote): Key, error: &DialError) {
-        debug!(peer = ?self.peer, %local, %remote, "dial failed: {error}");
+        let text = error.to_string();
+        let news = self.said.is_news(Instant::now(), ((local, remote), text));
+        match error.is_expected() {
+            false if news => warn!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
+            true if news => info!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
+            _ => debug!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
+        }
         self.node.not_reached(self.peer, format!("{local} to {remote}: {error}"));
         let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error else { return };
         match code {

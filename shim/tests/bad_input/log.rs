@@ -55,7 +55,11 @@ pub(crate) async fn says(parts: &[&str]) {
         if text.lines().any(|line| parts.iter().all(|part| line.contains(part))) {
             return;
         }
-        assert!(Instant::now() < until, "no line with all of {parts:?} in\n{text}");
+        if Instant::now() >= until {
+            let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
+            let last = warnings[warnings.len().saturating_sub(20)..].join("\n");
+            panic!("no line with all of {parts:?}; the last warnings:\n{last}");
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::state::session::LaneInfo;
 use crate::vocab::ids::PeerId;
 use crate::vocab::locator::Locator;
 use crate::vocab::target::Host;
-use crate::vocab::wire::hello::Hello;
+use crate::vocab::wire::hello::{Hello, RejectCode};
 
 /// Why a dial failed.
 #[derive(Debug, Error)]
@@ -39,6 +39,21 @@ pub(super) enum DialError {
     /// The exchange failed.
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
+}
+
+impl DialError {
+    /// Whether it happens between nodes that are set up well: a path is out, or the peer has
+    /// other plans. Anything else somebody has to mend.
+    pub(super) fn is_expected(&self) -> bool {
+        use RejectCode::{ShuttingDown, Stale, Superseded, UnknownSession};
+        match self {
+            Self::TimedOut(_) | Self::Handshake(HandshakeError::Connection(_)) => true,
+            Self::Handshake(HandshakeError::Rejected { code, .. }) => {
+                matches!(code, ShuttingDown | Stale | Superseded | UnknownSession)
+            }
+            _ => false,
+        }
+    }
 }
 
 pub(super) struct Attempt {

@@ -1,19 +1,23 @@
 //! Accepts lanes: one task per listening address, one short-lived task per connection.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use quinn::{Endpoint, Incoming};
+use parking_lot::Mutex;
+use quinn::{ConnectionError, Endpoint, Incoming, TransportErrorCode};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::shared::NodeShared;
 use crate::net::lane::handshake::{self, HandshakeError};
 use crate::net::lane::{self, NewLane, code};
+use crate::net::said::Said;
 use crate::net::tls;
 use crate::net::transport::ServerFactory;
 use crate::state::session::LaneInfo;
 use crate::vocab::wire::control::Message;
+use crate::vocab::wire::hello::RejectCode;
 
 /// Connections being set up at once. Beyond this, newcomers are refused.
 const SETTING_UP: usize = 256;
@@ -27,6 +31,7 @@ const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 /// Runs until the endpoint is closed.
 pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
     let permits = Arc::new(Semaphore::new(SETTING_UP));
+    let said = Arc::new(Mutex::new(Said::default()));
     while let Some(incoming) = endpoint.accept().await {
         let Ok(permit) = permits.clone().try_acquire_owned() else {
             incoming.refuse();
@@ -37,7 +42,7 @@ pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
             let _ = incoming.retry();
             continue;
         }
-        let (node, factory) = (node.clone(), factory.clone());
+        let (node, factory, said) = (node.clone(), factory.clone(), said.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
             let set_up = set_up(&node, &factory, incoming);
@@ -46,10 +51,19 @@ pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
             match ready {
                 Ok(Ok(Some((session, lane)))) => lane::run(session, lane).await,
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => warn!(%remote, "no lane: {error}"),
-                Err(_) => warn!(%remote, "no lane: not set up within {SET_UP_WITHIN:?}"),
+                Ok(Err(error)) => refused(&said, remote, &error),
+                Err(_) => refused(&said, remote, &format!("not set up within {SET_UP_WITHIN:?}")),
             }
         });
+    }
+}
+
+/// Logs why somebody has no lane: a warning once a minute for each host and reason.
+fn refused(said: &Mutex<Said<(IpAddr, String)>>, remote: SocketAddr, why: &str) {
+    if said.lock().is_news(Instant::now(), (remote.ip(), why.to_owned())) {
+        warn!(%remote, "no lane: {why}");
+    } else {
+        debug!(%remote, "no lane: {why}");
     }
 }
 
@@ -62,7 +76,16 @@ async fn set_up(
 ) -> Result<Option<Ready>, String> {
     let (config, sensor) = factory.for_connection();
     let connecting = incoming.accept_with(config).map_err(|e| tls::reason(&e))?;
-    let connection = connecting.await.map_err(|e| tls::reason(&e))?;
+    let connection = match connecting.await {
+        Ok(connection) => connection,
+        Err(ConnectionError::ConnectionClosed(close))
+            if close.error_code == TransportErrorCode::APPLICATION_ERROR =>
+        {
+            debug!("the dialler gave up in the handshake");
+            return Ok(None);
+        }
+        Err(error) => return Err(tls::reason(&error)),
+    };
     let Some(peer) = tls::peer_id_of(&connection) else {
         connection.close(code::REJECTED, b"no certificate");
         return Err("peer showed no certificate".to_owned());
@@ -98,19 +121,20 @@ async fn set_up(
             Ok(Some((session, lane)))
         }
         Err(reject) => {
-            debug!(?peer, "hello rejected: {}", reject.detail);
             let detail = reject.detail.clone();
+            // Both ends created a session at once, or we are about to go: nothing is wrong.
+            let expected = matches!(reject.code, RejectCode::Superseded | RejectCode::ShuttingDown);
             let _ = handshake::answer(&mut control, &Message::Reject(reject)).await;
             let _ = control.send.finish();
             // The peer closes when it has read the answer.
             let _ = tokio::time::timeout(Duration::from_secs(2), connection.closed()).await;
             connection.close(code::REJECTED, detail.as_bytes());
-            Ok(None)
+            if expected { Ok(None) } else { Err(format!("peer {peer:?}: {detail}")) }
         }
     }
 }
 
-fn group_of(ip: std::net::IpAddr) -> u64 {
+fn group_of(ip: IpAddr) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     ip.hash(&mut hasher);
