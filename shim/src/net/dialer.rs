@@ -49,6 +49,8 @@ pub(crate) struct Dialer {
     /// The round trip of the last lane that was up.
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
+    /// The last failure that was told.
+    told: Option<String>,
 }
 
 impl Dialer {
@@ -63,6 +65,7 @@ impl Dialer {
             looked_up: None,
             rtt: None,
             lookup: attempt::Lookup::default(),
+            told: None,
         }
     }
 
@@ -158,7 +161,14 @@ impl Dialer {
     }
 
     fn failed(&mut self, session: &SessionHandle, (local, remote): Key, error: &DialError) {
-        debug!(peer = ?self.peer, %local, %remote, "dial failed: {error}");
+        let text = error.to_string();
+        // A refusal is somebody's to mend; told once, and again when it changes. Silence is common.
+        if error.is_silence() || self.told.as_ref() == Some(&text) {
+            debug!(peer = ?self.peer, %local, %remote, "dial failed: {text}");
+        } else {
+            warn!(peer = ?self.peer, %local, %remote, "dial failed: {text}");
+            self.told = Some(text);
+        }
         self.node.not_reached(self.peer, format!("{local} to {remote}: {error}"));
         let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error else { return };
         match code {

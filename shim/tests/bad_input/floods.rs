@@ -48,8 +48,10 @@ async fn streams_without_a_header_hold_up_nobody_and_end_at_a_bound() {
     }
     let more = timeout(Duration::from_millis(500), hostile.connection.open_uni()).await;
     assert!(more.is_err(), "a stream above the bound");
-    // A stream that is given up gives its place back.
-    streams.pop().unwrap().reset(VarInt::from_u32(1)).unwrap();
+    // Streams that are given up give their places back (quinn tells of an eighth of them at once).
+    for mut stream in streams.drain(..1024) {
+        stream.reset(VarInt::from_u32(1)).unwrap();
+    }
     timeout(PATIENCE, hostile.connection.open_uni()).await.expect("no place").unwrap();
     site.is_undisturbed().await;
 }
