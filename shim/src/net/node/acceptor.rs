@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use quinn::{ConnectionError, Endpoint, Incoming, TransportErrorCode};
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::shared::NodeShared;
 use crate::net::lane::handshake::{self, HandshakeError};
@@ -122,14 +122,25 @@ async fn set_up(
         }
         Err(reject) => {
             let detail = reject.detail.clone();
-            // Both ends created a session at once, or we are about to go: nothing is wrong.
-            let expected = matches!(reject.code, RejectCode::Superseded | RejectCode::ShuttingDown);
+            // What an honest peer meets when we restart or end, or dial it at the same time.
+            let expected = matches!(
+                reject.code,
+                RejectCode::UnknownSession
+                    | RejectCode::Superseded
+                    | RejectCode::Stale
+                    | RejectCode::ShuttingDown
+            );
             let _ = handshake::answer(&mut control, &Message::Reject(reject)).await;
             let _ = control.send.finish();
             // The peer closes when it has read the answer.
             let _ = tokio::time::timeout(Duration::from_secs(2), connection.closed()).await;
             connection.close(code::REJECTED, detail.as_bytes());
-            if expected { Ok(None) } else { Err(format!("peer {peer:?}: {detail}")) }
+            if expected {
+                info!(?peer, "no lane: {detail}");
+                Ok(None)
+            } else {
+                Err(format!("peer {peer:?}: {detail}"))
+            }
         }
     }
 }
