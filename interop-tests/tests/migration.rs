@@ -84,8 +84,10 @@ async fn a_saturated_lane_does_not_move_while_its_isp_is_well() -> Outcome {
     let upload = Bulk::start(&pair.left, &pair.right, true, Mode::Auto).await?;
     let download = Bulk::start(&pair.left, &pair.right, false, Mode::Auto).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
+    // A machine that stood still for a moment may have made another lane; it moved none.
     let now = lanes(&pair.left);
-    assert_eq!((now.len(), now[0].migrations), (1, 0), "{now:#?}");
+    assert!(now.iter().all(|l| l.migrations == 0), "{now:#?}");
+    assert!(now.iter().any(|l| l.uplink.as_deref() == Some("isp-a")), "{now:#?}");
     upload.finish().await?;
     download.finish().await?;
     pair.stop().await;
