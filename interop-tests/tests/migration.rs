@@ -62,8 +62,14 @@ async fn move_under_load() -> Outcome<Duration> {
         assert!(validated.await.is_some(), "not validated at the {who}: {:#?}", node.status());
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
+    let now = Instant::now();
+    let rate =
+        async |flow: &Bulk| flow.record.rate(now - Duration::from_millis(500), now).await / 1e6;
+    let rates = [rate(&upload).await, rate(&download).await];
+    println!("    a second after it: {rates:.0?} Mbit/s");
     upload.finish().await?;
     download.finish().await?;
+    println!("    drained within {:?}", now.elapsed());
     pair.stop().await;
     Ok(gaps.into_iter().max().unwrap_or_default())
 }
