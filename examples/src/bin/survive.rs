@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// 60 MB: two and a half seconds at 200 Mbit/s.
+// Two and a half seconds at 200 Mbit/s.
 const SIZE: usize = 60_000_000;
 
 /// The byte at an offset; what is lost, doubled or out of order cannot go unseen.
@@ -25,20 +25,19 @@ async fn main() -> Result<(), Error> {
     let isps = [("isp-a", [127, 0, 71, 1]), ("isp-b", [127, 0, 72, 1])];
     let profile = Profile::new(200_000_000, Duration::from_millis(10));
     let mut internet = Emulator::builder();
-    for (name, address) in isps {
-        let seen_as = [127, 0, address[2] + 10, 1];
-        internet = internet.isp(name, profile).client(name, address, seen_as);
+    for (name, ip) in isps {
+        internet = internet.isp(name, profile).client(name, ip, [127, 0, ip[2] + 10, 1]);
     }
     let internet = internet.start()?;
 
     let (home, server) = (Identity::generate(), Identity::generate());
-    let peer =
-        |id: &Identity, locators| PeerConfig { id: id.peer_id(), name: "it".into(), locators };
-    let there = Node::builder().identity(server.clone()).peer(peer(&home, vec![]));
+    let peer = |id, locators| PeerConfig { id, name: "peer".into(), locators };
+    let there = Node::builder().identity(server.clone()).peer(peer(home.peer_id(), vec![]));
     let there = there.listen(SocketAddr::from(([127, 0, 0, 1], 0))).build().await?;
     let relay = SocketAddr::from(([127, 0, 91, 1], 0));
     let locator = internet.udp_locator(relay, there.local_addrs()[0], None)?;
-    let mut here = Node::builder().identity(home).peer(peer(&server, vec![locator.into()]));
+    let server = peer(server.peer_id(), vec![locator.into()]);
+    let mut here = Node::builder().identity(home).peer(server);
     for (name, address) in isps {
         let (name, prefixes) = (name.to_owned(), vec![IpAddr::from(address).into()]);
         here = here.uplink(UplinkConfig { name, prefixes, interface: None, metered: false });
