@@ -1,4 +1,5 @@
-//! The congestion controller of a lane: CUBIC, and a sensor that lets the lane see.
+//! The congestion controller of a lane: a window steered by the queue that it makes, CUBIC where it
+//! has to compete, and a sensor that lets the lane see.
 //!
 //! Quinn owns a [`LaneController`] per path and calls it with its connection locked; the lane task
 //! holds the [`LaneSensor`] that all of a connection's controllers share. Through the sensor the
@@ -15,8 +16,10 @@
 //!   address), and returns to the old one if the new path fails validation.
 
 mod cubic;
-mod hystart;
+mod rounds;
 pub(crate) mod sensor;
+mod steer;
+mod window;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,8 +30,8 @@ use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
 
 use quinn_proto::RttEstimator;
 
-use cubic::Cubic;
 use sensor::{Acked, LaneSensor};
+use window::Window;
 
 /// Builds the controllers of one connection.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl ControllerFactory for LaneControllerFactory {
 pub(crate) struct LaneController {
     sensor: Arc<LaneSensor>,
     id: u64,
-    cubic: Cubic,
+    path: Window,
     initial_window: u64,
     mtu: u16,
     /// The moves this controller has taken in, and when the last one was.
@@ -76,11 +79,11 @@ const ASKED_FOR_A_DATAGRAM: u32 = 2;
 impl LaneController {
     fn new(sensor: Arc<LaneSensor>, initial_window: u64, mtu: u16) -> Self {
         let id = sensor.enroll();
-        let cubic = Cubic::new(initial_window, mtu);
-        sensor.on_window(id, cubic.window(), mtu);
+        let path = Window::new(initial_window, mtu);
+        sensor.on_window(id, path.bytes(), mtu);
         Self {
             id,
-            cubic,
+            path,
             initial_window,
             mtu,
             moves: sensor.moves(),
@@ -98,9 +101,9 @@ impl LaneController {
         if moves != self.moves {
             self.moves = moves;
             self.moved_at = self.sensor.moved_at();
-            self.cubic = Cubic::new(self.initial_window, self.mtu);
+            self.path = Window::new(self.initial_window, self.mtu);
             self.acked = Acked::default();
-            self.sensor.on_window(self.id, self.cubic.window(), self.mtu);
+            self.sensor.on_window(self.id, self.path.bytes(), self.mtu);
         }
     }
 
@@ -120,7 +123,7 @@ impl LaneController {
         self.acked.bytes += bytes;
         self.acked.newest_sent = self.acked.newest_sent.max(Some(sent));
         let limited = self.limited(app_limited);
-        self.cubic.on_ack(now, sent, bytes, limited, rtt);
+        self.path.on_ack(now, sent, bytes, limited, rtt);
     }
 
     /// Whether the window is so little used that its growth would mean nothing (RFC 9002 §7.8).
@@ -131,10 +134,10 @@ impl LaneController {
     /// one is enough by itself (not sooner: the first flight of a path is paced by the initial
     /// round-trip time, and a fifth of the window is all that leaves in a millisecond).
     fn limited(&mut self, app_limited: bool) -> bool {
-        let window = self.cubic.window();
+        let window = self.path.bytes();
         let used = *self.used.get_or_insert_with(|| self.sensor.in_flight());
         let half_empty =
-            if self.cubic.in_slow_start() { used * 2 < window } else { used * 5 < window * 4 };
+            if self.path.in_slow_start() { used * 2 < window } else { used * 5 < window * 4 };
         app_limited && half_empty || used * 8 < window
     }
 }
@@ -163,7 +166,7 @@ impl Controller for LaneController {
         let acked = Acked {
             in_flight,
             largest,
-            cwnd: self.cubic.window(),
+            cwnd: self.path.bytes(),
             ..std::mem::take(&mut self.acked)
         };
         self.used = None;
@@ -173,30 +176,30 @@ impl Controller for LaneController {
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost: u64) {
         self.take_in_moves();
         if self.sensor.on_lost(self.id, sent, lost) {
-            self.cubic.on_congestion(now, sent, persistent);
-            self.sensor.on_window(self.id, self.cubic.window(), self.mtu);
+            self.path.on_congestion(now, sent, persistent);
+            self.sensor.on_window(self.id, self.path.bytes(), self.mtu);
         }
     }
 
     fn on_mtu_update(&mut self, mtu: u16) {
         self.take_in_moves();
         self.mtu = mtu;
-        self.cubic.on_mtu_update(mtu);
-        self.sensor.on_window(self.id, self.cubic.window(), mtu);
+        self.path.on_mtu_update(mtu);
+        self.sensor.on_window(self.id, self.path.bytes(), mtu);
     }
 
     fn window(&self) -> u64 {
         // Quinn's lock is held: no other thread counts, so this need not be one operation.
         self.asked.store(self.asked.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         let moved = self.sensor.moves() != self.moves;
-        let cwnd = if moved { self.initial_window } else { self.cubic.window() };
+        let cwnd = if moved { self.initial_window } else { self.path.bytes() };
         self.sensor.window(cwnd)
     }
 
     fn metrics(&self) -> ControllerMetrics {
         let mut metrics = ControllerMetrics::default();
-        metrics.congestion_window = self.cubic.window();
-        metrics.ssthresh = self.cubic.ssthresh();
+        metrics.congestion_window = self.path.bytes();
+        metrics.ssthresh = self.path.ssthresh();
         metrics
     }
 
@@ -204,7 +207,7 @@ impl Controller for LaneController {
         Box::new(Self {
             sensor: Arc::clone(&self.sensor),
             id: self.sensor.enroll(),
-            cubic: self.cubic.clone(),
+            path: self.path.clone(),
             initial_window: self.initial_window,
             mtu: self.mtu,
             moves: self.moves,

@@ -154,13 +154,7 @@ impl Dialer {
             return;
         }
         self.node.reached(self.peer);
-        let metered = new.info.cost > 0;
-        let id = new.id;
         tokio::spawn(lane::run(session.clone(), new));
-        if metered {
-            let word = LaneUse { lane: id, version: 1, cost: METERED_COST, draining: false };
-            session.with(|core, now| core.session.set_lane_use(now, word));
-        }
     }
 
     fn failed(&mut self, session: &SessionHandle, (local, remote): Key, error: &DialError) {

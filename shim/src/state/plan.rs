@@ -247,7 +247,7 @@ impl Planner {
         // More lanes on a path than one: two dials got through.
         for (index, lane) in up.iter().enumerate() {
             let twin = |l: &&LaneView| l.local == lane.local && l.remote == lane.remote;
-            if up[..index].iter().any(|l| twin(l)) {
+            if up[..index].iter().any(twin) {
                 plan.close.push(lane.id);
             }
         }

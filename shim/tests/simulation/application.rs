@@ -14,33 +14,33 @@ use crate::plan::{Ending, Half};
 
 /// What became of reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadEnd {
+pub(crate) enum ReadEnd {
     End,
     Dropped,
     Broken(FlowError),
 }
 
 #[derive(Debug)]
-pub struct App {
-    pub plan: Half,
+pub(crate) struct App {
+    pub(crate) plan: Half,
     /// The key of what it writes, and of what it is to read.
     keys: [u64; 2],
-    pub id: FlowId,
-    pub polite: bool,
-    pub written: u64,
-    pub read: u64,
-    pub finished: bool,
+    pub(crate) id: FlowId,
+    pub(crate) polite: bool,
+    pub(crate) written: u64,
+    pub(crate) read: u64,
+    pub(crate) finished: bool,
     /// It reset the flow or dropped its writing half without an end.
-    pub cut: bool,
-    pub write_error: Option<FlowError>,
-    pub read_end: Option<ReadEnd>,
-    pub writer_gone: bool,
+    pub(crate) cut: bool,
+    pub(crate) write_error: Option<FlowError>,
+    pub(crate) read_end: Option<ReadEnd>,
+    pub(crate) writer_gone: bool,
     /// When the next step is due, by half (0 writes, 1 reads).
-    pub due: [Option<Nanos>; 2],
+    pub(crate) due: [Option<Nanos>; 2],
 }
 
 impl App {
-    pub fn new(plan: Half, keys: [u64; 2], id: FlowId, polite: bool) -> Self {
+    pub(crate) fn new(plan: Half, keys: [u64; 2], id: FlowId, polite: bool) -> Self {
         Self {
             plan,
             keys,
@@ -57,12 +57,17 @@ impl App {
         }
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.writer_gone && self.read_end.is_some()
     }
 
     /// Writes some; returns how long to pause before more, unless there is something to wait for.
-    pub fn write(&mut self, now: Instant, s: &mut Session, rng: &mut SmallRng) -> Option<Nanos> {
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        s: &mut Session,
+        rng: &mut SmallRng,
+    ) -> Option<Nanos> {
         if self.writer_gone {
             return None;
         }
@@ -130,7 +135,12 @@ impl App {
     }
 
     /// Reads some; returns how long to pause before more, unless there is something to wait for.
-    pub fn read(&mut self, now: Instant, s: &mut Session, rng: &mut SmallRng) -> Option<Nanos> {
+    pub(crate) fn read(
+        &mut self,
+        now: Instant,
+        s: &mut Session,
+        rng: &mut SmallRng,
+    ) -> Option<Nanos> {
         if self.read_end.is_some() {
             return None;
         }

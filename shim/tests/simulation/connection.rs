@@ -17,7 +17,7 @@ const IDLE: Nanos = 10 * SEC;
 const KEEP_ALIVE: Nanos = 4 * SEC;
 
 #[derive(Clone, Debug)]
-pub enum Frame {
+pub(crate) enum Frame {
     Stream(Piece),
     Reset(u64),
     Stop(u64),
@@ -27,13 +27,13 @@ pub enum Frame {
 }
 
 #[derive(Clone, Debug)]
-pub struct Packet {
-    pub number: u64,
-    pub frames: Vec<Frame>,
+pub(crate) struct Packet {
+    pub(crate) number: u64,
+    pub(crate) frames: Vec<Frame>,
 }
 
 impl Packet {
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         let payload = |f: &Frame| match f {
             Frame::Stream(piece) => piece.data.len() + 8,
             _ => 16,
@@ -43,20 +43,20 @@ impl Packet {
 }
 
 #[derive(Debug)]
-pub struct Sent {
-    pub at: Nanos,
+pub(crate) struct Sent {
+    pub(crate) at: Nanos,
     size: u64,
     frames: Vec<Frame>,
 }
 
 #[derive(Debug)]
-pub struct End {
-    pub outbox: Outbox,
-    pub inbox: Inbox,
-    pub sensor: Sensor,
+pub(crate) struct End {
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) sensor: Sensor,
     /// Packets not acknowledged, by number.
-    pub sent: BTreeMap<u64, Sent>,
-    pub window: u64,
+    pub(crate) sent: BTreeMap<u64, Sent>,
+    pub(crate) window: u64,
     in_flight: u64,
     next_number: u64,
     lost: VecDeque<Frame>,
@@ -68,12 +68,12 @@ pub struct End {
     unacked: u32,
     ack_at: Option<Nanos>,
     heard: Nanos,
-    pub srtt: Nanos,
+    pub(crate) srtt: Nanos,
     var: Nanos,
 }
 
 impl End {
-    pub fn new(now: Nanos, window: u64, rtt: Nanos) -> Self {
+    pub(crate) fn new(now: Nanos, window: u64, rtt: Nanos) -> Self {
         Self {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
@@ -97,24 +97,24 @@ impl End {
     }
 
     /// Room for more bulk: a little more than the window, so that little is ever stranded.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.outbox.unsent + self.in_flight < self.window + self.window / 4
     }
 
-    pub fn reset(&mut self, stream: u64) {
+    pub(crate) fn reset(&mut self, stream: u64) {
         if self.outbox.reset(stream) {
             self.lost.push_back(Frame::Reset(stream));
         }
     }
 
-    pub fn stop(&mut self, stream: u64) {
+    pub(crate) fn stop(&mut self, stream: u64) {
         if !self.inbox.done.contains(&stream) {
             self.inbox.close(stream);
             self.lost.push_back(Frame::Stop(stream));
         }
     }
 
-    pub fn ping(&mut self) {
+    pub(crate) fn ping(&mut self) {
         self.lost.push_back(Frame::Ping);
         self.probes += 1;
     }
@@ -123,16 +123,16 @@ impl End {
         (self.srtt + (4 * self.var).max(MS) + 25 * MS) << self.pto_count.min(6)
     }
 
-    pub fn rto(&self) -> Nanos {
+    pub(crate) fn rto(&self) -> Nanos {
         self.srtt + (4 * self.var).max(30 * MS)
     }
 
-    pub fn oldest(&self) -> Option<Nanos> {
+    pub(crate) fn oldest(&self) -> Option<Nanos> {
         self.sent.values().next().map(|sent| sent.at)
     }
 
     /// The next packet, if there is something to send and the window allows.
-    pub fn build(&mut self, now: Nanos) -> Option<Packet> {
+    pub(crate) fn build(&mut self, now: Nanos) -> Option<Packet> {
         let open = self.in_flight + MTU as u64 <= self.window || self.probes > 0;
         let ack_due = self.unacked >= 2 || self.ack_at.is_some_and(|at| at <= now);
         let has_data = !self.lost.is_empty() || self.outbox.has_pending() || self.probes > 0;
@@ -196,7 +196,7 @@ impl End {
     }
 
     /// A packet came; returns its frames unless it is a duplicate.
-    pub fn receive(&mut self, now: Nanos, packet: Packet) -> Vec<Frame> {
+    pub(crate) fn receive(&mut self, now: Nanos, packet: Packet) -> Vec<Frame> {
         self.heard = now;
         let Packet { number, frames } = packet;
         if self.got.contains(&(number..number + 1)) {
@@ -211,7 +211,7 @@ impl End {
         frames
     }
 
-    pub fn acked(&mut self, now: Nanos, ranges: &[Range<u64>]) {
+    pub(crate) fn acked(&mut self, now: Nanos, ranges: &[Range<u64>]) {
         let mut newest = None;
         for range in ranges {
             let numbers: Vec<u64> = self.sent.range(range.clone()).map(|(n, _)| *n).collect();
@@ -251,7 +251,7 @@ impl End {
     }
 
     /// When something is to be done here.
-    pub fn next_timeout(&self) -> Nanos {
+    pub(crate) fn next_timeout(&self) -> Nanos {
         let probe = self.sent.keys().next().map(|_| self.last_eliciting + self.pto());
         let keep_alive = self.last_eliciting + KEEP_ALIVE;
         [self.ack_at, probe, Some(keep_alive), self.sensor.next(self)]
@@ -262,7 +262,7 @@ impl End {
     }
 
     /// Does what is due; `false`: the connection is dead.
-    pub fn handle_timeout(&mut self, now: Nanos) -> bool {
+    pub(crate) fn handle_timeout(&mut self, now: Nanos) -> bool {
         if self.oldest().is_some_and(|at| at + IDLE < now) && self.heard + IDLE < now {
             return false;
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// The bytes of the stream `key` from `offset`.
-pub fn bytes(key: u64, offset: u64, len: usize) -> Bytes {
+pub(crate) fn bytes(key: u64, offset: u64, len: usize) -> Bytes {
     let mut out = Vec::with_capacity(len + 16);
     let mut block = offset / 8;
     let skip = (offset % 8) as usize;

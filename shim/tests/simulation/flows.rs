@@ -6,25 +6,25 @@ use crate::application::App;
 use crate::plan::FlowPlan;
 
 #[derive(Debug)]
-pub struct FlowRun {
-    pub plan: FlowPlan,
-    pub number: usize,
-    pub id: Option<FlowId>,
+pub(crate) struct FlowRun {
+    pub(crate) plan: FlowPlan,
+    pub(crate) number: usize,
+    pub(crate) id: Option<FlowId>,
     /// By side; the acceptor's application is there once the flow came in.
-    pub apps: [Option<App>; 2],
+    pub(crate) apps: [Option<App>; 2],
     /// How often the flow came in at the acceptor.
-    pub incoming: u32,
-    pub answered: bool,
+    pub(crate) incoming: u32,
+    pub(crate) answered: bool,
     /// Its session was lost or closed while it lived: how it ends is not foreseen.
-    pub lost: bool,
+    pub(crate) lost: bool,
     /// The acceptor refused or abandoned it.
-    pub declined: bool,
+    pub(crate) declined: bool,
     /// Dropped from the sessions' view at both ends.
-    pub forgotten: [bool; 2],
+    pub(crate) forgotten: [bool; 2],
 }
 
 impl FlowRun {
-    pub fn new(number: usize, plan: FlowPlan) -> Self {
+    pub(crate) fn new(number: usize, plan: FlowPlan) -> Self {
         Self {
             plan,
             number,
@@ -39,19 +39,19 @@ impl FlowRun {
     }
 
     /// The keys of what `side` writes and reads.
-    pub fn keys(&self, seed: u64, side: usize) -> [u64; 2] {
+    pub(crate) fn keys(&self, seed: u64, side: usize) -> [u64; 2] {
         let key = |writer: usize| {
             seed.wrapping_mul(0x1000_0001).wrapping_add((self.number * 2 + writer) as u64) << 20
         };
         [key(side), key(1 - side)]
     }
 
-    pub fn service(&self) -> String {
+    pub(crate) fn service(&self) -> String {
         format!("flow-{}", self.number)
     }
 
     /// Both applications are through.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         if self.lost {
             return self.apps.iter().flatten().all(App::is_done);
         }

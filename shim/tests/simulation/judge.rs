@@ -14,21 +14,21 @@ use crate::plan::Answer;
 
 /// Counts over runs.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
-    pub flows: u64,
-    pub clean: u64,
-    pub bytes: u64,
-    pub duplicates: u64,
-    pub resent: u64,
-    pub events: u64,
-    pub virtual_seconds: u64,
-    pub timeouts: u64,
+pub(crate) struct Report {
+    pub(crate) flows: u64,
+    pub(crate) clean: u64,
+    pub(crate) bytes: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) resent: u64,
+    pub(crate) events: u64,
+    pub(crate) virtual_seconds: u64,
+    pub(crate) timeouts: u64,
     /// The longest from healing to the end.
-    pub drained_in: Nanos,
+    pub(crate) drained_in: Nanos,
 }
 
 impl Report {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.flows += other.flows;
         self.clean += other.clean;
         self.bytes += other.bytes;
@@ -74,19 +74,20 @@ struct Watched {
 
 /// Watches flows while they live.
 #[derive(Debug, Default)]
-pub struct Watch {
-    pub healed_at: Option<Nanos>,
+pub(crate) struct Watch {
+    pub(crate) healed_at: Option<Nanos>,
     /// Since when some lane is attached at both ends.
-    pub joined_at: Nanos,
+    pub(crate) joined_at: Nanos,
     flows: BTreeMap<(u32, usize, FlowId), Watched>,
 }
 
 impl Watch {
     /// Looks at all flows. What is kept was granted, so it must move where lanes are well,
     /// whatever the readers do.
-    pub fn look(&mut self, now: Nanos, (era, side): (u32, usize), session: &Session) {
+    pub(crate) fn look(&mut self, now: Nanos, (era, side): (u32, usize), session: &Session) {
         for flow in session.flows() {
-            let watched = self.flows.entry((era, side, flow.id)).or_default();
+            let fresh = Watched { since: now, ..Watched::default() };
+            let watched = self.flows.entry((era, side, flow.id)).or_insert(fresh);
             watched.duplicates = flow.rx.assembler.duplicate();
             watched.resent = flow.tx.resent;
             let base = flow.tx.buffer.base();
@@ -100,14 +101,14 @@ impl Watch {
     }
 
     /// Duplicate and re-sent bytes of all flows.
-    pub fn totals(&self) -> (u64, u64) {
+    pub(crate) fn totals(&self) -> (u64, u64) {
         let sum = |of: fn(&Watched) -> u64| self.flows.values().map(of).sum();
         (sum(|w| w.duplicates), sum(|w| w.resent))
     }
 }
 
 /// What a session holds is bounded at any time.
-pub fn check_bounds(session: &Session, memory: &Memory) {
+pub(crate) fn check_bounds(session: &Session, memory: &Memory) {
     let mut windows = 0;
     for flow in session.flows() {
         let (tx, rx) = (&flow.tx, &flow.rx);
@@ -127,7 +128,7 @@ pub fn check_bounds(session: &Session, memory: &Memory) {
 }
 
 /// Every byte written before the end was read, unless who was to read cut it short.
-pub fn check_end(run: &FlowRun) {
+pub(crate) fn check_end(run: &FlowRun) {
     let opener = run.plan.opener;
     let number = run.number;
     let Some(ours) = run.apps[opener].as_ref() else { return };

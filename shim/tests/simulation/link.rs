@@ -4,29 +4,29 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 /// Virtual time in nanoseconds since the run began.
-pub type Nanos = u64;
+pub(crate) type Nanos = u64;
 
-pub const MS: Nanos = 1_000_000;
-pub const SEC: Nanos = 1_000 * MS;
+pub(crate) const MS: Nanos = 1_000_000;
+pub(crate) const SEC: Nanos = 1_000 * MS;
 
 #[derive(Clone, Debug)]
-pub struct Link {
+pub(crate) struct Link {
     /// Bytes a second.
-    pub rate: u64,
-    pub delay: Nanos,
+    pub(crate) rate: u64,
+    pub(crate) delay: Nanos,
     /// Bytes that may wait.
-    pub queue: u64,
-    pub loss: f64,
+    pub(crate) queue: u64,
+    pub(crate) loss: f64,
     /// How likely a packet is held up, and how long at most.
-    pub jitter: (f64, Nanos),
-    pub duplicate: f64,
+    pub(crate) jitter: (f64, Nanos),
+    pub(crate) duplicate: f64,
     /// Everything is lost until then.
-    pub hole_until: Nanos,
+    pub(crate) hole_until: Nanos,
     busy_until: Nanos,
 }
 
 impl Link {
-    pub fn draw(rng: &mut SmallRng, rough: bool) -> Self {
+    pub(crate) fn draw(rng: &mut SmallRng, rough: bool) -> Self {
         let rough = |rng: &mut SmallRng, max: f64| {
             if rough && rng.random_bool(0.5) { rng.random_range(0.0..max) } else { 0.0 }
         };
@@ -43,7 +43,7 @@ impl Link {
     }
 
     /// No more misfortune.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.loss = 0.0;
         self.jitter.0 = 0.0;
         self.duplicate = 0.0;
@@ -52,7 +52,12 @@ impl Link {
     }
 
     /// When the copies of a packet arrive, if they do.
-    pub fn carry(&mut self, now: Nanos, size: u64, rng: &mut SmallRng) -> [Option<Nanos>; 2] {
+    pub(crate) fn carry(
+        &mut self,
+        now: Nanos,
+        size: u64,
+        rng: &mut SmallRng,
+    ) -> [Option<Nanos>; 2] {
         if now < self.hole_until || (self.loss > 0.0 && rng.random_bool(self.loss)) {
             return [None, None];
         }

@@ -8,7 +8,7 @@ use crate::link::{MS, Nanos, SEC};
 
 /// How an application ends what it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     Finish,
     /// Finishes once it has read to the end.
     FinishAfterRead,
@@ -19,28 +19,28 @@ pub enum Ending {
 
 /// How an application reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Bytes at a time.
-    pub chunk: usize,
+    pub(crate) chunk: usize,
     /// Between two reads.
-    pub pause: Nanos,
+    pub(crate) pause: Nanos,
     /// It does not read at all before this.
-    pub from: Nanos,
+    pub(crate) from: Nanos,
     /// It drops the reading half after so many bytes.
-    pub drop_after: Option<u64>,
+    pub(crate) drop_after: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Half {
-    pub total: u64,
-    pub chunk: (usize, usize),
-    pub pause: Nanos,
-    pub ending: Ending,
-    pub reading: Reading,
+pub(crate) struct Half {
+    pub(crate) total: u64,
+    pub(crate) chunk: (usize, usize),
+    pub(crate) pause: Nanos,
+    pub(crate) ending: Ending,
+    pub(crate) reading: Reading,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Accept,
     Refuse,
     /// Dropped without an answer.
@@ -48,20 +48,20 @@ pub enum Answer {
 }
 
 #[derive(Clone, Debug)]
-pub struct FlowPlan {
-    pub opener: usize,
-    pub mode: Mode,
-    pub at: Nanos,
-    pub answer: Answer,
-    pub answer_after: Nanos,
+pub(crate) struct FlowPlan {
+    pub(crate) opener: usize,
+    pub(crate) mode: Mode,
+    pub(crate) at: Nanos,
+    pub(crate) answer: Answer,
+    pub(crate) answer_after: Nanos,
     /// The opener waits for the answer before it writes.
-    pub polite: bool,
+    pub(crate) polite: bool,
     /// By side.
-    pub halves: [Half; 2],
+    pub(crate) halves: [Half; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Misfortune {
+pub(crate) enum Misfortune {
     /// A lane's directions (bit 0: to the acceptor, bit 1: to the initiator) go silent.
     Hole {
         directions: u8,
@@ -104,15 +104,15 @@ pub enum Misfortune {
 }
 
 #[derive(Clone, Debug)]
-pub struct Plan {
-    pub lanes: usize,
-    pub rough: bool,
-    pub initial_window: u64,
-    pub memory: u64,
-    pub max_flows: usize,
-    pub flows: Vec<FlowPlan>,
-    pub misfortunes: Vec<(Nanos, Misfortune)>,
-    pub heal_at: Nanos,
+pub(crate) struct Plan {
+    pub(crate) lanes: usize,
+    pub(crate) rough: bool,
+    pub(crate) initial_window: u64,
+    pub(crate) memory: u64,
+    pub(crate) max_flows: usize,
+    pub(crate) flows: Vec<FlowPlan>,
+    pub(crate) misfortunes: Vec<(Nanos, Misfortune)>,
+    pub(crate) heal_at: Nanos,
 }
 
 fn one_of<T: Copy>(rng: &mut SmallRng, list: &[T]) -> T {
@@ -120,7 +120,7 @@ fn one_of<T: Copy>(rng: &mut SmallRng, list: &[T]) -> T {
 }
 
 impl Plan {
-    pub fn draw(rng: &mut SmallRng) -> Self {
+    pub(crate) fn draw(rng: &mut SmallRng) -> Self {
         let heal_at = rng.random_range(200 * MS..6 * SEC);
         let large = rng.random_bool(0.08);
         let count = rng.random_range(1..if large { 3 } else { 9 });

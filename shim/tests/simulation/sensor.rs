@@ -15,7 +15,7 @@ const SILENCE: Nanos = 12 * MS;
 const PING_EVERY: Nanos = 100 * MS;
 
 #[derive(Debug, Default)]
-pub struct Sensor {
+pub(crate) struct Sensor {
     suspect: Option<Nanos>,
     confirmed: bool,
     last_ack: Nanos,
@@ -23,12 +23,12 @@ pub struct Sensor {
     proved: Option<Nanos>,
     ping_at: Option<Nanos>,
     /// The session does not trust the lane: it is to be probed.
-    pub doubted: bool,
+    pub(crate) doubted: bool,
     told: Option<(Option<Nanos>, bool, Option<Nanos>)>,
 }
 
 impl Sensor {
-    pub fn acked(&mut self, now: Nanos, sent: Nanos) {
+    pub(crate) fn acked(&mut self, now: Nanos, sent: Nanos) {
         self.last_ack = now;
         self.proved = self.proved.max(Some(sent));
         if self.suspect.is_some_and(|since| sent > since) {
@@ -36,7 +36,7 @@ impl Sensor {
         }
     }
 
-    pub fn false_alarm(&mut self, now: Nanos) {
+    pub(crate) fn false_alarm(&mut self, now: Nanos) {
         self.suspect.get_or_insert(now);
     }
 
@@ -50,12 +50,12 @@ impl Sensor {
         Some((oldest + end.rto()).max(self.last_ack + SILENCE))
     }
 
-    pub fn next(&self, end: &End) -> Option<Nanos> {
+    pub(crate) fn next(&self, end: &End) -> Option<Nanos> {
         let ping = self.ping_at.filter(|_| self.suspect.is_some() || self.doubted);
         [self.confirm_at(end), self.suspect_at(end), ping].into_iter().flatten().min()
     }
 
-    pub fn wants_ping(&mut self, now: Nanos) -> bool {
+    pub(crate) fn wants_ping(&mut self, now: Nanos) -> bool {
         if self.suspect.is_none() && !self.doubted {
             self.ping_at = None;
             return false;
@@ -68,7 +68,7 @@ impl Sensor {
     }
 
     /// What to tell the session, if there is news: health, round trip, proof.
-    pub fn judge(
+    pub(crate) fn judge(
         end: &mut End,
         now: Nanos,
         base: Instant,

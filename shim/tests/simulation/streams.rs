@@ -5,48 +5,48 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 /// The control stream's number in either direction; a segment's is its key plus one.
-pub const CONTROL: u64 = 0;
+pub(crate) const CONTROL: u64 = 0;
 
 #[derive(Debug, Default)]
-pub struct SendStream {
-    pub pending: VecDeque<Bytes>,
-    pub offset: u64,
-    pub fin: bool,
-    pub fin_sent: bool,
-    pub class: usize,
-    pub queued: bool,
+pub(crate) struct SendStream {
+    pub(crate) pending: VecDeque<Bytes>,
+    pub(crate) offset: u64,
+    pub(crate) fin: bool,
+    pub(crate) fin_sent: bool,
+    pub(crate) class: usize,
+    pub(crate) queued: bool,
     /// Payload and writes, to hold the session to its bounds.
-    pub payload: u64,
-    pub writes: u32,
+    pub(crate) payload: u64,
+    pub(crate) writes: u32,
 }
 
 /// A piece of a stream, as a packet carries it.
 #[derive(Clone, Debug)]
-pub struct Piece {
-    pub stream: u64,
-    pub offset: u64,
-    pub data: Bytes,
-    pub fin: bool,
+pub(crate) struct Piece {
+    pub(crate) stream: u64,
+    pub(crate) offset: u64,
+    pub(crate) data: Bytes,
+    pub(crate) fin: bool,
 }
 
 #[derive(Debug, Default)]
-pub struct Outbox {
-    pub streams: BTreeMap<u64, SendStream>,
+pub(crate) struct Outbox {
+    pub(crate) streams: BTreeMap<u64, SendStream>,
     /// Streams with something to send, by class: control, thin, re-sent, bulk.
     ready: [VecDeque<u64>; 4],
     /// Streams that were reset, by us or for the peer's `STOP_SENDING`.
-    pub reset: BTreeSet<u64>,
+    pub(crate) reset: BTreeSet<u64>,
     /// Bytes not yet in any packet.
-    pub unsent: u64,
+    pub(crate) unsent: u64,
 }
 
 impl Outbox {
-    pub fn open(&mut self, id: u64, class: usize) {
+    pub(crate) fn open(&mut self, id: u64, class: usize) {
         let before = self.streams.insert(id, SendStream { class, ..SendStream::default() });
         assert!(before.is_none(), "stream {id} was opened twice");
     }
 
-    pub fn write(&mut self, id: u64, data: Bytes) {
+    pub(crate) fn write(&mut self, id: u64, data: Bytes) {
         let Some(stream) = self.streams.get_mut(&id) else {
             assert!(self.reset.contains(&id), "write to stream {id}, which was never opened");
             return;
@@ -57,7 +57,7 @@ impl Outbox {
         self.queue(id);
     }
 
-    pub fn finish(&mut self, id: u64) {
+    pub(crate) fn finish(&mut self, id: u64) {
         if let Some(stream) = self.streams.get_mut(&id) {
             assert!(!stream.fin, "stream {id} was finished twice");
             stream.fin = true;
@@ -65,8 +65,14 @@ impl Outbox {
         }
     }
 
+    /// A stream's priority is set once, when it is opened.
+    pub(crate) fn check_class(&self, id: u64, class: usize) {
+        let same = self.streams.get(&id).is_none_or(|stream| stream.class == class);
+        assert!(same, "a segment of stream {id} changed its priority");
+    }
+
     /// Drops what is not sent; returns whether a `RESET_STREAM` is to be sent.
-    pub fn reset(&mut self, id: u64) -> bool {
+    pub(crate) fn reset(&mut self, id: u64) -> bool {
         let Some(stream) = self.streams.remove(&id) else { return false };
         self.unsent -= stream.pending.iter().map(|p| p.len() as u64).sum::<u64>();
         self.reset.insert(id);
@@ -82,12 +88,12 @@ impl Outbox {
         }
     }
 
-    pub fn has_pending(&self) -> bool {
+    pub(crate) fn has_pending(&self) -> bool {
         self.ready.iter().any(|queue| !queue.is_empty())
     }
 
     /// The next piece of at most `room` bytes, by class.
-    pub fn next_piece(&mut self, room: usize) -> Option<Piece> {
+    pub(crate) fn next_piece(&mut self, room: usize) -> Option<Piece> {
         loop {
             let queue = self.ready.iter_mut().find(|queue| !queue.is_empty())?;
             let id = *queue.front()?;
@@ -108,12 +114,14 @@ impl Outbox {
             let offset = stream.offset;
             stream.offset += data.len() as u64;
             self.unsent -= data.len() as u64;
+            // Streams of a class take turns, as quinn does it.
+            queue.rotate_left(1);
             let last = stream.pending.is_empty();
             let fin = last && stream.fin && !stream.fin_sent;
             stream.fin_sent |= fin;
             if last {
                 stream.queued = false;
-                queue.pop_front();
+                queue.pop_back();
             }
             if data.is_empty() && !fin {
                 continue;
@@ -124,22 +132,22 @@ impl Outbox {
 }
 
 #[derive(Debug, Default)]
-pub struct RecvStream {
+pub(crate) struct RecvStream {
     pieces: BTreeMap<u64, Bytes>,
     next: u64,
     end: Option<u64>,
 }
 
 #[derive(Debug, Default)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     streams: BTreeMap<u64, RecvStream>,
     /// Finished, reset by the peer, or stopped by us.
-    pub done: BTreeSet<u64>,
+    pub(crate) done: BTreeSet<u64>,
 }
 
 impl Inbox {
     /// Takes a piece; what is next in line goes to `out`.
-    pub fn insert(&mut self, piece: Piece, out: &mut Vec<Bytes>) {
+    pub(crate) fn insert(&mut self, piece: Piece, out: &mut Vec<Bytes>) {
         if self.done.contains(&piece.stream) {
             return;
         }
@@ -170,7 +178,7 @@ impl Inbox {
         }
     }
 
-    pub fn close(&mut self, id: u64) {
+    pub(crate) fn close(&mut self, id: u64) {
         self.streams.remove(&id);
         self.done.insert(id);
     }

@@ -69,7 +69,7 @@ struct Host {
     armed: Nanos,
 }
 
-pub struct World {
+pub(crate) struct World {
     seed: u64,
     trace: bool,
     rng: SmallRng,
@@ -90,11 +90,12 @@ pub struct World {
     flows: Vec<FlowRun>,
     by_id: BTreeMap<FlowId, usize>,
     watch: Watch,
+    checked_at: Nanos,
     report: Report,
 }
 
 impl World {
-    pub fn new(seed: u64, trace: bool) -> Self {
+    pub(crate) fn new(seed: u64, trace: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let plan = Plan::draw(&mut rng);
         let flows = plan.flows.iter().cloned().enumerate();
@@ -118,6 +119,7 @@ impl World {
             flows,
             by_id: BTreeMap::new(),
             watch: Watch::default(),
+            checked_at: 0,
             report: Report::default(),
         };
         if trace {
@@ -150,16 +152,19 @@ impl World {
     }
 
     /// Runs to the end; panics where something is wrong.
-    pub fn run(mut self) -> Report {
+    pub(crate) fn run(mut self) -> Report {
         let mut deadline = Nanos::MAX;
         while let Some(Reverse(Queued(at, _, what))) = self.queue.pop() {
             assert!(at >= self.now);
             self.now = at;
             self.report.events += 1;
+            if at > self.checked_at + SEC / 2 {
+                self.check_bounds();
+            }
             assert!(self.report.events < 3_000_000, "no end of events: {}", self.report);
             self.happen(what);
             self.settle();
-            if self.report.events % 32 == 0 {
+            if self.report.events.is_multiple_of(32) {
                 self.check_bounds();
             }
             if self.healed && deadline == Nanos::MAX {
@@ -194,7 +199,12 @@ impl World {
 
     fn session_timer(&mut self, side: usize) {
         let now = self.instant();
+        let at = self.now;
         let host = &mut self.hosts[side];
+        if host.armed != at {
+            // It was set anew since.
+            return;
+        }
         host.armed = Nanos::MAX;
         if host.session.next_timeout().is_some_and(|at| at <= now) {
             host.session.handle_timeout(now);
@@ -211,7 +221,7 @@ impl World {
             for side in 0..2 {
                 while let Some(event) = self.hosts[side].session.poll_event() {
                     quiet = false;
-                    self.event(side, event);
+                    self.event(side, &event);
                 }
             }
             if quiet {
@@ -228,11 +238,11 @@ impl World {
         }
     }
 
-    fn event(&mut self, side: usize, event: Event) {
+    fn event(&mut self, side: usize, event: &Event) {
         if !matches!(event, Event::Work(_)) {
             self.say(|| format!("{side} {event:?}"));
         }
-        match event {
+        match *event {
             Event::Work(lane) => self.pump(lane, side),
             Event::Incoming(id) => self.incoming(side, id),
             Event::Answered(id) => {
@@ -258,6 +268,7 @@ impl World {
     }
 
     fn check_bounds(&mut self) {
+        self.checked_at = self.now;
         if !self.lanes.values().any(|lane| lane.attached == [true; 2]) {
             self.watch.joined_at = self.now;
         }

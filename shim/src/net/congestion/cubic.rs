@@ -1,13 +1,11 @@
-//! CUBIC (RFC 9438) with HyStart++ (RFC 9406), counted in bytes.
+//! CUBIC (RFC 9438), counted in bytes.
 //!
 //! Pure: it knows no quinn and no clock, so its tests run in virtual time. Slow start until the
-//! first loss or until HyStart++ ends it; then the cubic curve, but never slower than Reno would
-//! be. While the application does not fill the window the window does not grow, and the curve's
+//! first loss or until somebody sets the window; then the cubic curve, but never slower than Reno
+//! would be. While the application does not fill the window the window does not grow, and the curve's
 //! time stands still (RFC 9438 §5.8).
 
 use std::time::{Duration, Instant};
-
-use super::hystart::{CSS_GROWTH_DIVISOR, Growth, HyStart};
 
 /// β_cubic: what a loss leaves of the window (RFC 9438 §4.6).
 const BETA: f64 = 0.7;
@@ -24,7 +22,6 @@ pub(super) struct Cubic {
     mtu: u64,
     window: u64,
     ssthresh: u64,
-    hystart: HyStart,
     /// Losses of packets sent up to here belong to a reduction already made.
     recovery_start: Option<Instant>,
     /// The window before the last reduction: the curve's plateau.
@@ -55,7 +52,6 @@ impl Cubic {
             mtu,
             window: initial.max(MIN_PACKETS * mtu),
             ssthresh: u64::MAX,
-            hystart: HyStart::default(),
             recovery_start: None,
             w_max: 0.0,
             curve: None,
@@ -91,7 +87,6 @@ impl Cubic {
         if self.recovery_start.is_some_and(|start| sent <= start) {
             return;
         }
-        let growth = if self.in_slow_start() { Some(self.hystart.on_ack(now, sent)) } else { None };
         if limited {
             self.limited_since.get_or_insert(now);
             return;
@@ -99,14 +94,19 @@ impl Cubic {
         if let (Some(since), Some(curve)) = (self.limited_since.take(), &mut self.curve) {
             curve.start += now.saturating_duration_since(since);
         }
-        match growth {
-            Some(Growth::Full) => self.window = self.window.saturating_add(bytes),
-            Some(Growth::Conservative) => {
-                self.window = self.window.saturating_add(bytes.div_ceil(CSS_GROWTH_DIVISOR));
-            }
-            Some(Growth::Done) => self.ssthresh = self.window,
-            None => self.avoid_congestion(now, bytes, rtt),
+        if self.in_slow_start() {
+            self.window = self.window.saturating_add(bytes);
+        } else {
+            self.avoid_congestion(now, bytes, rtt);
         }
+    }
+
+    /// The window is `window` for a reason of the caller's, and slow start is over; a curve begins
+    /// there.
+    pub(super) fn set_window(&mut self, window: u64) {
+        self.window = window.max(MIN_PACKETS * self.mtu);
+        self.ssthresh = self.ssthresh.min(self.window);
+        self.curve = None;
     }
 
     /// Packets were lost or marked, the newest of them sent at `sent`. `persistent`: everything was
@@ -119,7 +119,6 @@ impl Cubic {
         if persistent {
             self.window = MIN_PACKETS * self.mtu;
             self.recovery_start = None;
-            self.hystart = HyStart::default();
             self.curve = None;
         }
     }

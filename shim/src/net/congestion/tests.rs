@@ -212,7 +212,7 @@ fn a_grant_lets_a_packet_past_a_full_window_once() {
     path.send_unasked(300, 2400, 52);
     let in_flight = WINDOW + 2400;
     // Not through the controller, which takes note of who asks.
-    let window = |path: &Path| path.sensor.window(path.controller.cubic.window());
+    let window = |path: &Path| path.sensor.window(path.controller.path.bytes());
     assert_eq!(window(&path), WINDOW);
     path.sensor.grant();
     assert!(window(&path) > in_flight + 2 * 1200);

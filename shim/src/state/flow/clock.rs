@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 /// A change that nobody waits for is stated after this long. Halving it doubles the packets and
 /// saves nothing that shows; doubling it lets a failure find twice the stale acknowledgements.
-pub const SOON: Duration = Duration::from_millis(5);
+pub(super) const SOON: Duration = Duration::from_millis(5);
 
 /// At most a thousand statements a second and flow.
-pub const SPACING: Duration = Duration::from_millis(1);
+pub(super) const SPACING: Duration = Duration::from_millis(1);
 
 /// Received bytes that make a statement due before [`SOON`].
 pub const EVERY_BYTES: u64 = 32 * 1024;

@@ -15,7 +15,7 @@ use crate::vocab::wire::codec::MAX_VARINT;
 const GROW_WITHIN: Duration = Duration::from_millis(250);
 
 /// No flow's window grows past this: a gigabit over 130 ms.
-pub const MAX_WINDOW: u64 = 16 << 20;
+pub(super) const MAX_WINDOW: u64 = 16 << 20;
 
 /// What a peer did that the protocol does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

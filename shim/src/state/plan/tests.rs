@@ -91,11 +91,9 @@ fn a_missing_second_lane_is_dialled_with_growing_patience() {
         let plan = plan(&mut planner, now, &paths, &up);
         assert_eq!(plan.dial, [path(2, 1)]);
         planner.dialled(paths[1].local, paths[1].remote, false);
-        let next = loop {
-            let again = planner
-                .plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: true });
-            break again.wake_at.unwrap();
-        };
+        let again =
+            planner.plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: true });
+        let next = again.wake_at.unwrap();
         waits.push(next - now);
         now = next;
     }
@@ -121,9 +119,9 @@ fn a_silent_only_lane_moves_to_an_uplink_without_a_lane() {
     let paths = [path(1, 1), metered(path(2, 1))];
     let silent = LaneView { suspect_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
     let mut planner = Planner::default();
-    let early = plan(&mut planner, t + 10 * MS, &paths, &[silent.clone()]);
+    let early = plan(&mut planner, t + 10 * MS, &paths, std::slice::from_ref(&silent));
     assert!(early.migrate.is_empty() && early.wake_at <= Some(t + MOVE_AFTER));
-    let due = plan(&mut planner, t + MOVE_AFTER, &paths, &[silent.clone()]);
+    let due = plan(&mut planner, t + MOVE_AFTER, &paths, std::slice::from_ref(&silent));
     assert_eq!(due.migrate, [(LaneId(1), paths[1].clone())]);
     let moved = LaneView { moved_at: Some(t + MOVE_AFTER), ..silent };
     let again = plan(&mut planner, t + 2 * MOVE_AFTER, &paths, &[moved]);

@@ -218,7 +218,7 @@ impl Session {
         let lane = lanes.get_mut(&id)?;
         // Given to a lane in doubt for want of another: the next that is up looks.
         flow.tx.uncovered |= lane.is_suspect();
-        let booking = flow.tx.book(now, id, lane.next_key, chunk);
+        let booking = flow.tx.book(now, id, lane.next_key, class == Class::Urgent, chunk);
         if guess && chunk.resent {
             hedge.spend(chunk.range.end - chunk.range.start);
         }

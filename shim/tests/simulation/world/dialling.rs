@@ -13,7 +13,7 @@ use crate::link::{Link, MS, Nanos, SEC};
 use crate::streams::CONTROL;
 
 /// What a side makes of a segment that comes.
-pub enum Incoming {
+pub(crate) enum Incoming {
     /// Its header is not complete.
     Head(Vec<u8>),
     Body {
@@ -23,19 +23,19 @@ pub enum Incoming {
     },
 }
 
-pub struct Lane {
-    pub group: u64,
-    pub cost: u8,
+pub(crate) struct Lane {
+    pub(crate) group: u64,
+    pub(crate) cost: u8,
     /// By the side that sends.
-    pub links: [Link; 2],
-    pub ends: [End; 2],
-    pub attached: [bool; 2],
-    pub dead: [bool; 2],
-    pub armed: [Nanos; 2],
-    pub decoders: [Decoder; 2],
-    pub incoming: [BTreeMap<u64, Incoming>; 2],
+    pub(crate) links: [Link; 2],
+    pub(crate) ends: [End; 2],
+    pub(crate) attached: [bool; 2],
+    pub(crate) dead: [bool; 2],
+    pub(crate) armed: [Nanos; 2],
+    pub(crate) decoders: [Decoder; 2],
+    pub(crate) incoming: [BTreeMap<u64, Incoming>; 2],
     /// Frames that came before the end attached the lane.
-    pub early: [Vec<Frame>; 2],
+    pub(crate) early: [Vec<Frame>; 2],
 }
 
 impl World {
@@ -141,7 +141,7 @@ impl World {
             self.hosts[side].session.lane_detached(instant, id);
         }
         if tell {
-            self.send(id, side, Packet { number: u64::MAX, frames: vec![Frame::Close] });
+            self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
         }
         if side == 0 {
             let pause = self.rng.random_range(10 * MS..SEC);
@@ -150,7 +150,7 @@ impl World {
     }
 
     /// Puts a packet onto the lane's link.
-    pub(super) fn send(&mut self, id: LaneId, side: usize, packet: Packet) {
+    pub(super) fn send(&mut self, id: LaneId, side: usize, packet: &Packet) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let arrivals = lane.links[side].carry(self.now, packet.size(), &mut self.rng);
         for at in arrivals.into_iter().flatten() {

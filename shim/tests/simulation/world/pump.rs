@@ -32,12 +32,13 @@ impl World {
                 Transmit::Control(bytes) => end.outbox.write(CONTROL, bytes),
                 Transmit::Segment(write) => {
                     let stream = write.key + 1;
+                    let class = match write.priority {
+                        Priority::Thin => 1,
+                        Priority::Resent => 2,
+                        Priority::Bulk => 3,
+                    };
+                    end.outbox.check_class(stream, class);
                     if let Some(header) = write.header {
-                        let class = match write.priority {
-                            Priority::Thin => 1,
-                            Priority::Resent => 2,
-                            Priority::Bulk => 3,
-                        };
                         end.outbox.open(stream, class);
                         end.outbox.write(stream, header);
                     }
@@ -62,7 +63,7 @@ impl World {
             packets.push(packet);
         }
         for packet in packets {
-            self.send(id, side, packet);
+            self.send(id, side, &packet);
         }
         self.sense(id, side);
         self.arm_lane(id, side);
@@ -82,6 +83,10 @@ impl World {
     pub(super) fn lane_timer(&mut self, id: LaneId, side: usize) {
         let now = self.now;
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
+        if lane.armed[side] != now {
+            // It was set anew since.
+            return;
+        }
         lane.armed[side] = u64::MAX;
         if !lane.ends[side].handle_timeout(now) {
             return self.die(id, side, true);
@@ -95,8 +100,8 @@ impl World {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if lane.dead[side] {
             // As a stateless reset (RFC 9000 §10.3) does it.
-            if !matches!(packet.frames[..], [Frame::Close]) && self.seed % 2 == 0 {
-                self.send(id, side, Packet { number: u64::MAX, frames: vec![Frame::Close] });
+            if !matches!(packet.frames[..], [Frame::Close]) && self.seed.is_multiple_of(2) {
+                self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
             }
             return;
         }
@@ -215,6 +220,10 @@ impl World {
     }
 
     pub(super) fn queue_timer(&mut self, id: LaneId, side: usize) {
-        self.at(self.now, Happening::LaneTimer { lane: id, side });
+        let now = self.now;
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.armed[side] = now;
+            self.at(now, Happening::LaneTimer { lane: id, side });
+        }
     }
 }

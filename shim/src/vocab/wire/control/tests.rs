@@ -20,7 +20,7 @@ fn every_message() -> Vec<Message> {
         reset: None,
     };
     let full = FlowState {
-        received: vec![5..6],
+        received: vec![5..6, 9..12],
         final_size: Some(0),
         open: Some(Open { target: "[::1]:80".parse().unwrap(), mode: Mode::Redundant }),
         outcome: Some(Outcome::Failed(OpenFailure::new(FailureCode::NotAllowed, "no rule"))),

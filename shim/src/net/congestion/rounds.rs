@@ -1,0 +1,136 @@
+//! Round trips, as the acknowledgements of one path show them.
+//!
+//! Rounds are told apart by send times, not packet numbers: a round ends when a packet is
+//! acknowledged that was sent after the round began. Numbers of the handshake's packet number
+//! spaces overlap with those of data; times do not. So what a round measures is what was sent in
+//! the round before it.
+
+use std::time::{Duration, Instant};
+
+/// Samples that a minimum must rest on (`N_RTT_SAMPLE`, RFC 9406 §4.3): two acknowledgements of
+/// four packets at least, so that one held back does not count as a queue.
+pub(super) const SAMPLES: usize = 8;
+
+/// One round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Round {
+    /// The least sample of the later half: what no delayed acknowledgement and no burst explains.
+    /// The earlier half still shows what the window was before it last changed.
+    pub(super) min: Duration,
+    /// Whether it may be judged: enough samples, most of them with a window in use.
+    pub(super) telling: bool,
+}
+
+/// Follows the rounds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rounds {
+    began: Option<Instant>,
+    /// The middle of the round before: what was sent later is this round's later half.
+    middle: Option<Instant>,
+    min: Option<Duration>,
+    samples: u32,
+    limited: u32,
+    bytes: u64,
+    /// The round before: its beginning and its acknowledged bytes.
+    before: Option<(Instant, u64)>,
+    /// The last samples with the window in use, oldest overwritten.
+    recent: [Duration; SAMPLES],
+    seen: usize,
+}
+
+impl Rounds {
+    /// Takes in the acknowledgement at `now` of a packet of `bytes` sent at `sent`; the round that
+    /// it ends, if any. `limited`: the application, not the window, bounds what is in flight.
+    pub(super) fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        limited: bool,
+    ) -> Option<Round> {
+        let sample = now.saturating_duration_since(sent);
+        let ended = match self.began {
+            Some(began) if sent < began => None,
+            began => {
+                let round = self.min.take().map(|min| Round {
+                    min,
+                    telling: self.samples as usize >= SAMPLES && self.limited * 2 < self.samples,
+                });
+                self.before = began.map(|began| (began, self.bytes));
+                self.began = Some(now);
+                self.middle = began.map(|began| began + now.saturating_duration_since(began) / 2);
+                (self.samples, self.limited, self.bytes) = (0, 0, 0);
+                round
+            }
+        };
+        if self.middle.is_none_or(|middle| sent >= middle) {
+            self.min = Some(self.min.map_or(sample, |min| min.min(sample)));
+        }
+        self.samples += 1;
+        self.bytes += bytes;
+        if limited {
+            self.limited += 1;
+            self.seen = 0;
+        } else {
+            self.recent[self.seen % SAMPLES] = sample;
+            self.seen += 1;
+        }
+        ended
+    }
+
+    /// The least of the last [`SAMPLES`] samples with the window in use. It sees a queue grow
+    /// within a round, whose own minimum is from when it began.
+    pub(super) fn recent_min(&self) -> Option<Duration> {
+        (self.seen >= SAMPLES).then(|| self.recent.iter().min().copied()).flatten()
+    }
+
+    /// Bytes per second acknowledged in the last round and this one.
+    pub(super) fn rate(&self, now: Instant) -> Option<f64> {
+        let (since, bytes) = self.before?;
+        let time = now.saturating_duration_since(since).as_secs_f64();
+        (time > 0.0).then(|| (bytes + self.bytes) as f64 / time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_round_ends_with_the_first_packet_that_was_sent_in_it() {
+        let (mut rounds, start) = (Rounds::default(), Instant::now());
+        let at = |ms: u32| start + ms * MS;
+        assert_eq!(rounds.on_ack(at(20), at(0), 1200, false), None);
+        for ms in 1..=19 {
+            assert_eq!(rounds.on_ack(at(20 + ms), at(ms), 1200, false), None);
+        }
+        let round = rounds.on_ack(at(42), at(20), 1200, false).unwrap();
+        assert_eq!(round, Round { min: 20 * MS, telling: true });
+        assert_eq!(rounds.on_ack(at(43), at(21), 1200, false), None);
+        let round = rounds.on_ack(at(64), at(42), 1200, false).unwrap();
+        assert_eq!(round, Round { min: 22 * MS, telling: false }, "two samples tell little");
+    }
+
+    #[test]
+    fn a_round_that_the_application_limits_tells_nothing() {
+        let (mut rounds, start) = (Rounds::default(), Instant::now());
+        for ms in 0..20 {
+            rounds.on_ack(start + (ms + 20) * MS, start + ms * MS, 1200, ms % 3 != 0);
+        }
+        let round = rounds.on_ack(start + 40 * MS, start + 20 * MS, 1200, false).unwrap();
+        assert!(!round.telling);
+    }
+
+    #[test]
+    fn the_last_samples_show_a_rise_before_the_round_ends() {
+        let (mut rounds, start) = (Rounds::default(), Instant::now());
+        for ms in 0..20 {
+            rounds.on_ack(start + (20 + 2 * ms) * MS, start + ms * MS, 1200, false);
+        }
+        assert_eq!(rounds.recent_min(), Some(32 * MS));
+        rounds.on_ack(start + 60 * MS, start + 20 * MS, 1200, true);
+        assert_eq!(rounds.recent_min(), None);
+    }
+}

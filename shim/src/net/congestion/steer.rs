@@ -1,0 +1,213 @@
+//! Steers the window by the queue that it makes, so that our bulk does not hurt our own thin flows.
+//!
+//! The queue of a path is what its round trips take beyond the least one seen. A window that fills
+//! the path has a round trip in proportion to it (window = rate × round trip), which gives the
+//! window for any wanted queue at once: window × (base + target) / (base + queue).
+//!
+//! * Below half the target: that formula, which for an unused path is growth by a fifth or a
+//!   quarter per round. A window that is too small for whatever reason is whole within some rounds.
+//! * Above one and a half targets: the formula again, downwards, at most by a quarter, and then one
+//!   round's wait until the effect can be seen.
+//! * Between them: stay; a packet more per round; and now and then an experiment. A round trip does
+//!   not tell whose queue it holds: it may be another sender's, or that of the other direction,
+//!   which our acknowledgements wait in. So the window grows by a quarter, and if the round trip
+//!   does not follow by at least half of that, the queue is not ours, and we grow on. The one who
+//!   makes the queue sees it rise and goes back: this is what keeps two directions, or two lanes,
+//!   from starving each other while both see the same queue.
+//! * The same downwards: when shrinking thrice, over six rounds, did not shorten the queue, it is
+//!   not ours, or the base is wrong (the route has changed). Then the window is given back, plain
+//!   CUBIC competes for [`TIME_OUT`], and the base is taken anew from what was seen in that time.
+//!
+//! Pure: it sees rounds and says windows. It never judges a round that the application limited, and
+//! never shrinks for less than 7.5 ms, which on loopback is thousands of round trips.
+
+use std::time::{Duration, Instant};
+
+/// The wanted queue: a fifth of the base, so that an idle path is filled by a fifth per round, ...
+const TARGET_DIVISOR: u32 = 5;
+/// ... but at least 5 ms: half of it must be more than the jitter of timers and schedulers (1–3 ms),
+/// and 10 ms more than the least are not felt, ...
+const LEAST_TARGET: Duration = Duration::from_millis(5);
+/// ... and at most 10 ms, which is far beyond jitter on any path.
+const MOST_TARGET: Duration = Duration::from_millis(10);
+
+/// The least growth per round of an idle path, where the target is small against the base.
+const LEAST_GROWTH: f64 = 1.125;
+/// The largest step either way: a wrong guess costs a quarter.
+const STEP: f64 = 0.25;
+
+/// Rounds between experiments: their queue (a quarter of a round trip for two rounds) is there for
+/// a fifth of the time.
+const CALM_ROUNDS: u32 = 8;
+
+/// A queue within this many rounds of our own growth is taken for ours at once ...
+const OWN_ROUNDS: u32 = 3;
+/// ... but otherwise only after as many as another lane's experiment and its end take: to shrink
+/// for its sake would be to give up, each time, what our own experiments gain.
+const PATIENCE: u32 = 5;
+
+/// Steps down in a row, each over two rounds, that had no effect. Between two lanes of ours the
+/// other one reacts within four rounds.
+const VAIN_STEPS: u32 = 3;
+
+/// How long plain CUBIC competes before the next try: long against the rounds that a try costs (six
+/// of 20–100 ms), short against a bulk transfer.
+pub(super) const TIME_OUT: Duration = Duration::from_secs(10);
+
+/// The steering of one path.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Steer {
+    /// The least round trip of the path.
+    base: Option<Duration>,
+    /// Not steering until then, and the least round trip since.
+    out: Option<(Instant, Option<Duration>)>,
+    trial: Option<Trial>,
+    /// The next round measures what was sent before the last step.
+    settling: bool,
+    /// Rounds with the wanted queue, until the next experiment.
+    calm: u32,
+    calm_until: u32,
+    /// Rounds since we last grew by more than a packet.
+    since_growth: u32,
+    /// Rounds of too long a queue.
+    over: u32,
+    vain: u32,
+    /// The window before the first vain step.
+    whole: u64,
+    /// The window that last left a queue, and would without it just fill the path.
+    full: Option<u64>,
+}
+
+/// A step whose effect is awaited.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    up: bool,
+    /// The round trip before.
+    rtt: Duration,
+    /// By how much it changes if the queue is ours.
+    expected: Duration,
+}
+
+impl Steer {
+    /// A sample of the path's round trip.
+    pub(super) fn on_sample(&mut self, now: Instant, sample: Duration) {
+        let least = |before: Option<Duration>| Some(before.map_or(sample, |b| b.min(sample)));
+        self.base = least(self.base);
+        if let Some((until, seen)) = &mut self.out {
+            *seen = least(*seen);
+            if now >= *until {
+                self.base = *seen;
+                self.out = None;
+                (self.vain, self.calm, self.trial) = (0, 0, None);
+            }
+        }
+    }
+
+    /// Whether the window is steered; otherwise it is CUBIC's.
+    pub(super) fn steers(&self) -> bool {
+        self.out.is_none()
+    }
+
+    /// The queue in a round trip of `rtt`.
+    pub(super) fn queue(&self, rtt: Duration) -> Duration {
+        rtt.saturating_sub(self.base.unwrap_or(rtt))
+    }
+
+    /// The wanted round trip.
+    pub(super) fn wanted(&self) -> Duration {
+        self.base.unwrap_or_default() + self.target()
+    }
+
+    /// The queue that is too long.
+    pub(super) fn high(&self) -> Duration {
+        self.target() * 3 / 2
+    }
+
+    /// The window was reduced for another reason: no trial is of use.
+    pub(super) fn interrupt(&mut self) {
+        self.trial = None;
+        self.settling = true;
+    }
+
+    /// The window after a telling round whose least round trip was `rtt`, where it is `window` now
+    /// and packets are `mtu` bytes.
+    pub(super) fn judge(&mut self, now: Instant, rtt: Duration, window: u64, mtu: u64) -> u64 {
+        let queue = self.queue(rtt);
+        let low = self.target() / 2;
+        self.since_growth = self.since_growth.saturating_add(1);
+        self.over = if queue > self.high() { self.over + 1 } else { 0 };
+        if std::mem::take(&mut self.settling) && queue >= low {
+            return window;
+        }
+        if queue >= low {
+            let base = self.base.unwrap_or(rtt).as_secs_f64();
+            self.full = Some(scale(window, base / rtt.as_secs_f64()));
+        }
+        let trial = self.trial.take();
+        if let Some(trial) = trial.filter(|trial| trial.up)
+            && rtt.saturating_sub(trial.rtt) * 5 < trial.expected * 2
+            && queue <= self.high()
+        {
+            return self.experiment(rtt, window);
+        }
+        if queue > self.high() {
+            let ours = self.since_growth <= OWN_ROUNDS || trial.is_some();
+            if !ours && self.over < PATIENCE && queue < 3 * self.target() {
+                return window;
+            }
+            self.calm = 0;
+            self.vain = match trial {
+                Some(down) if !down.up && down.rtt.saturating_sub(rtt) * 2 < down.expected => {
+                    self.vain + 1
+                }
+                _ => 0,
+            };
+            if self.vain == 0 {
+                self.whole = window;
+            }
+            if self.vain >= VAIN_STEPS {
+                self.vain = 0;
+                self.out = Some((now + TIME_OUT, None));
+                return self.whole.max(window);
+            }
+            self.step_down(rtt, window)
+        } else if queue < low {
+            (self.calm, self.vain, self.since_growth) = (0, 0, 0);
+            self.settling = self.full.is_some_and(|full| window * 5 > full * 4);
+            scale(window, self.towards_wanted(rtt).clamp(LEAST_GROWTH, 1.0 + STEP))
+        } else {
+            self.vain = 0;
+            self.calm += 1;
+            if self.calm >= self.calm_until.max(CALM_ROUNDS) { self.experiment(rtt, window) } else { window + mtu }
+        }
+    }
+
+    fn target(&self) -> Duration {
+        (self.base.unwrap_or_default() / TARGET_DIVISOR).clamp(LEAST_TARGET, MOST_TARGET)
+    }
+
+    fn towards_wanted(&self, rtt: Duration) -> f64 {
+        self.wanted().as_secs_f64() / rtt.as_secs_f64().max(1e-6)
+    }
+
+    fn experiment(&mut self, rtt: Duration, window: u64) -> u64 {
+        self.calm = 0;
+        self.calm_until = CALM_ROUNDS + ((window >> 5) + rtt.as_micros() as u64) as u32 % CALM_ROUNDS;
+        self.since_growth = 0;
+        self.settling = true;
+        let step = (self.target().as_secs_f64() / rtt.as_secs_f64().max(1e-6)).min(STEP);
+        self.trial = Some(Trial { up: true, rtt, expected: rtt.mul_f64(step) });
+        scale(window, 1.0 + step)
+    }
+
+    fn step_down(&mut self, rtt: Duration, window: u64) -> u64 {
+        let factor = self.towards_wanted(rtt).max(1.0 - STEP);
+        self.settling = true;
+        self.trial = Some(Trial { up: false, rtt, expected: rtt.mul_f64(1.0 - factor) });
+        scale(window, factor)
+    }
+}
+
+fn scale(window: u64, factor: f64) -> u64 {
+    (window as f64 * factor) as u64
+}

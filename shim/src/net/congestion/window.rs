@@ -1,0 +1,158 @@
+//! The window of one path: CUBIC, steered by the queue that it makes.
+//!
+//! Three phases.
+//! * **Slow start**, from a small window: doubles per round, then grows by half
+//!   ([`QUICK_ROUNDS`]), until the queue shows. Then the window is set to what the measured rate
+//!   needs. What has already been sent by then is in the queue for a round trip: growth per round
+//!   times the base. Hence the half.
+//! * **Steered** ([`Steer`]): once per round, from the queue.
+//! * **CUBIC**, while somebody else keeps the queue full; [`Steer`] says when and for how long.
+//!
+//! A loss always counts as CUBIC has it. For [`LOSS_MEMORY`] the window then grows freely only up
+//! to 90 % of where the loss was and follows CUBIC's curve beyond, steered downwards only: where
+//! the buffer is shorter than the wanted queue, losses are what ends growth, and they must not come
+//! every third round.
+
+use std::time::{Duration, Instant};
+
+use super::cubic::Cubic;
+use super::rounds::Rounds;
+use super::steer::Steer;
+
+/// Slow start doubles up to four times the initial window: two rounds. After that a path of
+/// 200 Mbit/s and 20 ms is full in two more.
+const QUICK_ROUNDS: u64 = 2;
+
+/// How long a loss says where the path overflows. CUBIC itself would take longer; but senders come
+/// and go, and a window on a wrong plateau crawls.
+const LOSS_MEMORY: Duration = Duration::from_secs(3);
+
+/// The least window that steering leaves, in packets: enough for the eight samples of a round in
+/// two, and for a queue far longer than the path to be somebody else's.
+const FLOOR_PACKETS: u64 = 4;
+
+/// The congestion window and what moves it.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    cubic: Cubic,
+    rounds: Rounds,
+    steer: Steer,
+    mtu: u64,
+    quick_until: u64,
+    /// The last loss, and the window that it left free.
+    loss: Option<(Instant, u64)>,
+}
+
+impl Window {
+    /// A path with an initial window of `initial` bytes and packets of `mtu` bytes.
+    pub(super) fn new(initial: u64, mtu: u16) -> Self {
+        Self {
+            cubic: Cubic::new(initial, mtu),
+            rounds: Rounds::default(),
+            steer: Steer::default(),
+            mtu: mtu.into(),
+            quick_until: initial << QUICK_ROUNDS,
+            loss: None,
+        }
+    }
+
+    /// The congestion window in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.cubic.window()
+    }
+
+    /// The slow start threshold, once there is one.
+    pub(super) fn ssthresh(&self) -> Option<u64> {
+        self.cubic.ssthresh()
+    }
+
+    /// Whether the window still grows exponentially.
+    pub(super) fn in_slow_start(&self) -> bool {
+        self.cubic.in_slow_start()
+    }
+
+    /// A packet of `bytes`, sent at `sent`, was acknowledged at `now`. `limited`: the application,
+    /// not the window, bounded what was in flight. `rtt` is the smoothed round-trip time.
+    pub(super) fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        limited: bool,
+        rtt: Duration,
+    ) {
+        self.steer.on_sample(now, now.saturating_duration_since(sent));
+        let round = self.rounds.on_ack(now, sent, bytes, limited);
+        if self.in_slow_start() {
+            if self.overshoots() {
+                self.leave_slow_start(now);
+            } else {
+                let quick = self.bytes() < self.quick_until;
+                let bytes = if quick { bytes } else { bytes * 2 / 5 };
+                self.cubic.on_ack(now, sent, bytes, limited, rtt);
+            }
+            return;
+        }
+        let free = self.free(now);
+        if !self.steer.steers() || self.bytes() >= free {
+            self.cubic.on_ack(now, sent, bytes, limited, rtt);
+        }
+        if let Some(round) = round
+            && round.telling
+            && self.steer.steers()
+        {
+            let before = self.bytes();
+            let window = self.steer.judge(now, round.min, before, self.mtu);
+            let window = if window > before { window.min(free.max(before)) } else { window };
+            if window != before {
+                self.cubic.set_window(window.max(FLOOR_PACKETS * self.mtu));
+            }
+        }
+    }
+
+    /// Packets were lost or marked, the newest of them sent at `sent`. `persistent`: everything was
+    /// lost for so long that the path must be taken for a new one (RFC 9002 §7.6).
+    pub(super) fn on_congestion(&mut self, now: Instant, sent: Instant, persistent: bool) {
+        let before = self.bytes();
+        self.cubic.on_congestion(now, sent, persistent);
+        if self.bytes() < before {
+            self.loss = Some((now, before * 9 / 10));
+            self.steer.interrupt();
+        }
+        if persistent {
+            self.loss = None;
+            self.rounds = Rounds::default();
+        }
+    }
+
+    /// Packets are now `mtu` bytes.
+    pub(super) fn on_mtu_update(&mut self, mtu: u16) {
+        self.mtu = mtu.into();
+        self.cubic.on_mtu_update(mtu);
+    }
+
+    /// Up to where the window grows without regard to losses.
+    fn free(&self, now: Instant) -> u64 {
+        match self.loss {
+            Some((at, free)) if now.saturating_duration_since(at) < LOSS_MEMORY => free,
+            _ => u64::MAX,
+        }
+    }
+
+    fn overshoots(&self) -> bool {
+        self.steer.steers()
+            && self.rounds.recent_min().is_some_and(|rtt| rtt >= self.steer.wanted())
+    }
+
+    fn leave_slow_start(&mut self, now: Instant) {
+        let wanted = self.steer.wanted().as_secs_f64();
+        let fits = self.rounds.rate(now).map_or(self.bytes(), |rate| (rate * wanted) as u64);
+        // An uneven clock may show too little; half a window is what one round can have added.
+        let window = fits.clamp(self.bytes() / 2, self.bytes());
+        self.cubic.set_window(window.max(FLOOR_PACKETS * self.mtu));
+        self.steer.interrupt();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+#[path = "link.rs"]
+mod link;
+
+use link::Sim;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const RTT: Duration = Duration::from_millis(20);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_small_window_fills_the_path_in_200_ms_without_a_long_queue() {
+    let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO);
+    let (_, [first, _]) = sim.run(200 * MS);
+    let (rates, [then, _]) = sim.run(200 * MS);
+    assert!(rates[0] > 150.0, "{rates:?}");
+    assert!(first.max(then) < 17 * MS, "{first:?}, {then:?}");
+}
+
+#[test]
+fn one_flow_uses_the_path_and_keeps_its_queue_short() {
+    for (mbit, rtt) in [(200, RTT), (200, 4 * MS), (20, RTT), (50, 100 * MS), (1000, 50 * MS)] {
+        let mut sim = Sim::new(mbit, rtt).flow(0, Duration::ZERO);
+        sim.run(3 * SECOND);
+        let (rates, [queue, _]) = sim.run(5 * SECOND);
+        assert!(rates[0] > 0.95 * mbit as f64, "{rates:?} of {mbit} at {rtt:?}");
+        assert!(queue < 10 * MS + rtt / 4, "{queue:?} at {mbit}, {rtt:?}");
+    }
+}
+
+#[test]
+fn both_directions_at_once_fill_the_path_and_neither_starves_the_other() {
+    for late in [0, 1, 50, 2000] {
+        let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).flow(1, late * MS);
+        sim.run(late * MS + 1500 * MS);
+        let (rates, queues) = sim.run(5 * SECOND);
+        assert!(rates.iter().all(|rate| *rate > 180.0), "{rates:?}, {late} ms apart");
+        assert!(queues.iter().sum::<Duration>() < 25 * MS, "{queues:?}");
+    }
+}
+
+#[test]
+fn a_second_lane_on_the_same_link_gets_a_share() {
+    let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).flow(0, 2 * SECOND);
+    sim.run(6 * SECOND);
+    let (rates, [queue, _]) = sim.run(20 * SECOND);
+    assert!(rates.iter().all(|rate| *rate > 50.0), "{rates:?}");
+    assert!(rates.iter().sum::<f64>() > 190.0, "{rates:?}");
+    assert!(queue < 30 * MS, "{queue:?}");
+}
+
+#[test]
+fn a_competitor_that_fills_the_queue_gets_no_more_than_its_share_and_no_less() {
+    let mut sim = Sim::new(100, RTT).flow(0, Duration::ZERO).cubic(0, 2 * SECOND);
+    sim.run(8 * SECOND);
+    let (rates, _) = sim.run(60 * SECOND);
+    assert!(rates.iter().all(|rate| *rate > 25.0), "{rates:?}");
+}
+
+#[test]
+fn a_competitor_that_was_there_first_leaves_room() {
+    let mut sim = Sim::new(100, RTT).cubic(0, Duration::ZERO).flow(0, 5 * SECOND);
+    sim.run(15 * SECOND);
+    let (rates, _) = sim.run(60 * SECOND);
+    assert!(rates.iter().all(|rate| *rate > 25.0), "{rates:?}");
+}
+
+#[test]
+fn when_the_competitor_has_gone_the_queue_is_short_again() {
+    let mut sim = Sim::new(100, RTT).flow(0, Duration::ZERO).cubic(0, SECOND);
+    sim.run(8 * SECOND);
+    sim.flows.truncate(1);
+    sim.run(12 * SECOND);
+    let (rates, [queue, _]) = sim.run(5 * SECOND);
+    assert!(rates[0] > 90.0 && queue < 25 * MS, "{rates:?}, {queue:?}");
+}
+
+#[test]
+fn somebody_elses_queue_in_the_other_direction_does_not_starve_us() {
+    let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).cubic(1, SECOND);
+    sim.run(4 * SECOND);
+    let (rates, _) = sim.run(20 * SECOND);
+    assert!(rates[0] > 150.0, "{rates:?}");
+}
+
+#[test]
+fn a_longer_route_is_found_to_be_one() {
+    let mut sim = Sim::new(100, RTT).flow(0, Duration::ZERO);
+    sim.run(3 * SECOND);
+    sim.delay = 40 * MS;
+    sim.run(SECOND);
+    let (rates, _) = sim.run(9 * SECOND);
+    assert!(rates[0] > 75.0, "{rates:?}");
+    sim.run(5 * SECOND);
+    let (rates, [queue, _]) = sim.run(5 * SECOND);
+    assert!(rates[0] > 90.0 && queue < 40 * MS, "{rates:?}, {queue:?}");
+}
+
+#[test]
+fn where_the_buffer_is_shorter_than_the_wanted_queue_losses_stay_rare() {
+    let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO);
+    sim.queue = 2 * MS;
+    sim.run(2 * SECOND);
+    let (rates, _) = sim.run(10 * SECOND);
+    assert!(rates[0] > 150.0, "{rates:?}");
+}
+
+#[test]
+fn a_loss_now_and_then_does_not_empty_the_path() {
+    let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO);
+    sim.lose = 2000;
+    sim.run(2 * SECOND);
+    let (rates, _) = sim.run(10 * SECOND);
+    assert!(rates[0] > 120.0, "{rates:?}");
+}
