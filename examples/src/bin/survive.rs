@@ -11,10 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-// Two and a half seconds at 200 Mbit/s.
-const SIZE: usize = 60_000_000;
+const SIZE: usize = 60_000_000; // two and a half seconds at 200 Mbit/s
 
-/// The byte at an offset; what is lost, doubled or out of order cannot go unseen.
+/// The byte at an offset: what is lost, doubled or out of order shows.
 fn byte(offset: usize) -> u8 {
     (offset ^ offset >> 8 ^ offset >> 16) as u8
 }
@@ -34,8 +33,8 @@ async fn main() -> Result<(), Error> {
     let peer = |id, locators| PeerConfig { id, name: "peer".into(), locators };
     let there = Node::builder().identity(server.clone()).peer(peer(home.peer_id(), vec![]));
     let there = there.listen(SocketAddr::from(([127, 0, 0, 1], 0))).build().await?;
-    let relay = SocketAddr::from(([127, 0, 91, 1], 0));
-    let locator = internet.udp_locator(relay, there.local_addrs()[0], None)?;
+    let locator =
+        internet.udp_locator(([127, 0, 91, 1], 0).into(), there.local_addrs()[0], None)?;
     let server = peer(server.peer_id(), vec![locator.into()]);
     let mut here = Node::builder().identity(home).peer(server);
     for (name, address) in isps {
@@ -43,7 +42,6 @@ async fn main() -> Result<(), Error> {
         here = here.uplink(UplinkConfig { name, prefixes, interface: None, metered: false });
     }
     let here = here.build().await?;
-
     let mut service = there.listen("sink")?;
     let sink = tokio::spawn(async move {
         let mut flow = service.accept().await?.accept();
@@ -62,9 +60,9 @@ async fn main() -> Result<(), Error> {
         }
     });
 
-    let both = isps.map(|(name, _)| internet.isp(name));
+    let isps = isps.map(|(name, _)| internet.isp(name));
     tokio::spawn(async move {
-        for isp in both {
+        for isp in isps {
             tokio::time::sleep(Duration::from_millis(700)).await;
             isp.blackhole(Way::Both);
             println!("{} is dead, without a word", isp.name());
@@ -72,9 +70,8 @@ async fn main() -> Result<(), Error> {
             isp.heal(Way::Both);
         }
     });
-    let mut flow = here.connect(server.peer_id(), Target::service("sink")).await?;
-    let bytes: Vec<u8> = (0..SIZE).map(byte).collect();
-    flow.write_all(&bytes).await?;
+    let mut flow = here.connect(there.id(), Target::service("sink")).await?;
+    flow.write_all(&(0..SIZE).map(byte).collect::<Vec<u8>>()).await?;
     flow.shutdown().await?;
     let (total, wrong, longest) = sink.await??;
     println!("{total} bytes arrived, {wrong} of them wrong; the longest wait was {longest:?}");

@@ -178,7 +178,11 @@ impl Steer {
         } else {
             self.vain = 0;
             self.calm += 1;
-            if self.calm >= self.calm_until.max(CALM_ROUNDS) { self.experiment(rtt, window) } else { window + mtu }
+            if self.calm >= self.calm_until.max(CALM_ROUNDS) {
+                self.experiment(rtt, window)
+            } else {
+                window + mtu
+            }
         }
     }
 
@@ -192,7 +196,8 @@ impl Steer {
 
     fn experiment(&mut self, rtt: Duration, window: u64) -> u64 {
         self.calm = 0;
-        self.calm_until = CALM_ROUNDS + ((window >> 5) + rtt.as_micros() as u64) as u32 % CALM_ROUNDS;
+        self.calm_until =
+            CALM_ROUNDS + ((window >> 5) + rtt.as_micros() as u64) as u32 % CALM_ROUNDS;
         self.since_growth = 0;
         self.settling = true;
         let step = (self.target().as_secs_f64() / rtt.as_secs_f64().max(1e-6)).min(STEP);
