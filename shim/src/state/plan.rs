@@ -147,9 +147,12 @@ impl Planner {
         } else {
             self.down_since = None;
         }
+        // A lane that is merely doubted still counts: a guess dials and moves nothing.
+        let hoped: Vec<&LaneView> =
+            world.lanes.iter().filter(|l| l.suspect_since.is_none() || !l.confirmed).collect();
         self.migrate(now, world, &up, &mut plan);
         self.close(now, world, &up, &mut plan);
-        self.dial(now, world, &up, &mut plan);
+        self.dial(now, world, &hoped, &mut plan);
         plan
     }
 

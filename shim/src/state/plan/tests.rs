@@ -153,7 +153,7 @@ fn a_silent_lane_stays_where_another_is_up_or_the_other_uplink_is_silent_too() {
 fn a_silent_lane_is_dialled_anew_and_closed_once_replaced() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
-    let silent = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
+    let silent = LaneView { suspect_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
     let lanes = [silent.clone(), lane(2, &paths[1])];
     let now = plan(&mut Planner::default(), t, &paths, &lanes);
     assert_eq!((now.dial, now.close), (vec![path(1, 1)], vec![]));
@@ -170,10 +170,10 @@ fn of_two_lanes_on_one_path_the_older_stays() {
 }
 
 #[test]
-fn a_guess_moves_nothing() {
+fn a_guess_moves_and_dials_nothing() {
     let t = Instant::now();
     let paths = [path(1, 1), metered(path(2, 1))];
     let doubted = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
     let plan = plan(&mut Planner::default(), t + MOVE_AGAIN, &paths, &[doubted]);
-    assert!(plan.migrate.is_empty());
+    assert_eq!((plan.migrate, plan.dial), (vec![], vec![]));
 }
