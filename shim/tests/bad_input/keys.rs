@@ -19,7 +19,7 @@ async fn a_dialler_that_pinned_another_key_learns_both_and_so_does_its_log() {
         assert!(error.contains(part), "{error}");
     }
     log::says(&["WARN", &expected.to_string(), cure]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +34,7 @@ async fn a_node_that_the_acceptor_does_not_know_is_refused_by_name() {
     // The acceptor says it, and so does the one that was refused.
     log::says(&["WARN", "no lane", &cause]).await;
     log::says(&["WARN", "the peer refused us", &cause]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +54,7 @@ async fn a_client_without_a_certificate_gets_a_tls_failure_and_nothing_else() {
     assert!(text.contains("116") || text.contains("certificate"), "{text}");
     let from = endpoint.local_addr().unwrap().to_string();
     log::says(&["WARN", "no lane", &from, "certificate"]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn a_client_of_another_protocol_gets_a_tls_failure() {
     assert!(error.contains("application protocol") || error.contains("120"), "{error}");
     let from = endpoint.local_addr().unwrap().to_string();
     log::says(&["WARN", "no lane", &from, "protocol"]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,8 +79,8 @@ async fn a_raw_client_with_an_unknown_key_never_sees_a_byte_of_the_protocol() {
     }
     log::says(&["WARN", "no lane", &key.id().to_string()]).await;
     // The one who is known is let in from the same place.
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
     let site = Site::new(&[key.id()]).await;
     Hostile::admitted(site.addr(), &key).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }

