@@ -47,6 +47,9 @@ const MOVE_AFTER: Duration = Duration::from_millis(40);
 /// A lane that was moved gets this long to answer on its new path before it is moved again.
 const MOVE_AGAIN: Duration = Duration::from_millis(1000);
 
+/// At the start free uplinks are dialled alone for this long.
+const FREE_FIRST: Duration = Duration::from_secs(1);
+
 /// A metered lane is kept this long after a free one is back.
 const KEEP_METERED: Duration = Duration::from_secs(10);
 
@@ -123,6 +126,7 @@ struct Attempts {
 pub struct Planner {
     attempts: HashMap<(IpAddr, SocketAddr), Attempts>,
     down_since: Option<Instant>,
+    was_up: bool,
     free_since: Option<Instant>,
 }
 
@@ -146,6 +150,7 @@ impl Planner {
             self.down_since.get_or_insert(now);
         } else {
             self.down_since = None;
+            self.was_up = true;
         }
         // A lane that is merely doubted still counts: a guess dials and moves nothing.
         let hoped: Vec<&LaneView> =
@@ -158,7 +163,11 @@ impl Planner {
 
     fn dial(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
         let wanted: Vec<&Path> = match up.is_empty() {
-            true => world.paths.iter().collect(),
+            true => world
+                .paths
+                .iter()
+                .filter(|p| !p.metered || self.needs_metered(now, world))
+                .collect(),
             false => missing(world.paths, up),
         };
         self.attempts.retain(|key, _| world.paths.iter().any(|p| (p.local, p.remote) == *key));
@@ -184,6 +193,13 @@ impl Planner {
             let next = now + self.pace(now, key, up.is_empty(), world.pressed);
             plan.wake_at = earliest(plan.wake_at, next);
         }
+    }
+
+    /// Whether a metered uplink is to be dialled: every lane was lost, or free uplinks got their
+    /// chance, or there are none.
+    fn needs_metered(&self, now: Instant, world: &World<'_>) -> bool {
+        let waited = self.down_since.is_some_and(|d| now >= d + FREE_FIRST);
+        self.was_up || waited || world.paths.iter().all(|p| p.metered)
     }
 
     /// How long to wait between two dials of a path.

@@ -55,7 +55,7 @@ fn one_uplink_and_two_locators_make_two_lanes() {
 #[test]
 fn with_no_lane_up_every_path_is_dialled_at_a_steady_pace() {
     let t = Instant::now();
-    let paths = [path(1, 1), metered(path(2, 1))];
+    let paths = [path(1, 1), path(2, 1)];
     let mut planner = Planner::default();
     let first = plan(&mut planner, t, &paths, &[]);
     assert_eq!((first.dial.len(), first.wake_at), (2, Some(t + PRESSED)));
@@ -176,4 +176,16 @@ fn a_guess_moves_and_dials_nothing() {
     let doubted = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
     let plan = plan(&mut Planner::default(), t + MOVE_AGAIN, &paths, &[doubted]);
     assert_eq!((plan.migrate, plan.dial), (vec![], vec![]));
+}
+
+#[test]
+fn a_metered_uplink_is_dialled_once_every_lane_was_lost_or_free_ones_had_their_chance() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let mut planner = Planner::default();
+    assert_eq!(plan(&mut planner, t, &paths, &[]).dial, [path(1, 1)]);
+    assert!(plan(&mut planner, t + FREE_FIRST, &paths, &[]).dial.contains(&paths[1]));
+    let mut planner = Planner::default();
+    plan(&mut planner, t, &paths, &[lane(1, &paths[0])]);
+    assert_eq!(plan(&mut planner, t + 10 * MS, &paths, &[]).dial, paths);
 }
