@@ -155,13 +155,20 @@ impl Planner {
         // A lane that is merely doubted still counts: a guess dials and moves nothing.
         let hoped: Vec<&LaneView> =
             world.lanes.iter().filter(|l| l.suspect_since.is_none() || !l.confirmed).collect();
-        self.migrate(now, world, &up, &mut plan);
+        let reserved = migrate(now, world, &up, &mut plan);
         self.close(now, world, &up, &mut plan);
-        self.dial(now, world, &hoped, &mut plan);
+        self.dial(now, world, &hoped, &reserved, &mut plan);
         plan
     }
 
-    fn dial(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
+    fn dial(
+        &mut self,
+        now: Instant,
+        world: &World<'_>,
+        up: &[&LaneView],
+        reserved: &[IpAddr],
+        plan: &mut Plan,
+    ) {
         let wanted: Vec<&Path> = match up.is_empty() {
             true => world
                 .paths
@@ -172,7 +179,8 @@ impl Planner {
         };
         self.attempts.retain(|key, _| world.paths.iter().any(|p| (p.local, p.remote) == *key));
         let mut under_way = world.dialling.len();
-        for path in wanted {
+        // A lane that moves gets its new address for itself until it had time to answer there.
+        for path in wanted.into_iter().filter(|p| !reserved.contains(&p.local)) {
             let key = (path.local, path.remote);
             let pace = self.pace(now, key, up.is_empty(), world.pressed);
             let due = self.attempts.get(&key).and_then(|a| a.last).map_or(now, |last| last + pace);
@@ -223,38 +231,6 @@ impl Planner {
         FIRST_RETRY.mul_f64(1.5f64.powi(failures as i32).min(1000.0)).min(last)
     }
 
-    fn migrate(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
-        if !up.is_empty() {
-            return;
-        }
-        let mut taken: Vec<&str> = Vec::new();
-        for lane in world.lanes {
-            let gone = !world.paths.iter().any(|p| p.local == lane.local);
-            let Some(since) = lane.suspect_since else { continue };
-            if !gone && !lane.confirmed {
-                // A guess moves nothing. The driver asks again when it is confirmed.
-                continue;
-            }
-            let due = if gone { now } else { since + MOVE_AFTER };
-            let due = lane.moved_at.map_or(due, |moved| due.max(moved + MOVE_AGAIN));
-            // The best uplink without a lane from which the same locator can be reached.
-            let target = world
-                .paths
-                .iter()
-                .filter(|p| p.remote == lane.remote && p.local != lane.local)
-                .filter(|p| !taken.contains(&p.uplink.as_str()))
-                .filter(|p| !world.lanes.iter().any(|l| l.local == p.local))
-                .min_by_key(|p| (p.metered, p.order));
-            let Some(target) = target else { continue };
-            if due > now {
-                plan.wake_at = earliest(plan.wake_at, due);
-                continue;
-            }
-            taken.push(&target.uplink);
-            plan.migrate.push((lane.id, target.clone()));
-        }
-    }
-
     fn close(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
         // A silent lane whose path has a newer one that answers.
         for lane in world.lanes.iter().filter(|l| l.suspect_since.is_some()) {
@@ -283,6 +259,43 @@ impl Planner {
             }
         }
     }
+}
+
+/// Moves silent lanes; returns the addresses that lanes move to now, soon, or have just moved to.
+fn migrate(now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) -> Vec<IpAddr> {
+    let fresh = |l: &&LaneView| l.moved_at.is_some_and(|at| now < at + MOVE_AGAIN);
+    let mut reserved: Vec<IpAddr> = world.lanes.iter().filter(fresh).map(|l| l.local).collect();
+    if !up.is_empty() {
+        return reserved;
+    }
+    let mut taken: Vec<&str> = Vec::new();
+    for lane in world.lanes {
+        let gone = !world.paths.iter().any(|p| p.local == lane.local);
+        let Some(since) = lane.suspect_since else { continue };
+        if !gone && !lane.confirmed {
+            // A guess moves nothing. The driver asks again when it is confirmed.
+            continue;
+        }
+        let due = if gone { now } else { since + MOVE_AFTER };
+        let due = lane.moved_at.map_or(due, |moved| due.max(moved + MOVE_AGAIN));
+        // The best uplink without a lane from which the same locator can be reached.
+        let target = world
+            .paths
+            .iter()
+            .filter(|p| p.remote == lane.remote && p.local != lane.local)
+            .filter(|p| !taken.contains(&p.uplink.as_str()))
+            .filter(|p| !world.lanes.iter().any(|l| l.local == p.local))
+            .min_by_key(|p| (p.metered, p.order));
+        let Some(target) = target else { continue };
+        reserved.push(target.local);
+        if due > now {
+            plan.wake_at = earliest(plan.wake_at, due);
+            continue;
+        }
+        taken.push(&target.uplink);
+        plan.migrate.push((lane.id, target.clone()));
+    }
+    reserved
 }
 
 fn earliest(a: Option<Instant>, b: Instant) -> Option<Instant> {
