@@ -11,10 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// 60 MB: two and a half seconds at 200 Mbit/s.
-const SIZE: usize = 60_000_000;
+const SIZE: usize = 60_000_000; // two and a half seconds at 200 Mbit/s
 
-/// The byte at an offset; what is lost, doubled or out of order cannot go unseen.
+/// The byte at an offset: what is lost, doubled or out of order shows.
 fn byte(offset: usize) -> u8 {
     (offset ^ offset >> 8 ^ offset >> 16) as u8
 }
@@ -25,26 +24,24 @@ async fn main() -> Result<(), Error> {
     let isps = [("isp-a", [127, 0, 71, 1]), ("isp-b", [127, 0, 72, 1])];
     let profile = Profile::new(200_000_000, Duration::from_millis(10));
     let mut internet = Emulator::builder();
-    for (name, address) in isps {
-        let seen_as = [127, 0, address[2] + 10, 1];
-        internet = internet.isp(name, profile).client(name, address, seen_as);
+    for (name, ip) in isps {
+        internet = internet.isp(name, profile).client(name, ip, [127, 0, ip[2] + 10, 1]);
     }
     let internet = internet.start()?;
 
     let (home, server) = (Identity::generate(), Identity::generate());
-    let peer =
-        |id: &Identity, locators| PeerConfig { id: id.peer_id(), name: "it".into(), locators };
-    let there = Node::builder().identity(server.clone()).peer(peer(&home, vec![]));
+    let peer = |id, locators| PeerConfig { id, name: "peer".into(), locators };
+    let there = Node::builder().identity(server.clone()).peer(peer(home.peer_id(), vec![]));
     let there = there.listen(SocketAddr::from(([127, 0, 0, 1], 0))).build().await?;
-    let relay = SocketAddr::from(([127, 0, 91, 1], 0));
-    let locator = internet.udp_locator(relay, there.local_addrs()[0], None)?;
-    let mut here = Node::builder().identity(home).peer(peer(&server, vec![locator.into()]));
+    let locator =
+        internet.udp_locator(([127, 0, 91, 1], 0).into(), there.local_addrs()[0], None)?;
+    let server = peer(server.peer_id(), vec![locator.into()]);
+    let mut here = Node::builder().identity(home).peer(server);
     for (name, address) in isps {
         let (name, prefixes) = (name.to_owned(), vec![IpAddr::from(address).into()]);
         here = here.uplink(UplinkConfig { name, prefixes, interface: None, metered: false });
     }
     let here = here.build().await?;
-
     let mut service = there.listen("sink")?;
     let sink = tokio::spawn(async move {
         let mut flow = service.accept().await?.accept();
@@ -63,9 +60,9 @@ async fn main() -> Result<(), Error> {
         }
     });
 
-    let both = isps.map(|(name, _)| internet.isp(name));
+    let isps = isps.map(|(name, _)| internet.isp(name));
     tokio::spawn(async move {
-        for isp in both {
+        for isp in isps {
             tokio::time::sleep(Duration::from_millis(700)).await;
             isp.blackhole(Way::Both);
             println!("{} is dead, without a word", isp.name());
@@ -73,9 +70,8 @@ async fn main() -> Result<(), Error> {
             isp.heal(Way::Both);
         }
     });
-    let mut flow = here.connect(server.peer_id(), Target::service("sink")).await?;
-    let bytes: Vec<u8> = (0..SIZE).map(byte).collect();
-    flow.write_all(&bytes).await?;
+    let mut flow = here.connect(there.id(), Target::service("sink")).await?;
+    flow.write_all(&(0..SIZE).map(byte).collect::<Vec<u8>>()).await?;
     flow.shutdown().await?;
     let (total, wrong, longest) = sink.await??;
     println!("{total} bytes arrived, {wrong} of them wrong; the longest wait was {longest:?}");

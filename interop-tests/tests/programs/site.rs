@@ -17,6 +17,7 @@ const RATE: u64 = 200_000_000;
 const RTT: Duration = Duration::from_millis(20);
 
 /// Each ISP: its name, our address under it, how the internet sees that, a locator of the far side.
+#[expect(clippy::type_complexity, reason = "a table, with its columns named above")]
 const ISPS: [(&str, [u8; 4], [u8; 4], [u8; 4]); 2] = [
     ("isp-a", [127, 0, 13, 1], [127, 0, 23, 1], [127, 0, 33, 1]),
     ("isp-b", [127, 0, 14, 1], [127, 0, 24, 1], [127, 0, 34, 1]),

@@ -109,6 +109,7 @@ pub(crate) async fn session(
     // Setting up is not what is measured.
     stdin.write_all(b"ready\n").await?;
     assert_eq!(lines.next_line().await?.as_deref(), Some("ready"));
+    #[expect(clippy::disallowed_methods, reason = "one entry for each key, in a test of seconds")]
     let (times, mut sent) = tokio::sync::mpsc::unbounded_channel::<Instant>();
     let typing = tokio::spawn(async move {
         let until = Instant::now() + length;

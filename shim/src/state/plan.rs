@@ -47,10 +47,15 @@ const MOVE_AFTER: Duration = Duration::from_millis(40);
 /// A lane that was moved gets this long to answer on its new path before it is moved again.
 const MOVE_AGAIN: Duration = Duration::from_millis(1000);
 
+<<<<<<< HEAD
 /// Where there is no lane at all, as at the start, a metered path is dialled only after this: the
 /// free ones get the time of two handshakes around the world. Where there are lanes and all are
 /// silent, metered paths are dialled when lanes are moved: [`MOVE_AFTER`], and not on a guess.
 const METERED_AFTER: Duration = Duration::from_secs(1);
+=======
+/// At the start free uplinks are dialled alone for this long.
+const FREE_FIRST: Duration = Duration::from_secs(1);
+>>>>>>> main
 
 /// A metered lane is kept this long after a free one is back.
 const KEEP_METERED: Duration = Duration::from_secs(10);
@@ -128,6 +133,7 @@ struct Attempts {
 pub struct Planner {
     attempts: HashMap<(IpAddr, SocketAddr), Attempts>,
     down_since: Option<Instant>,
+    was_up: bool,
     free_since: Option<Instant>,
 }
 
@@ -151,15 +157,27 @@ impl Planner {
             self.down_since.get_or_insert(now);
         } else {
             self.down_since = None;
+            self.was_up = true;
         }
-        self.migrate(now, world, &up, &mut plan);
+        // A lane that is merely doubted still counts: a guess dials and moves nothing.
+        let hoped: Vec<&LaneView> =
+            world.lanes.iter().filter(|l| l.suspect_since.is_none() || !l.confirmed).collect();
+        let reserved = migrate(now, world, &up, &mut plan);
         self.close(now, world, &up, &mut plan);
-        self.dial(now, world, &up, &mut plan);
+        self.dial(now, world, &hoped, &reserved, &mut plan);
         plan
     }
 
-    fn dial(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
+    fn dial(
+        &mut self,
+        now: Instant,
+        world: &World<'_>,
+        up: &[&LaneView],
+        reserved: &[IpAddr],
+        plan: &mut Plan,
+    ) {
         let wanted: Vec<&Path> = match up.is_empty() {
+<<<<<<< HEAD
             true => {
                 let at = self.metered_at(now, world);
                 if let Some(at) = at.filter(|at| *at > now) {
@@ -168,11 +186,19 @@ impl Planner {
                 let metered_too = at.is_some_and(|at| at <= now);
                 world.paths.iter().filter(|p| !p.metered || metered_too).collect()
             }
+=======
+            true => world
+                .paths
+                .iter()
+                .filter(|p| !p.metered || self.needs_metered(now, world))
+                .collect(),
+>>>>>>> main
             false => missing(world.paths, up),
         };
         self.attempts.retain(|key, _| world.paths.iter().any(|p| (p.local, p.remote) == *key));
         let mut under_way = world.dialling.len();
-        for path in wanted {
+        // A lane that moves gets its new address for itself until it had time to answer there.
+        for path in wanted.into_iter().filter(|p| !reserved.contains(&p.local)) {
             let key = (path.local, path.remote);
             let pace = self.pace(now, key, up.is_empty(), world.pressed);
             let due = self.attempts.get(&key).and_then(|a| a.last).map_or(now, |last| last + pace);
@@ -195,6 +221,7 @@ impl Planner {
         }
     }
 
+<<<<<<< HEAD
     /// From when on metered paths are dialled too, while no lane is up. `None`: not on a guess; the
     /// driver asks again when it is confirmed.
     fn metered_at(&self, now: Instant, world: &World<'_>) -> Option<Instant> {
@@ -206,6 +233,13 @@ impl Planner {
             return Some(down_since + METERED_AFTER);
         }
         world.lanes.iter().any(|l| l.confirmed).then_some(down_since + MOVE_AFTER)
+=======
+    /// Whether a metered uplink is to be dialled: every lane was lost, or free uplinks got their
+    /// chance, or there are none.
+    fn needs_metered(&self, now: Instant, world: &World<'_>) -> bool {
+        let waited = self.down_since.is_some_and(|d| now >= d + FREE_FIRST);
+        self.was_up || waited || world.paths.iter().all(|p| p.metered)
+>>>>>>> main
     }
 
     /// How long to wait between two dials of a path.
@@ -227,38 +261,6 @@ impl Planner {
         let failures = self.attempts.get(&key).map_or(0, |a| a.failures.min(32));
         let last = if none_up { LAST_IDLE_RETRY } else { LAST_RETRY };
         FIRST_RETRY.mul_f64(1.5f64.powi(failures as i32).min(1000.0)).min(last)
-    }
-
-    fn migrate(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
-        if !up.is_empty() {
-            return;
-        }
-        let mut taken: Vec<&str> = Vec::new();
-        for lane in world.lanes {
-            let gone = !world.paths.iter().any(|p| p.local == lane.local);
-            let Some(since) = lane.suspect_since else { continue };
-            if !gone && !lane.confirmed {
-                // A guess moves nothing. The driver asks again when it is confirmed.
-                continue;
-            }
-            let due = if gone { now } else { since + MOVE_AFTER };
-            let due = lane.moved_at.map_or(due, |moved| due.max(moved + MOVE_AGAIN));
-            // The best uplink without a lane from which the same locator can be reached.
-            let target = world
-                .paths
-                .iter()
-                .filter(|p| p.remote == lane.remote && p.local != lane.local)
-                .filter(|p| !taken.contains(&p.uplink.as_str()))
-                .filter(|p| !world.lanes.iter().any(|l| l.local == p.local))
-                .min_by_key(|p| (p.metered, p.order));
-            let Some(target) = target else { continue };
-            if due > now {
-                plan.wake_at = earliest(plan.wake_at, due);
-                continue;
-            }
-            taken.push(&target.uplink);
-            plan.migrate.push((lane.id, target.clone()));
-        }
     }
 
     fn close(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
@@ -289,6 +291,43 @@ impl Planner {
             }
         }
     }
+}
+
+/// Moves silent lanes; returns the addresses that lanes move to now, soon, or have just moved to.
+fn migrate(now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) -> Vec<IpAddr> {
+    let fresh = |l: &&LaneView| l.moved_at.is_some_and(|at| now < at + MOVE_AGAIN);
+    let mut reserved: Vec<IpAddr> = world.lanes.iter().filter(fresh).map(|l| l.local).collect();
+    if !up.is_empty() {
+        return reserved;
+    }
+    let mut taken: Vec<&str> = Vec::new();
+    for lane in world.lanes {
+        let gone = !world.paths.iter().any(|p| p.local == lane.local);
+        let Some(since) = lane.suspect_since else { continue };
+        if !gone && !lane.confirmed {
+            // A guess moves nothing. The driver asks again when it is confirmed.
+            continue;
+        }
+        let due = if gone { now } else { since + MOVE_AFTER };
+        let due = lane.moved_at.map_or(due, |moved| due.max(moved + MOVE_AGAIN));
+        // The best uplink without a lane from which the same locator can be reached.
+        let target = world
+            .paths
+            .iter()
+            .filter(|p| p.remote == lane.remote && p.local != lane.local)
+            .filter(|p| !taken.contains(&p.uplink.as_str()))
+            .filter(|p| !world.lanes.iter().any(|l| l.local == p.local))
+            .min_by_key(|p| (p.metered, p.order));
+        let Some(target) = target else { continue };
+        reserved.push(target.local);
+        if due > now {
+            plan.wake_at = earliest(plan.wake_at, due);
+            continue;
+        }
+        taken.push(&target.uplink);
+        plan.migrate.push((lane.id, target.clone()));
+    }
+    reserved
 }
 
 fn earliest(a: Option<Instant>, b: Instant) -> Option<Instant> {

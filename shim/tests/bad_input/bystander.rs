@@ -92,7 +92,7 @@ impl Site {
 
     /// Asserts that nobody but the attacker noticed anything: the old flow went on, and a new one
     /// can be opened.
-    pub(crate) async fn is_undisturbed(self) {
+    pub(crate) async fn goes_on_undisturbed(self) {
         let mut fresh = self.honest.connect(self.node.id(), Target::service("echo")).await.unwrap();
         fresh.write_all(b"hello").await.unwrap();
         fresh.shutdown().await.unwrap();

@@ -31,7 +31,7 @@ async fn garbage_on_the_udp_port_is_ignored() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +53,7 @@ async fn streams_without_a_header_hold_up_nobody_and_end_at_a_bound() {
         stream.reset(VarInt::from_u32(1)).unwrap();
     }
     timeout(PATIENCE, hostile.connection.open_uni()).await.expect("no place").unwrap();
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn a_second_control_stream_cannot_be_opened() {
     let hostile = Hostile::admitted(site.addr(), &key).await;
     let more = timeout(Duration::from_millis(500), hostile.connection.open_bi()).await;
     assert!(more.is_err(), "a second bidirectional stream");
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,5 +86,5 @@ async fn one_flow_opened_a_thousand_times_is_opened_once() {
     streams.push(hostile.segment(&header, b"x").await);
     let again = timeout(Duration::from_millis(500), served.accept()).await;
     assert!(again.is_err(), "opened again after its end");
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }

@@ -27,7 +27,7 @@ async fn a_protocol_version_that_is_too_old_is_rejected_with_the_lowest_one() {
     assert_eq!(reject.code, RejectCode::Version);
     assert!(reject.detail.contains("version 1 is the lowest"), "{}", reject.detail);
     log::says(&["WARN", &key.id().short(), "version 1 is the lowest"]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +38,7 @@ async fn a_later_protocol_version_is_answered_with_ours() {
     hostile.say(&Message::Hello(Hello { version: 77, ..hello() })).await;
     let Message::Welcome(welcome) = hostile.hears().await else { panic!("not welcome") };
     assert_eq!(welcome.version, VERSION);
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +47,7 @@ async fn the_resumption_of_an_unknown_session_is_answered_and_not_swallowed() {
     assert_eq!(reject.code, RejectCode::UnknownSession);
     assert!(reject.detail.contains("session not known here"), "{}", reject.detail);
     log::says(&[&key.id().short(), "session not known here"]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn a_lane_number_that_is_used_twice_is_rejected() {
     let Message::Reject(reject) = second.hears().await else { panic!("not rejected") };
     assert_eq!(reject.code, RejectCode::Limit);
     log::says(&["WARN", &key.id().short(), "lane number used twice"]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +89,7 @@ async fn more_lanes_and_sessions_than_allowed_are_rejected() {
     let spoken = hello();
     let mut held = Vec::new();
     let key = Key::new();
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
     let site = Site::new(&[key.id()]).await;
     for number in 0..17 {
         let mut lane = Hostile::connect(site.addr(), &key).await;
@@ -102,7 +102,7 @@ async fn more_lanes_and_sessions_than_allowed_are_rejected() {
         while number < 16 && !matches!(lane.hears().await, Message::SyncEnd) {}
         held.push(lane);
     }
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 /// Sends raw bytes as the first message; the words the connection is closed with.
@@ -117,7 +117,7 @@ async fn closed_over(bytes: &[u8], end: bool) -> String {
     let (code, reason) = hostile.is_closed().await;
     assert_eq!(code, 1, "{reason}");
     log::says(&["WARN", "no lane", &key.id().short(), &reason]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
     reason
 }
 

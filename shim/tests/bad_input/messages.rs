@@ -71,7 +71,7 @@ async fn breach(acts: Vec<Act<'_>>, expected: &str) {
     let (code, reason) = hostile.is_closed().await;
     assert!(code == 1 && reason.contains(expected), "{code}: {reason}; not {expected}");
     log::says(&["WARN", "lane closed", &key.id().short(), expected]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 fn says(state: FlowState) -> Act<'static> {
@@ -125,7 +125,7 @@ breaches! {
             Act::Sends(header(0, 500), 24),
         ] => "flow f0: contradicting final size";
     the_receipt_of_bytes_never_sent_is_a_breach:
-        vec![says(FlowState { open: open(), received: vec![0..1 << 40], ..state(0) })]
+        vec![says(FlowState { open: open(), received: std::iter::once(0..1 << 40).collect(), ..state(0) })]
             => "flow f0: 1099511627776 bytes stated as received, 0 were sent";
     a_segment_of_another_kind_is_a_breach:
         vec![Act::SendsRaw(&[9, 0, 0, 0])] => "bad segment header: segment kind has the value 9";
@@ -144,7 +144,7 @@ async fn the_end_of_the_control_stream_is_a_breach() {
     let (code, reason) = hostile.is_closed().await;
     assert!(code == 1 && reason.contains("control stream ended"), "{code}: {reason}");
     log::says(&["WARN", &key.id().short(), "control stream ended"]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,5 +174,5 @@ async fn more_flows_than_allowed_are_refused_and_then_a_breach() {
     let (code, reason) = hostile.is_closed().await;
     assert!(code == 1 && reason.contains("more than 8 flows"), "{code}: {reason}");
     log::says(&["WARN", &key.id().short(), "more than 8 flows, refused ones included"]).await;
-    site.is_undisturbed().await;
+    site.goes_on_undisturbed().await;
 }

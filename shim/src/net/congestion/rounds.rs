@@ -109,8 +109,10 @@ mod tests {
         let round = rounds.on_ack(at(42), at(20), 1200, false).unwrap();
         assert_eq!(round, Round { min: 20 * MS, telling: true });
         assert_eq!(rounds.on_ack(at(43), at(21), 1200, false), None);
+        // Only what was sent in the later half counts.
+        assert_eq!(rounds.on_ack(at(54), at(32), 1200, false), None);
         let round = rounds.on_ack(at(64), at(42), 1200, false).unwrap();
-        assert_eq!(round, Round { min: 22 * MS, telling: false }, "two samples tell little");
+        assert_eq!(round, Round { min: 22 * MS, telling: false }, "few samples tell little");
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) const SOON: Duration = Duration::from_millis(5);
 /// At most a thousand statements a second and flow.
 pub(super) const SPACING: Duration = Duration::from_millis(1);
 
-/// Received bytes that make a statement due before [`SOON`].
+/// Received bytes that make a statement due before `SOON`.
 pub const EVERY_BYTES: u64 = 32 * 1024;
 
 /// The first wait for an echo: two round trips of a far path, and the peer's 5 ms.

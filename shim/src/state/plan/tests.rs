@@ -177,7 +177,7 @@ fn a_silent_lane_stays_where_another_is_up_or_the_other_uplink_is_silent_too() {
 fn a_silent_lane_is_dialled_anew_and_closed_once_replaced() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
-    let silent = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
+    let silent = LaneView { suspect_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
     let lanes = [silent.clone(), lane(2, &paths[1])];
     let now = plan(&mut Planner::default(), t, &paths, &lanes);
     assert_eq!((now.dial, now.close), (vec![path(1, 1)], vec![]));
@@ -194,10 +194,22 @@ fn of_two_lanes_on_one_path_the_older_stays() {
 }
 
 #[test]
-fn a_guess_moves_nothing() {
+fn a_guess_moves_and_dials_nothing() {
     let t = Instant::now();
     let paths = [path(1, 1), metered(path(2, 1))];
     let doubted = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
     let plan = plan(&mut Planner::default(), t + MOVE_AGAIN, &paths, &[doubted]);
-    assert!(plan.migrate.is_empty());
+    assert_eq!((plan.migrate, plan.dial), (vec![], vec![]));
+}
+
+#[test]
+fn a_metered_uplink_is_dialled_once_every_lane_was_lost_or_free_ones_had_their_chance() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let mut planner = Planner::default();
+    assert_eq!(plan(&mut planner, t, &paths, &[]).dial, [path(1, 1)]);
+    assert!(plan(&mut planner, t + FREE_FIRST, &paths, &[]).dial.contains(&paths[1]));
+    let mut planner = Planner::default();
+    plan(&mut planner, t, &paths, &[lane(1, &paths[0])]);
+    assert_eq!(plan(&mut planner, t + 10 * MS, &paths, &[]).dial, paths);
 }

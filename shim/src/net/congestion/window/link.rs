@@ -10,6 +10,7 @@ use super::super::Window;
 const TICK: Duration = Duration::from_micros(250);
 const MTU: u64 = 1200;
 
+#[expect(clippy::large_enum_variant, reason = "a test has a handful of them")]
 pub(super) enum Control {
     Window(Window),
     Cubic(Cubic),
