@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! a lane is missing          → dial the most disjoint path, again with growing patience
-//! no lane is up at all       → dial every path at once, at a steady pace; metered ones a little later
+//! no lane is up at all       → dial every path at once, at a steady pace
 //! a lane is silent, none up  → move it to an uplink that has no lane (a fresh dial races it)
 //! a lane was replaced        → close it
 //! ```
@@ -47,15 +47,8 @@ const MOVE_AFTER: Duration = Duration::from_millis(40);
 /// A lane that was moved gets this long to answer on its new path before it is moved again.
 const MOVE_AGAIN: Duration = Duration::from_millis(1000);
 
-<<<<<<< HEAD
-/// Where there is no lane at all, as at the start, a metered path is dialled only after this: the
-/// free ones get the time of two handshakes around the world. Where there are lanes and all are
-/// silent, metered paths are dialled when lanes are moved: [`MOVE_AFTER`], and not on a guess.
-const METERED_AFTER: Duration = Duration::from_secs(1);
-=======
 /// At the start free uplinks are dialled alone for this long.
 const FREE_FIRST: Duration = Duration::from_secs(1);
->>>>>>> main
 
 /// A metered lane is kept this long after a free one is back.
 const KEEP_METERED: Duration = Duration::from_secs(10);
@@ -177,22 +170,11 @@ impl Planner {
         plan: &mut Plan,
     ) {
         let wanted: Vec<&Path> = match up.is_empty() {
-<<<<<<< HEAD
-            true => {
-                let at = self.metered_at(now, world);
-                if let Some(at) = at.filter(|at| *at > now) {
-                    plan.wake_at = earliest(plan.wake_at, at);
-                }
-                let metered_too = at.is_some_and(|at| at <= now);
-                world.paths.iter().filter(|p| !p.metered || metered_too).collect()
-            }
-=======
             true => world
                 .paths
                 .iter()
                 .filter(|p| !p.metered || self.needs_metered(now, world))
                 .collect(),
->>>>>>> main
             false => missing(world.paths, up),
         };
         self.attempts.retain(|key, _| world.paths.iter().any(|p| (p.local, p.remote) == *key));
@@ -221,25 +203,11 @@ impl Planner {
         }
     }
 
-<<<<<<< HEAD
-    /// From when on metered paths are dialled too, while no lane is up. `None`: not on a guess; the
-    /// driver asks again when it is confirmed.
-    fn metered_at(&self, now: Instant, world: &World<'_>) -> Option<Instant> {
-        let down_since = self.down_since.unwrap_or(now);
-        if world.paths.iter().all(|p| p.metered) {
-            return Some(now);
-        }
-        if world.lanes.is_empty() {
-            return Some(down_since + METERED_AFTER);
-        }
-        world.lanes.iter().any(|l| l.confirmed).then_some(down_since + MOVE_AFTER)
-=======
     /// Whether a metered uplink is to be dialled: every lane was lost, or free uplinks got their
     /// chance, or there are none.
     fn needs_metered(&self, now: Instant, world: &World<'_>) -> bool {
         let waited = self.down_since.is_some_and(|d| now >= d + FREE_FIRST);
         self.was_up || waited || world.paths.iter().all(|p| p.metered)
->>>>>>> main
     }
 
     /// How long to wait between two dials of a path.

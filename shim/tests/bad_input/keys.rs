@@ -18,13 +18,8 @@ async fn a_dialler_that_pinned_another_key_learns_both_and_so_does_its_log() {
     for part in [&site.node.id().to_string(), &expected.to_string(), cure] {
         assert!(error.contains(part), "{error}");
     }
-<<<<<<< HEAD
     log::says(&["WARN", "dial failed", &expected.to_string(), cure]).await;
-    site.is_undisturbed().await;
-=======
-    log::says(&["WARN", &expected.to_string(), cure]).await;
     site.goes_on_undisturbed().await;
->>>>>>> main
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,13 +33,8 @@ async fn a_node_that_the_acceptor_does_not_know_is_refused_by_name() {
     assert!(error.contains("the peer refused us") && error.contains(&cause), "{error}");
     // The acceptor says it, and so does the one that was refused.
     log::says(&["WARN", "no lane", &cause]).await;
-<<<<<<< HEAD
     log::says(&["WARN", "dial failed", "the peer refused us", &cause]).await;
-    site.is_undisturbed().await;
-=======
-    log::says(&["WARN", "the peer refused us", &cause]).await;
     site.goes_on_undisturbed().await;
->>>>>>> main
 }
 
 #[tokio::test(flavor = "multi_thread")]

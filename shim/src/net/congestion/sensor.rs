@@ -400,12 +400,19 @@ impl Inner {
     }
 }
 
+/// A sample is taken at its word up to twice what the estimate expects at most, and up to twice
+/// this: a path whose round trips really grew is believed after some samples more.
+const LEAST_BOUND: Duration = Duration::from_millis(30);
+
 impl Rtt {
     /// RFC 9002 §5.3, without taking the acknowledgement delay off: suspicion must allow for it.
     fn after(before: Option<Self>, sample: Duration) -> Self {
         let Some(before) = before else {
             return Self { smoothed: sample, variation: sample / 2, min: sample };
         };
+        // The first acknowledgement after an outage is often of a packet from before it. Taken at
+        // its word, it would keep the lane above suspicion for as long as the outage was.
+        let sample = sample.min(2 * (before.smoothed + 4 * before.variation).max(LEAST_BOUND));
         Self {
             smoothed: (7 * before.smoothed + sample) / 8,
             variation: (3 * before.variation + before.smoothed.abs_diff(sample)) / 4,

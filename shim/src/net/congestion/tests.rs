@@ -244,3 +244,29 @@ fn the_controller_of_a_new_path_takes_over_with_its_first_packet() {
     path.send(900, 1200, 11);
     assert_eq!((path.seen().epoch, path.seen().in_flight), (2, 1200));
 }
+
+#[test]
+fn an_outage_is_no_round_trip_time_but_a_path_that_grew_long_is_believed() {
+    let mut path = Path::new();
+    let mut number = 0;
+    let mut round_trip = |path: &mut Path, at: u32, takes: u32| {
+        path.send(at, 1200, number);
+        path.ack(at + takes, at, 1200, 0, number);
+        number += 1;
+        at + takes + 1
+    };
+    let mut at = 0;
+    for _ in 0..20 {
+        at = round_trip(&mut path, at, 20);
+    }
+    // Its acknowledgement was lost with the path, and comes when that heals.
+    at = round_trip(&mut path, at, 2000);
+    let seen = path.seen();
+    let expected = seen.srtt + 4 * seen.rttvar;
+    assert!(expected < Duration::from_millis(100), "{seen:?}");
+    for _ in 0..6 {
+        at = round_trip(&mut path, at, 300);
+    }
+    assert!(path.seen().srtt > Duration::from_millis(150), "{:?}", path.seen());
+    assert!(path.seen().srtt + 4 * path.seen().rttvar > Duration::from_millis(300));
+}

@@ -69,30 +69,6 @@ fn with_no_lane_up_every_path_is_dialled_at_a_steady_pace() {
 }
 
 #[test]
-fn a_metered_uplink_is_dialled_where_the_free_one_does_not_answer_and_not_before() {
-    let t = Instant::now();
-    let paths = [path(1, 1), metered(path(2, 1))];
-    // At the start.
-    let mut planner = Planner::default();
-    assert_eq!(plan(&mut planner, t, &paths, &[]).dial, [path(1, 1)]);
-    let later = plan(&mut planner, t + METERED_AFTER, &paths, &[]);
-    assert_eq!(later.dial, paths);
-    // With a lane that went silent.
-    let mut silent = lane(1, &paths[0]);
-    silent.suspect_since = Some(t);
-    let mut planner = Planner::default();
-    let guess = plan(&mut planner, t, &paths, &[silent.clone()]);
-    assert_eq!((guess.dial, guess.wake_at), (vec![path(1, 1)], Some(t + PRESSED)));
-    silent.confirmed = true;
-    let mut planner = Planner::default();
-    let first = plan(&mut planner, t, &paths, &[silent.clone()]);
-    assert_eq!((first.dial, first.wake_at), (vec![path(1, 1)], Some(t + MOVE_AFTER)));
-    assert_eq!(plan(&mut planner, t + MOVE_AFTER, &paths, &[silent]).dial, [paths[1].clone()]);
-    // Where nothing is free there is nothing to wait for.
-    assert_eq!(plan(&mut Planner::default(), t, &paths[1..], &[]).dial, paths[1..]);
-}
-
-#[test]
 fn dials_under_way_are_bounded() {
     let t = Instant::now();
     let paths = [path(1, 1)];
