@@ -9,18 +9,18 @@ use interop_tests::lab::{Outcome, alone, median_of_3};
 use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
 use throughline::Mode;
-use throughline::daemon::emulator::Way;
+use throughline::daemon::emulator::{IspHandle, Way};
 
-/// How an ISP fails.
+/// How the ISP that carries the flow fails.
 #[derive(Clone, Copy, Debug)]
 enum Failure {
-    /// ISP A drops everything.
+    /// It drops everything.
     Silent,
-    /// ISP A drops what the site sends.
+    /// It drops what the site sends.
     OneWayUp,
-    /// ISP A drops what the site is sent.
+    /// It drops what the site is sent.
     OneWayDown,
-    /// ISP A was dead, is back, and now ISP B dies.
+    /// The other one was dead, is back, and now this one dies.
     Swap,
 }
 
@@ -32,43 +32,57 @@ enum Flow {
     Upload,
 }
 
+/// Before the failure the flow finds its lane and its pace.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 /// Every effect of a failure shows within this.
-const AFTERMATH: Duration = Duration::from_millis(1500);
+const AFTERMATH: Duration = Duration::from_secs(1);
 
 impl Failure {
-    /// Brings the pair to just before the failure.
-    async fn prepare(self, pair: &Pair) -> Outcome {
+    /// Brings the pair to just before the failure; the ISP that is to fail.
+    async fn prepare(self, pair: &Pair) -> Outcome<IspHandle> {
         if let Self::Swap = self {
-            pair.isp(0).blackhole(Way::Both);
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            pair.isp(0).heal(Way::Both);
+            let first = busier(pair).await;
+            first.blackhole(Way::Both);
+            tokio::time::sleep(WARM_UP).await;
+            first.heal(Way::Both);
             pair.lanes_up(2, Duration::from_secs(10)).await?;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(WARM_UP).await;
         }
-        Ok(())
+        Ok(busier(pair).await)
     }
 
-    fn strike(self, pair: &Pair) {
-        match self {
-            Self::Silent => pair.isp(0).blackhole(Way::Both),
-            Self::OneWayUp => pair.isp(0).blackhole(Way::Up),
-            Self::OneWayDown => pair.isp(0).blackhole(Way::Down),
-            Self::Swap => pair.isp(1).blackhole(Way::Both),
-        }
+    fn strike(self, isp: &IspHandle) {
+        isp.blackhole(match self {
+            Self::Silent | Self::Swap => Way::Both,
+            Self::OneWayUp => Way::Up,
+            Self::OneWayDown => Way::Down,
+        });
     }
+}
+
+/// The ISP that carries most now.
+async fn busier(pair: &Pair) -> IspHandle {
+    let carried = |index| {
+        let stats = pair.isp(index).stats();
+        stats.up.passed.bytes + stats.down.passed.bytes
+    };
+    let before = [carried(0), carried(1)];
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let busier = usize::from(carried(1) - before[1] > carried(0) - before[0]);
+    pair.isp(busier)
 }
 
 /// One run: how long the flow stood still at the failure.
 async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
     let pair = Pair::start(Shape::default()).await?;
-    let warm_up = Duration::from_millis(1500);
     let still = match flow {
         Flow::Echo(mode) => {
             let echo = Echo::start(&pair.left, &pair.right, mode).await?;
-            tokio::time::sleep(warm_up).await;
-            failure.prepare(&pair).await?;
+            tokio::time::sleep(WARM_UP).await;
+            let isp = failure.prepare(&pair).await?;
             let cut = Instant::now();
-            failure.strike(&pair);
+            failure.strike(&isp);
             tokio::time::sleep(AFTERMATH).await;
             // Messages under way at the failure count as well; what is still out at the end
             // comes back before `finish` returns.
@@ -79,10 +93,10 @@ async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
         Flow::Download | Flow::Upload => {
             let upload = matches!(flow, Flow::Upload);
             let bulk = Bulk::start(&pair.left, &pair.right, upload, Mode::Auto).await?;
-            tokio::time::sleep(warm_up).await;
-            failure.prepare(&pair).await?;
+            tokio::time::sleep(WARM_UP).await;
+            let isp = failure.prepare(&pair).await?;
             let cut = Instant::now();
-            failure.strike(&pair);
+            failure.strike(&isp);
             tokio::time::sleep(AFTERMATH).await;
             let gap = bulk.record.longest_gap(cut, cut + AFTERMATH).await;
             bulk.finish().await?;
