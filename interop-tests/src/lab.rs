@@ -69,3 +69,11 @@ pub fn sessions(node: &Node) -> Vec<SessionStatus> {
 pub fn lanes(node: &Node) -> Vec<LaneStatus> {
     sessions(node).into_iter().flat_map(|session| session.lanes).collect()
 }
+
+/// The time of day's minutes and seconds (UTC), as they stand in the daemons' logs.
+pub fn clock() -> String {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seconds = now.as_secs() % 3600;
+    format!("{:02}:{:02}.{:03}", seconds / 60, seconds % 60, now.subsec_millis())
+}

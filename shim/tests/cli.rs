@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -93,6 +93,38 @@ fn a_key_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_key_that_is_missing_or_none_is_told_with_the_cure() {
+    let site = Site::new();
+    let config = site.config("");
+    let key = site.name("k");
+    let cure = format!("make one with `throughline keygen {key}`");
+    for arguments in [&["id", &key][..], &["check", &config], &["run", "-c", &config]] {
+        let (_, stderr) = outcome(arguments, 1);
+        assert!(stderr.contains(&format!("no identity file at {key}; {cure}")), "{stderr}");
+    }
+    fs::write(site.path("k"), "not a key").unwrap();
+    fs::set_permissions(site.path("k"), fs::Permissions::from_mode(0o600)).unwrap();
+    for arguments in [&["id", &key][..], &["check", &config], &["run", "-c", &config]] {
+        let (_, stderr) = outcome(arguments, 1);
+        assert!(stderr.contains(&format!("{key} is not an Ed25519 private key")), "{stderr}");
+        assert!(stderr.contains("throughline keygen"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_told() {
+    let site = Site::new();
+    site.keygen();
+    fs::set_permissions(site.path("k"), fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(site.path("k")).is_ok() {
+        println!("SKIPPED: nothing is unreadable to this user (root); run the tests as another");
+        return;
+    }
+    let (_, stderr) = outcome(&["id", &site.name("k")], 1);
+    assert!(stderr.contains(&format!("cannot read identity file {}", site.name("k"))), "{stderr}");
+}
+
+#[test]
 fn check_says_what_it_found() {
     let site = Site::new();
     let key = site.keygen();
@@ -162,6 +194,19 @@ fn a_busy_port_is_told_with_the_ingress_and_the_cure() {
     let (_, stderr) = outcome(&["run", "-c", &config], 1);
     assert!(stderr.contains("the ingress `socks` cannot listen on tcp"), "{stderr}");
     assert!(stderr.contains("stop the program that has it"), "{stderr}");
+}
+
+#[test]
+fn a_busy_udp_port_is_told_with_the_address_and_the_cure() {
+    let site = Site::new();
+    site.keygen();
+    let held = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let busy = held.local_addr().unwrap();
+    let config = site.config(&format!("listen = '{busy}'"));
+    let (_, stderr) = outcome(&["run", "-c", &config], 1);
+    assert!(stderr.contains(&format!("cannot listen on udp {busy}")), "{stderr}");
+    assert!(stderr.contains("stop the program that has it"), "{stderr}");
+    assert!(!site.path("t.sock").exists(), "the admin socket is left behind");
 }
 
 #[test]

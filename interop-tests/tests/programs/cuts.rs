@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use interop_tests::lab::clock;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use throughline::daemon::emulator::{IspHandle, Way};
@@ -21,6 +22,7 @@ impl Cuts {
                 let length = Duration::from_millis(rng.random_range(300..1000));
                 let isp = &isps[rng.random_range(0..2)];
                 let way = [Way::Both, Way::Both, Way::Up, Way::Down][rng.random_range(0..4)];
+                println!("    {} {} is cut ({way:?}) for {length:?}", clock(), isp.name());
                 isp.blackhole(way);
                 tokio::time::sleep(length).await;
                 isp.heal(way);

@@ -25,6 +25,7 @@ use crate::edge::tasks::Tasks;
 use crate::edge::{forward, socks5};
 use crate::net::identity::{Identity, IdentityError};
 use crate::net::node::{AcceptError, BuildError, Node};
+use crate::net::socket::listen_cure;
 
 /// How long live flows have to end at a shutdown; below the 15 s and more that service managers wait.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
@@ -66,19 +67,6 @@ pub enum StartError {
     /// The node has an egress already.
     #[error(transparent)]
     Egress(#[from] AcceptError),
-}
-
-fn listen_cure(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "stop the program that has it, or write another port in `listen`"
-        }
-        io::ErrorKind::AddrNotAvailable => "write an address of this host in `listen`",
-        io::ErrorKind::PermissionDenied => {
-            "write a port above 1023 in `listen`, or run with CAP_NET_BIND_SERVICE"
-        }
-        _ => "write another address in `listen`",
-    }
 }
 
 /// Starts a daemon within the current tokio runtime. It runs until it is dropped, or as long as

@@ -55,6 +55,20 @@ fn bind_to_device(_: &Socket, device: &str) -> io::Result<()> {
     ))
 }
 
+/// What to do about an address that cannot be listened on.
+pub(crate) fn listen_cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the program that has it, or write another port in `listen`"
+        }
+        io::ErrorKind::AddrNotAvailable => "write an address of this host in `listen`",
+        io::ErrorKind::PermissionDenied => {
+            "write a port above 1023 in `listen`, or run with CAP_NET_BIND_SERVICE"
+        }
+        _ => "write another address in `listen`",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -148,8 +147,9 @@ impl Hostile {
         hostile
     }
 
+    /// Says something; the node may have closed the connection over what was said before.
     pub(crate) async fn say(&mut self, message: &Message) {
-        self.send.write_all(&message.to_bytes()).await.unwrap();
+        let _ = self.send.write_all(&message.to_bytes()).await;
     }
 
     /// The next message on the control stream.
@@ -166,12 +166,12 @@ impl Hostile {
         timeout(PATIENCE, message).await.expect("nothing said")
     }
 
-    /// Sends a segment and leaves it open.
-    pub(crate) async fn segment(&self, header: &SegmentHeader, data: &[u8]) -> SendStream {
-        let mut stream = self.connection.open_uni().await.unwrap();
-        stream.write_chunk(header.to_bytes()).await.unwrap();
-        stream.write_chunk(Bytes::copy_from_slice(data)).await.unwrap();
-        stream
+    /// Sends a segment and leaves it open. The node may close the connection over it at any time:
+    /// why is what [`is_closed`](Self::is_closed) tells.
+    pub(crate) async fn segment(&self, header: &SegmentHeader, data: &[u8]) -> Option<SendStream> {
+        let mut stream = self.connection.open_uni().await.ok()?;
+        stream.write_all(&[&header.to_bytes(), data].concat()).await.ok()?;
+        Some(stream)
     }
 
     /// Why the node closes the connection: the code, and the words.

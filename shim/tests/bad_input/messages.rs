@@ -61,7 +61,7 @@ async fn breach(acts: Vec<Act<'_>>, expected: &str) {
                 let mut stream = hostile.connection.open_uni().await.unwrap();
                 stream.write_all(bytes).await.unwrap();
                 stream.finish().unwrap();
-                streams.push(stream);
+                streams.push(Some(stream));
             }
             Act::Datagram(bytes) => {
                 hostile.connection.send_datagram(bytes.to_vec().into()).unwrap();

@@ -32,7 +32,7 @@ pub struct NodeBuilder {
 #[non_exhaustive]
 pub enum BuildError {
     /// A UDP address to listen on is taken or not ours.
-    #[error("cannot listen on udp {addr}: {source}")]
+    #[error("cannot listen on udp {addr}: {source}; {}", socket::listen_cure(source))]
     Listen {
         /// The address.
         addr: SocketAddr,

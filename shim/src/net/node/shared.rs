@@ -180,7 +180,9 @@ impl NodeShared {
     /// else none.
     pub(super) fn usable(&self, peer: PeerId) -> Option<SessionHandle> {
         let sessions = self.sessions(peer);
-        let established = || sessions.iter().rev().filter(|s| s.is_established());
+        // A session that has just been lost is closed a moment before it is over.
+        let open = |s: &&SessionHandle| s.with(|core, _| core.session.closed().is_none());
+        let established = || sessions.iter().rev().filter(|s| s.is_established()).filter(open);
         let attached = established().find(|s| s.with(|core, _| !core.lanes.is_empty()));
         attached.or_else(|| established().next()).cloned()
     }
