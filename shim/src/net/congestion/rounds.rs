@@ -109,8 +109,9 @@ mod tests {
         let round = rounds.on_ack(at(42), at(20), 1200, false).unwrap();
         assert_eq!(round, Round { min: 20 * MS, telling: true });
         assert_eq!(rounds.on_ack(at(43), at(21), 1200, false), None);
+        assert_eq!(rounds.on_ack(at(57), at(35), 1200, false), None);
         let round = rounds.on_ack(at(64), at(42), 1200, false).unwrap();
-        assert_eq!(round, Round { min: 22 * MS, telling: false }, "two samples tell little");
+        assert_eq!(round, Round { min: 22 * MS, telling: false }, "three samples tell little");
     }
 
     #[test]

@@ -38,13 +38,16 @@ const STEP: f64 = 0.25;
 
 /// Rounds between experiments: their queue (a quarter of a round trip for two rounds) is there for
 /// a fifth of the time.
-const CALM_ROUNDS: u32 = 8;
+const CALM_ROUNDS: u32 = 7;
 
 /// A queue within this many rounds of our own growth is taken for ours at once ...
 const OWN_ROUNDS: u32 = 3;
 /// ... but otherwise only after as many as another lane's experiment and its end take: to shrink
 /// for its sake would be to give up, each time, what our own experiments gain.
-const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 8;
+
+/// The part of the expected change from which on a queue is ours.
+const OURS: f64 = 0.4;
 
 /// Steps down in a row, each over two rounds, that had no effect. Between two lanes of ours the
 /// other one reacts within four rounds.
@@ -72,8 +75,6 @@ pub(super) struct Steer {
     /// Rounds of too long a queue.
     over: u32,
     vain: u32,
-    /// The window before the first vain step.
-    whole: u64,
     /// The window that last left a queue, and would without it just fill the path.
     full: Option<u64>,
 }
@@ -82,6 +83,8 @@ pub(super) struct Steer {
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     up: bool,
+    /// The window before.
+    window: u64,
     /// The round trip before.
     rtt: Duration,
     /// By how much it changes if the queue is ours.
@@ -143,43 +146,79 @@ impl Steer {
             let base = self.base.unwrap_or(rtt).as_secs_f64();
             self.full = Some(scale(window, base / rtt.as_secs_f64()));
         }
-        let trial = self.trial.take();
-        if let Some(trial) = trial.filter(|trial| trial.up)
-            && rtt.saturating_sub(trial.rtt) * 5 < trial.expected * 2
-            && queue <= self.high()
-        {
+        match self.trial.take() {
+            Some(trial) if trial.up => self.judge_growth(&trial, rtt, window),
+            Some(trial) => self.judge_shrinking(&trial, now, rtt, window),
+            None if queue > self.high() => self.too_long(queue, rtt, window),
+            None if queue < low => {
+                (self.calm, self.vain, self.since_growth) = (0, 0, 0);
+                self.settling = self.full.is_some_and(|full| window * 5 > full * 4);
+                scale(window, self.towards_wanted(rtt).clamp(LEAST_GROWTH, 1.0 + STEP))
+            }
+            None => {
+                (self.calm, self.vain) = (self.calm + 1, 0);
+                if self.calm >= self.calm_until {
+                    self.experiment(rtt, window)
+                } else {
+                    window + mtu
+                }
+            }
+        }
+    }
+
+    /// A queue that is too long, and no trial under way.
+    fn too_long(&mut self, queue: Duration, rtt: Duration, window: u64) -> u64 {
+        let ours = self.since_growth <= OWN_ROUNDS || queue >= self.huge();
+        if ours || self.over >= PATIENCE { self.step_down(rtt, window) } else { window }
+    }
+
+    /// After an experiment.
+    fn judge_growth(&mut self, trial: &Trial, rtt: Duration, window: u64) -> u64 {
+        let ours = trial.share(rtt.saturating_sub(trial.rtt));
+        if ours < OURS && self.queue(rtt) <= 2 * self.target() {
             return self.experiment(rtt, window);
         }
-        if queue > self.high() {
-            let ours = self.since_growth <= OWN_ROUNDS || trial.is_some();
-            if !ours && self.over < PATIENCE && queue < 3 * self.target() {
-                return window;
-            }
-            self.calm = 0;
-            self.vain = match trial {
-                Some(down) if !down.up && down.rtt.saturating_sub(rtt) * 2 < down.expected => {
-                    self.vain + 1
-                }
-                _ => 0,
-            };
-            if self.vain == 0 {
-                self.whole = window;
-            }
-            if self.vain >= VAIN_STEPS {
-                self.vain = 0;
-                self.out = Some((now + TIME_OUT, None));
-                return self.whole.max(window);
-            }
-            self.step_down(rtt, window)
-        } else if queue < low {
-            (self.calm, self.vain, self.since_growth) = (0, 0, 0);
-            self.settling = self.full.is_some_and(|full| window * 5 > full * 4);
-            scale(window, self.towards_wanted(rtt).clamp(LEAST_GROWTH, 1.0 + STEP))
-        } else {
+        self.done();
+        keep(trial.window, window, ours)
+    }
+
+    /// After a step down.
+    fn judge_shrinking(&mut self, trial: &Trial, now: Instant, rtt: Duration, window: u64) -> u64 {
+        let queue = self.queue(rtt);
+        let ours = trial.share(trial.rtt.saturating_sub(rtt));
+        if queue <= self.high() {
             self.vain = 0;
-            self.calm += 1;
-            if self.calm >= self.calm_until.max(CALM_ROUNDS) { self.experiment(rtt, window) } else { window + mtu }
+            self.done();
+            return keep(window, trial.window, 1.0 - ours).min(window);
         }
+        if ours >= OURS {
+            self.vain = 0;
+            return self.step_down(rtt, window);
+        }
+        self.vain += 1;
+        if self.vain < VAIN_STEPS {
+            self.done();
+            return keep(window, trial.window, ours);
+        }
+        self.vain = 0;
+        if queue >= self.huge() {
+            self.out = Some((now + TIME_OUT, None));
+        } else {
+            self.base = Some(rtt.saturating_sub(self.target()));
+        }
+        trial.window
+    }
+
+    /// A trial has ended: the next round is not judged by it.
+    fn done(&mut self) {
+        (self.calm, self.over) = (0, 0);
+        self.since_growth = OWN_ROUNDS + 1;
+        self.settling = true;
+    }
+
+    /// A queue that no steering of ours or our likes leaves.
+    fn huge(&self) -> Duration {
+        3 * self.target()
     }
 
     fn target(&self) -> Duration {
@@ -191,21 +230,35 @@ impl Steer {
     }
 
     fn experiment(&mut self, rtt: Duration, window: u64) -> u64 {
+        // Not in step with the other direction, whose window is another.
+        let uneven = (window >> 5) + rtt.as_micros() as u64;
+        self.calm_until = CALM_ROUNDS + (uneven % u64::from(CALM_ROUNDS)) as u32;
         self.calm = 0;
-        self.calm_until = CALM_ROUNDS + ((window >> 5) + rtt.as_micros() as u64) as u32 % CALM_ROUNDS;
         self.since_growth = 0;
         self.settling = true;
         let step = (self.target().as_secs_f64() / rtt.as_secs_f64().max(1e-6)).min(STEP);
-        self.trial = Some(Trial { up: true, rtt, expected: rtt.mul_f64(step) });
+        self.trial = Some(Trial { up: true, window, rtt, expected: rtt.mul_f64(step) });
         scale(window, 1.0 + step)
     }
 
     fn step_down(&mut self, rtt: Duration, window: u64) -> u64 {
         let factor = self.towards_wanted(rtt).max(1.0 - STEP);
         self.settling = true;
-        self.trial = Some(Trial { up: false, rtt, expected: rtt.mul_f64(1.0 - factor) });
+        self.trial = Some(Trial { up: false, window, rtt, expected: rtt.mul_f64(1.0 - factor) });
         scale(window, factor)
     }
+}
+
+impl Trial {
+    /// How much of the expected change there was, from 0 to 1.
+    fn share(&self, change: Duration) -> f64 {
+        (change.as_secs_f64() / self.expected.as_secs_f64().max(1e-6)).min(1.0)
+    }
+}
+
+/// The part of a step from `low` to `high` that left the queue alone, where `ours` of it did not.
+fn keep(low: u64, high: u64, ours: f64) -> u64 {
+    high - scale(high - low, ours)
 }
 
 fn scale(window: u64, factor: f64) -> u64 {

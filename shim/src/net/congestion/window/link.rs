@@ -158,7 +158,12 @@ impl Flow {
                     self.held = (self.held.0 + 1, self.held.1.or(Some(*at)), self.held.2 + 1);
                 }
                 // Gone; nobody knows until the next one arrives.
-                None if self.flight.iter().skip(begin).any(|(_, a)| a.is_some_and(|a| a <= now)) => {
+                None if self
+                    .flight
+                    .iter()
+                    .skip(begin)
+                    .any(|(_, a)| a.is_some_and(|a| a <= now)) =>
+                {
                     self.held.2 += 1;
                 }
                 _ => break,
@@ -178,8 +183,8 @@ impl Flow {
     fn acknowledge(&mut self, now: Instant) {
         while self.acks.front().is_some_and(|(at, _)| *at <= now) {
             let (_, count) = self.acks.pop_front().unwrap();
-            let limited = self.offers != u64::MAX
-                && (self.flight.len() as u64) * MTU * 2 < self.window();
+            let limited =
+                self.offers != u64::MAX && (self.flight.len() as u64) * MTU * 2 < self.window();
             let mut lost = None;
             for (sent, arrived) in self.flight.drain(..count) {
                 if arrived.is_none() {
