@@ -57,6 +57,10 @@ const VAIN_STEPS: u32 = 3;
 /// of 20–100 ms), short against a bulk transfer.
 pub(super) const TIME_OUT: Duration = Duration::from_secs(10);
 
+/// Rounds without a long queue in a row that end CUBIC's time early. A competitor that is driven by
+/// losses leaves the queue full but for a round or two.
+const QUIET_ROUNDS: u32 = 10;
+
 /// The steering of one path.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steer {
@@ -75,6 +79,8 @@ pub(super) struct Steer {
     /// Rounds of too long a queue.
     over: u32,
     vain: u32,
+    /// The window before the first vain step.
+    whole: u64,
     /// The window that last left a queue, and would without it just fill the path.
     full: Option<u64>,
 }
@@ -100,10 +106,22 @@ impl Steer {
             *seen = least(*seen);
             if now >= *until {
                 self.base = *seen;
-                self.out = None;
-                (self.vain, self.calm, self.trial) = (0, 0, None);
+                self.resume();
             }
         }
+    }
+
+    /// A telling round while the window is CUBIC's: when the queue has gone, there is no competitor.
+    pub(super) fn watch(&mut self, rtt: Duration) {
+        self.calm = if self.queue(rtt) <= self.high() { self.calm + 1 } else { 0 };
+        if self.calm >= QUIET_ROUNDS {
+            self.resume();
+        }
+    }
+
+    fn resume(&mut self) {
+        self.out = None;
+        (self.vain, self.calm, self.trial) = (0, 0, None);
     }
 
     /// Whether the window is steered; otherwise it is CUBIC's.
@@ -175,7 +193,7 @@ impl Steer {
     /// After an experiment.
     fn judge_growth(&mut self, trial: &Trial, rtt: Duration, window: u64) -> u64 {
         let ours = trial.share(rtt.saturating_sub(trial.rtt));
-        if ours < OURS && self.queue(rtt) <= 2 * self.target() {
+        if ours < OURS && self.queue(rtt) <= self.high() {
             return self.experiment(rtt, window);
         }
         self.done();
@@ -196,17 +214,20 @@ impl Steer {
             return self.step_down(rtt, window);
         }
         self.vain += 1;
+        if self.vain == 1 {
+            self.whole = trial.window;
+        }
         if self.vain < VAIN_STEPS {
             self.done();
             return keep(window, trial.window, ours);
         }
-        self.vain = 0;
+        (self.vain, self.calm) = (0, 0);
         if queue >= self.huge() {
             self.out = Some((now + TIME_OUT, None));
         } else {
             self.base = Some(rtt.saturating_sub(self.target()));
         }
-        trial.window
+        self.whole.max(trial.window)
     }
 
     /// A trial has ended: the next round is not judged by it.
@@ -218,7 +239,7 @@ impl Steer {
 
     /// A queue that no steering of ours or our likes leaves.
     fn huge(&self) -> Duration {
-        3 * self.target()
+        4 * self.target()
     }
 
     fn target(&self) -> Duration {

@@ -37,7 +37,7 @@ fn both_directions_at_once_fill_the_path_and_neither_starves_the_other() {
         let (rates, queues) = sim.run(20 * SECOND);
         assert!(rates.iter().all(|rate| *rate > 160.0), "{rates:?}, {late} ms apart");
         assert!(rates.iter().sum::<f64>() > 340.0, "{rates:?}, {late} ms apart");
-        assert!(queues.iter().sum::<Duration>() < 50 * MS, "{queues:?}");
+        assert!(queues.iter().all(|queue| *queue < 35 * MS), "{queues:?}");
     }
 }
 
