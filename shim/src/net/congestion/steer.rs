@@ -36,9 +36,11 @@ const LEAST_GROWTH: f64 = 1.125;
 /// The largest step either way: a wrong guess costs a quarter.
 const STEP: f64 = 0.25;
 
-/// Rounds between experiments: their queue (a quarter of a round trip for two rounds) is there for
-/// a fifth of the time.
+/// Rounds with the wanted queue before an experiment, whose own queue (5 ms) is there for two. A
+/// direction that is too small, and does not know it, waits for this.
 const CALM_ROUNDS: u32 = 7;
+/// Up to so many more, so that two do not experiment in step.
+const UNEVEN: u64 = 16;
 
 /// A queue within this many rounds of our own growth is taken for ours at once ...
 const OWN_ROUNDS: u32 = 3;
@@ -57,6 +59,11 @@ const VAIN_STEPS: u32 = 3;
 /// of 20–100 ms), short against a bulk transfer.
 pub(super) const TIME_OUT: Duration = Duration::from_secs(10);
 
+/// How long a base that trials have shown to be too low stays raised: so long that a trial of the
+/// old one, which takes thirty rounds, costs little; so short that it does not add up where two
+/// directions raise it in turn.
+const RAISED: Duration = Duration::from_secs(5);
+
 /// Rounds without a long queue in a row that end CUBIC's time early. A competitor that is driven by
 /// losses leaves the queue full but for a round or two.
 const QUIET_ROUNDS: u32 = 10;
@@ -66,6 +73,8 @@ const QUIET_ROUNDS: u32 = 10;
 pub(super) struct Steer {
     /// The least round trip of the path.
     base: Option<Duration>,
+    /// Until then the base is taken for this, or less.
+    raised: Option<(Instant, Duration)>,
     /// Not steering until then, and the least round trip since.
     out: Option<(Instant, Option<Duration>)>,
     trial: Option<Trial>,
@@ -102,6 +111,12 @@ impl Steer {
     pub(super) fn on_sample(&mut self, now: Instant, sample: Duration) {
         let least = |before: Option<Duration>| Some(before.map_or(sample, |b| b.min(sample)));
         self.base = least(self.base);
+        if let Some((until, base)) = &mut self.raised {
+            *base = sample.min(*base);
+            if now >= *until {
+                self.raised = None;
+            }
+        }
         if let Some((until, seen)) = &mut self.out {
             *seen = least(*seen);
             if now >= *until {
@@ -131,12 +146,12 @@ impl Steer {
 
     /// The queue in a round trip of `rtt`.
     pub(super) fn queue(&self, rtt: Duration) -> Duration {
-        rtt.saturating_sub(self.base.unwrap_or(rtt))
+        rtt.saturating_sub(self.base().unwrap_or(rtt))
     }
 
     /// The wanted round trip.
     pub(super) fn wanted(&self) -> Duration {
-        self.base.unwrap_or_default() + self.target()
+        self.base().unwrap_or_default() + self.target()
     }
 
     /// The queue that is too long.
@@ -161,7 +176,7 @@ impl Steer {
             return window;
         }
         if queue >= low {
-            let base = self.base.unwrap_or(rtt).as_secs_f64();
+            let base = self.base().unwrap_or(rtt).as_secs_f64();
             self.full = Some(scale(window, base / rtt.as_secs_f64()));
         }
         match self.trial.take() {
@@ -225,7 +240,7 @@ impl Steer {
         if queue >= self.huge() {
             self.out = Some((now + TIME_OUT, None));
         } else {
-            self.base = Some(rtt.saturating_sub(self.target()));
+            self.raised = Some((now + RAISED, rtt.saturating_sub(self.target())));
         }
         self.whole.max(trial.window)
     }
@@ -242,8 +257,12 @@ impl Steer {
         4 * self.target()
     }
 
+    fn base(&self) -> Option<Duration> {
+        self.raised.map(|(_, base)| base).or(self.base)
+    }
+
     fn target(&self) -> Duration {
-        (self.base.unwrap_or_default() / TARGET_DIVISOR).clamp(LEAST_TARGET, MOST_TARGET)
+        (self.base().unwrap_or_default() / TARGET_DIVISOR).clamp(LEAST_TARGET, MOST_TARGET)
     }
 
     fn towards_wanted(&self, rtt: Duration) -> f64 {
@@ -253,7 +272,7 @@ impl Steer {
     fn experiment(&mut self, rtt: Duration, window: u64) -> u64 {
         // Not in step with the other direction, whose window is another.
         let uneven = (window >> 5) + rtt.as_micros() as u64;
-        self.calm_until = CALM_ROUNDS + (uneven % u64::from(CALM_ROUNDS)) as u32;
+        self.calm_until = CALM_ROUNDS + (uneven % UNEVEN) as u32;
         self.calm = 0;
         self.since_growth = 0;
         self.settling = true;

@@ -33,11 +33,16 @@ fn one_flow_uses_the_path_and_keeps_its_queue_short() {
 fn both_directions_at_once_fill_the_path_and_neither_starves_the_other() {
     for late in [0, 1, 50, 2000] {
         let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).flow(1, late * MS);
-        sim.run(late * MS + 1000 * MS);
-        let (rates, queues) = sim.run(20 * SECOND);
-        assert!(rates.iter().all(|rate| *rate > 160.0), "{rates:?}, {late} ms apart");
-        assert!(rates.iter().sum::<f64>() > 340.0, "{rates:?}, {late} ms apart");
-        assert!(queues.iter().all(|queue| *queue < 35 * MS), "{queues:?}");
+        sim.run(late * MS + SECOND);
+        let (mut sum, mut long) = ([0.0; 2], 0);
+        for _ in 0..20 {
+            let (rates, queues) = sim.run(SECOND);
+            sum = [sum[0] + rates[0] / 20.0, sum[1] + rates[1] / 20.0];
+            long += u32::from(queues.iter().sum::<Duration>() > 35 * MS);
+        }
+        assert!(sum.iter().all(|rate| *rate > 160.0), "{sum:?}, {late} ms apart");
+        assert!(sum.iter().sum::<f64>() > 350.0, "{sum:?}, {late} ms apart");
+        assert!(long <= 8, "{long} of 20 seconds with a long queue, {late} ms apart");
     }
 }
 
