@@ -23,7 +23,7 @@ const QUICK_ROUNDS: u64 = 2;
 
 /// What slow start then adds per round. What has already been sent when the queue shows at the
 /// sender is in it as well: as much of a round trip as is added per round.
-const GROWTH: f64 = 0.4;
+const GROWTH: f64 = 0.25;
 
 /// How long a loss says where the path overflows. CUBIC itself would take longer; but senders come
 /// and go, and a window on a wrong plateau crawls.

@@ -15,7 +15,7 @@ fn a_small_window_fills_the_path_in_200_ms_without_a_long_queue() {
     let (_, [first, _]) = sim.run(200 * MS);
     let (rates, [then, _]) = sim.run(200 * MS);
     assert!(rates[0] > 150.0, "{rates:?}");
-    assert!(first.max(then) < 17 * MS, "{first:?}, {then:?}");
+    assert!(first.max(then) < 15 * MS, "{first:?}, {then:?}");
 }
 
 #[test]
@@ -40,9 +40,11 @@ fn both_directions_at_once_fill_the_path_and_neither_starves_the_other() {
             sum = [sum[0] + rates[0] / 20.0, sum[1] + rates[1] / 20.0];
             long += u32::from(queues.iter().sum::<Duration>() > 35 * MS);
         }
-        assert!(sum.iter().all(|rate| *rate > 160.0), "{sum:?}, {late} ms apart");
-        assert!(sum.iter().sum::<f64>() > 350.0, "{sum:?}, {late} ms apart");
-        assert!(long <= 8, "{long} of 20 seconds with a long queue, {late} ms apart");
+        assert!(sum.iter().all(|rate| *rate > 140.0), "{sum:?}, {late} ms apart");
+        assert!(sum.iter().sum::<f64>() > 340.0, "{sum:?}, {late} ms apart");
+        // CUBIC has 50 ms in each direction nearly always. Half of the seconds is what two that
+        // cannot tell each other's queue from their own come to.
+        assert!(long <= 10, "{long} of 20 seconds with a long queue, {late} ms apart");
     }
 }
 
