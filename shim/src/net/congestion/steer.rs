@@ -4,22 +4,31 @@
 //! the path has a round trip in proportion to it (window = rate × round trip), which gives the
 //! window for any wanted queue at once: window × (base + target) / (base + queue).
 //!
-//! * Below half the target: that formula, which for an unused path is growth by a fifth or a
+//! * Below half the target: that formula, which for an unused path is growth by an eighth to a
 //!   quarter per round. A window that is too small for whatever reason is whole within some rounds.
-//! * Above one and a half targets: the formula again, downwards, at most by a quarter, and then one
-//!   round's wait until the effect can be seen.
-//! * Between them: stay; a packet more per round; and now and then an experiment. A round trip does
-//!   not tell whose queue it holds: it may be another sender's, or that of the other direction,
-//!   which our acknowledgements wait in. So the window grows by a quarter, and if the round trip
-//!   does not follow by at least half of that, the queue is not ours, and we grow on. The one who
-//!   makes the queue sees it rise and goes back: this is what keeps two directions, or two lanes,
-//!   from starving each other while both see the same queue.
-//! * The same downwards: when shrinking thrice, over six rounds, did not shorten the queue, it is
-//!   not ours, or the base is wrong (the route has changed). Then the window is given back, plain
-//!   CUBIC competes for [`TIME_OUT`], and the base is taken anew from what was seen in that time.
+//! * Above one and a half targets: the formula again, downwards, at most by a quarter, and then a
+//!   round's wait until the effect can be seen. At once if we have just grown; otherwise after
+//!   [`PATIENCE`], because it may be another's experiment.
+//! * Between them: stay, a packet more per round, and now and then an experiment (below).
 //!
-//! Pure: it sees rounds and says windows. It never judges a round that the application limited, and
-//! never shrinks for less than 7.5 ms, which on loopback is thousands of round trips.
+//! **Whose queue is it?** A round trip does not tell: it may hold another sender's queue, or that of
+//! the other direction, in which our acknowledgements wait. Only the answer to a change of our own
+//! window tells, and every step is such a [`Trial`]. Of a step up or down, the part stays that left
+//! the queue alone. An experiment grows the window by what should make one target of queue; if the
+//! queue does not follow, it is not ours and we grow on. So two directions, or two lanes, do not
+//! starve each other while both see the same queue.
+//!
+//! **When shrinking does not help**, [`VAIN_STEPS`] times in a row, the window is given back. If the
+//! queue is longer than any steering leaves (four targets), somebody who minds losses only keeps it
+//! full: plain CUBIC competes for [`TIME_OUT`], or until the queue is gone, and the base is taken
+//! anew from what was seen meanwhile. If it is shorter, the base counts as too low (a longer route,
+//! a lane that began in a queue of ours) and is raised for [`RAISED`].
+//!
+//! What it does not do: tell two concurrent trials from each other (both directions full: each gets
+//! nine tenths on average, and now and then less for a second); judge a round that the application
+//! limited; shrink for less than 7.5 ms, which on loopback is many round trips.
+//!
+//! Pure: it sees rounds and says windows.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +57,7 @@ const OWN_ROUNDS: u32 = 3;
 /// for its sake would be to give up, each time, what our own experiments gain.
 const PATIENCE: u32 = 8;
 
-/// The part of the expected change from which on a queue is ours.
+/// The part of the expected change from which on a queue is ours: 2 ms of 5, just above the jitter.
 const OURS: f64 = 0.4;
 
 /// Steps down in a row, each over two rounds, that had no effect. Between two lanes of ours the
