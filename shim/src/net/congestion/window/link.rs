@@ -11,7 +11,7 @@ const TICK: Duration = Duration::from_micros(250);
 const MTU: u64 = 1200;
 
 pub(super) enum Control {
-    Window(Window),
+    Window(Box<Window>),
     Cubic(Cubic),
 }
 
@@ -66,7 +66,7 @@ impl Sim {
     /// A flow of ours over link 0 or 1 that begins after `start`.
     pub(super) fn flow(self, link: usize, start: Duration) -> Self {
         let window = Window::new(64 << 10, MTU as u16);
-        self.add(Control::Window(window), link, start)
+        self.add(Control::Window(Box::new(window)), link, start)
     }
 
     /// A competitor.
