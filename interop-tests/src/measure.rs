@@ -175,6 +175,9 @@ impl Bulk {
     }
 }
 
+/// Messages that may be under way: ten minutes of silence.
+const UNANSWERED: usize = 30_000;
+
 /// A 64-byte message every 20 ms, sent back by the far end.
 pub struct Echo {
     /// The round trips.
@@ -204,7 +207,7 @@ impl Echo {
         let (seen, ends) = (record.clone(), stop.clone());
         let task = tokio::spawn(async move {
             let (mut reader, mut writer) = near.into_split();
-            let (send_times, mut times) = tokio::sync::mpsc::unbounded_channel::<Instant>();
+            let (send_times, mut times) = tokio::sync::mpsc::channel::<Instant>(UNANSWERED);
             let sender = tokio::spawn(async move {
                 let mut tick = tokio::time::interval(Duration::from_millis(20));
                 let mut seq = 0u64;
@@ -212,7 +215,7 @@ impl Echo {
                     tick.tick().await;
                     let mut message = [0; 64];
                     message[..8].copy_from_slice(&seq.to_be_bytes());
-                    let _ = send_times.send(Instant::now());
+                    let _ = send_times.send(Instant::now()).await;
                     writer.write_all(&message).await?;
                     seq += 1;
                 }

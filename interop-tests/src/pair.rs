@@ -36,7 +36,10 @@ pub struct Pair {
     pub internet: Emulator,
 }
 
-const SITES: [(&str, [u8; 4], [u8; 4], [u8; 4]); 2] = [
+/// An ISP's name, the left node's address in it, how the right one sees that, and a locator.
+type Site = (&'static str, [u8; 4], [u8; 4], [u8; 4]);
+
+const SITES: [Site; 2] = [
     ("isp-a", [127, 0, 11, 1], [127, 0, 21, 1], [127, 0, 31, 1]),
     ("isp-b", [127, 0, 12, 1], [127, 0, 22, 1], [127, 0, 32, 1]),
 ];

@@ -30,3 +30,8 @@ pub use vocab::locator::Locator;
 pub use vocab::mode::Mode;
 pub use vocab::outcome::{FailureCode, OpenFailure};
 pub use vocab::target::{Host, Target};
+
+// The program in the README is one that compiles and does what it says.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

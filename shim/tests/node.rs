@@ -52,7 +52,7 @@ async fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
         flow.shutdown().await.unwrap();
     });
     let mut flow = left.connect(right.id(), Target::service("echo")).await.unwrap();
-    let sent: Vec<u8> = (0..5_000_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let sent: Vec<u8> = (0..5_000_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
     flow.write_all(&sent).await.unwrap();
     flow.shutdown().await.unwrap();
     let mut got = Vec::new();

@@ -1,6 +1,6 @@
 //! Dialling a TCP destination: resolve here, judge every address, race the rest.
 //!
-//! Happy Eyeballs (RFC 8305): addresses of both families in turn, each a [`STAGGER`] after the one
+//! Happy Eyeballs (RFC 8305): addresses of both families in turn, each a `STAGGER` after the one
 //! before it or at once when that one fails; the first to connect wins and the others are dropped.
 
 use std::collections::VecDeque;

@@ -6,7 +6,7 @@
 //!
 //! - The application resets (or its connection fails): the flow is reset; what was read before is
 //!   delivered first.
-//! - The flow is reset: what preceded it is delivered, for at most [`RESET_GRACE`], and then the
+//! - The flow is reset: what preceded it is delivered, for at most `RESET_GRACE`, and then the
 //!   connection is closed with `SO_LINGER` 0, so that the application sees a reset and never an
 //!   honest-looking end.
 //!

@@ -57,6 +57,7 @@ impl RouteError {
             Self::Peer(ConnectError::Unreachable(..) | ConnectError::NoLocator(_)) => {
                 FailureCode::HostUnreachable
             }
+            Self::Peer(ConnectError::Unanswered(..)) => FailureCode::TimedOut,
             Self::Peer(ConnectError::TooManyFlows(_)) => FailureCode::LimitReached,
             Self::Peer(_) => FailureCode::Other,
         }

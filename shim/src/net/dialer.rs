@@ -49,6 +49,8 @@ pub(crate) struct Dialer {
     /// The round trip of the last lane that was up.
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
+    /// The last failure that was told.
+    told: Option<String>,
 }
 
 impl Dialer {
@@ -63,6 +65,7 @@ impl Dialer {
             looked_up: None,
             rtt: None,
             lookup: attempt::Lookup::default(),
+            told: None,
         }
     }
 
@@ -154,17 +157,18 @@ impl Dialer {
             return;
         }
         self.node.reached(self.peer);
-        let metered = new.info.cost > 0;
-        let id = new.id;
         tokio::spawn(lane::run(session.clone(), new));
-        if metered {
-            let word = LaneUse { lane: id, version: 1, cost: METERED_COST, draining: false };
-            session.with(|core, now| core.session.set_lane_use(now, word));
-        }
     }
 
     fn failed(&mut self, session: &SessionHandle, (local, remote): Key, error: &DialError) {
-        debug!(peer = ?self.peer, %local, %remote, "dial failed: {error}");
+        let text = error.to_string();
+        // A refusal is somebody's to mend; told once, and again when it changes. Silence is common.
+        if error.is_silence() || self.told.as_ref() == Some(&text) {
+            debug!(peer = ?self.peer, %local, %remote, "dial failed: {text}");
+        } else {
+            warn!(peer = ?self.peer, %local, %remote, "dial failed: {text}");
+            self.told = Some(text);
+        }
         self.node.not_reached(self.peer, format!("{local} to {remote}: {error}"));
         let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error else { return };
         match code {
@@ -223,6 +227,7 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
                 local: dialled.local.ip(),
                 remote: dialled.remote,
                 suspect_since: lane.suspect_since,
+                confirmed: lane.confirmed,
                 moved_at: dialled.moved_at,
             })
         })

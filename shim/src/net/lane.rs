@@ -33,6 +33,7 @@ use crate::state::health::HealthState;
 use crate::state::session::{LaneInfo, Violation};
 use crate::vocab::ids::LaneId;
 use crate::vocab::wire::codec::DecodeError;
+use crate::vocab::wire::fact::LaneUse;
 use crate::vocab::wire::hello::Offer;
 
 /// Application error codes with which a lane is closed (docs/PROTOCOL.md).
@@ -79,6 +80,8 @@ pub(crate) struct LaneEntry {
     /// The session has something for the lane to write.
     pub(crate) work: Arc<Notify>,
     pub(crate) suspect_since: Option<Instant>,
+    /// Nothing at all was acknowledged for a whole probe timeout.
+    pub(crate) confirmed: bool,
     /// When the last probe went out, while the lane is suspect.
     pub(crate) probed: Option<Instant>,
     pub(crate) probes: u64,
@@ -126,6 +129,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
                 health: HealthState::new(transport::MAX_ACK_DELAY),
                 work: work.clone(),
                 suspect_since: None,
+                confirmed: false,
                 probed: None,
                 probes: 0,
                 dialled,
@@ -134,6 +138,11 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         core.detached_since = None;
         core.session.set_peer_offer(offer);
         core.session.lane_attached(now, id, info);
+        if info.cost > 0 {
+            // The peer cannot see what the lane costs here.
+            let word = LaneUse { lane: id, version: 1, cost: info.cost, draining: false };
+            core.session.set_lane_use(now, word);
+        }
     });
     session.established();
     info!(peer = ?session.peer(), session = %session.id(), lane = %id, %remote, uplink, "lane up");

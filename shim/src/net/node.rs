@@ -41,6 +41,10 @@ use crate::vocab::wire::fact::Open;
 /// How long [`Node::connect`] waits for a session with a peer that has none.
 const SESSION_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long it waits where the peer is known to be down: every dial has failed for longer than
+/// this already. Whoever has another peer to try should not wait for this one.
+const SESSION_WITHIN_IF_DOWN: Duration = Duration::from_secs(2);
+
 /// How long it waits for the answer to an open: the far side gives its own dial 10 s, and an
 /// outage in between is survived.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -68,9 +72,15 @@ pub enum ConnectError {
     /// The peer could not be reached in time.
     #[error("peer {0} cannot be reached: {1}")]
     Unreachable(PeerId, String),
+    /// The open was sent, but no answer came: the far side may have dialled the destination.
+    #[error("no answer from peer {0}: {1}")]
+    Unanswered(PeerId, String),
     /// The peer answered, and said no.
     #[error("{0}")]
     Refused(#[from] OpenFailure),
+    /// The target cannot be put on the wire.
+    #[error("bad target: {0}")]
+    Target(String),
     /// Too many flows.
     #[error("the session has {0} flows, its limit; close some")]
     TooManyFlows(usize),
@@ -117,6 +127,7 @@ impl Node {
         let id = opened.map_err(|error| match error {
             OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
             OpenError::Closed(reason) => ConnectError::Unreachable(peer, reason),
+            OpenError::Target(error) => ConnectError::Target(error.to_string()),
         })?;
         // From here on dropping the stream, or this future, resets the flow.
         let stream = FlowStream::new(session.clone(), id);
@@ -132,15 +143,19 @@ impl Node {
         match timeout_at(Instant::now() + ANSWER_WITHIN, answer).await {
             Ok(Ok(())) => Ok(stream),
             Ok(Err(FlowError::Failed(failure))) => Err(failure.into()),
-            Ok(Err(error)) => Err(ConnectError::Unreachable(peer, error.to_string())),
-            Err(_) => Err(self.unreachable(peer, "no answer")),
+            Ok(Err(error)) => Err(ConnectError::Unanswered(peer, error.to_string())),
+            Err(_) => Err(ConnectError::Unanswered(peer, format!("none within {ANSWER_WITHIN:?}"))),
         }
     }
 
     /// Waits for a session in which flows can be opened.
     async fn session(&self, peer: PeerId) -> Result<SessionHandle, ConnectError> {
         let config = self.shared.peer_config(peer).ok_or(ConnectError::UnknownPeer(peer))?;
-        let deadline = Instant::now() + SESSION_WITHIN;
+        let down = self
+            .shared
+            .failing(peer)
+            .is_some_and(|(since, _)| since.elapsed() > SESSION_WITHIN_IF_DOWN);
+        let deadline = Instant::now() + if down { SESSION_WITHIN_IF_DOWN } else { SESSION_WITHIN };
         let _wanted = self.shared.want(peer);
         let mut changes = self.shared.changes();
         loop {
@@ -165,8 +180,8 @@ impl Node {
     }
 
     fn unreachable(&self, peer: PeerId, what: &str) -> ConnectError {
-        let detail = match self.shared.last_error(peer) {
-            Some(error) => format!("{what}; last dial: {error}"),
+        let detail = match self.shared.failing(peer) {
+            Some((_, error)) => format!("{what}; last dial: {error}"),
             None => what.to_owned(),
         };
         ConnectError::Unreachable(peer, detail)

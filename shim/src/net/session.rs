@@ -49,6 +49,8 @@ struct Inner {
     driver: Arc<Notify>,
     phase: watch::Sender<Phase>,
     router: Router,
+    /// The node's count of changes among its sessions, for those who wait for one.
+    changes: watch::Sender<u64>,
 }
 
 /// What the lock guards.
@@ -66,7 +68,13 @@ pub(crate) struct Core {
 }
 
 impl SessionHandle {
-    pub(crate) fn new(id: SessionId, peer: PeerId, session: Session, router: Router) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        peer: PeerId,
+        session: Session,
+        router: Router,
+        changes: watch::Sender<u64>,
+    ) -> Self {
         Self(Arc::new(Inner {
             id,
             peer,
@@ -82,6 +90,7 @@ impl SessionHandle {
             driver: Arc::new(Notify::new()),
             phase: watch::Sender::new(Phase::Connecting),
             router,
+            changes,
         }))
     }
 
@@ -154,6 +163,7 @@ impl SessionHandle {
             }
             first
         });
+        self.0.changes.send_modify(|count| *count += 1);
         self.0.driver.notify_one();
     }
 

@@ -3,7 +3,7 @@
 //! Each end shows a self-signed X.509 certificate; the Ed25519 key in it is its [`PeerId`], and the
 //! handshake's signature proves that it holds the private half. Nothing else in the certificate
 //! counts: no name, no date, no chain. The dialling end accepts one key; the accepting end accepts
-//! the keys in a [`PeerSet`] that can be swapped while it runs.
+//! the keys in a [`PeerSet`].
 //!
 //! Never: a session resumed, early data (a removed key must not come back in, an open must not be
 //! replayed), or the process's default provider (an application may have installed another).
@@ -17,7 +17,6 @@ mod verify;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -26,35 +25,26 @@ use rustls_pki_types::CertificateDer;
 
 use crate::net::identity::Identity;
 use crate::vocab::ids::PeerId;
+use crate::vocab::wire::ALPN;
 pub(crate) use refusal::{KeyRefused, reason};
 use verify::{AnyOf, Exactly};
-
-/// The protocol's name in ALPN (RFC 7301). The digit is its major version.
-pub(crate) const ALPN: &[u8] = b"throughline/1";
 
 /// What `Endpoint::connect` wants for a name. It is neither sent (no SNI) nor checked.
 pub(crate) const SERVER_NAME: &str = "throughline";
 
-/// The keys that may dial us; shared with every listener and swapped whole on a reload.
+/// The keys that may dial us, shared with every listener.
 #[derive(Debug, Default)]
-pub(crate) struct PeerSet(RwLock<HashSet<PeerId>>);
+pub(crate) struct PeerSet(HashSet<PeerId>);
 
 impl PeerSet {
     /// The set of `peers`.
     pub(crate) fn new(peers: impl IntoIterator<Item = PeerId>) -> Self {
-        Self(RwLock::new(peers.into_iter().collect()))
+        Self(peers.into_iter().collect())
     }
 
     /// Whether `peer` may dial us.
     pub(crate) fn contains(&self, peer: PeerId) -> bool {
-        self.0.read().contains(&peer)
-    }
-
-    /// Puts `peers` in the place of what was there. Live lanes of a removed peer are not closed by
-    /// this: their owner does that.
-    pub(crate) fn replace(&self, peers: impl IntoIterator<Item = PeerId>) {
-        let peers = peers.into_iter().collect();
-        *self.0.write() = peers;
+        self.0.contains(&peer)
     }
 }
 

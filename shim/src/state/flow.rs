@@ -147,17 +147,18 @@ impl Flow {
     }
 
     /// Everything that is to come has come, or we do not want it any more.
-    fn received_all(&self) -> bool {
-        let end = self.reset_in.map(|r| r.at).or(self.rx.final_size);
+    pub(crate) fn received_all(&self) -> bool {
+        let end = self.rx.end();
         self.reset_out.is_some() || end.is_some_and(|end| self.rx.assembler.head() >= end)
+    }
+
+    /// The application holds neither half.
+    pub fn is_abandoned(&self) -> bool {
+        self.app.reader_gone && self.app.writer_gone
     }
 
     /// Nothing is left to do for the flow: it may be forgotten.
     pub fn is_finished(&self) -> bool {
-        self.app.reader_gone
-            && self.app.writer_gone
-            && self.sent_all()
-            && self.received_all()
-            && self.clock.is_echoed()
+        self.is_abandoned() && self.sent_all() && self.received_all() && self.clock.is_echoed()
     }
 }

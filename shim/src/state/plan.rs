@@ -40,12 +40,15 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 const LAST_IDLE_RETRY: Duration = Duration::from_secs(30);
 
-/// A lane is moved when it was silent for this long: two thin retransmission timeouts at least,
-/// so that a passing pause moves nothing.
+/// A lane is moved when it was silent for this long, and nothing was acknowledged for a probe
+/// timeout: so that neither a passing pause nor a full queue moves anything.
 const MOVE_AFTER: Duration = Duration::from_millis(40);
 
 /// A lane that was moved gets this long to answer on its new path before it is moved again.
 const MOVE_AGAIN: Duration = Duration::from_millis(1000);
+
+/// At the start free uplinks are dialled alone for this long.
+const FREE_FIRST: Duration = Duration::from_secs(1);
 
 /// A metered lane is kept this long after a free one is back.
 const KEEP_METERED: Duration = Duration::from_secs(10);
@@ -80,6 +83,8 @@ pub struct LaneView {
     pub remote: SocketAddr,
     /// Since when its acknowledgements are overdue, if they are.
     pub suspect_since: Option<Instant>,
+    /// Nothing at all was acknowledged for a whole probe timeout: no longer a guess.
+    pub confirmed: bool,
     /// When it last moved.
     pub moved_at: Option<Instant>,
 }
@@ -121,6 +126,7 @@ struct Attempts {
 pub struct Planner {
     attempts: HashMap<(IpAddr, SocketAddr), Attempts>,
     down_since: Option<Instant>,
+    was_up: bool,
     free_since: Option<Instant>,
 }
 
@@ -144,21 +150,37 @@ impl Planner {
             self.down_since.get_or_insert(now);
         } else {
             self.down_since = None;
+            self.was_up = true;
         }
-        self.migrate(now, world, &up, &mut plan);
+        // A lane that is merely doubted still counts: a guess dials and moves nothing.
+        let hoped: Vec<&LaneView> =
+            world.lanes.iter().filter(|l| l.suspect_since.is_none() || !l.confirmed).collect();
+        let reserved = migrate(now, world, &up, &mut plan);
         self.close(now, world, &up, &mut plan);
-        self.dial(now, world, &up, &mut plan);
+        self.dial(now, world, &hoped, &reserved, &mut plan);
         plan
     }
 
-    fn dial(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
+    fn dial(
+        &mut self,
+        now: Instant,
+        world: &World<'_>,
+        up: &[&LaneView],
+        reserved: &[IpAddr],
+        plan: &mut Plan,
+    ) {
         let wanted: Vec<&Path> = match up.is_empty() {
-            true => world.paths.iter().collect(),
+            true => world
+                .paths
+                .iter()
+                .filter(|p| !p.metered || self.needs_metered(now, world))
+                .collect(),
             false => missing(world.paths, up),
         };
         self.attempts.retain(|key, _| world.paths.iter().any(|p| (p.local, p.remote) == *key));
         let mut under_way = world.dialling.len();
-        for path in wanted {
+        // A lane that moves gets its new address for itself until it had time to answer there.
+        for path in wanted.into_iter().filter(|p| !reserved.contains(&p.local)) {
             let key = (path.local, path.remote);
             let pace = self.pace(now, key, up.is_empty(), world.pressed);
             let due = self.attempts.get(&key).and_then(|a| a.last).map_or(now, |last| last + pace);
@@ -179,6 +201,13 @@ impl Planner {
             let next = now + self.pace(now, key, up.is_empty(), world.pressed);
             plan.wake_at = earliest(plan.wake_at, next);
         }
+    }
+
+    /// Whether a metered uplink is to be dialled: every lane was lost, or free uplinks got their
+    /// chance, or there are none.
+    fn needs_metered(&self, now: Instant, world: &World<'_>) -> bool {
+        let waited = self.down_since.is_some_and(|d| now >= d + FREE_FIRST);
+        self.was_up || waited || world.paths.iter().all(|p| p.metered)
     }
 
     /// How long to wait between two dials of a path.
@@ -202,34 +231,6 @@ impl Planner {
         FIRST_RETRY.mul_f64(1.5f64.powi(failures as i32).min(1000.0)).min(last)
     }
 
-    fn migrate(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
-        if !up.is_empty() {
-            return;
-        }
-        let mut taken: Vec<&str> = Vec::new();
-        for lane in world.lanes {
-            let gone = !world.paths.iter().any(|p| p.local == lane.local);
-            let Some(since) = lane.suspect_since else { continue };
-            let due = if gone { now } else { since + MOVE_AFTER };
-            let due = lane.moved_at.map_or(due, |moved| due.max(moved + MOVE_AGAIN));
-            // The best uplink without a lane from which the same locator can be reached.
-            let target = world
-                .paths
-                .iter()
-                .filter(|p| p.remote == lane.remote && p.local != lane.local)
-                .filter(|p| !taken.contains(&p.uplink.as_str()))
-                .filter(|p| !world.lanes.iter().any(|l| l.local == p.local))
-                .min_by_key(|p| (p.metered, p.order));
-            let Some(target) = target else { continue };
-            if due > now {
-                plan.wake_at = earliest(plan.wake_at, due);
-                continue;
-            }
-            taken.push(&target.uplink);
-            plan.migrate.push((lane.id, target.clone()));
-        }
-    }
-
     fn close(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
         // A silent lane whose path has a newer one that answers.
         for lane in world.lanes.iter().filter(|l| l.suspect_since.is_some()) {
@@ -241,7 +242,7 @@ impl Planner {
         // More lanes on a path than one: two dials got through.
         for (index, lane) in up.iter().enumerate() {
             let twin = |l: &&LaneView| l.local == lane.local && l.remote == lane.remote;
-            if up[..index].iter().any(|l| twin(l)) {
+            if up[..index].iter().any(twin) {
                 plan.close.push(lane.id);
             }
         }
@@ -258,6 +259,43 @@ impl Planner {
             }
         }
     }
+}
+
+/// Moves silent lanes; returns the addresses that lanes move to now, soon, or have just moved to.
+fn migrate(now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) -> Vec<IpAddr> {
+    let fresh = |l: &&LaneView| l.moved_at.is_some_and(|at| now < at + MOVE_AGAIN);
+    let mut reserved: Vec<IpAddr> = world.lanes.iter().filter(fresh).map(|l| l.local).collect();
+    if !up.is_empty() {
+        return reserved;
+    }
+    let mut taken: Vec<&str> = Vec::new();
+    for lane in world.lanes {
+        let gone = !world.paths.iter().any(|p| p.local == lane.local);
+        let Some(since) = lane.suspect_since else { continue };
+        if !gone && !lane.confirmed {
+            // A guess moves nothing. The driver asks again when it is confirmed.
+            continue;
+        }
+        let due = if gone { now } else { since + MOVE_AFTER };
+        let due = lane.moved_at.map_or(due, |moved| due.max(moved + MOVE_AGAIN));
+        // The best uplink without a lane from which the same locator can be reached.
+        let target = world
+            .paths
+            .iter()
+            .filter(|p| p.remote == lane.remote && p.local != lane.local)
+            .filter(|p| !taken.contains(&p.uplink.as_str()))
+            .filter(|p| !world.lanes.iter().any(|l| l.local == p.local))
+            .min_by_key(|p| (p.metered, p.order));
+        let Some(target) = target else { continue };
+        reserved.push(target.local);
+        if due > now {
+            plan.wake_at = earliest(plan.wake_at, due);
+            continue;
+        }
+        taken.push(&target.uplink);
+        plan.migrate.push((lane.id, target.clone()));
+    }
+    reserved
 }
 
 fn earliest(a: Option<Instant>, b: Instant) -> Option<Instant> {

@@ -28,10 +28,11 @@ mod receive;
 pub mod select;
 mod transmit;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use thiserror::Error;
 
 pub use application::{CANCELLED, FlowError, OpenError, Read};
@@ -138,14 +139,15 @@ pub enum Violation {
 pub struct Session {
     config: SessionConfig,
     peer: Offer,
-    flows: HashMap<FlowId, Flow>,
+    /// Ordered, so that the same inputs give the same outputs.
+    flows: BTreeMap<FlowId, Flow>,
     lanes: BTreeMap<LaneId, Lane>,
     next_flow: FlowId,
     peer_ids: PeerIds,
     /// Flow timers, earliest first; each flow has at most one ([`Flow::timer`]).
     timers: BTreeSet<(Instant, FlowId)>,
     /// Echoes to be sent, latest version only.
-    echoes: HashMap<FlowId, u64>,
+    echoes: BTreeMap<FlowId, u64>,
     echo_at: Option<Instant>,
     /// When idle segments are looked for; set only while there are open ones.
     sweep_at: Option<Instant>,
@@ -155,6 +157,8 @@ pub struct Session {
     hedge_waiting: BTreeSet<FlowId>,
     buffered: u64,
     closed: Option<String>,
+    /// Our last word to the peer, said on every lane.
+    goodbye: Option<Bytes>,
 }
 
 /// A segment that was not written to for this long is ended, so that its stream's credit returns.
@@ -168,10 +172,10 @@ impl Session {
             peer_ids: PeerIds::new(config.side.peer()),
             config,
             peer,
-            flows: HashMap::new(),
+            flows: BTreeMap::new(),
             lanes: BTreeMap::new(),
             timers: BTreeSet::new(),
-            echoes: HashMap::new(),
+            echoes: BTreeMap::new(),
             echo_at: None,
             sweep_at: None,
             events: VecDeque::new(),
@@ -179,6 +183,7 @@ impl Session {
             hedge_waiting: BTreeSet::new(),
             buffered: 0,
             closed: None,
+            goodbye: None,
         }
     }
 
@@ -253,6 +258,9 @@ impl Session {
 
     /// Sets the flow's timer to what its clock asks for.
     fn arm(&mut self, id: FlowId) {
+        if self.closed.is_some() {
+            return;
+        }
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let next = flow.clock.next();
         if next == flow.timer {
@@ -296,7 +304,8 @@ impl Session {
 
     /// Forgets the flow if nothing is left to do for it.
     fn maybe_forget(&mut self, id: FlowId) {
-        if self.flows.get(&id).is_some_and(Flow::is_finished) {
+        let over = self.closed.is_some();
+        if self.flows.get(&id).is_some_and(|f| f.is_finished() || (over && f.is_abandoned())) {
             self.forget(id);
         }
     }
@@ -323,3 +332,14 @@ impl Session {
         self.events.push_back(Event::Forgotten(id));
     }
 }
+
+impl Drop for Session {
+    /// Gives back the windows of the flows that are still there.
+    fn drop(&mut self) {
+        let windows = self.flows.values().map(|f| f.rx.window()).sum();
+        self.config.memory.release(windows);
+    }
+}
+
+#[cfg(test)]
+mod tests;

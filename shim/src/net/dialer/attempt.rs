@@ -41,6 +41,13 @@ pub(super) enum DialError {
     Handshake(#[from] HandshakeError),
 }
 
+impl DialError {
+    /// Nobody answered: the path may be down.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Handshake(HandshakeError::Late(_)))
+    }
+}
+
 pub(super) struct Attempt {
     pub(super) node: Arc<NodeShared>,
     pub(super) peer: PeerId,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn::{Endpoint, Incoming};
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::shared::NodeShared;
 use crate::net::lane::handshake::{self, HandshakeError};
@@ -14,6 +14,7 @@ use crate::net::tls;
 use crate::net::transport::ServerFactory;
 use crate::state::session::LaneInfo;
 use crate::vocab::wire::control::Message;
+use crate::vocab::wire::hello::RejectCode;
 
 /// Connections being set up at once. Beyond this, newcomers are refused.
 const SETTING_UP: usize = 256;
@@ -44,12 +45,7 @@ pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
             let ready = tokio::time::timeout(SET_UP_WITHIN, set_up).await;
             drop(permit);
             match ready {
-                Ok(Ok(Some((session, lane)))) => {
-                    node.attached();
-                    let run = lane::run(session, lane);
-                    node.attached();
-                    run.await;
-                }
+                Ok(Ok(Some((session, lane)))) => lane::run(session, lane).await,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => warn!(%remote, "no lane: {error}"),
                 Err(_) => warn!(%remote, "no lane: not set up within {SET_UP_WITHIN:?}"),
@@ -103,7 +99,13 @@ async fn set_up(
             Ok(Some((session, lane)))
         }
         Err(reject) => {
-            debug!(?peer, "hello rejected: {}", reject.detail);
+            match reject.code {
+                // What an honest peer meets when it restarts, or dials at the same time as we do.
+                RejectCode::UnknownSession | RejectCode::Superseded | RejectCode::Stale => {
+                    info!(?peer, "hello rejected: {}", reject.detail);
+                }
+                _ => warn!(?peer, "hello rejected: {}", reject.detail),
+            }
             let detail = reject.detail.clone();
             let _ = handshake::answer(&mut control, &Message::Reject(reject)).await;
             let _ = control.send.finish();

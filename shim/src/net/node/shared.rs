@@ -57,8 +57,8 @@ struct Peer {
     sessions: Vec<Held>,
     /// Applications that wait for a session.
     waiting: usize,
-    /// Why the last dial failed, until one succeeds.
-    last_error: Option<String>,
+    /// Why the last dial failed, and since when all do; until one succeeds.
+    failing: Option<(Instant, String)>,
 }
 
 struct Held {
@@ -75,7 +75,7 @@ impl NodeShared {
     ) -> Arc<Self> {
         let order: Vec<PeerId> = peers.iter().map(|p| p.id).collect();
         let hold = |config: PeerConfig| {
-            let peer = Peer { config, sessions: Vec::new(), waiting: 0, last_error: None };
+            let peer = Peer { config, sessions: Vec::new(), waiting: 0, failing: None };
             (peer.config.id, peer)
         };
         Arc::new(Self {
@@ -134,19 +134,20 @@ impl NodeShared {
 
     pub(crate) fn reached(&self, peer: PeerId) {
         if let Some(p) = self.peers.lock().get_mut(&peer) {
-            p.last_error = None;
+            p.failing = None;
         }
-        self.changed();
     }
 
     pub(crate) fn not_reached(&self, peer: PeerId, error: String) {
         if let Some(p) = self.peers.lock().get_mut(&peer) {
-            p.last_error = Some(error);
+            let since = p.failing.take().map_or_else(Instant::now, |(since, _)| since);
+            p.failing = Some((since, error));
         }
     }
 
-    pub(super) fn last_error(&self, peer: PeerId) -> Option<String> {
-        self.peers.lock().get(&peer).and_then(|p| p.last_error.clone())
+    /// Since when every dial to the peer has failed, and why the last one did.
+    pub(super) fn failing(&self, peer: PeerId) -> Option<(Instant, String)> {
+        self.peers.lock().get(&peer).and_then(|p| p.failing.clone())
     }
 
     /// Follows the coming and going of sessions.
@@ -294,7 +295,8 @@ impl NodeShared {
             max_flows: self.limits.flows_per_session,
             memory: self.memory.clone(),
         };
-        SessionHandle::new(id, peer, Session::new(config, theirs), self.router.clone())
+        let session = Session::new(config, theirs);
+        SessionHandle::new(id, peer, session, self.router.clone(), self.changes.clone())
     }
 
     fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
@@ -310,11 +312,6 @@ impl NodeShared {
                 node.changed();
             }
         });
-        self.changed();
-    }
-
-    /// A lane attached to a session: whoever waits for one looks again.
-    pub(super) fn attached(&self) {
         self.changed();
     }
 }

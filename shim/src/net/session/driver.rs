@@ -104,6 +104,7 @@ fn look(
                 Health::Suspect { confirmed: progressless >= lane.health.rto(&seen) }
             }
         };
+        lane.confirmed = health == (Health::Suspect { confirmed: true });
         pure.lane_health(now, id, health, seen.srtt, seen.newest_acked_sent);
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {

@@ -36,6 +36,7 @@ impl Relay {
         let addr = front.local_addr().unwrap();
         let client = Arc::new(parking_lot::Mutex::new(None));
         for (from, to, inbound) in [(&front, &back, true), (&back, &front, false)] {
+            #[expect(clippy::disallowed_methods, reason = "QUEUE bounds what waits in it")]
             let (queue, mut queued) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
             let (reader, known, cut) = (Arc::clone(from), Arc::clone(&client), Arc::clone(&dead));
             tokio::spawn(async move {

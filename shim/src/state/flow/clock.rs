@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 /// A change that nobody waits for is stated after this long. Halving it doubles the packets and
 /// saves nothing that shows; doubling it lets a failure find twice the stale acknowledgements.
-pub const SOON: Duration = Duration::from_millis(5);
+pub(super) const SOON: Duration = Duration::from_millis(5);
 
 /// At most a thousand statements a second and flow.
-pub const SPACING: Duration = Duration::from_millis(1);
+pub(super) const SPACING: Duration = Duration::from_millis(1);
 
-/// Received bytes that make a statement due before [`SOON`].
+/// Received bytes that make a statement due before `SOON`.
 pub const EVERY_BYTES: u64 = 32 * 1024;
 
 /// The first wait for an echo: two round trips of a far path, and the peer's 5 ms.
@@ -114,6 +114,16 @@ impl FactClock {
         self.last = Some(now);
         // Without a lane there is nothing to wait for: the next lane begins with all states.
         self.restate = (reachable && self.echoed < self.version).then(|| now + self.patience);
+    }
+
+    /// The lanes changed: what waits for an echo begins to wait anew.
+    pub fn hasten(&mut self) {
+        self.patience = FIRST_RESTATE / 2;
+    }
+
+    /// Our state changed since it was last stated.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// The peer has this version.

@@ -35,6 +35,8 @@ pub struct Outgoing {
     pub writes: u16,
     /// Marked as re-sent.
     pub resent: bool,
+    /// Begun while the flow was thin: QUIC's priority of the stream is set once.
+    pub thin: bool,
     /// More may be written to it.
     pub open: bool,
     /// When it was last written to.
@@ -43,8 +45,9 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Whether `chunk` may continue this segment.
-    fn takes(&self, chunk: &Chunk) -> bool {
+    fn takes(&self, chunk: &Chunk, thin: bool) -> bool {
         self.open
+            && self.thin == thin
             && self.next == chunk.range.start
             && self.resent == chunk.resent
             && self.writes < MAX_WRITES
@@ -185,7 +188,9 @@ impl Tx {
                     return Some(Chunk { range: gap.start..end, resent: true });
                 }
                 Some(_) => {}
-                None => self.uncovered = false,
+                // A lane in doubt covers its own bytes for itself only: another must still look.
+                None if trusted(lane) => self.uncovered = false,
+                None => {}
             }
         }
         if twice {
@@ -216,13 +221,20 @@ impl Tx {
         covered.first_gap(self.buffer.base()..self.next)
     }
 
-    /// Books a chunk on a lane. Returns the segment that takes it (its index among the lane's),
-    /// whether that is a new one, and how much of the chunk fits.
-    pub fn book(&mut self, now: Instant, lane: LaneId, key: u64, chunk: &mut Chunk) -> Booking {
+    /// Books a chunk on a lane, as the next of its open segment or the first of a new one, which
+    /// gets the number `key`. A chunk that does not fit is cut.
+    pub fn book(
+        &mut self,
+        now: Instant,
+        lane: LaneId,
+        key: u64,
+        thin: bool,
+        chunk: &mut Chunk,
+    ) -> Booking {
         let carrier = self.lane(lane);
         let mut closed = None;
         let mut fresh = false;
-        if !carrier.segments.last().is_some_and(|s| s.takes(chunk)) {
+        if !carrier.segments.last().is_some_and(|s| s.takes(chunk, thin)) {
             if let Some(last) = carrier.segments.last_mut()
                 && last.open
             {
@@ -236,6 +248,7 @@ impl Tx {
                 next: chunk.range.start,
                 writes: 0,
                 resent: chunk.resent,
+                thin,
                 open: true,
                 used: now,
             });

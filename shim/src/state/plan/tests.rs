@@ -24,6 +24,7 @@ fn lane(id: u64, path: &Path) -> LaneView {
         local: path.local,
         remote: path.remote,
         suspect_since: None,
+        confirmed: false,
         moved_at: None,
     }
 }
@@ -54,7 +55,7 @@ fn one_uplink_and_two_locators_make_two_lanes() {
 #[test]
 fn with_no_lane_up_every_path_is_dialled_at_a_steady_pace() {
     let t = Instant::now();
-    let paths = [path(1, 1), metered(path(2, 1))];
+    let paths = [path(1, 1), path(2, 1)];
     let mut planner = Planner::default();
     let first = plan(&mut planner, t, &paths, &[]);
     assert_eq!((first.dial.len(), first.wake_at), (2, Some(t + PRESSED)));
@@ -90,11 +91,9 @@ fn a_missing_second_lane_is_dialled_with_growing_patience() {
         let plan = plan(&mut planner, now, &paths, &up);
         assert_eq!(plan.dial, [path(2, 1)]);
         planner.dialled(paths[1].local, paths[1].remote, false);
-        let next = loop {
-            let again = planner
-                .plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: true });
-            break again.wake_at.unwrap();
-        };
+        let again =
+            planner.plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: true });
+        let next = again.wake_at.unwrap();
         waits.push(next - now);
         now = next;
     }
@@ -118,11 +117,11 @@ fn a_metered_uplink_is_cold_while_a_lane_is_up_and_its_lane_goes_some_time_after
 fn a_silent_only_lane_moves_to_an_uplink_without_a_lane() {
     let t = Instant::now();
     let paths = [path(1, 1), metered(path(2, 1))];
-    let silent = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
+    let silent = LaneView { suspect_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
     let mut planner = Planner::default();
-    let early = plan(&mut planner, t + 10 * MS, &paths, &[silent.clone()]);
+    let early = plan(&mut planner, t + 10 * MS, &paths, std::slice::from_ref(&silent));
     assert!(early.migrate.is_empty() && early.wake_at <= Some(t + MOVE_AFTER));
-    let due = plan(&mut planner, t + MOVE_AFTER, &paths, &[silent.clone()]);
+    let due = plan(&mut planner, t + MOVE_AFTER, &paths, std::slice::from_ref(&silent));
     assert_eq!(due.migrate, [(LaneId(1), paths[1].clone())]);
     let moved = LaneView { moved_at: Some(t + MOVE_AFTER), ..silent };
     let again = plan(&mut planner, t + 2 * MOVE_AFTER, &paths, &[moved]);
@@ -142,7 +141,7 @@ fn a_lane_whose_address_is_gone_moves_at_once() {
 fn a_silent_lane_stays_where_another_is_up_or_the_other_uplink_is_silent_too() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
-    let silent = |id, path| LaneView { suspect_since: Some(t), ..lane(id, path) };
+    let silent = |id, path| LaneView { suspect_since: Some(t), confirmed: true, ..lane(id, path) };
     let late = t + MOVE_AGAIN;
     let one = [silent(1, &paths[0]), lane(2, &paths[1])];
     assert!(plan(&mut Planner::default(), late, &paths, &one).migrate.is_empty());
@@ -154,7 +153,7 @@ fn a_silent_lane_stays_where_another_is_up_or_the_other_uplink_is_silent_too() {
 fn a_silent_lane_is_dialled_anew_and_closed_once_replaced() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
-    let silent = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
+    let silent = LaneView { suspect_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
     let lanes = [silent.clone(), lane(2, &paths[1])];
     let now = plan(&mut Planner::default(), t, &paths, &lanes);
     assert_eq!((now.dial, now.close), (vec![path(1, 1)], vec![]));
@@ -168,4 +167,25 @@ fn of_two_lanes_on_one_path_the_older_stays() {
     let paths = [path(1, 1)];
     let lanes = [lane(1, &paths[0]), lane(2, &paths[0])];
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).close, [LaneId(2)]);
+}
+
+#[test]
+fn a_guess_moves_and_dials_nothing() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let doubted = LaneView { suspect_since: Some(t), ..lane(1, &paths[0]) };
+    let plan = plan(&mut Planner::default(), t + MOVE_AGAIN, &paths, &[doubted]);
+    assert_eq!((plan.migrate, plan.dial), (vec![], vec![]));
+}
+
+#[test]
+fn a_metered_uplink_is_dialled_once_every_lane_was_lost_or_free_ones_had_their_chance() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let mut planner = Planner::default();
+    assert_eq!(plan(&mut planner, t, &paths, &[]).dial, [path(1, 1)]);
+    assert!(plan(&mut planner, t + FREE_FIRST, &paths, &[]).dial.contains(&paths[1]));
+    let mut planner = Planner::default();
+    plan(&mut planner, t, &paths, &[lane(1, &paths[0])]);
+    assert_eq!(plan(&mut planner, t + 10 * MS, &paths, &[]).dial, paths);
 }

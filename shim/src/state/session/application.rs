@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
 use super::{Event, Session};
 use crate::state::flow::{Flow, Opening, Urgency};
 use crate::vocab::ids::FlowId;
 use crate::vocab::outcome::{FailureCode, OpenFailure};
+use crate::vocab::wire::codec::{DecodeError, get_target, put_target};
 use crate::vocab::wire::fact::{Open, ResetAt};
 
 /// The code of a reset by an application that dropped a flow before its end.
@@ -26,6 +27,9 @@ pub enum OpenError {
     /// The session is closed.
     #[error("session closed: {0}")]
     Closed(String),
+    /// The peer could not read the target; it would close every lane that carries it.
+    #[error("target cannot be sent: {0}")]
+    Target(#[source] DecodeError),
 }
 
 /// Why a flow cannot go on.
@@ -65,6 +69,9 @@ impl Session {
         if let Some(reason) = &self.closed {
             return Err(OpenError::Closed(reason.clone()));
         }
+        let mut target = BytesMut::new();
+        put_target(&mut target, &open.target);
+        get_target(&mut target).map_err(OpenError::Target)?;
         let ours = self.flows.values().filter(|f| f.local).count() as u64;
         if ours >= self.peer.max_flows {
             return Err(OpenError::TooMany(self.peer.max_flows));
@@ -97,6 +104,9 @@ impl Session {
             flow.app.reader_gone = true;
             flow.app.writer_gone = true;
             self.reset(now, id, CANCELLED);
+            // The outcome is news even where the flow was reset before.
+            self.touch(now, id, Urgency::Now);
+            self.maybe_forget(id);
         }
     }
 
@@ -236,6 +246,8 @@ impl Session {
     pub fn drop_reader(&mut self, now: Instant, id: FlowId) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         flow.app.reader_gone = true;
+        // All was read; only the end itself was not looked at.
+        flow.rx.end_seen |= flow.rx.at_end();
         flow.rx.discard = true;
         flow.rx.assembler.discard();
         if flow.rx.open_window() {
@@ -248,7 +260,9 @@ impl Session {
     pub fn drop_writer(&mut self, now: Instant, id: FlowId) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         flow.app.writer_gone = true;
-        if flow.tx.fin.is_none() {
+        // After a reset by the peer there is nothing to cut short, and the reader may still take
+        // what precedes it.
+        if flow.tx.fin.is_none() && flow.reset_in.is_none() {
             self.reset(now, id, CANCELLED);
         }
         self.after_drop(now, id);
@@ -258,8 +272,13 @@ impl Session {
     /// there to see what still comes.
     fn after_drop(&mut self, now: Instant, id: FlowId) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let abandoned = flow.app.reader_gone && flow.app.writer_gone && !flow.rx.end_seen;
-        if abandoned && !flow.is_reset() {
+        let gone = flow.is_abandoned();
+        let seen = match flow.reset_in {
+            // What precedes a reset may take for ever to come.
+            Some(_) => flow.received_all(),
+            None => flow.rx.end_seen,
+        };
+        if gone && !seen {
             self.reset(now, id, CANCELLED);
         }
         self.maybe_forget(id);

@@ -14,6 +14,9 @@ impl Session {
         lane: LaneId,
         message: Message,
     ) -> Result<(), Violation> {
+        if self.closed.is_some() {
+            return Ok(());
+        }
         match message {
             Message::FlowState(state) => self.flow_state(now, state)?,
             Message::Echo(echoes) => {
@@ -28,13 +31,7 @@ impl Session {
                 self.reconsider(now);
             }
             Message::LaneHealth(word) => self.peer_suspects(now, word),
-            Message::LaneUse(word) => {
-                if let Some(lane) = self.lanes.get_mut(&word.lane) {
-                    lane.peer_cost = word.cost;
-                    lane.draining |= word.draining;
-                }
-                self.reconsider(now);
-            }
+            Message::LaneUse(word) => self.peer_lane_use(now, word),
             // Who keeps a peer's locators is above the session; the lane's task passes them on.
             Message::Locators(_) => {}
             Message::Close { detail, .. } => self.end(format!("closed by the peer: {detail}")),

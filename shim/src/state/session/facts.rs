@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-
 use super::{Event, Session, Transmit, Violation};
 use crate::state::flow::{Opening, Urgency};
 use crate::vocab::ids::{FlowId, LaneId};
-use crate::vocab::wire::control::{MAX_ECHOES, Message};
+use crate::vocab::wire::control::MAX_ECHOES;
 use crate::vocab::wire::fact::{FlowState, Outcome, ResetAt};
 
 /// Echoes wait this long for company. The peer restates after 250 ms at the earliest.
@@ -35,6 +33,9 @@ impl Session {
     }
 
     pub(super) fn state_flow_on(&mut self, now: Instant, id: FlowId, lanes: &[LaneId]) {
+        if self.closed.is_some() {
+            return;
+        }
         let Some(flow) = self.flows.get_mut(&id) else { return };
         flow.clock.stated(now, !lanes.is_empty());
         flow.rx.unstated = 0;
@@ -91,18 +92,19 @@ impl Session {
         self.hedge.earn(freed);
         self.recount(id);
         if let Some(reset) = state.reset {
-            self.peer_reset(id, reset);
+            self.peer_reset(id, reset)?;
         }
         self.after_peer_state(now, id, freed);
         Ok(())
     }
 
     /// The peer reset the flow: what we send is of no use, what precedes `at` is still delivered.
-    fn peer_reset(&mut self, id: FlowId, reset: ResetAt) {
-        let Some(flow) = self.flows.get_mut(&id) else { return };
+    fn peer_reset(&mut self, id: FlowId, reset: ResetAt) -> Result<(), Violation> {
+        let Some(flow) = self.flows.get_mut(&id) else { return Ok(()) };
         if flow.reset_in.is_some() {
-            return;
+            return Ok(());
         }
+        flow.rx.set_cut(reset.at).map_err(|_| Violation::FinalSize(id))?;
         flow.reset_in = Some(reset);
         flow.tx.buffer.clear();
         flow.tx.next = flow.tx.buffer.end();
@@ -121,6 +123,7 @@ impl Session {
         }
         self.events.push_back(Event::Broken(id));
         self.recount(id);
+        Ok(())
     }
 
     /// Wakes whoever waits for what the peer's state brought.
@@ -173,14 +176,9 @@ impl Session {
             self.echoes.clear();
             return;
         };
-        let mut echoes: Vec<(FlowId, u64)> = self.echoes.drain().collect();
-        echoes.sort_unstable();
-        let mut bytes = BytesMut::new();
-        for part in echoes.chunks(MAX_ECHOES) {
-            Message::Echo(part.to_vec()).encode(&mut bytes);
-        }
+        let echoes = std::mem::take(&mut self.echoes);
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.control.push_back(bytes.freeze());
+            echoes.into_iter().for_each(|(flow, version)| lane.echo(flow, version));
             lane.wake(id, &mut self.events);
         }
     }

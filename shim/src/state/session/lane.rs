@@ -1,12 +1,15 @@
 //! A lane as the session sees it: whether it is to be trusted, and what it is to write.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
-
-use bytes::Bytes;
 
 use super::{Class, Event, Transmit};
 use crate::vocab::ids::{FlowId, LaneId};
+use crate::vocab::wire::fact::LaneUse;
+
+/// The most echoes that wait for a lane that does not write: a peer that states flows and does
+/// not read must not make us grow.
+const MAX_PENDING_ECHOES: usize = 4096;
 
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]
@@ -36,17 +39,27 @@ pub enum Health {
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) info: LaneInfo,
-    /// The peer's cost and drain word; the stricter binds.
-    pub(super) peer_cost: u8,
-    pub(super) draining: bool,
+    /// Our word on how it is to be used, and the peer's; the stricter binds.
+    pub(super) our_use: Option<LaneUse>,
+    pub(super) peer_use: Option<LaneUse>,
     /// The peer has stated all its flows on this lane.
     pub(super) synced: bool,
     pub(super) health: Health,
+    /// How often our own view of its health changed.
+    pub(super) health_version: u64,
+    /// The version of the peer's last word on its health.
+    pub(super) peer_health_version: u64,
     /// The peer told us on another lane that it suspects this one, and when.
     pub(super) peer_suspects: Option<Instant>,
     pub(super) rtt: Duration,
-    /// Encoded control messages.
-    pub(super) control: VecDeque<Bytes>,
+    /// Lanes whose use is to be told on this one; each as it is when it is written.
+    pub(super) use_words: BTreeSet<LaneId>,
+    /// Lanes whose health is to be told on this one.
+    pub(super) health_words: BTreeSet<LaneId>,
+    /// Echoes to be written, latest version only, at most [`MAX_PENDING_ECHOES`].
+    pub(super) echoes: BTreeMap<FlowId, u64>,
+    /// The session's last word has not been written yet.
+    pub(super) goodbye: bool,
     /// Flows whose state is to be written.
     pub(super) facts: VecDeque<FlowId>,
     /// `SyncEnd` follows when `facts` has been written.
@@ -64,13 +77,18 @@ impl Lane {
     pub(super) fn new(info: LaneInfo) -> Self {
         Self {
             info,
-            peer_cost: 0,
-            draining: false,
+            our_use: None,
+            peer_use: None,
             synced: false,
             health: Health::Alive,
+            health_version: 0,
+            peer_health_version: 0,
             peer_suspects: None,
             rtt: Duration::ZERO,
-            control: VecDeque::new(),
+            use_words: BTreeSet::new(),
+            health_words: BTreeSet::new(),
+            echoes: BTreeMap::new(),
+            goodbye: false,
             facts: VecDeque::new(),
             sync_end: true,
             chores: VecDeque::new(),
@@ -84,7 +102,37 @@ impl Lane {
 
     /// The stricter of the two sides' words.
     pub(super) fn cost(&self) -> u8 {
-        self.info.cost.max(self.peer_cost)
+        self.info.cost.max(self.peer_use.map_or(0, |word| word.cost))
+    }
+
+    /// Either side says that it is about to go.
+    pub(super) fn draining(&self) -> bool {
+        [self.our_use, self.peer_use].into_iter().flatten().any(|word| word.draining)
+    }
+
+    /// Takes an echo to be written. Where too many wait the peer will state its flow again.
+    pub(super) fn echo(&mut self, id: FlowId, version: u64) {
+        if self.echoes.len() < MAX_PENDING_ECHOES || self.echoes.contains_key(&id) {
+            let known = self.echoes.entry(id).or_insert(0);
+            *known = version.max(*known);
+        }
+    }
+
+    /// The session is over: nothing but its last word is written any more.
+    pub(super) fn silence(&mut self) {
+        self.use_words.clear();
+        self.health_words.clear();
+        self.echoes.clear();
+        self.facts.clear();
+        self.chores.clear();
+        self.thin.clear();
+        self.bulk.clear();
+        self.sync_end = false;
+    }
+
+    /// How many control messages wait.
+    pub(super) fn backlog(&self) -> usize {
+        self.use_words.len() + self.health_words.len() + self.echoes.len() + self.facts.len()
     }
 
     /// Acknowledgements are overdue, by our sensor or by the peer's word.

@@ -14,15 +14,40 @@ impl Session {
     /// A lane has been set up. All flows are stated on it; it carries bytes once the peer has
     /// stated its own ([`Message::SyncEnd`]).
     pub fn lane_attached(&mut self, now: Instant, id: LaneId, info: LaneInfo) {
-        self.lanes.insert(id, Lane::new(info));
-        let mut flows: Vec<FlowId> = self.flows.keys().copied().collect();
-        flows.sort_unstable();
-        for flow in flows {
-            self.state_flow_on(now, flow, &[id]);
+        self.lane_detached(now, id);
+        let mut lane = Lane::new(info);
+        // What was said on other lanes may have been lost with them.
+        for (other, known) in &self.lanes {
+            if known.our_use.is_some() {
+                lane.use_words.insert(*other);
+            }
+            if known.health != Health::Alive {
+                lane.health_words.insert(*other);
+            }
+        }
+        if self.closed.is_some() {
+            lane.silence();
+            lane.goodbye = self.goodbye.is_some();
+        }
+        self.lanes.insert(id, lane);
+        for flow in self.flow_ids() {
+            let dirty = self.flows.get_mut(&flow).is_some_and(|f| {
+                f.clock.hasten();
+                f.clock.is_dirty()
+            });
+            match dirty {
+                // A change is for every lane: it becomes a version of its own.
+                true => self.state_flow(now, flow),
+                false => self.state_flow_on(now, flow, &[id]),
+            }
         }
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.wake(id, &mut self.events);
         }
+    }
+
+    fn flow_ids(&self) -> Vec<FlowId> {
+        self.flows.keys().copied().collect()
     }
 
     /// A lane is gone, with whatever it had not delivered.
@@ -30,14 +55,18 @@ impl Session {
         if self.lanes.remove(&id).is_none() {
             return;
         }
+        for lane in self.lanes.values_mut() {
+            lane.use_words.remove(&id);
+            lane.health_words.remove(&id);
+        }
         let mut touched = Vec::new();
         for flow in self.flows.values_mut() {
             let Some(at) = flow.tx.lanes.iter().position(|l| l.lane == id) else { continue };
             flow.tx.lanes.swap_remove(at);
             flow.tx.uncovered = true;
+            flow.clock.hasten();
             touched.push(flow.id);
         }
-        touched.sort_unstable();
         for flow in touched {
             self.schedule(now, flow);
             // What was said on that lane may be lost with it.
@@ -69,8 +98,11 @@ impl Session {
             return;
         }
         if (before.0 == Health::Alive) != (after.0 == Health::Alive) {
-            let suspect = after.0 != Health::Alive;
-            self.tell_others(id, &Message::LaneHealth(LaneHealth { lane: id, suspect }));
+            lane.health_version += 1;
+            for (other, lane) in self.lanes.iter_mut().filter(|(other, _)| **other != id) {
+                lane.health_words.insert(id);
+                lane.wake(*other, &mut self.events);
+            }
         }
         if after.1 {
             self.uncover(now, id);
@@ -81,12 +113,28 @@ impl Session {
 
     /// Our word on how a lane is to be used; the peer is told on every lane.
     pub fn set_lane_use(&mut self, now: Instant, word: LaneUse) {
-        if let Some(lane) = self.lanes.get_mut(&word.lane) {
-            lane.info.cost = word.cost;
-            lane.draining = word.draining;
+        let Some(lane) = self.lanes.get_mut(&word.lane) else { return };
+        lane.info.cost = word.cost;
+        lane.our_use = Some(word);
+        for (id, lane) in &mut self.lanes {
+            lane.use_words.insert(word.lane);
+            lane.wake(*id, &mut self.events);
         }
-        self.tell_all(&Message::LaneUse(word));
         self.reconsider(now);
+    }
+
+    /// The peer's word on how a lane is to be used.
+    pub(super) fn peer_lane_use(&mut self, now: Instant, word: LaneUse) {
+        let Some(lane) = self.lanes.get_mut(&word.lane) else { return };
+        if lane.peer_use.is_none_or(|known| known.version < word.version) {
+            lane.peer_use = Some(word);
+            self.reconsider(now);
+        }
+    }
+
+    /// How many control messages wait for a lane, for whoever wants to know.
+    pub fn lane_backlog(&self, id: LaneId) -> usize {
+        self.lanes.get(&id).map_or(0, Lane::backlog)
     }
 
     /// The lanes that carry bytes now, for whoever wants to know.
@@ -109,28 +157,51 @@ impl Session {
         if self.closed.is_some() {
             return;
         }
-        self.tell_all(&Message::Close { code, detail: detail.to_owned() });
+        self.goodbye = Some(Message::Close { code, detail: detail.to_owned() }.to_bytes());
         self.end(detail.to_owned());
+        for (id, lane) in &mut self.lanes {
+            lane.goodbye = true;
+            lane.wake(*id, &mut self.events);
+        }
     }
 
-    /// The session is over; every flow is told.
+    /// The session is over; every flow is told. Nothing is sent any more, and a flow is forgotten
+    /// as soon as nobody holds it.
     pub(super) fn end(&mut self, reason: String) {
-        self.closed.get_or_insert(reason);
-        for id in self.flows.keys() {
-            self.events.push_back(Event::Broken(*id));
+        if self.closed.is_some() {
+            return;
+        }
+        self.closed = Some(reason);
+        self.timers.clear();
+        self.echoes.clear();
+        self.hedge_waiting.clear();
+        self.echo_at = None;
+        self.sweep_at = None;
+        self.lanes.values_mut().for_each(Lane::silence);
+        for id in self.flow_ids() {
+            if let Some(flow) = self.flows.get_mut(&id) {
+                flow.timer = None;
+                flow.tx.buffer.clear();
+                flow.tx.lanes.clear();
+            }
+            self.recount(id);
+            self.events.push_back(Event::Broken(id));
+            self.maybe_forget(id);
         }
         self.events.push_back(Event::Closed);
     }
 
     /// The session was lost without a word from the peer: it restarted, or lingered too long.
     pub fn lost(&mut self, reason: &str) {
-        if self.closed.is_none() {
-            self.end(reason.to_owned());
-        }
+        self.end(reason.to_owned());
     }
 
     pub(super) fn peer_suspects(&mut self, now: Instant, word: LaneHealth) {
         let Some(lane) = self.lanes.get_mut(&word.lane) else { return };
+        if word.version <= lane.peer_health_version {
+            return;
+        }
+        lane.peer_health_version = word.version;
         lane.peer_suspects = word.suspect.then_some(now);
         if word.suspect {
             self.uncover(now, word.lane);
@@ -149,7 +220,6 @@ impl Session {
                 touched.push(flow.id);
             }
         }
-        touched.sort_unstable();
         for flow in touched {
             self.retire_segments(flow);
             self.schedule(now, flow);
@@ -158,26 +228,8 @@ impl Session {
 
     /// A lane came up or changed: flows that have something to send may use it.
     pub(super) fn reconsider(&mut self, now: Instant) {
-        let mut flows: Vec<FlowId> = self.flows.keys().copied().collect();
-        flows.sort_unstable();
-        for flow in flows {
+        for flow in self.flow_ids() {
             self.schedule(now, flow);
-        }
-    }
-
-    fn tell_others(&mut self, about: LaneId, message: &Message) {
-        let bytes = message.to_bytes();
-        for (id, lane) in self.lanes.iter_mut().filter(|(id, _)| **id != about) {
-            lane.control.push_back(bytes.clone());
-            lane.wake(*id, &mut self.events);
-        }
-    }
-
-    fn tell_all(&mut self, message: &Message) {
-        let bytes = message.to_bytes();
-        for (id, lane) in &mut self.lanes {
-            lane.control.push_back(bytes.clone());
-            lane.wake(*id, &mut self.events);
         }
     }
 
@@ -190,12 +242,15 @@ impl Session {
             order: lane.info.order,
             synced: lane.synced,
             suspect: lane.is_suspect(),
-            draining: lane.draining,
+            draining: lane.draining(),
         })
     }
 
     /// Puts the flow into the queues of the lanes that may have something to send for it.
     pub(super) fn schedule(&mut self, now: Instant, id: FlowId) {
+        if self.closed.is_some() {
+            return;
+        }
         let candidates: smallvec::SmallVec<[Candidate; 8]> = self.candidates().collect();
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let thin = flow.tx.is_thin(now);
@@ -211,7 +266,7 @@ impl Session {
         let wanted = |lane: &Candidate| {
             lane.id == home
                 || Some(lane.id) == second
-                || (mode == Mode::Bond && lane.synced && !lane.suspect && !lane.draining)
+                || (mode == Mode::Bond && select::bonds(&candidates, home, lane.id))
         };
         for candidate in candidates.iter().filter(|c| wanted(c)) {
             let carrier = flow.tx.lane(candidate.id);

@@ -29,7 +29,7 @@ impl Session {
         _lane: LaneId,
         header: &SegmentHeader,
     ) -> Result<Accepted, Violation> {
-        if !self.find_flow(now, header.flow, header.open.as_ref())? {
+        if self.closed.is_some() || !self.find_flow(now, header.flow, header.open.as_ref())? {
             return Ok(Accepted::Stop);
         }
         if header.resent {
@@ -48,6 +48,9 @@ impl Session {
         resent: bool,
         chunks: &mut [Bytes],
     ) -> Result<Accepted, Violation> {
+        if self.closed.is_some() {
+            return Ok(Accepted::Stop);
+        }
         let Some(flow) = self.flows.get_mut(&id) else { return Ok(Accepted::Stop) };
         if flow.reset_out.is_some() {
             return Ok(Accepted::Stop);

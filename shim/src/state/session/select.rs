@@ -56,6 +56,17 @@ pub fn second(lanes: &[Candidate], home: LaneId, present: Option<LaneId>) -> Opt
     same.or_else(|| lanes.iter().filter(fit).min_by_key(|l| rank(lanes, l))).map(|l| l.id)
 }
 
+/// Whether a flow that bonds lanes uses `id` beside its home: up, not metered, not draining, and
+/// the best over its uplink, which is not the home's. A costly lane is used only as a home.
+pub fn bonds(lanes: &[Candidate], home: LaneId, id: LaneId) -> bool {
+    let find = |id| lanes.iter().find(|l| l.id == id);
+    let (Some(home), Some(lane)) = (find(home), find(id)) else { return false };
+    let fit = |l: &&Candidate| l.synced && !l.suspect && !l.draining && l.cost < COSTLY;
+    let peers = lanes.iter().filter(|l| l.group == lane.group).filter(fit);
+    lane.group != home.group
+        && peers.min_by_key(|l| rank(lanes, l)).is_some_and(|best| best.id == id)
+}
+
 /// Better lanes first: staying ones, then away from an uplink in doubt, then cheap, then by order.
 fn rank(lanes: &[Candidate], lane: &Candidate) -> (bool, bool, u8, u32, LaneId) {
     let doubted = lanes.iter().any(|l| l.suspect && l.group == lane.group && l.id != lane.id);

@@ -5,11 +5,13 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::lane::Health;
+use super::select::{self, Candidate};
 use super::{Event, SEGMENT_IDLE, Session};
 use crate::state::flow::{Booking, Chunk};
 use crate::vocab::ids::{FlowId, LaneId};
 use crate::vocab::mode::Mode;
-use crate::vocab::wire::control::Message;
+use crate::vocab::wire::control::{MAX_ECHOES, Message};
+use crate::vocab::wire::fact::LaneHealth;
 use crate::vocab::wire::segment::SegmentHeader;
 
 /// A bulk piece: large enough to be cheap, small enough that a lane is never stuck with much.
@@ -104,12 +106,17 @@ impl Session {
     }
 
     fn control_for(&mut self, id: LaneId) -> Option<Bytes> {
-        let lane = self.lanes.get_mut(&id)?;
+        let goodbye = self.goodbye.clone();
         let mut out = BytesMut::new();
-        while out.len() < CONTROL_CHUNK
-            && let Some(bytes) = lane.control.pop_front()
-        {
-            out.extend_from_slice(&bytes);
+        self.words_for(id, &mut out);
+        let lane = self.lanes.get_mut(&id)?;
+        if std::mem::take(&mut lane.goodbye) {
+            return goodbye;
+        }
+        while out.len() < CONTROL_CHUNK && !lane.echoes.is_empty() {
+            let batch = lane.echoes.len().min(MAX_ECHOES);
+            let echoes = std::iter::from_fn(|| lane.echoes.pop_first()).take(batch).collect();
+            Message::Echo(echoes).encode(&mut out);
         }
         while out.len() < CONTROL_CHUNK
             && let Some(flow) = lane.facts.pop_front()
@@ -124,6 +131,20 @@ impl Session {
             Message::SyncEnd.encode(&mut out);
         }
         (!out.is_empty()).then(|| out.freeze())
+    }
+
+    /// What is to be said of lanes, as it is now.
+    fn words_for(&mut self, id: LaneId, out: &mut BytesMut) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let (uses, healths) =
+            (std::mem::take(&mut lane.use_words), std::mem::take(&mut lane.health_words));
+        for word in uses.iter().filter_map(|l| self.lanes.get(l)?.our_use) {
+            Message::LaneUse(word).encode(out);
+        }
+        for (lane, known) in healths.iter().filter_map(|l| Some((*l, self.lanes.get(l)?))) {
+            let (version, suspect) = (known.health_version, known.health != Health::Alive);
+            Message::LaneHealth(LaneHealth { lane, version, suspect }).encode(out);
+        }
     }
 
     fn segment_for(&mut self, now: Instant, id: LaneId, class: Class) -> Option<SegmentWrite> {
@@ -167,11 +188,15 @@ impl Session {
         flow_id: FlowId,
         class: Class,
     ) -> Option<SegmentWrite> {
-        let Self { flows, lanes, hedge, hedge_waiting, .. } = self;
+        let candidates: smallvec::SmallVec<[Candidate; 8]> = self.candidates().collect();
+        let Self { flows, lanes, hedge, hedge_waiting, events, .. } = self;
         let flow = flows.get_mut(&flow_id)?;
         let mode = flow.mode();
-        let bonds = mode == Mode::Bond && lanes.get(&id).is_some_and(|l| l.is_up());
-        if flow.tx.home != Some(id) && flow.tx.second != Some(id) && !bonds {
+        let bonds = || {
+            let home = flow.tx.home.filter(|_| mode == Mode::Bond);
+            home.is_some_and(|home| select::bonds(&candidates, home, id))
+        };
+        if flow.tx.home != Some(id) && flow.tx.second != Some(id) && !bonds() {
             return None;
         }
         let trusted = |l: LaneId| lanes.get(&l).is_some_and(|l| !l.is_suspect());
@@ -191,7 +216,9 @@ impl Session {
         }
         let chunk = chunk.as_mut()?;
         let lane = lanes.get_mut(&id)?;
-        let booking = flow.tx.book(now, id, lane.next_key, chunk);
+        // Given to a lane in doubt for want of another: the next that is up looks.
+        flow.tx.uncovered |= lane.is_suspect();
+        let booking = flow.tx.book(now, id, lane.next_key, class == Class::Urgent, chunk);
         if guess && chunk.resent {
             hedge.spend(chunk.range.end - chunk.range.start);
         }
@@ -201,6 +228,7 @@ impl Session {
         }
         if let Some(key) = booking.closed {
             lane.chores.push_back(Transmit::Finish { key });
+            lane.wake(id, events);
         }
         Some(segment_write(flow, chunk, booking, class))
     }

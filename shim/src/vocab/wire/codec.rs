@@ -8,6 +8,9 @@ use crate::vocab::target::{Host, MAX_NAME, Target};
 /// The largest variable-length integer, 2^62 - 1.
 pub const MAX_VARINT: u64 = (1 << 62) - 1;
 
+/// The longest text for a person, in bytes.
+pub const MAX_DETAIL: usize = 255;
+
 /// Why bytes from a peer cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -66,6 +69,15 @@ pub fn get_bounded(buf: &mut impl Buf, field: &'static str, max: u64) -> Result<
 pub fn put_string(out: &mut impl BufMut, text: &str) {
     put_varint(out, text.len() as u64);
     out.put_slice(text.as_bytes());
+}
+
+/// Appends a text for a person, cut at [`MAX_DETAIL`] bytes: the reader refuses longer ones.
+pub fn put_detail(out: &mut impl BufMut, text: &str) {
+    let mut end = text.len().min(MAX_DETAIL);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    put_string(out, &text[..end]);
 }
 
 /// Reads a string of at most `max` bytes; bytes that are not UTF-8 become U+FFFD.

@@ -3,7 +3,9 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::codec::{DecodeError, get_bounded, get_string, get_varint, put_string, put_varint};
+use super::codec::{
+    DecodeError, MAX_DETAIL, get_bounded, get_string, get_varint, put_detail, put_varint,
+};
 use super::fact::{FlowState, LaneHealth, LaneUse, Locators};
 use super::hello::{Hello, Reject, Welcome};
 use crate::vocab::ids::FlowId;
@@ -100,7 +102,7 @@ impl Message {
             Self::LaneHealth(health) => health.put(&mut body),
             Self::Close { code, detail } => {
                 put_varint(&mut body, *code);
-                put_string(&mut body, detail);
+                put_detail(&mut body, detail);
             }
         }
         put_varint(out, self.wire_type());
@@ -184,7 +186,7 @@ fn get_echoes(buf: &mut impl Buf) -> Result<Vec<(FlowId, u64)>, DecodeError> {
 fn get_close(buf: &mut impl Buf) -> Result<Message, DecodeError> {
     Ok(Message::Close {
         code: get_varint(buf, "close code")?,
-        detail: get_string(buf, "close detail", 255)?,
+        detail: get_string(buf, "close detail", MAX_DETAIL)?,
     })
 }
 

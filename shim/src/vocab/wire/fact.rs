@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::{Buf, BufMut};
 
 use super::codec::{
-    DecodeError, MAX_VARINT, get_bounded, get_string, get_target, get_varint, put_string,
-    put_target, put_varint,
+    DecodeError, MAX_DETAIL, MAX_VARINT, get_bounded, get_string, get_target, get_varint,
+    put_detail, put_target, put_varint,
 };
 use crate::vocab::ids::{FlowId, LaneId};
 use crate::vocab::locator::Locator;
@@ -95,6 +95,8 @@ pub struct LaneUse {
 pub struct LaneHealth {
     /// The lane.
     pub lane: LaneId,
+    /// Grows with every change: a slow lane must not bring back an old word.
+    pub version: u64,
     /// Its acknowledgements are overdue at the sender of this message.
     pub suspect: bool,
 }
@@ -157,7 +159,7 @@ impl FlowState {
             Some(Outcome::Opened) => put_varint(out, 0),
             Some(Outcome::Failed(failure)) => {
                 put_varint(out, failure.code.to_wire());
-                put_string(out, &failure.detail);
+                put_detail(out, &failure.detail);
             }
         }
         if let Some(reset) = self.reset {
@@ -192,7 +194,7 @@ impl FlowState {
                 0 => Outcome::Opened,
                 code => Outcome::Failed(OpenFailure::new(
                     FailureCode::from_wire(code),
-                    get_string(buf, "open failure", 255)?,
+                    get_string(buf, "open failure", MAX_DETAIL)?,
                 )),
             }),
         };
@@ -280,17 +282,19 @@ impl LaneUse {
 impl LaneHealth {
     pub(super) fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.lane.0);
+        put_varint(out, self.version);
         out.put_u8(self.suspect.into());
     }
 
     pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         let lane = LaneId(get_varint(buf, "lane")?);
+        let version = get_varint(buf, "lane-health version")?;
         if !buf.has_remaining() {
             return Err(DecodeError::Truncated("suspect"));
         }
         match buf.get_u8() {
-            0 => Ok(Self { lane, suspect: false }),
-            1 => Ok(Self { lane, suspect: true }),
+            0 => Ok(Self { lane, version, suspect: false }),
+            1 => Ok(Self { lane, version, suspect: true }),
             other => Err(DecodeError::Invalid("suspect", other.into())),
         }
     }

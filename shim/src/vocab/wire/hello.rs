@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
-use super::codec::{DecodeError, get_bounded, get_string, get_varint, put_string, put_varint};
+use super::codec::{
+    DecodeError, MAX_DETAIL, get_bounded, get_string, get_varint, put_detail, put_varint,
+};
 use crate::vocab::ids::{LaneId, SessionId};
 
 /// Whether the initiator believes that the acceptor knows the session already.
@@ -178,13 +180,13 @@ impl Welcome {
 impl Reject {
     pub(super) fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.code.to_wire());
-        put_string(out, &self.detail);
+        put_detail(out, &self.detail);
     }
 
     pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         Ok(Self {
             code: RejectCode::from_wire(get_varint(buf, "reject code")?),
-            detail: get_string(buf, "reject detail", 255)?,
+            detail: get_string(buf, "reject detail", MAX_DETAIL)?,
         })
     }
 }

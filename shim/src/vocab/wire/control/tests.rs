@@ -20,7 +20,7 @@ fn every_message() -> Vec<Message> {
         reset: None,
     };
     let full = FlowState {
-        received: vec![5..6],
+        received: vec![5..6, 9..12],
         final_size: Some(0),
         open: Some(Open { target: "[::1]:80".parse().unwrap(), mode: Mode::Redundant }),
         outcome: Some(Outcome::Failed(OpenFailure::new(FailureCode::NotAllowed, "no rule"))),
@@ -48,7 +48,7 @@ fn every_message() -> Vec<Message> {
             list: vec!["192.0.2.1:5443".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()],
         }),
         Message::LaneUse(LaneUse { lane: LaneId(1), version: 2, cost: 200, draining: true }),
-        Message::LaneHealth(LaneHealth { lane: LaneId(1), suspect: true }),
+        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 5, suspect: true }),
         Message::Close { code: 0, detail: "shutting down".into() },
     ]
 }

@@ -1,0 +1,93 @@
+//! Rung 2 of the ladder: the only lane moves its QUIC connection to another address
+//! (RFC 9000 §9) under running flows.
+
+use std::time::{Duration, Instant};
+
+use interop_tests::lab::{Outcome, alone, eventually, lanes, median_of_3};
+use interop_tests::measure::Bulk;
+use interop_tests::pair::{Pair, Shape};
+use throughline::Mode;
+use throughline::daemon::emulator::Way;
+
+/// Flows go on within this of the move.
+const BAR: Duration = Duration::from_millis(100);
+
+/// One lane, the second uplink a cold standby; ISP A dies under an upload and a download. Returns
+/// how long after the move the later of the two received its first byte.
+async fn move_under_load() -> Outcome<Duration> {
+    let shape = Shape { standby: true, locators: 1, ..Shape::default() };
+    let pair = Pair::start(shape).await?;
+    let upload = Bulk::start(&pair.left, &pair.right, true, Mode::Auto).await?;
+    let download = Bulk::start(&pair.left, &pair.right, false, Mode::Auto).await?;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let [here] = &lanes(&pair.left)[..] else { panic!("{:#?}", pair.left.status()) };
+    let [there] = &lanes(&pair.right)[..] else { panic!("{:#?}", pair.right.status()) };
+    assert_eq!((here.id, here.migrations), (there.id, 0), "it moved although nothing had failed");
+    assert_eq!(here.uplink.as_deref(), Some("isp-a"));
+    let (lane, from) = (here.id, (here.local.ip(), there.remote.ip()));
+
+    pair.isp(0).blackhole(Way::Both);
+    let cut = Instant::now();
+    let moved = eventually(Duration::from_secs(2), async || {
+        lanes(&pair.left).into_iter().find(|l| l.id == lane && l.migrations > 0)
+    });
+    let Some(moved) = moved.await else {
+        panic!("lane {lane} did not move: {:#?}", pair.left.status())
+    };
+    let at = Instant::now();
+    assert_ne!(moved.local.ip(), from.0);
+    assert_eq!(moved.uplink.as_deref(), Some("isp-b"));
+
+    // The acceptor sees the same lane, the same connection, come from the other address.
+    let seen = eventually(Duration::from_secs(2), async || {
+        lanes(&pair.right).into_iter().find(|l| l.id == lane && l.remote.ip() != from.1)
+    });
+    assert!(seen.await.is_some(), "lane {lane} at the acceptor: {:#?}", pair.right.status());
+    let mut gaps = [Duration::ZERO; 2];
+    for (gap, flow) in gaps.iter_mut().zip([&upload, &download]) {
+        let first = eventually(Duration::from_secs(5), async || {
+            flow.record.samples().await.iter().map(|s| s.at).find(|s| *s > at)
+        });
+        *gap = first.await.ok_or("a flow does not go on")? - at;
+    }
+    println!("    moved {:?} after the cut; upload, download go on after {gaps:?}", at - cut);
+
+    // The path is validated both ways (§8.2) and the connection ID is a new one (§9.5).
+    for (who, node) in [("dialler", &pair.left), ("acceptor", &pair.right)] {
+        let validated = eventually(Duration::from_secs(1), async || {
+            let lane = lanes(node).into_iter().find(|l| l.id == lane)?;
+            let validated = lane.path_challenges > 0 && lane.path_responses > 0;
+            (validated && lane.connection_ids_retired > 0).then_some(())
+        });
+        assert!(validated.await.is_some(), "not validated at the {who}: {:#?}", node.status());
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    upload.finish().await?;
+    download.finish().await?;
+    pair.stop().await;
+    Ok(gaps.into_iter().max().unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_lane_moves_to_the_standby_uplink_and_both_flows_go_on() -> Outcome {
+    let _alone = alone().await;
+    let gap = median_of_3(move_under_load).await?;
+    assert!(gap <= BAR, "{gap:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saturated_lane_does_not_move_while_its_isp_is_well() -> Outcome {
+    let _alone = alone().await;
+    let shape = Shape { standby: true, locators: 1, ..Shape::default() };
+    let pair = Pair::start(shape).await?;
+    let upload = Bulk::start(&pair.left, &pair.right, true, Mode::Auto).await?;
+    let download = Bulk::start(&pair.left, &pair.right, false, Mode::Auto).await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let now = lanes(&pair.left);
+    assert_eq!((now.len(), now[0].migrations), (1, 0), "{now:#?}");
+    upload.finish().await?;
+    download.finish().await?;
+    pair.stop().await;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! Two `throughline run` daemons as they are deployed: the built program, configuration files,
+//! key files; between them two emulated ISPs that fail at random, and real programs on top.
+//!
+//! A program that is not installed is skipped with a line that says so. `THROUGHLINE_LONG=1` moves
+//! four times as much and cuts for a minute.
+
+mod crash;
+mod cuts;
+mod origin;
+mod site;
+mod ssh;
+mod transfers;
+mod under_cuts;

@@ -1,0 +1,94 @@
+//! Everything at once, while ISPs fail.
+
+use std::time::{Duration, Instant};
+
+use interop_tests::lab::{Outcome, alone};
+use interop_tests::process;
+
+use crate::cuts::Cuts;
+use crate::site::Sites;
+use crate::ssh::{Server, Through};
+use crate::{origin, ssh, transfers};
+
+/// How long the ISPs are cut, at least: until the last program is done.
+const CUTS_FOR: Duration = Duration::from_secs(20);
+
+/// The slowest line of an interactive session. An ISP's failure costs some 50 ms; the rest is for
+/// two cores that run twenty programs' threads.
+const SLOWEST_LINE: Duration = Duration::from_secs(1);
+
+/// Everything is done within this; a transfer that stalls is none that survives.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Mebibytes down by curl, up by curl, up by ssh; and how long the session lasts.
+fn amounts() -> (u64, u64, u64, Duration) {
+    if std::env::var_os("THROUGHLINE_LONG").is_some_and(|value| value == "1") {
+        (1024, 256, 256, Duration::from_secs(60))
+    } else {
+        (256, 64, 64, CUTS_FOR)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_and_ssh_go_on_under_random_cuts_and_every_byte_is_right() -> Outcome {
+    let _alone = alone().await;
+    let has_curl = process::installed("curl").is_some();
+    let missing = ssh::missing();
+    if !has_curl {
+        println!("SKIPPED: transfers by curl: curl is not installed (apt-get install curl)");
+    }
+    if !missing.is_empty() {
+        println!(
+            "SKIPPED: sessions and transfers by ssh: {missing:?} not installed (apt-get install \
+             openssh-client openssh-server netcat-openbsd)"
+        );
+    }
+    let (down, up, ssh_up, session) = amounts();
+    let keys = tempfile::tempdir()?;
+    let server = match missing.is_empty() {
+        true => Some(Server::start(keys.path())?),
+        false => None,
+    };
+    let forward = server.as_ref().map(|server| {
+        format!(
+            "[ingress.ssh]\nkind = 'forward'\nlisten = '127.0.0.1:0'\nto = '127.0.0.1:{}'\n\
+             via = 'far'",
+            server.port
+        )
+    });
+    let sites = Sites::start(&forward.unwrap_or_default())?;
+    let (socks, origin) = (sites.socks()?, origin::serve(down).await?);
+    let file = sites.directory.path().join("file");
+    let bytes: Vec<u8> = (0..up.max(ssh_up)).flat_map(origin::block).collect();
+    std::fs::write(&file, bytes)?;
+    assert_eq!(up, ssh_up, "one file serves both");
+
+    let cuts = Cuts::begin(sites.isps(), 7);
+    let began = Instant::now();
+    let curl = async {
+        if has_curl {
+            let up = transfers::upload(socks, origin, &file, up);
+            tokio::try_join!(transfers::download(socks, origin, down), up)?;
+        }
+        Outcome::Ok(())
+    };
+    let ssh = async {
+        let Some(server) = &server else { return Ok(()) };
+        let forward = Through::Forward(sites.near.ingress("ssh")?);
+        let (slowest, ()) = tokio::try_join!(
+            ssh::session(server, Through::Proxy(socks), session),
+            ssh::upload(server, forward, &file, ssh_up),
+        )?;
+        assert!(slowest <= SLOWEST_LINE, "the slowest line took {slowest:?}");
+        Outcome::Ok(())
+    };
+    let all = async { tokio::try_join!(curl, ssh) };
+    let result = tokio::time::timeout(PATIENCE, all).await;
+    drop(cuts);
+    match result {
+        Ok(Ok(_)) => println!("    all done after {:?}", began.elapsed()),
+        Ok(Err(error)) => panic!("{error}\n{}\n{}", sites.near.log(), sites.far.log()),
+        Err(_) => panic!("not done in {PATIENCE:?}\n{}\n{}", sites.near.log(), sites.far.log()),
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! What an application sees when an ISP fails: every failure under every kind of flow.
+//!
+//! The bars are wide, for the dev profile on a busy machine of two cores; the medians of a quiet
+//! machine are a third of them (`cargo run --release -p interop-tests --bin survival`).
+
+use std::time::{Duration, Instant};
+
+use interop_tests::lab::{Outcome, alone, median_of_3};
+use interop_tests::measure::{Bulk, Echo};
+use interop_tests::pair::{Pair, Shape};
+use throughline::Mode;
+use throughline::daemon::emulator::Way;
+
+/// How an ISP fails.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    /// ISP A drops everything.
+    Silent,
+    /// ISP A drops what the site sends.
+    OneWayUp,
+    /// ISP A drops what the site is sent.
+    OneWayDown,
+    /// ISP A was dead, is back, and now ISP B dies.
+    Swap,
+}
+
+/// What runs over it.
+#[derive(Clone, Copy, Debug)]
+enum Flow {
+    Echo(Mode),
+    Download,
+    Upload,
+}
+
+/// Every effect of a failure shows within this.
+const AFTERMATH: Duration = Duration::from_millis(1500);
+
+impl Failure {
+    /// Brings the pair to just before the failure.
+    async fn prepare(self, pair: &Pair) -> Outcome {
+        if let Self::Swap = self {
+            pair.isp(0).blackhole(Way::Both);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            pair.isp(0).heal(Way::Both);
+            pair.lanes_up(2, Duration::from_secs(10)).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    }
+
+    fn strike(self, pair: &Pair) {
+        match self {
+            Self::Silent => pair.isp(0).blackhole(Way::Both),
+            Self::OneWayUp => pair.isp(0).blackhole(Way::Up),
+            Self::OneWayDown => pair.isp(0).blackhole(Way::Down),
+            Self::Swap => pair.isp(1).blackhole(Way::Both),
+        }
+    }
+}
+
+/// One run: how long the flow stood still at the failure.
+async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
+    let pair = Pair::start(Shape::default()).await?;
+    let warm_up = Duration::from_millis(1500);
+    let still = match flow {
+        Flow::Echo(mode) => {
+            let echo = Echo::start(&pair.left, &pair.right, mode).await?;
+            tokio::time::sleep(warm_up).await;
+            failure.prepare(&pair).await?;
+            let cut = Instant::now();
+            failure.strike(&pair);
+            tokio::time::sleep(AFTERMATH).await;
+            // Messages under way at the failure count as well; what is still out at the end
+            // comes back before `finish` returns.
+            let record = echo.record.clone();
+            echo.finish().await?;
+            record.worst(cut - Duration::from_millis(50), cut + AFTERMATH).await
+        }
+        Flow::Download | Flow::Upload => {
+            let upload = matches!(flow, Flow::Upload);
+            let bulk = Bulk::start(&pair.left, &pair.right, upload, Mode::Auto).await?;
+            tokio::time::sleep(warm_up).await;
+            failure.prepare(&pair).await?;
+            let cut = Instant::now();
+            failure.strike(&pair);
+            tokio::time::sleep(AFTERMATH).await;
+            let gap = bulk.record.longest_gap(cut, cut + AFTERMATH).await;
+            bulk.finish().await?;
+            gap
+        }
+    };
+    pair.stop().await;
+    Ok(still)
+}
+
+/// The median of three runs against the bar for this kind of flow.
+async fn check(failure: Failure, flow: Flow) -> Outcome {
+    let _alone = alone().await;
+    let bar = Duration::from_millis(match flow {
+        Flow::Echo(Mode::Auto) => 60,
+        Flow::Echo(_) => 120,
+        Flow::Download | Flow::Upload => 200,
+    });
+    println!("{failure:?}, {flow:?}:");
+    let still = median_of_3(|| run(failure, flow)).await?;
+    assert!(still <= bar, "{failure:?}, {flow:?}: stood still for {still:?}; the bar is {bar:?}");
+    Ok(())
+}
+
+macro_rules! survives {
+    ($($name:ident: $failure:ident, $flow:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() -> Outcome {
+            check(Failure::$failure, $flow).await
+        }
+    )*};
+}
+
+survives! {
+    an_echo_on_one_lane_survives_a_silent_failure: Silent, Flow::Echo(Mode::Single);
+    an_echo_on_two_lanes_survives_a_silent_failure: Silent, Flow::Echo(Mode::Auto);
+    a_download_survives_a_silent_failure: Silent, Flow::Download;
+    an_upload_survives_a_silent_failure: Silent, Flow::Upload;
+
+    an_echo_on_one_lane_survives_a_failure_of_what_it_sends: OneWayUp, Flow::Echo(Mode::Single);
+    an_echo_on_two_lanes_survives_a_failure_of_what_it_sends: OneWayUp, Flow::Echo(Mode::Auto);
+    a_download_survives_a_failure_of_what_it_sends: OneWayUp, Flow::Download;
+    an_upload_survives_a_failure_of_what_it_sends: OneWayUp, Flow::Upload;
+
+    an_echo_on_one_lane_survives_a_failure_of_what_it_is_sent: OneWayDown, Flow::Echo(Mode::Single);
+    an_echo_on_two_lanes_survives_a_failure_of_what_it_is_sent: OneWayDown, Flow::Echo(Mode::Auto);
+    a_download_survives_a_failure_of_what_it_is_sent: OneWayDown, Flow::Download;
+    an_upload_survives_a_failure_of_what_it_is_sent: OneWayDown, Flow::Upload;
+
+    an_echo_on_one_lane_survives_one_isp_after_the_other: Swap, Flow::Echo(Mode::Single);
+    an_echo_on_two_lanes_survives_one_isp_after_the_other: Swap, Flow::Echo(Mode::Auto);
+    a_download_survives_one_isp_after_the_other: Swap, Flow::Download;
+    an_upload_survives_one_isp_after_the_other: Swap, Flow::Upload;
+}

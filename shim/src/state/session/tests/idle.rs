@@ -1,0 +1,64 @@
+//! Nothing is done when there is nothing to do.
+
+use super::*;
+
+#[test]
+fn no_timer_runs_when_nothing_is_open() {
+    let mut pair = Pair::new(2);
+    assert!(pair.ends.iter().all(|end| end.next_timeout().is_none()));
+    let id = pair.joined(A, Mode::Auto);
+    pair.write(A, id, 10);
+    pair.pass(Duration::from_secs(20));
+    assert!(pair.ends.iter().all(|end| end.next_timeout().is_none()), "an idle flow wakes nobody");
+    pair.drop_both(A, id);
+    pair.run();
+    pair.drop_both(B, id);
+    pair.assert_empty();
+}
+
+#[test]
+fn no_timer_runs_without_lanes() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Auto);
+    pair.detach(L1);
+    pair.write(A, id, 10);
+    pair.ends[A].finish(pair.now, id).unwrap();
+    pair.ends[B].reset(pair.now, id, 1);
+    pair.pass(ms(10));
+    assert!(pair.ends.iter().all(|end| end.next_timeout().is_none()));
+}
+
+#[test]
+fn idle_segments_are_ended() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Single);
+    pair.write(A, id, 10);
+    pair.pass(Duration::from_secs(3));
+    assert!(pair.finishes.is_empty());
+    pair.pass(Duration::from_secs(12));
+    assert_eq!(pair.finishes, [(A, L1, 0)]);
+    assert!(pair.ends[A].flow(id).unwrap().tx.lanes.iter().all(|l| l.segments.is_empty()));
+    // The next byte begins another.
+    pair.write(A, id, 10);
+    pair.run();
+    assert_eq!(pair.read(B, id), (20, Ok(Read::Pending)));
+}
+
+#[test]
+fn statements_and_echoes_of_many_flows_are_packed_and_end() {
+    let mut pair = Pair::new(1);
+    let ids: Vec<FlowId> = (0..8).map(|_| pair.joined(A, Mode::Single)).collect();
+    for id in &ids {
+        pair.write(A, *id, 20_000);
+        pair.ends[A].finish(pair.now, *id).unwrap();
+        pair.ends[B].finish(pair.now, *id).unwrap();
+    }
+    pair.pass(ms(50));
+    for id in &ids {
+        assert_eq!(pair.read(B, *id), (20_000, Ok(Read::End)));
+        assert_eq!(pair.read(A, *id), (0, Ok(Read::End)));
+        pair.drop_both(A, *id);
+        pair.drop_both(B, *id);
+    }
+    pair.assert_empty();
+}

@@ -1,0 +1,248 @@
+//! Suspicion, death and choice of lanes.
+
+use super::*;
+use crate::vocab::wire::fact::LaneUse;
+
+const GUESS: Health = Health::Suspect { confirmed: false };
+const SURE: Health = Health::Suspect { confirmed: true };
+
+#[test]
+fn a_fact_lost_with_its_lane_is_stated_on_another() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    pair.write(A, id, 10);
+    pair.ends[A].finish(pair.now, id).unwrap();
+    pair.ends[B].reset(pair.now, id, 3);
+    pair.run();
+    pair.detach(L1);
+    pair.run();
+    pair.attach(L2);
+    pair.pass(ms(20));
+    assert_eq!(pair.ends[A].check_broken(id), Err(FlowError::ResetByPeer(3)));
+    pair.drop_both(A, id);
+    pair.drop_both(B, id);
+    pair.assert_empty();
+}
+
+#[test]
+fn a_fact_that_is_not_echoed_is_stated_on_another_lane() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    pair.hold(L2);
+    pair.ends[A].finish(pair.now, id).unwrap();
+    pair.run();
+    // Both lanes took it and keep it; one comes back, and the other never does.
+    pair.wires.get_mut(&L2).unwrap().waiting = Default::default();
+    pair.release(L2);
+    pair.pass(ms(300));
+    assert_eq!(pair.read(B, id), (0, Ok(Read::End)));
+}
+
+#[test]
+fn a_suspect_lane_uncovers_its_bytes_and_a_cleared_one_covers_them_again() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    pair.write(A, id, 10_000);
+    pair.run();
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (10_000, 0));
+    // Cleared before the other lane asked: nothing is sent again.
+    pair.ends[A].lane_health(pair.now, L1, GUESS, ms(20), None);
+    pair.ends[A].lane_health(pair.now, L1, Health::Alive, ms(20), Some(pair.now));
+    pair.run();
+    assert_eq!(pair.given_to(L2), 0);
+    pair.health(A, L1, GUESS);
+    assert_eq!(pair.given_to(L2), 10_000);
+    assert!(pair.given.iter().all(|g| g.resent == (g.lane == L2)));
+    assert_eq!(pair.read(B, id), (10_000, Ok(Read::Pending)));
+    // What follows follows.
+    pair.write(A, id, 10);
+    pair.run();
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (10_000, 10_010));
+}
+
+#[test]
+fn bytes_given_to_a_lane_in_doubt_go_to_the_next_lane_that_is_up() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    pair.health(A, L1, SURE);
+    pair.write(A, id, 10);
+    pair.run();
+    assert_eq!(pair.given_to(L1), 10, "there is no other");
+    pair.attach(L2);
+    pair.run();
+    assert_eq!(pair.read(B, id), (10, Ok(Read::Pending)));
+}
+
+#[test]
+fn guesses_are_bounded_by_the_hedge_budget() {
+    let mut pair = Pair::new(2);
+    pair.ends.iter_mut().for_each(|end| end.peer.initial_window = 1 << 20);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    let window = pair.ends[A].capacity(id).unwrap();
+    pair.write(A, id, 1 << 20);
+    pair.run();
+    pair.ends[B].hedge = HedgeBudget::default();
+    pair.hold(L2);
+    pair.health(A, L1, GUESS);
+    let guessed = pair.given_to(L2);
+    assert!(guessed > 0 && guessed <= 128 * 1024 && guessed < window, "{guessed} of {window}");
+    pair.health(A, L1, SURE);
+    assert_eq!(pair.given_to(L2), window, "what is sure needs no budget");
+}
+
+#[test]
+fn nothing_is_sent_again_to_the_lane_in_doubt() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Auto);
+    pair.hold(L1);
+    pair.write(A, id, 5_000);
+    pair.run();
+    for health in [GUESS, SURE] {
+        pair.health(A, L1, health);
+        assert_eq!(pair.given_to(L1), 5_000);
+    }
+}
+
+#[test]
+fn stale_segments_on_a_lane_in_doubt_are_reset_once_their_bytes_are_acknowledged() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    pair.write(A, id, 1_000);
+    pair.run();
+    pair.hold(L2);
+    pair.health(A, L1, GUESS);
+    assert!(pair.resets.is_empty(), "never before");
+    pair.release(L2);
+    pair.pass(ms(20));
+    assert_eq!(pair.resets, [(A, L1, 0)]);
+}
+
+#[test]
+fn a_word_on_health_that_comes_late_does_not_bring_back_an_old_doubt() {
+    let mut pair = Pair::new(3);
+    pair.hold(L2);
+    pair.health(A, L1, GUESS);
+    assert!(!pair.ends[B].lane_is_up(L1));
+    pair.health(A, L1, Health::Alive);
+    assert!(pair.ends[B].lane_is_up(L1));
+    pair.release(L2);
+    assert!(pair.ends[B].lane_is_up(L1));
+}
+
+#[test]
+fn the_peers_doubt_is_cleared_by_its_word_or_by_proof() {
+    let mut pair = Pair::new(2);
+    pair.health(A, L1, GUESS);
+    assert!(!pair.ends[B].lane_is_up(L1));
+    let sent = pair.now + ms(1);
+    pair.ends[B].lane_health(pair.now + ms(30), L1, Health::Alive, ms(20), Some(sent));
+    assert!(pair.ends[B].lane_is_up(L1));
+}
+
+#[test]
+fn a_thin_flow_in_auto_goes_on_two_lanes_and_a_thick_one_on_one() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Auto);
+    pair.write(A, id, 100);
+    pair.run();
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (100, 100));
+    pair.write(A, id, 80_000);
+    pair.pass(ms(100));
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (80_100, 100));
+}
+
+#[test]
+fn a_redundant_flow_goes_on_two_lanes_however_thick() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Redundant);
+    pair.hold(L1);
+    pair.hold(L2);
+    pair.write(A, id, 90_000);
+    pair.run();
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (90_000, 90_000));
+    assert!(pair.given.iter().all(|g| !g.resent));
+}
+
+#[test]
+fn a_draining_lane_gets_nothing_new() {
+    for mode in [Mode::Auto, Mode::Single, Mode::Bond, Mode::Redundant] {
+        for side in [A, B] {
+            let mut pair = Pair::new(2);
+            let id = pair.joined(A, mode);
+            let word = LaneUse { lane: L1, version: 1, cost: 0, draining: true };
+            pair.ends[side].set_lane_use(pair.now, word);
+            pair.run();
+            pair.write(A, id, 60_000);
+            pair.run();
+            assert_eq!((pair.given_to(L1), pair.given_to(L2)), (0, 60_000), "{mode}");
+        }
+    }
+}
+
+#[test]
+fn a_bonding_flow_leaves_a_lane_that_begins_to_drain_and_comes_back() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Bond);
+    for (version, draining) in [(1, true), (2, false), (1, true)] {
+        pair.given.clear();
+        let word = LaneUse { lane: L2, version, cost: 0, draining };
+        pair.ends[A].control(pair.now, L1, Message::LaneUse(word)).unwrap();
+        let written = pair.write(A, id, 90_000) as u64;
+        assert!(written > 64 * 1024, "more than one lane takes at once");
+        pair.pass(ms(20));
+        assert_eq!(pair.given_to(L2) == 0, pair.ends[A].lanes[&L2].draining());
+        assert_eq!(pair.read(B, id), (written, Ok(Read::Pending)));
+        pair.pass(ms(20));
+    }
+    assert!(!pair.ends[A].lanes[&L2].draining(), "an old word does not come back");
+}
+
+#[test]
+fn a_metered_lane_bonds_nothing() {
+    let mut pair = Pair::new(2);
+    let word = LaneUse { lane: L2, version: 1, cost: 200, draining: false };
+    pair.ends[A].set_lane_use(pair.now, word);
+    let id = pair.joined(A, Mode::Bond);
+    pair.write(A, id, 90_000);
+    pair.run();
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (90_000, 0));
+}
+
+#[test]
+fn what_was_said_of_lanes_is_said_on_every_new_lane() {
+    let mut pair = Pair::new(2);
+    pair.hold(L1);
+    pair.hold(L2);
+    let word = LaneUse { lane: L1, version: 1, cost: 200, draining: false };
+    pair.ends[A].set_lane_use(pair.now, word);
+    pair.health(A, L1, SURE);
+    pair.detach(L2);
+    pair.attach(LaneId(3));
+    pair.run();
+    assert_eq!(pair.ends[B].lanes[&L1].cost(), 200);
+    assert!(!pair.ends[B].lane_is_up(L1));
+}
+
+#[test]
+fn flows_wait_without_lanes_and_go_on_with_the_next() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Auto);
+    pair.hold(L1);
+    pair.write(A, id, 40_000);
+    pair.write(B, id, 30);
+    pair.run();
+    pair.detach(L1);
+    let early = pair.open(B, Mode::Auto);
+    pair.pass(Duration::from_secs(3600));
+    pair.attach(L2);
+    pair.run();
+    assert_eq!(pair.read(B, id), (40_000, Ok(Read::Pending)));
+    assert_eq!(pair.read(A, id), (30, Ok(Read::Pending)));
+    assert_eq!(pair.count(A, &Event::Incoming(early)), 1);
+}

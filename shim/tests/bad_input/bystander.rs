@@ -1,0 +1,108 @@
+//! A site under attack: a node that accepts, and an honest one with a flow that must not notice.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use throughline::{Identity, Limits, Node, PeerConfig, PeerId, Target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+use crate::log;
+
+/// The most the innocent flow may be held up. Generous: a dozen tests share two cores.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// An acceptor that trusts an honest node and `guests`, and an echo between the two.
+pub(crate) struct Site {
+    /// The node under attack; it serves `echo`.
+    pub(crate) node: Node,
+    honest: Node,
+    stop: Arc<AtomicBool>,
+    echo: JoinHandle<(u64, Duration)>,
+}
+
+/// A peer as a node is told of it.
+pub(crate) fn peer(id: PeerId, name: &str, locators: &[SocketAddr]) -> PeerConfig {
+    let locators = locators.iter().map(|addr| (*addr).into()).collect();
+    PeerConfig { id, name: name.into(), locators }
+}
+
+/// Serves `echo` until the node ends.
+pub(crate) fn serve_echo(node: &Node) {
+    let mut listener = node.listen("echo").unwrap();
+    tokio::spawn(async move {
+        while let Ok(flow) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = tokio::io::split(flow.accept());
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                let _ = writer.shutdown().await;
+            });
+        }
+    });
+}
+
+impl Site {
+    pub(crate) async fn new(guests: &[PeerId]) -> Self {
+        Self::with_limits(guests, Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(guests: &[PeerId], limits: Limits) -> Self {
+        log::capture();
+        let honest = Identity::generate();
+        let mut builder = Node::builder()
+            .listen("127.0.0.1:0".parse().unwrap())
+            .limits(limits)
+            .peer(peer(honest.peer_id(), "honest", &[]));
+        for guest in guests {
+            builder = builder.peer(peer(*guest, "guest", &[]));
+        }
+        let node = builder.build().await.unwrap();
+        serve_echo(&node);
+        let locators = node.local_addrs();
+        let there = peer(node.id(), "site", &locators);
+        let honest = Node::builder().identity(honest).peer(there).build().await.unwrap();
+        let mut flow = honest.connect(node.id(), Target::service("echo")).await.unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&stop);
+        let echo = tokio::spawn(async move {
+            let (mut count, mut worst) = (0u64, Duration::ZERO);
+            while !ends.load(Ordering::Relaxed) {
+                let sent = Instant::now();
+                flow.write_all(&count.to_be_bytes()).await.unwrap();
+                let mut back = [0; 8];
+                flow.read_exact(&mut back).await.unwrap();
+                assert_eq!(back, count.to_be_bytes(), "the innocent flow has wrong bytes");
+                worst = worst.max(sent.elapsed());
+                count += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            flow.shutdown().await.unwrap();
+            assert_eq!(flow.read(&mut [0]).await.unwrap(), 0);
+            (count, worst)
+        });
+        Self { node, honest, stop, echo }
+    }
+
+    /// Where the node is dialled.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.node.local_addrs()[0]
+    }
+
+    /// Asserts that nobody but the attacker noticed anything: the old flow went on, and a new one
+    /// can be opened.
+    pub(crate) async fn goes_on_undisturbed(self) {
+        let mut fresh = self.honest.connect(self.node.id(), Target::service("echo")).await.unwrap();
+        fresh.write_all(b"hello").await.unwrap();
+        fresh.shutdown().await.unwrap();
+        let mut back = String::new();
+        fresh.read_to_string(&mut back).await.unwrap();
+        assert_eq!(back, "hello");
+        self.stop.store(true, Ordering::Relaxed);
+        let (count, worst) = self.echo.await.unwrap();
+        assert!(count > 0 && worst < HELD_UP, "{count} echoes, the slowest {worst:?}");
+        self.honest.shutdown(Duration::ZERO).await;
+        self.node.shutdown(Duration::ZERO).await;
+    }
+}

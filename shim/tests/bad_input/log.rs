@@ -1,0 +1,61 @@
+//! What the nodes of this program log, at the level a daemon logs at.
+
+use std::io;
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static INIT: Once = Once::new();
+
+#[derive(Clone)]
+struct Capture;
+
+impl io::Write for Capture {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LINES.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Capture {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Begins to keep what is logged.
+pub(crate) fn capture() {
+    INIT.call_once(|| {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+            .with_ansi(false)
+            .with_writer(Capture)
+            .init();
+    });
+}
+
+fn text() -> String {
+    String::from_utf8_lossy(&LINES.lock().unwrap()).into_owned()
+}
+
+/// Waits for a line that holds all of `parts`. Tests run side by side: one of the parts has to be
+/// the test's own.
+pub(crate) async fn says(parts: &[&str]) {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let text = text();
+        if text.lines().any(|line| parts.iter().all(|part| line.contains(part))) {
+            return;
+        }
+        assert!(Instant::now() < until, "no line with all of {parts:?} in\n{text}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
