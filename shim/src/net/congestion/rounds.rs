@@ -21,6 +21,18 @@ pub(super) struct Round {
     pub(super) telling: bool,
 }
 
+/// How long the least of some samples must cover: acknowledgements that a busy host handles late
+/// come together, and all but the last of them look like a queue.
+const COVER: Duration = Duration::from_millis(2);
+
+/// Samples taken together.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    since: Instant,
+    samples: usize,
+    min: Duration,
+}
+
 /// Follows the rounds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
@@ -30,24 +42,15 @@ pub(super) struct Rounds {
     min: Option<Duration>,
     samples: u32,
     limited: u32,
-    bytes: u64,
-    /// The round before: its beginning and its acknowledged bytes.
-    before: Option<(Instant, u64)>,
-    /// The last samples with the window in use, oldest overwritten.
-    recent: [Duration; SAMPLES],
-    seen: usize,
+    /// Samples with the window in use since some milliseconds, and those of a while before.
+    fresh: Option<Batch>,
+    recent: Option<Duration>,
 }
 
 impl Rounds {
-    /// Takes in the acknowledgement at `now` of a packet of `bytes` sent at `sent`; the round that
+    /// Takes in the acknowledgement at `now` of a packet sent at `sent`; the round that
     /// it ends, if any. `limited`: the application, not the window, bounds what is in flight.
-    pub(super) fn on_ack(
-        &mut self,
-        now: Instant,
-        sent: Instant,
-        bytes: u64,
-        limited: bool,
-    ) -> Option<Round> {
+    pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, limited: bool) -> Option<Round> {
         let sample = now.saturating_duration_since(sent);
         let ended = match self.began {
             Some(began) if sent < began => None,
@@ -56,10 +59,9 @@ impl Rounds {
                     min,
                     telling: self.samples as usize >= SAMPLES && self.limited * 2 < self.samples,
                 });
-                self.before = began.map(|began| (began, self.bytes));
                 self.began = Some(now);
                 self.middle = began.map(|began| began + now.saturating_duration_since(began) / 2);
-                (self.samples, self.limited, self.bytes) = (0, 0, 0);
+                (self.samples, self.limited) = (0, 0);
                 round
             }
         };
@@ -67,28 +69,29 @@ impl Rounds {
             self.min = Some(self.min.map_or(sample, |min| min.min(sample)));
         }
         self.samples += 1;
-        self.bytes += bytes;
         if limited {
             self.limited += 1;
-            self.seen = 0;
+            (self.fresh, self.recent) = (None, None);
         } else {
-            self.recent[self.seen % SAMPLES] = sample;
-            self.seen += 1;
+            self.gather(now, sample);
         }
         ended
     }
 
-    /// The least of the last [`SAMPLES`] samples with the window in use. It sees a queue grow
-    /// within a round, whose own minimum is from when it began.
+    /// The least of the last samples with the window in use: at least [`SAMPLES`] of them, over at
+    /// least [`COVER`]. It sees a queue grow within a round, whose own minimum is from before.
     pub(super) fn recent_min(&self) -> Option<Duration> {
-        (self.seen >= SAMPLES).then(|| self.recent.iter().min().copied()).flatten()
+        self.recent
     }
 
-    /// Bytes per second acknowledged in the last round and this one.
-    pub(super) fn rate(&self, now: Instant) -> Option<f64> {
-        let (since, bytes) = self.before?;
-        let time = now.saturating_duration_since(since).as_secs_f64();
-        (time > 0.0).then(|| (bytes + self.bytes) as f64 / time)
+    fn gather(&mut self, now: Instant, sample: Duration) {
+        let batch = self.fresh.get_or_insert(Batch { since: now, samples: 0, min: sample });
+        batch.samples += 1;
+        batch.min = batch.min.min(sample);
+        if batch.samples >= SAMPLES && now.saturating_duration_since(batch.since) >= COVER {
+            self.recent = Some(batch.min);
+            self.fresh = None;
+        }
     }
 }
 
@@ -102,26 +105,25 @@ mod tests {
     fn a_round_ends_with_the_first_packet_that_was_sent_in_it() {
         let (mut rounds, start) = (Rounds::default(), Instant::now());
         let at = |ms: u32| start + ms * MS;
-        assert_eq!(rounds.on_ack(at(20), at(0), 1200, false), None);
+        assert_eq!(rounds.on_ack(at(20), at(0), false), None);
         for ms in 1..=19 {
-            assert_eq!(rounds.on_ack(at(20 + ms), at(ms), 1200, false), None);
+            assert_eq!(rounds.on_ack(at(20 + ms), at(ms), false), None);
         }
-        let round = rounds.on_ack(at(42), at(20), 1200, false).unwrap();
+        let round = rounds.on_ack(at(42), at(20), false).unwrap();
         assert_eq!(round, Round { min: 20 * MS, telling: true });
-        assert_eq!(rounds.on_ack(at(43), at(21), 1200, false), None);
-        // Only what was sent in the later half counts.
-        assert_eq!(rounds.on_ack(at(54), at(32), 1200, false), None);
-        let round = rounds.on_ack(at(64), at(42), 1200, false).unwrap();
-        assert_eq!(round, Round { min: 22 * MS, telling: false }, "few samples tell little");
+        assert_eq!(rounds.on_ack(at(43), at(21), false), None);
+        assert_eq!(rounds.on_ack(at(57), at(35), false), None);
+        let round = rounds.on_ack(at(64), at(42), false).unwrap();
+        assert_eq!(round, Round { min: 22 * MS, telling: false }, "three samples tell little");
     }
 
     #[test]
     fn a_round_that_the_application_limits_tells_nothing() {
         let (mut rounds, start) = (Rounds::default(), Instant::now());
         for ms in 0..20 {
-            rounds.on_ack(start + (ms + 20) * MS, start + ms * MS, 1200, ms % 3 != 0);
+            rounds.on_ack(start + (ms + 20) * MS, start + ms * MS, ms % 3 != 0);
         }
-        let round = rounds.on_ack(start + 40 * MS, start + 20 * MS, 1200, false).unwrap();
+        let round = rounds.on_ack(start + 40 * MS, start + 20 * MS, false).unwrap();
         assert!(!round.telling);
     }
 
@@ -129,10 +131,10 @@ mod tests {
     fn the_last_samples_show_a_rise_before_the_round_ends() {
         let (mut rounds, start) = (Rounds::default(), Instant::now());
         for ms in 0..20 {
-            rounds.on_ack(start + (20 + 2 * ms) * MS, start + ms * MS, 1200, false);
+            rounds.on_ack(start + (20 + 2 * ms) * MS, start + ms * MS, false);
         }
-        assert_eq!(rounds.recent_min(), Some(32 * MS));
-        rounds.on_ack(start + 60 * MS, start + 20 * MS, 1200, true);
+        assert_eq!(rounds.recent_min(), Some(28 * MS));
+        rounds.on_ack(start + 60 * MS, start + 20 * MS, true);
         assert_eq!(rounds.recent_min(), None);
     }
 }

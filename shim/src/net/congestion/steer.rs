@@ -4,22 +4,31 @@
 //! the path has a round trip in proportion to it (window = rate × round trip), which gives the
 //! window for any wanted queue at once: window × (base + target) / (base + queue).
 //!
-//! * Below half the target: that formula, which for an unused path is growth by a fifth or a
+//! * Below half the target: that formula, which for an unused path is growth by an eighth to a
 //!   quarter per round. A window that is too small for whatever reason is whole within some rounds.
-//! * Above one and a half targets: the formula again, downwards, at most by a quarter, and then one
-//!   round's wait until the effect can be seen.
-//! * Between them: stay; a packet more per round; and now and then an experiment. A round trip does
-//!   not tell whose queue it holds: it may be another sender's, or that of the other direction,
-//!   which our acknowledgements wait in. So the window grows by a quarter, and if the round trip
-//!   does not follow by at least half of that, the queue is not ours, and we grow on. The one who
-//!   makes the queue sees it rise and goes back: this is what keeps two directions, or two lanes,
-//!   from starving each other while both see the same queue.
-//! * The same downwards: when shrinking thrice, over six rounds, did not shorten the queue, it is
-//!   not ours, or the base is wrong (the route has changed). Then the window is given back, plain
-//!   CUBIC competes for [`TIME_OUT`], and the base is taken anew from what was seen in that time.
+//! * Above one and a half targets: the formula again, downwards, at most by a quarter, and then a
+//!   round's wait until the effect can be seen. At once if we have just grown; otherwise after
+//!   [`PATIENCE`], because it may be another's experiment.
+//! * Between them: stay, a packet more per round, and now and then an experiment (below).
 //!
-//! Pure: it sees rounds and says windows. It never judges a round that the application limited, and
-//! never shrinks for less than 7.5 ms, which on loopback is thousands of round trips.
+//! **Whose queue is it?** A round trip does not tell: it may hold another sender's queue, or that of
+//! the other direction, in which our acknowledgements wait. Only the answer to a change of our own
+//! window tells, and every step is such a [`Trial`]. Of a step up or down, the part stays that left
+//! the queue alone. An experiment grows the window by what should make one target of queue; if the
+//! queue does not follow, it is not ours and we grow on. So two directions, or two lanes, do not
+//! starve each other while both see the same queue.
+//!
+//! **When shrinking does not help**, [`VAIN_STEPS`] times in a row, the window is given back. If the
+//! queue is longer than any steering leaves (four targets), somebody who minds losses only keeps it
+//! full: plain CUBIC competes for [`TIME_OUT`], or until the queue is gone, and the base is taken
+//! anew from what was seen meanwhile. If it is shorter, the base counts as too low (a longer route,
+//! a lane that began in a queue of ours) and is raised for [`RAISED`].
+//!
+//! What it does not do: tell two concurrent trials from each other (both directions full: each gets
+//! nine tenths on average, and now and then less for a second); judge a round that the application
+//! limited; shrink for less than 7.5 ms, which on loopback is many round trips.
+//!
+//! Pure: it sees rounds and says windows.
 
 use std::time::{Duration, Instant};
 
@@ -36,15 +45,20 @@ const LEAST_GROWTH: f64 = 1.125;
 /// The largest step either way: a wrong guess costs a quarter.
 const STEP: f64 = 0.25;
 
-/// Rounds between experiments: their queue (a quarter of a round trip for two rounds) is there for
-/// a fifth of the time.
-const CALM_ROUNDS: u32 = 8;
+/// Rounds with the wanted queue before an experiment, whose own queue (5 ms) is there for two. A
+/// direction that is too small, and does not know it, waits for this.
+const CALM_ROUNDS: u32 = 7;
+/// Up to so many more, so that two do not experiment in step.
+const UNEVEN: u64 = 16;
 
 /// A queue within this many rounds of our own growth is taken for ours at once ...
 const OWN_ROUNDS: u32 = 3;
 /// ... but otherwise only after as many as another lane's experiment and its end take: to shrink
 /// for its sake would be to give up, each time, what our own experiments gain.
-const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 8;
+
+/// The part of the expected change from which on a queue is ours: 2 ms of 5, just above the jitter.
+const OURS: f64 = 0.4;
 
 /// Steps down in a row, each over two rounds, that had no effect. Between two lanes of ours the
 /// other one reacts within four rounds.
@@ -54,11 +68,22 @@ const VAIN_STEPS: u32 = 3;
 /// of 20–100 ms), short against a bulk transfer.
 pub(super) const TIME_OUT: Duration = Duration::from_secs(10);
 
+/// How long a base that trials have shown to be too low stays raised: so long that a trial of the
+/// old one, which takes thirty rounds, costs little; so short that it does not add up where two
+/// directions raise it in turn.
+const RAISED: Duration = Duration::from_secs(5);
+
+/// Rounds without a long queue in a row that end CUBIC's time early. A competitor that is driven by
+/// losses leaves the queue full but for a round or two.
+const QUIET_ROUNDS: u32 = 10;
+
 /// The steering of one path.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steer {
     /// The least round trip of the path.
     base: Option<Duration>,
+    /// Until then the base is taken for this, or less.
+    raised: Option<(Instant, Duration)>,
     /// Not steering until then, and the least round trip since.
     out: Option<(Instant, Option<Duration>)>,
     trial: Option<Trial>,
@@ -82,6 +107,8 @@ pub(super) struct Steer {
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     up: bool,
+    /// The window before.
+    window: u64,
     /// The round trip before.
     rtt: Duration,
     /// By how much it changes if the queue is ours.
@@ -93,14 +120,32 @@ impl Steer {
     pub(super) fn on_sample(&mut self, now: Instant, sample: Duration) {
         let least = |before: Option<Duration>| Some(before.map_or(sample, |b| b.min(sample)));
         self.base = least(self.base);
+        if let Some((until, base)) = &mut self.raised {
+            *base = sample.min(*base);
+            if now >= *until {
+                self.raised = None;
+            }
+        }
         if let Some((until, seen)) = &mut self.out {
             *seen = least(*seen);
             if now >= *until {
                 self.base = *seen;
-                self.out = None;
-                (self.vain, self.calm, self.trial) = (0, 0, None);
+                self.resume();
             }
         }
+    }
+
+    /// A telling round while the window is CUBIC's: when the queue has gone, there is no competitor.
+    pub(super) fn watch(&mut self, rtt: Duration) {
+        self.calm = if self.queue(rtt) <= self.high() { self.calm + 1 } else { 0 };
+        if self.calm >= QUIET_ROUNDS {
+            self.resume();
+        }
+    }
+
+    fn resume(&mut self) {
+        self.out = None;
+        (self.vain, self.calm, self.trial) = (0, 0, None);
     }
 
     /// Whether the window is steered; otherwise it is CUBIC's.
@@ -110,12 +155,12 @@ impl Steer {
 
     /// The queue in a round trip of `rtt`.
     pub(super) fn queue(&self, rtt: Duration) -> Duration {
-        rtt.saturating_sub(self.base.unwrap_or(rtt))
+        rtt.saturating_sub(self.base().unwrap_or(rtt))
     }
 
     /// The wanted round trip.
     pub(super) fn wanted(&self) -> Duration {
-        self.base.unwrap_or_default() + self.target()
+        self.base().unwrap_or_default() + self.target()
     }
 
     /// The queue that is too long.
@@ -140,54 +185,93 @@ impl Steer {
             return window;
         }
         if queue >= low {
-            let base = self.base.unwrap_or(rtt).as_secs_f64();
+            let base = self.base().unwrap_or(rtt).as_secs_f64();
             self.full = Some(scale(window, base / rtt.as_secs_f64()));
         }
-        let trial = self.trial.take();
-        if let Some(trial) = trial.filter(|trial| trial.up)
-            && rtt.saturating_sub(trial.rtt) * 5 < trial.expected * 2
-            && queue <= self.high()
-        {
-            return self.experiment(rtt, window);
-        }
-        if queue > self.high() {
-            let ours = self.since_growth <= OWN_ROUNDS || trial.is_some();
-            if !ours && self.over < PATIENCE && queue < 3 * self.target() {
-                return window;
+        match self.trial.take() {
+            Some(trial) if trial.up => self.judge_growth(&trial, rtt, window),
+            Some(trial) => self.judge_shrinking(&trial, now, rtt, window),
+            None if queue > self.high() => self.too_long(queue, rtt, window),
+            None if queue < low => {
+                (self.calm, self.vain, self.since_growth) = (0, 0, 0);
+                self.settling = self.full.is_some_and(|full| window * 5 > full * 4);
+                scale(window, self.towards_wanted(rtt).clamp(LEAST_GROWTH, 1.0 + STEP))
             }
-            self.calm = 0;
-            self.vain = match trial {
-                Some(down) if !down.up && down.rtt.saturating_sub(rtt) * 2 < down.expected => {
-                    self.vain + 1
+            None => {
+                (self.calm, self.vain) = (self.calm + 1, 0);
+                if self.calm >= self.calm_until {
+                    self.experiment(rtt, window)
+                } else {
+                    window + mtu
                 }
-                _ => 0,
-            };
-            if self.vain == 0 {
-                self.whole = window;
-            }
-            if self.vain >= VAIN_STEPS {
-                self.vain = 0;
-                self.out = Some((now + TIME_OUT, None));
-                return self.whole.max(window);
-            }
-            self.step_down(rtt, window)
-        } else if queue < low {
-            (self.calm, self.vain, self.since_growth) = (0, 0, 0);
-            self.settling = self.full.is_some_and(|full| window * 5 > full * 4);
-            scale(window, self.towards_wanted(rtt).clamp(LEAST_GROWTH, 1.0 + STEP))
-        } else {
-            self.vain = 0;
-            self.calm += 1;
-            if self.calm >= self.calm_until.max(CALM_ROUNDS) {
-                self.experiment(rtt, window)
-            } else {
-                window + mtu
             }
         }
     }
 
+    /// A queue that is too long, and no trial under way.
+    fn too_long(&mut self, queue: Duration, rtt: Duration, window: u64) -> u64 {
+        let ours = self.since_growth <= OWN_ROUNDS || queue >= self.huge();
+        if ours || self.over >= PATIENCE { self.step_down(rtt, window) } else { window }
+    }
+
+    /// After an experiment.
+    fn judge_growth(&mut self, trial: &Trial, rtt: Duration, window: u64) -> u64 {
+        let ours = trial.share(rtt.saturating_sub(trial.rtt));
+        if ours < OURS && self.queue(rtt) <= self.high() {
+            return self.experiment(rtt, window);
+        }
+        self.done();
+        keep(trial.window, window, ours)
+    }
+
+    /// After a step down.
+    fn judge_shrinking(&mut self, trial: &Trial, now: Instant, rtt: Duration, window: u64) -> u64 {
+        let queue = self.queue(rtt);
+        let ours = trial.share(trial.rtt.saturating_sub(rtt));
+        if queue <= self.high() {
+            self.vain = 0;
+            self.done();
+            return keep(window, trial.window, 1.0 - ours).min(window);
+        }
+        if ours >= OURS {
+            self.vain = 0;
+            return self.step_down(rtt, window);
+        }
+        self.vain += 1;
+        if self.vain == 1 {
+            self.whole = trial.window;
+        }
+        if self.vain < VAIN_STEPS {
+            self.done();
+            return keep(window, trial.window, ours);
+        }
+        (self.vain, self.calm) = (0, 0);
+        if queue >= self.huge() {
+            self.out = Some((now + TIME_OUT, None));
+        } else {
+            self.raised = Some((now + RAISED, rtt.saturating_sub(self.target())));
+        }
+        self.whole.max(trial.window)
+    }
+
+    /// A trial has ended: the next round is not judged by it.
+    fn done(&mut self) {
+        (self.calm, self.over) = (0, 0);
+        self.since_growth = OWN_ROUNDS + 1;
+        self.settling = true;
+    }
+
+    /// A queue that no steering of ours or our likes leaves.
+    fn huge(&self) -> Duration {
+        4 * self.target()
+    }
+
+    fn base(&self) -> Option<Duration> {
+        self.raised.map(|(_, base)| base).or(self.base)
+    }
+
     fn target(&self) -> Duration {
-        (self.base.unwrap_or_default() / TARGET_DIVISOR).clamp(LEAST_TARGET, MOST_TARGET)
+        (self.base().unwrap_or_default() / TARGET_DIVISOR).clamp(LEAST_TARGET, MOST_TARGET)
     }
 
     fn towards_wanted(&self, rtt: Duration) -> f64 {
@@ -195,22 +279,35 @@ impl Steer {
     }
 
     fn experiment(&mut self, rtt: Duration, window: u64) -> u64 {
+        // Not in step with the other direction, whose window is another.
+        let uneven = (window >> 5) + rtt.as_micros() as u64;
+        self.calm_until = CALM_ROUNDS + (uneven % UNEVEN) as u32;
         self.calm = 0;
-        self.calm_until =
-            CALM_ROUNDS + ((window >> 5) + rtt.as_micros() as u64) as u32 % CALM_ROUNDS;
         self.since_growth = 0;
         self.settling = true;
         let step = (self.target().as_secs_f64() / rtt.as_secs_f64().max(1e-6)).min(STEP);
-        self.trial = Some(Trial { up: true, rtt, expected: rtt.mul_f64(step) });
+        self.trial = Some(Trial { up: true, window, rtt, expected: rtt.mul_f64(step) });
         scale(window, 1.0 + step)
     }
 
     fn step_down(&mut self, rtt: Duration, window: u64) -> u64 {
         let factor = self.towards_wanted(rtt).max(1.0 - STEP);
         self.settling = true;
-        self.trial = Some(Trial { up: false, rtt, expected: rtt.mul_f64(1.0 - factor) });
+        self.trial = Some(Trial { up: false, window, rtt, expected: rtt.mul_f64(1.0 - factor) });
         scale(window, factor)
     }
+}
+
+impl Trial {
+    /// How much of the expected change there was, from 0 to 1.
+    fn share(&self, change: Duration) -> f64 {
+        (change.as_secs_f64() / self.expected.as_secs_f64().max(1e-6)).min(1.0)
+    }
+}
+
+/// The part of a step from `low` to `high` that left the queue alone, where `ours` of it did not.
+fn keep(low: u64, high: u64, ours: f64) -> u64 {
+    high - scale(high - low, ours)
 }
 
 fn scale(window: u64, factor: f64) -> u64 {

@@ -1,10 +1,8 @@
 //! The window of one path: CUBIC, steered by the queue that it makes.
 //!
 //! Three phases.
-//! * **Slow start**, from a small window: doubles per round, then grows by half
-//!   ([`QUICK_ROUNDS`]), until the queue shows. Then the window is set to what the measured rate
-//!   needs. What has already been sent by then is in the queue for a round trip: growth per round
-//!   times the base. Hence the half.
+//! * **Slow start**, from a small window: doubles per round ([`QUICK_ROUNDS`]), then grows more
+//!   slowly ([`GROWTH`]) until the queue shows. Then the window is set to what the path held.
 //! * **Steered** ([`Steer`]): once per round, from the queue.
 //! * **CUBIC**, while somebody else keeps the queue full; [`Steer`] says when and for how long.
 //!
@@ -20,8 +18,12 @@ use super::rounds::Rounds;
 use super::steer::Steer;
 
 /// Slow start doubles up to four times the initial window: two rounds. After that a path of
-/// 200 Mbit/s and 20 ms is full in two more.
+/// 200 Mbit/s and 20 ms is full in three more, 120 ms after the first byte.
 const QUICK_ROUNDS: u64 = 2;
+
+/// What slow start then adds per round. What has already been sent when the queue shows at the
+/// sender is in it as well: as much of a round trip as is added per round.
+const GROWTH: f64 = 0.25;
 
 /// How long a loss says where the path overflows. CUBIC itself would take longer; but senders come
 /// and go, and a window on a wrong plateau crawls.
@@ -82,14 +84,18 @@ impl Window {
         rtt: Duration,
     ) {
         self.steer.on_sample(now, now.saturating_duration_since(sent));
-        let round = self.rounds.on_ack(now, sent, bytes, limited);
+        let round = self.rounds.on_ack(now, sent, limited);
         if self.in_slow_start() {
-            if self.overshoots() {
-                self.leave_slow_start(now);
-            } else {
-                let quick = self.bytes() < self.quick_until;
-                let bytes = if quick { bytes } else { bytes * 2 / 5 };
-                self.cubic.on_ack(now, sent, bytes, limited, rtt);
+            let quick = self.bytes() < self.quick_until;
+            let growth = if quick { 1.0 } else { GROWTH };
+            match self.rounds.recent_min() {
+                Some(rtt) if self.steer.steers() && rtt >= self.steer.wanted() => {
+                    self.leave_slow_start(rtt, growth);
+                }
+                _ => {
+                    let bytes = (bytes as f64 * growth) as u64;
+                    self.cubic.on_ack(now, sent, bytes, limited, rtt);
+                }
             }
             return;
         }
@@ -97,10 +103,12 @@ impl Window {
         if !self.steer.steers() || self.bytes() >= free {
             self.cubic.on_ack(now, sent, bytes, limited, rtt);
         }
-        if let Some(round) = round
-            && round.telling
-            && self.steer.steers()
-        {
+        let Some(round) = round else { return };
+        if !round.telling {
+            self.steer.interrupt();
+        } else if !self.steer.steers() {
+            self.steer.watch(round.min);
+        } else {
             let before = self.bytes();
             let window = self.steer.judge(now, round.min, before, self.mtu);
             let window = if window > before { window.min(free.max(before)) } else { window };
@@ -139,16 +147,11 @@ impl Window {
         }
     }
 
-    fn overshoots(&self) -> bool {
-        self.steer.steers()
-            && self.rounds.recent_min().is_some_and(|rtt| rtt >= self.steer.wanted())
-    }
-
-    fn leave_slow_start(&mut self, now: Instant) {
-        let wanted = self.steer.wanted().as_secs_f64();
-        let fits = self.rounds.rate(now).map_or(self.bytes(), |rate| (rate * wanted) as u64);
-        // An uneven clock may show too little; half a window is what one round can have added.
-        let window = fits.clamp(self.bytes() / 2, self.bytes());
+    /// A packet came back after `rtt` with a queue. When it was sent the window was smaller by one
+    /// round's growth, and that is what the round trip speaks of.
+    fn leave_slow_start(&mut self, rtt: Duration, growth: f64) {
+        let fits = self.steer.wanted().as_secs_f64() / rtt.as_secs_f64();
+        let window = (self.bytes() as f64 / (1.0 + growth) * fits) as u64;
         self.cubic.set_window(window.max(FLOOR_PACKETS * self.mtu));
         self.steer.interrupt();
     }

@@ -10,9 +10,8 @@ use super::super::Window;
 const TICK: Duration = Duration::from_micros(250);
 const MTU: u64 = 1200;
 
-#[expect(clippy::large_enum_variant, reason = "a test has a handful of them")]
 pub(super) enum Control {
-    Window(Window),
+    Window(Box<Window>),
     Cubic(Cubic),
 }
 
@@ -67,7 +66,7 @@ impl Sim {
     /// A flow of ours over link 0 or 1 that begins after `start`.
     pub(super) fn flow(self, link: usize, start: Duration) -> Self {
         let window = Window::new(64 << 10, MTU as u16);
-        self.add(Control::Window(window), link, start)
+        self.add(Control::Window(Box::new(window)), link, start)
     }
 
     /// A competitor.

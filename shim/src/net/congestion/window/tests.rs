@@ -15,7 +15,7 @@ fn a_small_window_fills_the_path_in_200_ms_without_a_long_queue() {
     let (_, [first, _]) = sim.run(200 * MS);
     let (rates, [then, _]) = sim.run(200 * MS);
     assert!(rates[0] > 150.0, "{rates:?}");
-    assert!(first.max(then) < 17 * MS, "{first:?}, {then:?}");
+    assert!(first.max(then) < 15 * MS, "{first:?}, {then:?}");
 }
 
 #[test]
@@ -25,19 +25,26 @@ fn one_flow_uses_the_path_and_keeps_its_queue_short() {
         sim.run(3 * SECOND);
         let (rates, [queue, _]) = sim.run(5 * SECOND);
         assert!(rates[0] > 0.95 * mbit as f64, "{rates:?} of {mbit} at {rtt:?}");
-        assert!(queue < 10 * MS + rtt / 4, "{queue:?} at {mbit}, {rtt:?}");
+        assert!(queue < 12 * MS + rtt / 4, "{queue:?} at {mbit}, {rtt:?}");
     }
 }
 
 #[test]
-fn both_directions_at_once_use_the_path_and_neither_starves_the_other() {
+fn both_directions_at_once_fill_the_path_and_neither_starves_the_other() {
     for late in [0, 1, 50, 2000] {
         let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).flow(1, late * MS);
-        sim.run(late * MS + 1500 * MS);
-        let (rates, queues) = sim.run(5 * SECOND);
-        // The one that comes later gets less for a while; it is not starved.
-        assert!(rates.iter().all(|rate| *rate > 100.0), "{rates:?}, {late} ms apart");
-        assert!(queues.iter().sum::<Duration>() < 40 * MS, "{queues:?}");
+        sim.run(late * MS + SECOND);
+        let (mut sum, mut long) = ([0.0; 2], 0);
+        for _ in 0..20 {
+            let (rates, queues) = sim.run(SECOND);
+            sum = [sum[0] + rates[0] / 20.0, sum[1] + rates[1] / 20.0];
+            long += u32::from(queues.iter().sum::<Duration>() > 35 * MS);
+        }
+        assert!(sum.iter().all(|rate| *rate > 140.0), "{sum:?}, {late} ms apart");
+        assert!(sum.iter().sum::<f64>() > 340.0, "{sum:?}, {late} ms apart");
+        // CUBIC has 50 ms in each direction nearly always. Half of the seconds is what two that
+        // cannot tell each other's queue from their own come to.
+        assert!(long <= 10, "{long} of 20 seconds with a long queue, {late} ms apart");
     }
 }
 
@@ -52,12 +59,11 @@ fn a_second_lane_on_the_same_link_gets_a_share() {
 }
 
 #[test]
-fn a_competitor_that_fills_the_queue_leaves_us_some() {
+fn a_competitor_that_fills_the_queue_gets_no_more_than_its_share_and_no_less() {
     let mut sim = Sim::new(100, RTT).flow(0, Duration::ZERO).cubic(0, 2 * SECOND);
     sim.run(8 * SECOND);
     let (rates, _) = sim.run(60 * SECOND);
-    // Not a fair share: docs/DESIGN.md says so.
-    assert!(rates.iter().all(|rate| *rate > 15.0), "{rates:?}");
+    assert!(rates.iter().all(|rate| *rate > 25.0), "{rates:?}");
 }
 
 #[test]
@@ -65,7 +71,7 @@ fn a_competitor_that_was_there_first_leaves_room() {
     let mut sim = Sim::new(100, RTT).cubic(0, Duration::ZERO).flow(0, 5 * SECOND);
     sim.run(15 * SECOND);
     let (rates, _) = sim.run(60 * SECOND);
-    assert!(rates.iter().all(|rate| *rate > 15.0), "{rates:?}");
+    assert!(rates.iter().all(|rate| *rate > 18.0), "{rates:?}");
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn somebody_elses_queue_in_the_other_direction_does_not_starve_us() {
     let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).cubic(1, SECOND);
     sim.run(4 * SECOND);
     let (rates, _) = sim.run(20 * SECOND);
-    assert!(rates[0] > 100.0, "{rates:?}");
+    assert!(rates[0] > 110.0, "{rates:?}");
 }
 
 #[test]
@@ -93,7 +99,8 @@ fn a_longer_route_is_found_to_be_one() {
     sim.delay = 40 * MS;
     sim.run(SECOND);
     let (rates, _) = sim.run(9 * SECOND);
-    assert!(rates[0] > 45.0, "{rates:?}");
+    // As CUBIC does it, from a window that was right for the shorter one.
+    assert!(rates[0] > 35.0, "{rates:?}");
     sim.run(5 * SECOND);
     let (rates, [queue, _]) = sim.run(5 * SECOND);
     assert!(rates[0] > 90.0 && queue < 40 * MS, "{rates:?}, {queue:?}");
@@ -114,5 +121,6 @@ fn a_loss_now_and_then_does_not_empty_the_path() {
     sim.lose = 2000;
     sim.run(2 * SECOND);
     let (rates, _) = sim.run(10 * SECOND);
-    assert!(rates[0] > 40.0, "{rates:?}");
+    // CUBIC alone: 27.
+    assert!(rates[0] > 45.0, "{rates:?}");
 }
