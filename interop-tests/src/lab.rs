@@ -71,7 +71,10 @@ pub fn lanes(node: &Node) -> Vec<LaneStatus> {
 }
 
 /// The time of day's minutes and seconds (UTC), as they stand in the daemons' logs.
-#[allow(clippy::disallowed_methods, reason = "the logs tell the time of day; nothing depends on it")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the logs tell the time of day; nothing depends on it"
+)]
 pub fn clock() -> String {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
