@@ -21,7 +21,7 @@ use crate::net::said::Said;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::socket;
 use crate::net::uplinks;
-use crate::state::plan::{LaneView, Path, Planner, World};
+use crate::state::plan::{self, LaneView, Path, Planner, World};
 use crate::vocab::ids::{LaneId, PeerId};
 use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
 use crate::vocab::wire::{VERSION, fact::LaneUse};
@@ -99,11 +99,11 @@ impl Dialer {
 
     /// Our addresses and the peer's, as they are now.
     fn look_up(&mut self, now: Instant, lanes: &[LaneView]) {
-        // While every lane answers nothing is missing, and nothing needs to be looked up.
-        let well = lanes.iter().all(|l| l.suspect_since.is_none()) && !lanes.is_empty();
+        // While all the lanes are there and answer, nothing needs to be looked up.
+        let well = lanes.len() >= plan::wanted(&self.paths)
+            && lanes.iter().all(|l| l.suspect_since.is_none());
         let fresh = self.looked_up.is_some_and(|at| now < at + LOOK_UP_EVERY);
-        if fresh || (well && self.looked_up.is_some() && !self.paths.is_empty() && lanes.len() > 1)
-        {
+        if fresh || (well && !self.paths.is_empty()) {
             return;
         }
         self.looked_up = Some(now);
