@@ -18,7 +18,7 @@ mod segment;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, Endpoint, VarInt};
 use thiserror::Error;
@@ -51,6 +51,9 @@ pub(crate) mod code {
     /// The lane was not admitted ([`crate::vocab::wire::hello::Reject`] says why).
     pub(crate) const REJECTED: VarInt = VarInt::from_u32(4);
 }
+
+/// How long a lane gets to bring its last word to the peer: a lost packet on a usual path.
+pub(crate) const LAST_WORD: Duration = Duration::from_millis(300);
 
 /// Why a lane ended.
 #[derive(Debug, Error)]
@@ -200,11 +203,14 @@ async fn busy(sensor: &LaneSensor, alarm: &Notify) -> LaneEnd {
     }
 }
 
+/// Waits for the end of the session. Where the peer is to be told, the pump tells it and ends the
+/// lane itself; this is for a lane on which that takes too long.
 async fn session_over(session: &SessionHandle) -> LaneEnd {
     let mut phase = session.phase();
     let _ = phase.wait_for(|phase| matches!(phase, Phase::Over(_))).await;
-    // The last word (`Close`) is queued; the pump gets a moment to pass it on.
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    if session.with(|core, _| core.session.has_goodbye()) {
+        tokio::time::sleep(LAST_WORD).await;
+    }
     LaneEnd::SessionOver
 }
 

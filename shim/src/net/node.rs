@@ -26,6 +26,7 @@ pub use self::builder::{BuildError, NodeBuilder};
 pub use self::incoming::{AcceptError, IncomingFlow, Listener};
 pub use self::limits::{Limits, PeerConfig};
 use self::shared::NodeShared;
+use crate::net::lane::LAST_WORD;
 use crate::net::session::SessionHandle;
 use crate::net::session::waiters::wait;
 use crate::net::status::NodeStatus;
@@ -49,8 +50,8 @@ const SESSION_WITHIN_IF_DOWN: Duration = Duration::from_secs(2);
 /// outage in between is survived.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long lanes get to pass on the last word.
-const LAST_WORD: Duration = Duration::from_millis(200);
+/// How often a shutdown looks whether what it waits for has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A running node. Clones are handles to the same node; it ends with [`Node::shutdown`].
 #[derive(Clone)]
@@ -235,16 +236,18 @@ impl Node {
         };
         let live = || sessions().iter().any(|s| s.with(|c, _| c.session.flows().next().is_some()));
         while live() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        for session in sessions() {
+        let ending = sessions();
+        for session in &ending {
             session.with(|core, _| core.session.close(0, "shutting down"));
         }
-        let last = Instant::now() + LAST_WORD;
-        while !sessions().is_empty() && Instant::now() < last {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        // Each lane ends when the peer has the last word, or after `LAST_WORD` by itself.
+        let last = Instant::now() + 2 * LAST_WORD;
+        let speaking = || ending.iter().any(|s| s.with(|core, _| !core.lanes.is_empty()));
+        while speaking() && Instant::now() < last {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        tokio::time::sleep(LAST_WORD / 4).await;
         for endpoint in self.endpoints.iter() {
             endpoint.close(0u8.into(), b"shutting down");
         }
@@ -253,6 +256,7 @@ impl Node {
                 endpoint.wait_idle().await;
             }
         };
+        // The peer's word that it has our close; it may be gone.
         let _ = tokio::time::timeout(LAST_WORD, idle).await;
     }
 }

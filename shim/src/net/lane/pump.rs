@@ -111,6 +111,14 @@ impl Pump {
                 let written = self.control.write_all_chunks(&mut [bytes]).await;
                 written.map_err(control_failed)
             }
+            Transmit::Goodbye(bytes) => {
+                self.connection.set_send_window(URGENT_WINDOW);
+                self.control.write_all_chunks(&mut [bytes]).await.map_err(control_failed)?;
+                let _ = self.control.finish();
+                // Acknowledged, or the peer has closed the lane because of it.
+                let _ = self.control.stopped().await;
+                Err(LaneEnd::SessionOver)
+            }
             Transmit::Segment(mut write) => {
                 self.connection.set_send_window(URGENT_WINDOW);
                 self.write(&mut write).await

@@ -32,6 +32,8 @@ pub(super) async fn control(
         }
         match recv.read_chunk(64 * 1024, true).await {
             Ok(Some(chunk)) => decoder.push(&chunk.bytes),
+            // Behind the last word comes the end.
+            Ok(None) if session.is_over() => return LaneEnd::SessionOver,
             Ok(None) => return LaneEnd::ControlStream("ended".into()),
             Err(ReadError::ConnectionLost(error)) => return error.into(),
             Err(error) => return LaneEnd::ControlStream(error.to_string()),

@@ -147,6 +147,11 @@ impl Session {
         self.lanes.get(&id).is_some_and(Lane::is_suspect)
     }
 
+    /// Whether the peer is to be told that the session is over.
+    pub fn has_goodbye(&self) -> bool {
+        self.goodbye.is_some()
+    }
+
     /// Whether any lane is attached.
     pub fn is_attached(&self) -> bool {
         !self.lanes.is_empty()

@@ -163,7 +163,7 @@ impl Pair {
             }
             Transmit::Reset { key } => self.resets.push((side, lane, *key)),
             Transmit::Finish { key } => self.finishes.push((side, lane, *key)),
-            Transmit::Control(_) | Transmit::Release { .. } => {}
+            Transmit::Control(_) | Transmit::Goodbye(_) | Transmit::Release { .. } => {}
         }
         wire.waiting[side].push_back(work);
         true
@@ -177,7 +177,7 @@ impl Pair {
         let Some(work) = wire.waiting[side].pop_front() else { return false };
         let end = &mut self.ends[1 - side];
         match work {
-            Transmit::Control(bytes) => {
+            Transmit::Control(bytes) | Transmit::Goodbye(bytes) => {
                 wire.decoders[side].push(&bytes);
                 while let Some(message) = wire.decoders[side].next_message().unwrap() {
                     end.control(self.now, lane, message).unwrap();

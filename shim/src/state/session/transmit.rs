@@ -60,6 +60,9 @@ pub struct SegmentWrite {
 pub enum Transmit {
     /// Append this to the control stream.
     Control(Bytes),
+    /// The last word: append this to the control stream, end it, and close the lane once the peer
+    /// has it.
+    Goodbye(Bytes),
     /// Write to a segment.
     Segment(SegmentWrite),
     /// End the segment's stream.
@@ -96,6 +99,9 @@ impl Session {
     }
 
     fn urgent(&mut self, now: Instant, id: LaneId) -> Option<Transmit> {
+        if std::mem::take(&mut self.lanes.get_mut(&id)?.goodbye) {
+            return self.goodbye.clone().map(Transmit::Goodbye);
+        }
         if let Some(bytes) = self.control_for(id) {
             return Some(Transmit::Control(bytes));
         }
@@ -106,13 +112,9 @@ impl Session {
     }
 
     fn control_for(&mut self, id: LaneId) -> Option<Bytes> {
-        let goodbye = self.goodbye.clone();
         let mut out = BytesMut::new();
         self.words_for(id, &mut out);
         let lane = self.lanes.get_mut(&id)?;
-        if std::mem::take(&mut lane.goodbye) {
-            return goodbye;
-        }
         while out.len() < CONTROL_CHUNK && !lane.echoes.is_empty() {
             let batch = lane.echoes.len().min(MAX_ECHOES);
             let echoes = std::iter::from_fn(|| lane.echoes.pop_first()).take(batch).collect();

@@ -29,7 +29,9 @@ impl World {
             };
             let Some(work) = work else { break };
             match work {
-                Transmit::Control(bytes) => end.outbox.write(CONTROL, bytes),
+                Transmit::Control(bytes) | Transmit::Goodbye(bytes) => {
+                    end.outbox.write(CONTROL, bytes)
+                }
                 Transmit::Segment(write) => {
                     let stream = write.key + 1;
                     let class = match write.priority {
