@@ -109,17 +109,11 @@ impl Cubic {
         self.curve = None;
     }
 
-    /// Packets were lost or marked, the newest of them sent at `sent`. `persistent`: everything was
-    /// lost for so long that the path must be taken for a new one (RFC 9002 §7.6).
-    pub(super) fn on_congestion(&mut self, now: Instant, sent: Instant, persistent: bool) {
+    /// Packets were lost or marked, the newest of them sent at `sent`.
+    pub(super) fn on_congestion(&mut self, now: Instant, sent: Instant) {
         let recovering = self.recovery_start.is_some_and(|start| sent <= start);
         if !recovering {
             self.reduce(now);
-        }
-        if persistent {
-            self.window = MIN_PACKETS * self.mtu;
-            self.recovery_start = None;
-            self.curve = None;
         }
     }
 

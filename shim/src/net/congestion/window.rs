@@ -6,6 +6,12 @@
 //! * **Steered** ([`Steer`]): once per round, from the queue.
 //! * **CUBIC**, while somebody else keeps the queue full; [`Steer`] says when and for how long.
 //!
+//! **An outage is not congestion.** A path that lost everything for [`OUTAGE`] (or for so long that
+//! RFC 9002 §7.6 calls it persistent congestion) and then answers begins anew as one just dialled
+//! would, which is what else the lane's owner would do. What would be left otherwise, two packets
+//! and a threshold near them, would keep a lane that carries little that small for the rest of its
+//! life, and then bulk has to move to it. No flood comes of it: an initial window per outage.
+//!
 //! A loss always counts as CUBIC has it. For [`LOSS_MEMORY`] the window then grows freely only up
 //! to 90 % of where the loss was and follows CUBIC's curve beyond, steered downwards only: where
 //! the buffer is shorter than the wanted queue, losses are what ends growth, and they must not come
@@ -29,6 +35,10 @@ const GROWTH: f64 = 0.25;
 /// and go, and a window on a wrong plateau crawls.
 const LOSS_MEMORY: Duration = Duration::from_secs(3);
 
+/// Packets sent over this time and lost, all of them, are an outage: longer than what any queue
+/// drops in a row, shorter than a dead lane is given to come back.
+const OUTAGE: Duration = Duration::from_millis(300);
+
 /// The least window that steering leaves, in packets: enough for the eight samples of a round in
 /// two, and for a queue far longer than the path to be somebody else's.
 const FLOOR_PACKETS: u64 = 4;
@@ -40,7 +50,14 @@ pub(super) struct Window {
     rounds: Rounds,
     steer: Steer,
     mtu: u64,
-    quick_until: u64,
+    initial: u64,
+    /// When the newest acknowledged packet was sent.
+    newest_acked: Option<Instant>,
+    /// Of what was sent since then, and until then, nothing was acknowledged: the last outage, if
+    /// anything was sent in it.
+    silence: Option<(Instant, Instant)>,
+    /// The path began anew; what was sent before then and is lost belongs to the outage.
+    outage_over: Option<Instant>,
     /// The last loss, and the window that it left free.
     loss: Option<(Instant, u64)>,
 }
@@ -53,7 +70,10 @@ impl Window {
             rounds: Rounds::default(),
             steer: Steer::default(),
             mtu: mtu.into(),
-            quick_until: initial << QUICK_ROUNDS,
+            initial,
+            newest_acked: None,
+            silence: None,
+            outage_over: None,
             loss: None,
         }
     }
@@ -83,10 +103,16 @@ impl Window {
         limited: bool,
         rtt: Duration,
     ) {
+        if let Some(newest) = self.newest_acked
+            && sent.saturating_duration_since(newest) >= OUTAGE
+        {
+            self.silence = Some((newest, sent));
+        }
+        self.newest_acked = self.newest_acked.max(Some(sent));
         self.steer.on_sample(now, now.saturating_duration_since(sent));
         let round = self.rounds.on_ack(now, sent, limited);
         if self.in_slow_start() {
-            let quick = self.bytes() < self.quick_until;
+            let quick = self.bytes() < self.initial << QUICK_ROUNDS;
             let growth = if quick { 1.0 } else { GROWTH };
             match self.rounds.recent_min() {
                 Some(rtt) if self.steer.steers() && rtt >= self.steer.wanted() => {
@@ -121,15 +147,20 @@ impl Window {
     /// Packets were lost or marked, the newest of them sent at `sent`. `persistent`: everything was
     /// lost for so long that the path must be taken for a new one (RFC 9002 §7.6).
     pub(super) fn on_congestion(&mut self, now: Instant, sent: Instant, persistent: bool) {
+        if self.outage_over.is_some_and(|over| sent < over) {
+            return;
+        }
+        let silent = self.silence.filter(|&(since, until)| since < sent && sent < until);
+        if persistent || silent.is_some() {
+            let over = silent.map_or(now, |(_, until)| until);
+            *self = Self { outage_over: Some(over), ..Self::new(self.initial, self.mtu as u16) };
+            return;
+        }
         let before = self.bytes();
-        self.cubic.on_congestion(now, sent, persistent);
+        self.cubic.on_congestion(now, sent);
         if self.bytes() < before {
             self.loss = Some((now, before * 9 / 10));
             self.steer.interrupt();
-        }
-        if persistent {
-            self.loss = None;
-            self.rounds = Rounds::default();
         }
     }
 

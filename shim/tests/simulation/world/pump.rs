@@ -30,7 +30,7 @@ impl World {
             let Some(work) = work else { break };
             match work {
                 Transmit::Control(bytes) | Transmit::Goodbye(bytes) => {
-                    end.outbox.write(CONTROL, bytes)
+                    end.outbox.write(CONTROL, bytes);
                 }
                 Transmit::Segment(write) => {
                     let stream = write.key + 1;

@@ -35,14 +35,14 @@ fn a_loss_leaves_seven_tenths_and_one_flight_counts_once() {
     let (mut cubic, start) = (cubic(), Instant::now());
     let now = round(&mut cubic, start, RTT);
     let before = cubic.window();
-    cubic.on_congestion(now + RTT, now, false);
+    cubic.on_congestion(now + RTT, now);
     let reduced = cubic.window();
     assert_eq!(reduced, (before as f64 * 0.7) as u64);
-    cubic.on_congestion(now + RTT + MS, now + MS, false);
+    cubic.on_congestion(now + RTT + MS, now + MS);
     assert_eq!(cubic.window(), reduced, "sent before the reduction");
     cubic.on_ack(now + RTT + MS, now + MS, 1200, false, RTT);
     assert_eq!(cubic.window(), reduced, "recovery does not grow the window");
-    cubic.on_congestion(now + 3 * RTT, now + 2 * RTT, false);
+    cubic.on_congestion(now + 3 * RTT, now + 2 * RTT);
     assert_eq!(cubic.window(), (reduced as f64 * 0.7) as u64);
 }
 
@@ -52,7 +52,7 @@ fn the_window_follows_the_curve_to_its_plateau_and_beyond() {
     let rtt = 100 * MS;
     let mut cubic = Cubic::new(1_200_000, MTU);
     let mut now = Instant::now();
-    cubic.on_congestion(now, now, false);
+    cubic.on_congestion(now, now);
     now += MS;
     let start = now;
     let mut at_half = 0;
@@ -77,7 +77,7 @@ fn the_window_follows_the_curve_to_its_plateau_and_beyond() {
 fn on_short_paths_it_is_never_slower_than_reno() {
     let mut cubic = Cubic::new(24_000, MTU);
     let mut now = Instant::now();
-    cubic.on_congestion(now, now, false);
+    cubic.on_congestion(now, now);
     now += MS;
     for _ in 0..20 {
         now = round(&mut cubic, now, 2 * MS);
@@ -101,7 +101,7 @@ fn an_application_that_does_not_fill_the_window_does_not_grow_it() {
 fn an_idle_hour_does_not_move_the_curve() {
     let mut cubic = Cubic::new(1_200_000, MTU);
     let mut now = Instant::now();
-    cubic.on_congestion(now, now, false);
+    cubic.on_congestion(now, now);
     now = round(&mut cubic, now + MS, RTT);
     let before = cubic.window();
     cubic.on_ack(now + RTT, now, 1200, true, RTT);
@@ -111,20 +111,6 @@ fn an_idle_hour_does_not_move_the_curve() {
     let _ = now;
     let grown = cubic.window() as f64 / before as f64;
     assert!(grown < 1.02, "{grown}");
-}
-
-#[test]
-fn persistent_congestion_starts_over_with_two_packets() {
-    let (mut cubic, start) = (cubic(), Instant::now());
-    let now = round(&mut cubic, start, RTT);
-    let before = cubic.window();
-    cubic.on_congestion(now + RTT, now, false);
-    cubic.on_congestion(now + RTT, now, true);
-    assert_eq!(cubic.window(), 2400);
-    assert_eq!(cubic.ssthresh(), Some((before as f64 * 0.7) as u64));
-    assert!(cubic.in_slow_start(), "and comes back quickly to where it was");
-    cubic.on_ack(now + 2 * RTT, now + RTT, 1200, false, RTT);
-    assert_eq!(cubic.window(), 3600);
 }
 
 #[test]
@@ -139,7 +125,7 @@ fn a_larger_mtu_lifts_the_least_window() {
 fn a_day_without_loss_does_not_overflow() {
     let mut cubic = Cubic::new(1_200_000, MTU);
     let mut now = Instant::now();
-    cubic.on_congestion(now, now, false);
+    cubic.on_congestion(now, now);
     for _ in 0..24 {
         now += Duration::from_secs(3600);
         cubic.on_ack(now + RTT, now, 1200, false, RTT);

@@ -202,7 +202,7 @@ impl Flow {
             if let Some(sent) = lost {
                 match &mut self.control {
                     Control::Window(window) => window.on_congestion(now, sent, false),
-                    Control::Cubic(cubic) => cubic.on_congestion(now, sent, false),
+                    Control::Cubic(cubic) => cubic.on_congestion(now, sent),
                 }
             }
         }

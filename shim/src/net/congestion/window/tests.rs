@@ -124,3 +124,52 @@ fn a_loss_now_and_then_does_not_empty_the_path() {
     // CUBIC alone: 27.
     assert!(rates[0] > 45.0, "{rates:?}");
 }
+
+/// A window that has carried a packet every 20 ms for a second.
+fn thin_until_an_outage(start: Instant) -> Window {
+    let mut window = Window::new(64 << 10, 1200);
+    for ms in (0..1000).step_by(20) {
+        window.on_ack(start + (ms + 20) * MS, start + ms * MS, 1200, true, RTT);
+    }
+    window
+}
+
+#[test]
+fn after_an_outage_the_path_begins_anew_whatever_was_lost_in_it() {
+    for persistent in [false, true] {
+        let start = Instant::now();
+        let at = |ms: u32| start + ms * MS;
+        let mut window = thin_until_an_outage(start);
+        for ms in [6000, 6020] {
+            window.on_ack(at(ms + 20), at(ms), 1200, true, RTT);
+        }
+        for sent in [1000, 1100, 1300, 1700, 2500, 4100] {
+            window.on_congestion(at(6020), at(sent), persistent);
+        }
+        assert_eq!(window.bytes(), 64 << 10);
+        assert!(window.in_slow_start());
+        window.on_ack(at(6060), at(6040), 30_000, false, RTT);
+        assert_eq!(window.bytes(), (64 << 10) + 30_000, "and grows at once");
+    }
+}
+
+#[test]
+fn what_is_lost_after_an_outage_counts() {
+    let start = Instant::now();
+    let at = |ms: u32| start + ms * MS;
+    let mut window = thin_until_an_outage(start);
+    window.on_ack(at(6020), at(6000), 1200, true, RTT);
+    window.on_congestion(at(6020), at(4100), false);
+    window.on_congestion(at(6050), at(6001), false);
+    assert_eq!(window.bytes(), ((64 << 10) as f64 * 0.7) as u64);
+}
+
+#[test]
+fn a_loss_among_answers_is_no_outage() {
+    let start = Instant::now();
+    let at = |ms: u32| start + ms * MS;
+    let mut window = thin_until_an_outage(start);
+    window.on_ack(at(1220), at(1200), 1200, true, RTT);
+    window.on_congestion(at(1220), at(1100), false);
+    assert_eq!(window.bytes(), ((64 << 10) as f64 * 0.7) as u64);
+}
