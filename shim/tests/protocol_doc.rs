@@ -86,7 +86,10 @@ fn the_examples_decode_to_what_the_document_says_and_encode_to_the_same_bytes() 
     assert_eq!([&segment().to_bytes()[..], rest].concat(), *bytes);
     assert_eq!(Datagram::decode(&examples["Ping"]), Ok(Some(Datagram::Ping { seq: 300 })));
     assert_eq!(Datagram::Ping { seq: 300 }.to_bytes(8), examples["Ping"]);
-    assert_eq!(examples.len(), 4, "an example is not checked");
+    let pong = Datagram::Pong { seq: 300, received: 2_500_000 };
+    assert_eq!(Datagram::decode(&examples["Pong"]), Ok(Some(pong)));
+    assert_eq!(pong.to_bytes(0), examples["Pong"]);
+    assert_eq!(examples.len(), 5, "an example is not checked");
 }
 
 #[test]

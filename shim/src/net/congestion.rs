@@ -16,6 +16,8 @@
 //!   address), and returns to the old one if the new path fails validation.
 
 mod cubic;
+mod forward;
+mod pings;
 mod rounds;
 pub(crate) mod sensor;
 mod steer;
@@ -170,7 +172,9 @@ impl Controller for LaneController {
             ..std::mem::take(&mut self.acked)
         };
         self.used = None;
-        self.sensor.on_acked(self.id, now, &acked);
+        for delay in self.sensor.on_acked(self.id, now, &acked) {
+            self.path.on_delay(now, delay);
+        }
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost: u64) {

@@ -87,7 +87,6 @@ pub(crate) struct LaneEntry {
     pub(crate) confirmed: bool,
     /// When the last probe went out, while the lane is suspect.
     pub(crate) probed: Option<Instant>,
-    pub(crate) probes: u64,
     /// Where we dialled it: how to move it.
     pub(crate) dialled: Option<Dialled>,
 }
@@ -134,7 +133,6 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
                 suspect_since: None,
                 confirmed: false,
                 probed: None,
-                probes: 0,
                 dialled,
             },
         );
@@ -157,7 +155,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         end = pump.run() => end,
         end = reader::control(&session, id, recv, decoder) => end,
         end = reader::segments(&session, id, &connection) => end,
-        end = reader::datagrams(&connection) => end,
+        end = reader::datagrams(&connection, &sensor) => end,
         end = busy(&sensor, &alarm) => end,
         end = session_over(&session) => end,
     };

@@ -232,10 +232,13 @@ impl Planner {
     }
 
     fn close(&mut self, now: Instant, world: &World<'_>, up: &[&LaneView], plan: &mut Plan) {
-        // A silent lane whose path has a newer one that answers.
+        // A silent lane whose path has a newer one that answers. One on another path of the same
+        // uplink is no replacement: it was there before, and the silence may be a moment's.
         for lane in world.lanes.iter().filter(|l| l.suspect_since.is_some()) {
-            let replaced = up.iter().any(|l| l.uplink == lane.uplink && l.id > lane.id);
-            if replaced && up.len() >= wanted(world.paths) {
+            let replaced = up
+                .iter()
+                .any(|l| (l.local, l.remote) == (lane.local, lane.remote) && l.id > lane.id);
+            if replaced {
                 plan.close.push(lane.id);
             }
         }

@@ -17,6 +17,10 @@ pub(super) struct Round {
     /// The least sample of the later half: what no delayed acknowledgement and no burst explains.
     /// The earlier half still shows what the window was before it last changed.
     pub(super) min: Duration,
+    /// The least queue that pings showed in our direction, of the later half as well.
+    pub(super) forward: Option<Duration>,
+    /// Whether that queue has not been seen empty for long, so that it may be longer.
+    pub(super) stale: bool,
     /// Whether it may be judged: enough samples, most of them with a window in use.
     pub(super) telling: bool,
 }
@@ -40,6 +44,9 @@ pub(super) struct Rounds {
     /// The middle of the round before: what was sent later is this round's later half.
     middle: Option<Instant>,
     min: Option<Duration>,
+    forward: Option<Duration>,
+    /// The last two pings.
+    last: [Option<Duration>; 2],
     samples: u32,
     limited: u32,
     /// Samples with the window in use since some milliseconds, and those of a while before.
@@ -55,8 +62,11 @@ impl Rounds {
         let ended = match self.began {
             Some(began) if sent < began => None,
             began => {
+                let forward = self.forward.take();
                 let round = self.min.take().map(|min| Round {
                     min,
+                    forward,
+                    stale: false,
                     telling: self.samples as usize >= SAMPLES && self.limited * 2 < self.samples,
                 });
                 self.began = Some(now);
@@ -76,6 +86,20 @@ impl Rounds {
             self.gather(now, sample);
         }
         ended
+    }
+
+    /// A ping that was sent at `sent` waited in a queue of ours for `queue`.
+    pub(super) fn on_forward(&mut self, sent: Instant, queue: Duration) {
+        self.last = [Some(queue), self.last[0]];
+        if self.middle.is_none_or(|middle| sent >= middle) {
+            self.forward = Some(self.forward.map_or(queue, |least| least.min(queue)));
+        }
+    }
+
+    /// The lesser queue of the last two pings: one may have been handled late.
+    pub(super) fn recent_forward(&self) -> Option<Duration> {
+        let [last, before] = self.last;
+        Some(last?.min(before?))
     }
 
     /// The least of the last samples with the window in use: at least [`SAMPLES`] of them, over at
@@ -110,11 +134,16 @@ mod tests {
             assert_eq!(rounds.on_ack(at(20 + ms), at(ms), false), None);
         }
         let round = rounds.on_ack(at(42), at(20), false).unwrap();
-        assert_eq!(round, Round { min: 20 * MS, telling: true });
+        assert_eq!(round, Round { min: 20 * MS, forward: None, stale: false, telling: true });
         assert_eq!(rounds.on_ack(at(43), at(21), false), None);
         assert_eq!(rounds.on_ack(at(57), at(35), false), None);
+        rounds.on_forward(at(30), 3 * MS);
+        rounds.on_forward(at(36), 5 * MS);
+        rounds.on_forward(at(40), 4 * MS);
+        assert_eq!(rounds.recent_forward(), Some(4 * MS));
         let round = rounds.on_ack(at(64), at(42), false).unwrap();
-        assert_eq!(round, Round { min: 22 * MS, telling: false }, "three samples tell little");
+        let few = Round { min: 22 * MS, forward: Some(4 * MS), stale: false, telling: false };
+        assert_eq!(round, few, "three samples tell little");
     }
 
     #[test]

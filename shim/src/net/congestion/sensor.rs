@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::pings::{Delay, Pings};
 use crate::state::health::SensorSnapshot;
 
 /// Sends closer together than this share a ring entry; no rule judges more finely.
@@ -69,6 +70,7 @@ struct Inner {
     lost: u64,
     sent: u64,
     ring: VecDeque<Sent>,
+    pings: Pings,
     last_ack: Option<Instant>,
     last_sent: Option<Instant>,
     newest_acked_sent: Option<Instant>,
@@ -127,6 +129,7 @@ impl LaneSensor {
                 lost: 0,
                 sent: 0,
                 ring: VecDeque::new(),
+                pings: Pings::new(Instant::now()),
                 last_ack: None,
                 last_sent: None,
                 newest_acked_sent: None,
@@ -177,6 +180,16 @@ impl LaneSensor {
         self.floor.store(floor, Ordering::Release);
     }
 
+    /// A ping is about to be handed to quinn; its number.
+    pub(crate) fn on_ping(&self) -> u64 {
+        self.inner.lock().pings.queue()
+    }
+
+    /// Ping `seq` was answered: it came when the peer's clock showed `received`, in microseconds.
+    pub(crate) fn on_pong(&self, seq: u64, received: u64) {
+        self.inner.lock().pings.answered(seq, received);
+    }
+
     /// An id for a new controller.
     pub(super) fn enroll(&self) -> u64 {
         self.controllers.fetch_add(1, Ordering::Relaxed)
@@ -222,19 +235,22 @@ impl LaneSensor {
         inner.last_sent = Some(now);
         let was_idle = inner.ring.is_empty();
         inner.push(now, last_number);
+        inner.pings.sent(now);
         drop(inner);
         if was_idle {
             self.busy.notify_one();
         }
     }
 
-    /// Controller `id` was told of acknowledgements.
-    pub(super) fn on_acked(&self, id: u64, now: Instant, acked: &Acked) {
+    /// Controller `id` was told of acknowledgements. Returns what pings have measured meanwhile.
+    pub(super) fn on_acked(&self, id: u64, now: Instant, acked: &Acked) -> Vec<Delay> {
         let mut inner = self.inner.lock();
-        if inner.active == Some(id) {
-            inner.on_acked(now, acked);
-            self.stranded.store(inner.stranded, Ordering::Release);
+        if inner.active != Some(id) {
+            return vec![];
         }
+        inner.on_acked(now, acked);
+        self.stranded.store(inner.stranded, Ordering::Release);
+        inner.pings.take()
     }
 
     /// Controller `id` was told that `bytes` are lost, the newest sent at `sent`. Returns whether
@@ -289,6 +305,7 @@ impl Inner {
     fn begin_epoch(&mut self) {
         self.epoch += 1;
         self.ring.clear();
+        self.pings.forget();
         self.newest_acked_sent = None;
         self.tick = None;
         self.ack_interval = TICK;

@@ -11,12 +11,18 @@
 //!   [`PATIENCE`], because it may be another's experiment.
 //! * Between them: stay, a packet more per round, and now and then an experiment (below).
 //!
-//! **Whose queue is it?** A round trip does not tell: it may hold another sender's queue, or that of
-//! the other direction, in which our acknowledgements wait. Only the answer to a change of our own
-//! window tells, and every step is such a [`Trial`]. Of a step up or down, the part stays that left
-//! the queue alone. An experiment grows the window by what should make one target of queue; if the
-//! queue does not follow, it is not ours and we grow on. So two directions, or two lanes, do not
-//! starve each other while both see the same queue.
+//! **Whose queue is it?** A round trip does not tell: it holds the queue of the other direction as
+//! well, in which our acknowledgements wait, and perhaps another sender's. Two answers:
+//! * Pings that the peer's clock timed ([`forward`](super::forward)) tell the directions apart. A
+//!   queue that is not in ours is no reason to shrink.
+//! * Only the answer to a change of our own window tells our queue from another sender's, and every
+//!   step is such a [`Trial`]. Of a step up or down, the part stays that left the queue alone. An
+//!   experiment grows the window by what should make one target of queue; if the queue does not
+//!   follow, it is not ours and we grow on. So long as no step has proven that the path is full,
+//!   experiments are quick and bold, because jitter looks like a queue too.
+//!
+//! Why not steer the queue of our direction alone? Two windows that share a round trip cannot: each
+//! one's queue shrinks as the other's grows, and they chase each other.
 //!
 //! **When shrinking does not help**, [`VAIN_STEPS`] times in a row, the window is given back. If the
 //! queue is longer than any steering leaves (four targets), somebody who minds losses only keeps it
@@ -24,19 +30,23 @@
 //! anew from what was seen meanwhile. If it is shorter, the base counts as too low (a longer route,
 //! a lane that began in a queue of ours) and is raised for [`RAISED`].
 //!
-//! What it does not do: tell two concurrent trials from each other (both directions full: each gets
-//! nine tenths on average, and now and then less for a second); judge a round that the application
-//! limited; shrink for less than 7.5 ms, which on loopback is many round trips.
+//! What it does not do: judge a round that the application limited; shrink for less than 4.5 ms,
+//! which on loopback is many round trips; give lanes that share a path equal shares within seconds.
 //!
 //! Pure: it sees rounds and says windows.
 
+mod trial;
+
 use std::time::{Duration, Instant};
 
-/// The wanted queue: a fifth of the base, so that an idle path is filled by a fifth per round, ...
-const TARGET_DIVISOR: u32 = 5;
-/// ... but at least 5 ms: half of it must be more than the jitter of timers and schedulers (1–3 ms),
-/// and 10 ms more than the least are not felt, ...
-const LEAST_TARGET: Duration = Duration::from_millis(5);
+use super::rounds::Round;
+use trial::{Dip, Place, Trial};
+
+/// The wanted queue: a sixth of the base, so that an idle path is filled by a sixth per round, ...
+const TARGET_DIVISOR: u32 = 6;
+/// ... but at least 3 ms: half of it is about the jitter of timers and schedulers (1–3 ms), and what
+/// more that looks like is found out by experiments, ...
+const LEAST_TARGET: Duration = Duration::from_millis(3);
 /// ... and at most 10 ms, which is far beyond jitter on any path.
 const MOST_TARGET: Duration = Duration::from_millis(10);
 
@@ -50,6 +60,20 @@ const STEP: f64 = 0.25;
 const CALM_ROUNDS: u32 = 7;
 /// Up to so many more, so that two do not experiment in step.
 const UNEVEN: u64 = 16;
+
+/// As long as no step has shown that the queue is ours, an experiment comes after so many rounds:
+/// what looks like a queue may be jitter, and the window a tenth of what the path holds.
+const UNPROVEN_ROUNDS: u32 = 2;
+/// A queue that is ours says that the path is full; an experiment can only show whether another
+/// lane gives way, and comes so much more rarely.
+const OURS_RARER: u32 = 3;
+
+/// How long the window stays smaller for the sake of an empty queue: one round drains it, and the
+/// next one's pings find it empty.
+const DIP_ROUNDS: u32 = 2;
+/// If the queue is somebody else's as well it does not get empty, and they take what we leave: the
+/// next dip comes after this, then after thrice as long.
+const DIP_PAUSE: Duration = Duration::from_secs(10);
 
 /// A queue within this many rounds of our own growth is taken for ours at once ...
 const OWN_ROUNDS: u32 = 3;
@@ -87,11 +111,16 @@ pub(super) struct Steer {
     /// Not steering until then, and the least round trip since.
     out: Option<(Instant, Option<Duration>)>,
     trial: Option<Trial>,
+    dip: Option<Dip>,
+    /// No dip until then, and how long that was: the last one did not empty the queue.
+    no_dip: Option<(Instant, Duration)>,
     /// The next round measures what was sent before the last step.
     settling: bool,
     /// Rounds with the wanted queue, until the next experiment.
     calm: u32,
     calm_until: u32,
+    /// The window at which a step has shown that the queue is ours, and so the path full.
+    proven: Option<u64>,
     /// Rounds since we last grew by more than a packet.
     since_growth: u32,
     /// Rounds of too long a queue.
@@ -101,18 +130,6 @@ pub(super) struct Steer {
     whole: u64,
     /// The window that last left a queue, and would without it just fill the path.
     full: Option<u64>,
-}
-
-/// A step whose effect is awaited.
-#[derive(Clone, Copy, Debug)]
-struct Trial {
-    up: bool,
-    /// The window before.
-    window: u64,
-    /// The round trip before.
-    rtt: Duration,
-    /// By how much it changes if the queue is ours.
-    expected: Duration,
 }
 
 impl Steer {
@@ -170,14 +187,23 @@ impl Steer {
 
     /// The window was reduced for another reason: no trial is of use.
     pub(super) fn interrupt(&mut self) {
-        self.trial = None;
+        (self.trial, self.dip) = (None, None);
         self.settling = true;
     }
 
-    /// The window after a telling round whose least round trip was `rtt`, where it is `window` now
-    /// and packets are `mtu` bytes.
-    pub(super) fn judge(&mut self, now: Instant, rtt: Duration, window: u64, mtu: u64) -> u64 {
+    /// The window after a telling round, where it is `window` now and packets are `mtu` bytes.
+    pub(super) fn judge(&mut self, now: Instant, round: &Round, window: u64, mtu: u64) -> u64 {
+        if let Some(dip) = &mut self.dip {
+            dip.rounds -= 1;
+            if dip.rounds > 0 {
+                return window;
+            }
+            self.settling = true;
+            return self.dip.take().map_or(window, |dip| dip.window).max(window);
+        }
+        let rtt = round.min;
         let queue = self.queue(rtt);
+        let place = self.place(round);
         let low = self.target() / 2;
         self.since_growth = self.since_growth.saturating_add(1);
         self.over = if queue > self.high() { self.over + 1 } else { 0 };
@@ -189,18 +215,31 @@ impl Steer {
             self.full = Some(scale(window, base / rtt.as_secs_f64()));
         }
         match self.trial.take() {
-            Some(trial) if trial.up => self.judge_growth(&trial, rtt, window),
-            Some(trial) => self.judge_shrinking(&trial, now, rtt, window),
-            None if queue > self.high() => self.too_long(queue, rtt, window),
-            None if queue < low => {
+            Some(trial) if trial.up => self.judge_growth(&trial, round, window),
+            Some(trial) => self.judge_shrinking(&trial, now, round, window),
+            None if queue > self.high() && place != Place::Theirs => {
+                self.too_long(queue, round, window)
+            }
+            None if queue < low || (place == Place::Theirs && !self.proven(window)) => {
                 (self.calm, self.vain, self.since_growth) = (0, 0, 0);
                 self.settling = self.full.is_some_and(|full| window * 5 > full * 4);
                 scale(window, self.towards_wanted(rtt).clamp(LEAST_GROWTH, 1.0 + STEP))
             }
             None => {
                 (self.calm, self.vain) = (self.calm + 1, 0);
-                if self.calm >= self.calm_until {
-                    self.experiment(rtt, window)
+                let patience = if place == Place::Ours { OURS_RARER } else { 1 };
+                let wait =
+                    if self.proven(window) { patience * self.calm_until } else { UNPROVEN_ROUNDS };
+                if !round.stale {
+                    self.no_dip = None;
+                }
+                let may_dip = self.no_dip.is_none_or(|(until, _)| now >= until);
+                if place == Place::Ours && round.stale && may_dip {
+                    self.dip(now, queue, rtt, window)
+                } else if self.calm >= wait {
+                    self.experiment(round, window)
+                } else if place == Place::Theirs {
+                    window
                 } else {
                     window + mtu
                 }
@@ -208,26 +247,46 @@ impl Steer {
         }
     }
 
+    /// Whether it is proven that so large a window fills the path.
+    fn proven(&self, window: u64) -> bool {
+        self.proven.is_some_and(|full| window * 5 >= full * 3)
+    }
+
+    /// Where the queue of a round is.
+    fn place(&self, round: &Round) -> Place {
+        match round.forward {
+            None => Place::Unknown,
+            Some(forward) if forward >= self.target() / 2 => Place::Ours,
+            Some(_) => Place::Theirs,
+        }
+    }
+
     /// A queue that is too long, and no trial under way.
-    fn too_long(&mut self, queue: Duration, rtt: Duration, window: u64) -> u64 {
+    fn too_long(&mut self, queue: Duration, round: &Round, window: u64) -> u64 {
         let ours = self.since_growth <= OWN_ROUNDS || queue >= self.huge();
-        if ours || self.over >= PATIENCE { self.step_down(rtt, window) } else { window }
+        if ours || self.over >= PATIENCE { self.step_down(round, window) } else { window }
     }
 
     /// After an experiment.
-    fn judge_growth(&mut self, trial: &Trial, rtt: Duration, window: u64) -> u64 {
-        let ours = trial.share(rtt.saturating_sub(trial.rtt));
-        if ours < OURS && self.queue(rtt) <= self.high() {
-            return self.experiment(rtt, window);
+    fn judge_growth(&mut self, trial: &Trial, round: &Round, window: u64) -> u64 {
+        let ours = trial.share(round);
+        let room = self.queue(round.min) <= self.high() || self.place(round) == Place::Theirs;
+        if ours < OURS && room {
+            return self.experiment(round, window);
         }
         self.done();
+        self.proven = (ours >= OURS).then_some(trial.window);
         keep(trial.window, window, ours)
     }
 
     /// After a step down.
-    fn judge_shrinking(&mut self, trial: &Trial, now: Instant, rtt: Duration, window: u64) -> u64 {
+    fn judge_shrinking(&mut self, trial: &Trial, now: Instant, round: &Round, window: u64) -> u64 {
+        let rtt = round.min;
         let queue = self.queue(rtt);
-        let ours = trial.share(trial.rtt.saturating_sub(rtt));
+        let ours = trial.share(round);
+        if ours >= OURS {
+            self.proven = Some(window);
+        }
         if queue <= self.high() {
             self.vain = 0;
             self.done();
@@ -235,7 +294,7 @@ impl Steer {
         }
         if ours >= OURS {
             self.vain = 0;
-            return self.step_down(rtt, window);
+            return self.step_down(round, window);
         }
         self.vain += 1;
         if self.vain == 1 {
@@ -270,7 +329,7 @@ impl Steer {
         self.raised.map(|(_, base)| base).or(self.base)
     }
 
-    fn target(&self) -> Duration {
+    pub(super) fn target(&self) -> Duration {
         (self.base().unwrap_or_default() / TARGET_DIVISOR).clamp(LEAST_TARGET, MOST_TARGET)
     }
 
@@ -278,7 +337,8 @@ impl Steer {
         self.wanted().as_secs_f64() / rtt.as_secs_f64().max(1e-6)
     }
 
-    fn experiment(&mut self, rtt: Duration, window: u64) -> u64 {
+    fn experiment(&mut self, round: &Round, window: u64) -> u64 {
+        let rtt = round.min;
         // Not in step with the other direction, whose window is another.
         let uneven = (window >> 5) + rtt.as_micros() as u64;
         self.calm_until = CALM_ROUNDS + (uneven % UNEVEN) as u32;
@@ -286,22 +346,25 @@ impl Steer {
         self.since_growth = 0;
         self.settling = true;
         let step = (self.target().as_secs_f64() / rtt.as_secs_f64().max(1e-6)).min(STEP);
-        self.trial = Some(Trial { up: true, window, rtt, expected: rtt.mul_f64(step) });
+        let step = if self.proven(window) { step } else { STEP };
+        self.trial = Some(Trial::new(true, window, round, step));
         scale(window, 1.0 + step)
     }
 
-    fn step_down(&mut self, rtt: Duration, window: u64) -> u64 {
-        let factor = self.towards_wanted(rtt).max(1.0 - STEP);
-        self.settling = true;
-        self.trial = Some(Trial { up: false, window, rtt, expected: rtt.mul_f64(1.0 - factor) });
-        scale(window, factor)
+    /// Empties the queue for once.
+    fn dip(&mut self, now: Instant, queue: Duration, rtt: Duration, window: u64) -> u64 {
+        self.dip = Some(Dip { window, rounds: DIP_ROUNDS });
+        let pause = self.no_dip.map_or(DIP_PAUSE, |(_, pause)| 3 * pause);
+        self.no_dip = Some((now + pause, pause));
+        let factor = 1.0 - (queue + self.target() / 4).as_secs_f64() / rtt.as_secs_f64().max(1e-6);
+        scale(window, factor.max(1.0 - STEP))
     }
-}
 
-impl Trial {
-    /// How much of the expected change there was, from 0 to 1.
-    fn share(&self, change: Duration) -> f64 {
-        (change.as_secs_f64() / self.expected.as_secs_f64().max(1e-6)).min(1.0)
+    fn step_down(&mut self, round: &Round, window: u64) -> u64 {
+        let factor = self.towards_wanted(round.min).max(1.0 - STEP);
+        self.settling = true;
+        self.trial = Some(Trial::new(false, window, round, 1.0 - factor));
+        scale(window, factor)
     }
 }
 

@@ -20,7 +20,9 @@
 use std::time::{Duration, Instant};
 
 use super::cubic::Cubic;
-use super::rounds::Rounds;
+use super::forward::Forward;
+use super::pings::Delay;
+use super::rounds::{Round, Rounds};
 use super::steer::Steer;
 
 /// Slow start doubles up to four times the initial window: two rounds. After that a path of
@@ -29,7 +31,11 @@ const QUICK_ROUNDS: u64 = 2;
 
 /// What slow start then adds per round. What has already been sent when the queue shows at the
 /// sender is in it as well: as much of a round trip as is added per round.
-const GROWTH: f64 = 0.25;
+const GROWTH: f64 = 0.2;
+
+/// The least queue that ends slow start: more than jitter makes, because that would leave a window
+/// that is a fraction of what the path holds.
+const SHOWS: Duration = Duration::from_millis(5);
 
 /// How long a loss says where the path overflows. CUBIC itself would take longer; but senders come
 /// and go, and a window on a wrong plateau crawls.
@@ -49,6 +55,7 @@ pub(super) struct Window {
     cubic: Cubic,
     rounds: Rounds,
     steer: Steer,
+    forward: Forward,
     mtu: u64,
     initial: u64,
     /// When the newest acknowledged packet was sent.
@@ -69,6 +76,7 @@ impl Window {
             cubic: Cubic::new(initial, mtu),
             rounds: Rounds::default(),
             steer: Steer::default(),
+            forward: Forward::default(),
             mtu: mtu.into(),
             initial,
             newest_acked: None,
@@ -114,10 +122,8 @@ impl Window {
         if self.in_slow_start() {
             let quick = self.bytes() < self.initial << QUICK_ROUNDS;
             let growth = if quick { 1.0 } else { GROWTH };
-            match self.rounds.recent_min() {
-                Some(rtt) if self.steer.steers() && rtt >= self.steer.wanted() => {
-                    self.leave_slow_start(rtt, growth);
-                }
+            match self.queue_shows() {
+                Some(rtt) if self.steer.steers() => self.leave_slow_start(rtt, growth),
                 _ => {
                     let bytes = (bytes as f64 * growth) as u64;
                     self.cubic.on_ack(now, sent, bytes, limited, rtt);
@@ -136,12 +142,23 @@ impl Window {
             self.steer.watch(round.min);
         } else {
             let before = self.bytes();
-            let window = self.steer.judge(now, round.min, before, self.mtu);
+            let window = self.steer.judge(
+                now,
+                &Round { stale: self.forward.is_stale(now), ..round },
+                before,
+                self.mtu,
+            );
             let window = if window > before { window.min(free.max(before)) } else { window };
             if window != before {
                 self.cubic.set_window(window.max(FLOOR_PACKETS * self.mtu));
             }
         }
+    }
+
+    /// A ping measured the path's delay in our direction.
+    pub(super) fn on_delay(&mut self, now: Instant, delay: Delay) {
+        let queue = self.forward.on_delay(now, delay.micros);
+        self.rounds.on_forward(delay.sent, queue);
     }
 
     /// Packets were lost or marked, the newest of them sent at `sent`. `persistent`: everything was
@@ -178,12 +195,21 @@ impl Window {
         }
     }
 
+    /// The last round trips, if they show the wanted queue and pings do not say that it is all in
+    /// the other direction.
+    fn queue_shows(&self) -> Option<Duration> {
+        let shows = (self.steer.wanted() - self.steer.target()) + self.steer.target().max(SHOWS);
+        let rtt = self.rounds.recent_min().filter(|rtt| *rtt >= shows)?;
+        let forward = self.rounds.recent_forward();
+        forward.is_none_or(|queue| queue >= self.steer.target() / 2).then_some(rtt)
+    }
+
     /// A packet came back after `rtt` with a queue. When it was sent the window was smaller by one
     /// round's growth, and that is what the round trip speaks of.
     fn leave_slow_start(&mut self, rtt: Duration, growth: f64) {
         let fits = self.steer.wanted().as_secs_f64() / rtt.as_secs_f64();
         let window = (self.bytes() as f64 / (1.0 + growth) * fits) as u64;
-        self.cubic.set_window(window.max(FLOOR_PACKETS * self.mtu));
+        self.cubic.set_window(window.max(self.initial.min(self.bytes())));
         self.steer.interrupt();
     }
 }

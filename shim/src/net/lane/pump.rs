@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, SendStream, VarInt, WriteError};
 use tokio::sync::Notify;
@@ -16,6 +17,7 @@ use crate::net::congestion::sensor::LaneSensor;
 use crate::net::session::SessionHandle;
 use crate::state::session::{Class, Priority, SegmentWrite, Transmit};
 use crate::vocab::ids::LaneId;
+use crate::vocab::wire::datagram::Datagram;
 
 /// QUIC's priority of the control stream, above every [`Priority`] of a segment.
 pub(crate) const CONTROL_PRIORITY: i32 = Priority::Thin as i32 + 1;
@@ -27,6 +29,9 @@ const WINDOW_SHARE: (u64, u64) = (5, 4);
 /// Bulk may always have this much in QUIC, or a lane with a tiny window would be woken for every
 /// packet.
 const LEAST_WINDOW: u64 = 32 * 1024;
+
+/// How often a lane with bulk asks for its path's delay: five times in 20 ms.
+const TIME_EVERY: Duration = Duration::from_millis(4);
 
 /// What urgent work is allowed: all of it. It is bounded by the flows' own windows.
 const URGENT_WINDOW: u64 = u64::MAX >> 2;
@@ -43,6 +48,8 @@ pub(super) struct Pump {
     work: Arc<Notify>,
     /// Segments that are being written, or whose bytes are not acknowledged yet.
     segments: HashMap<u64, SendStream>,
+    /// When the path's delay was last asked for.
+    timed: Option<Instant>,
 }
 
 impl Pump {
@@ -54,7 +61,16 @@ impl Pump {
         control: SendStream,
         work: Arc<Notify>,
     ) -> Self {
-        Self { session, id, connection, sensor, control, work, segments: HashMap::new() }
+        Self {
+            session,
+            id,
+            connection,
+            sensor,
+            control,
+            work,
+            segments: HashMap::new(),
+            timed: None,
+        }
     }
 
     pub(super) async fn run(mut self) -> LaneEnd {
@@ -82,6 +98,7 @@ impl Pump {
                 continue;
             };
             self.limit_bulk();
+            self.time_path();
             tokio::select! {
                 biased;
                 result = self.write(write) => {
@@ -102,6 +119,17 @@ impl Pump {
         let (times, per) = WINDOW_SHARE;
         let window = (self.sensor.snapshot().cwnd * times / per).max(LEAST_WINDOW);
         self.connection.set_send_window(window);
+    }
+
+    /// Asks the peer now and then when a packet of ours came, which shows whose queue it is that
+    /// bulk waits in.
+    fn time_path(&mut self) {
+        let now = Instant::now();
+        if self.timed.is_none_or(|at| now >= at + TIME_EVERY) {
+            self.timed = Some(now);
+            let ping = Datagram::Ping { seq: self.sensor.on_ping() };
+            let _ = self.connection.send_datagram(ping.to_bytes(0));
+        }
     }
 
     async fn perform(&mut self, transmit: Transmit) -> Result<(), LaneEnd> {

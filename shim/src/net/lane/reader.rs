@@ -1,9 +1,12 @@
 //! The receiving side of a lane: control messages, segments, probes.
 
+use std::time::Instant;
+
 use quinn::{Connection, ReadError, RecvStream};
 use tokio::task::JoinSet;
 
 use super::{LaneEnd, segment};
+use crate::net::congestion::sensor::LaneSensor;
 use crate::net::session::SessionHandle;
 use crate::state::session::Violation;
 use crate::vocab::ids::LaneId;
@@ -66,8 +69,9 @@ pub(super) async fn segments(
     }
 }
 
-/// Answers probes.
-pub(super) async fn datagrams(connection: &Connection) -> LaneEnd {
+/// Answers probes, and passes on what the peer's answers say.
+pub(super) async fn datagrams(connection: &Connection, sensor: &LaneSensor) -> LaneEnd {
+    let clock = Instant::now();
     loop {
         let bytes = match connection.read_datagram().await {
             Ok(bytes) => bytes,
@@ -78,10 +82,13 @@ pub(super) async fn datagrams(connection: &Connection) -> LaneEnd {
                 // As long as the probe, so that the answer proves as much. If it does not fit,
                 // the transport's acknowledgement has to do.
                 let len = bytes.len().min(connection.max_datagram_size().unwrap_or(0));
-                let _ = connection.send_datagram(Datagram::Pong { seq }.to_bytes(len));
+                let received = clock.elapsed().as_micros() as u64;
+                let pong = Datagram::Pong { seq, received };
+                let _ = connection.send_datagram(pong.to_bytes(len));
             }
-            // The acknowledgement of the probe, seen by the sensor, says all that a pong says.
-            Ok(Some(Datagram::Pong { .. }) | None) => {}
+            // That the lane is alive the acknowledgement of the probe has said already.
+            Ok(Some(Datagram::Pong { seq, received })) => sensor.on_pong(seq, received),
+            Ok(None) => {}
             Err(error) => return LaneEnd::Datagram(error),
         }
     }

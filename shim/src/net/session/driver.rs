@@ -126,9 +126,8 @@ fn look(
         let probe_at = lane.probed.map_or(now, |at| at + PROBE_EVERY);
         if probe_at <= now {
             lane.probed = Some(now);
-            lane.probes += 1;
             lane.sensor.grant();
-            let ping = Datagram::Ping { seq: lane.probes };
+            let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
             // As large as a packet of bulk: a small answer would not prove that those pass.
             let len = lane.connection.max_datagram_size().unwrap_or(0);
             let _ = lane.connection.send_datagram(ping.to_bytes(len));

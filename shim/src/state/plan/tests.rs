@@ -162,6 +162,15 @@ fn a_silent_lane_is_dialled_anew_and_closed_once_replaced() {
 }
 
 #[test]
+fn a_silent_lane_is_not_replaced_by_one_to_another_locator() {
+    let t = Instant::now();
+    let paths = [path(1, 1), path(1, 2), path(2, 1)];
+    let silent = LaneView { suspect_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
+    let lanes = [silent, lane(2, &paths[1]), lane(3, &paths[2])];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).close, []);
+}
+
+#[test]
 fn of_two_lanes_on_one_path_the_older_stays() {
     let t = Instant::now();
     let paths = [path(1, 1)];

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::super::cubic::Cubic;
+use super::super::super::pings::Delay;
 use super::super::Window;
 
 const TICK: Duration = Duration::from_micros(250);
@@ -29,6 +30,9 @@ pub(super) struct Flow {
     held: (u32, Option<Instant>, usize),
     credit: u64,
     rtt: Duration,
+    pinged: Option<Instant>,
+    /// When pings were sent, how long they took, and when their answers come.
+    pongs: VecDeque<(Delay, Instant)>,
     pub(super) delivered: u64,
 }
 
@@ -41,6 +45,8 @@ pub(super) struct Sim {
     pub(super) queue: Duration,
     /// Every so many packets one is lost; 0: none.
     pub(super) lose: u64,
+    /// How much the peers' clocks gain, in millionths.
+    pub(super) drift: i64,
     sent: u64,
     free: [Instant; 2],
     pub(super) flows: Vec<Flow>,
@@ -57,6 +63,7 @@ impl Sim {
             delay: rtt / 2,
             queue: Duration::from_millis(50),
             lose: 0,
+            drift: 0,
             sent: 0,
             free: [now; 2],
             flows: vec![],
@@ -86,6 +93,8 @@ impl Sim {
             held: (0, None, 0),
             credit: 0,
             rtt: 2 * self.delay,
+            pinged: None,
+            pongs: VecDeque::new(),
             delivered: 0,
         });
         self
@@ -124,6 +133,9 @@ impl Sim {
         }
         flow.receive(now, self.delay + reverse);
         flow.acknowledge(now);
+        let takes = self.delay + self.free[flow.link].saturating_duration_since(now);
+        let drift = (now - self.start).as_micros() as i64 * self.drift / 1_000_000;
+        flow.ping(now, takes, self.delay + reverse, drift);
         // Paced as quinn does: a quarter faster than the window needs, ten packets at once.
         let pace = flow.window() as f64 * 1.25 * TICK.as_secs_f64() / flow.rtt.as_secs_f64();
         flow.credit = (flow.credit + pace as u64).min(10 * MTU + pace as u64).min(flow.offers);
@@ -146,6 +158,20 @@ impl Flow {
         match &self.control {
             Control::Window(window) => window.bytes(),
             Control::Cubic(cubic) => cubic.window(),
+        }
+    }
+
+    /// Times the path every 4 ms, as the pump does; the peer's clock is off by a lot.
+    fn ping(&mut self, now: Instant, takes: Duration, back: Duration, drift: i64) {
+        let Control::Window(window) = &mut self.control else { return };
+        while self.pongs.front().is_some_and(|(_, at)| *at <= now) {
+            let (delay, _) = self.pongs.pop_front().unwrap();
+            window.on_delay(now, delay);
+        }
+        if self.pinged.is_none_or(|at| now >= at + Duration::from_millis(4)) {
+            self.pinged = Some(now);
+            let micros = takes.as_micros() as i64 - 1_000_000_000 + drift;
+            self.pongs.push_back((Delay { sent: now, micros }, now + takes + back));
         }
     }
 
