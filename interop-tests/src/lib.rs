@@ -1,10 +1,12 @@
 //! The interop suite: how sessions survive, measured as an application sees it.
 //!
 //! [`pair`] puts two nodes on an emulated internet of two ISPs; [`measure`] runs a bulk flow or
-//! an interactive one between them and says how long it stood still; [`lab`] is what every test
+//! an interactive one between them and says how long it stood still; [`saturated`] runs bulk both
+//! ways and says how fast, and how much came twice; [`lab`] is what every test
 //! file needs, [`process`] what those need that start programs.
 
 pub mod lab;
 pub mod measure;
 pub mod pair;
 pub mod process;
+pub mod saturated;

@@ -92,13 +92,17 @@ fn pattern(offset: u64) -> u8 {
     (offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
 }
 
-/// The period of [`block`]: the stream repeats after it.
-const PERIOD: usize = 1 << 20;
+/// The period of [`block`]: the stream repeats after it. A prime, so that no segment that is put
+/// in another's place looks right.
+const PERIOD: usize = 1_048_573;
 
 /// One period of the test stream, twice, so that any part of it is one slice.
 fn block() -> Bytes {
     (0..2 * PERIOD as u64).map(|i| pattern(i % PERIOD as u64)).collect::<Vec<u8>>().into()
 }
+
+/// What the services of bulk flows are called; a number follows.
+const BULK: &str = "bulk-";
 
 /// A bulk flow that runs until it is told to end.
 pub struct Bulk {
@@ -115,7 +119,7 @@ impl Bulk {
     /// # Errors
     /// When the flow cannot be opened.
     pub async fn start(opener: &Node, acceptor: &Node, upload: bool, mode: Mode) -> Result<Self> {
-        let name = format!("bulk-{:x}", rand::random::<u64>());
+        let name = format!("{BULK}{:x}", rand::random::<u64>());
         let mut listener = acceptor.listen(&name)?;
         let far = tokio::spawn(async move { listener.accept().await.map(|f| f.accept()) });
         let near = opener.connect_with(acceptor.id(), Target::service(name), mode).await?;
@@ -163,14 +167,20 @@ impl Bulk {
         Ok(Self { record, stop, sender, receiver })
     }
 
+    /// Whether a flow with this target, as a node's status shows it, is a bulk flow.
+    pub fn is_target(target: &str) -> bool {
+        target.strip_prefix("service ").is_some_and(|name| name.starts_with(BULK))
+    }
+
     /// Ends the flow in order; returns the bytes it carried.
     ///
     /// # Errors
     /// When a byte was wrong or missing, or the flow broke.
     pub async fn finish(self) -> Result<u64> {
         self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        let sent = self.sender.await??;
-        let got = self.receiver.await??;
+        let (sent, got) = (self.sender.await?, self.receiver.await?);
+        // The receiver's error first: it may be that a byte was wrong, and the sender's its echo.
+        let (got, sent) = (got?, sent?);
         if sent == got { Ok(got) } else { Err(format!("{sent} bytes sent, {got} received").into()) }
     }
 }

@@ -1,14 +1,24 @@
-//! Prints how flows survive the silent death of an ISP: medians of some runs.
+//! Prints how flows survive the silent death of an ISP, and what they do while nothing fails.
+//!
+//! `cargo run --release -p interop-tests --bin survival [WHAT [RUNS]]`: every scenario below whose
+//! name contains WHAT (`all` of them, if nothing is said), RUNS times (3).
+//!
+//! `… --bin survival saturated [SECONDS [MODE]]`: no failure at all, but both ISPs of 200 Mbit/s
+//! and 20 ms saturated by a download and an upload, for SECONDS (60) in MODE (`single` or `auto`;
+//! both one after the other, if nothing is said). Prints the rate of each direction, what came
+//! twice, and whether every byte is right; exit status 1 if one is not.
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
+use interop_tests::saturated;
 use throughline::Mode;
 use throughline::daemon::emulator::Way;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("THROUGHLINE_LOG")
@@ -18,6 +28,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .init();
     let mut args = std::env::args().skip(1);
     let what = args.next().unwrap_or_else(|| "all".into());
+    if what == "saturated" {
+        return saturate(args).await;
+    }
     let runs: usize = args.next().and_then(|a| a.parse().ok()).unwrap_or(3);
     for (name, kind, mode, standby) in [
         ("echo single", 'e', Mode::Single, false),
@@ -36,7 +49,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             println!("{name:18} {}", run(kind, mode, standby).await?);
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn saturate(
+    mut args: impl Iterator<Item = String>,
+) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
+    let seconds = args.next().map(|a| a.parse()).transpose()?.unwrap_or(60);
+    let modes = match args.next().as_deref() {
+        None => vec![Mode::Single, Mode::Auto],
+        Some("single") => vec![Mode::Single],
+        Some("auto") => vec![Mode::Auto],
+        Some(other) => return Err(format!("mode `{other}`? say `single` or `auto`").into()),
+    };
+    let mut right = true;
+    for mode in modes {
+        println!("saturated {mode}, {seconds} s");
+        let seen = saturated::run(mode, seconds).await?;
+        println!("{seen}");
+        right &= seen.is_right();
+    }
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn run(

@@ -1,19 +1,36 @@
 //! Puts one direction of a flow back together: any order, overlaps and duplicates in; every byte
 //! once, in order, out.
 //!
-//! What lies beyond the granted window is refused, so the assembler holds at most a window. A
-//! stretch of bytes that has come is never replaced by what comes later for the same offsets.
+//! A stretch of bytes that has come is never replaced by what comes later for the same offsets.
+//!
+//! **Bounds**, whatever the peer sends. What lies beyond the granted window is refused by the
+//! caller, so at most a window of bytes is held. What holding them costs beside depends on how
+//! many pieces they are: pieces of less than 1 KiB are copied together, up to
+//! 4 KiB, so that a stretch without holes is at most two pieces per KiB (some 200 bytes,
+//! with their allocations), and a buffer of copies is at most twice as large as what is in it.
+//! How many stretches there are is bounded by the caller too, who asks
+//! [`has_room`](Assembler::has_room) first; each costs about 150 bytes, and some microseconds of
+//! moving the list of the others for a piece that makes or fills a hole.
 
-use std::collections::{BTreeMap, VecDeque};
+mod above;
+mod ready;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::ranges::RangeSet;
+use self::above::Above;
+use self::ready::Ready;
 
 /// Pieces shorter than this are copied: a slice keeps the whole receive buffer of up to 64 KiB
-/// alive, and a slow reader of small messages would hold a hundred times its window.
+/// alive, and a slow reader of small messages would hold a hundred times its window. Bulk comes in
+/// pieces of a packet, at least 1200 bytes less some headers, and is not copied; it fills the
+/// buffers it is a slice of, unless its peer goes out of its way to put other packets between.
 const COPY_BELOW: usize = 1024;
+
+/// Copies that are next to each other are joined as long as they are not longer than this. Joining
+/// copies again, at worst this much for a single byte (a fraction of a microsecond).
+const MERGE_UP_TO: usize = 4096;
 
 /// One direction of a flow at its receiver.
 #[derive(Debug, Default)]
@@ -22,12 +39,10 @@ pub struct Assembler {
     read: u64,
     /// Everything below has come.
     head: u64,
-    /// The pieces from `read` to `head`.
-    ready: VecDeque<Bytes>,
-    /// Pieces above `head` by offset, disjoint.
-    above: BTreeMap<u64, Bytes>,
-    /// The offsets in `above`.
-    above_ranges: RangeSet,
+    /// The bytes from `read` to `head`.
+    ready: Ready,
+    /// What has come above `head`.
+    above: Above,
     /// Bytes that came although we had them.
     duplicate: u64,
 }
@@ -50,7 +65,7 @@ impl Assembler {
 
     /// The highest offset that has come.
     pub fn highest(&self) -> u64 {
-        self.above_ranges.iter().last().map_or(self.head, |r| r.end)
+        self.above.ranges().last().map_or(self.head, |r| r.end)
     }
 
     /// Bytes that came more than once.
@@ -61,51 +76,48 @@ impl Assembler {
     /// What has come, ascending, at most `max` ranges.
     pub fn received(&self, max: usize) -> Vec<Range<u64>> {
         let first = (self.head > 0).then_some(0..self.head);
-        first.into_iter().chain(self.above_ranges.iter()).take(max).collect()
+        first.into_iter().chain(self.above.ranges().iter()).take(max).collect()
+    }
+
+    /// Whether bytes at `range` leave at most `most` separate stretches above the head: always,
+    /// if they continue one or are the next in line.
+    pub fn has_room(&self, range: &Range<u64>, most: usize) -> bool {
+        let ranges = self.above.ranges();
+        range.is_empty()
+            || range.start <= self.head
+            || ranges.count() < most
+            || ranges.touches(range)
     }
 
     /// Takes bytes at `offset`; returns how many of them are new.
-    pub fn insert(&mut self, offset: u64, bytes: Bytes) -> u64 {
-        let end = offset + bytes.len() as u64;
-        if offset == self.head && self.above.is_empty() {
+    pub fn insert(&mut self, offset: u64, mut bytes: Bytes) -> u64 {
+        let len = bytes.len() as u64;
+        let known = self.head.saturating_sub(offset).min(len);
+        let bytes = bytes.split_off(known as usize);
+        let new = if offset <= self.head && self.above.is_empty() {
             // The usual case: next in line, nothing waiting above.
-            self.head = end;
-            self.push_ready(bytes);
-            return end - offset;
-        }
-        let mut new = 0;
-        let mut from = offset.max(self.head);
-        self.duplicate += from.min(end) - offset.min(from.min(end));
-        while let Some(gap) = self.above_ranges.first_gap(from..end) {
-            let piece = bytes.slice((gap.start - offset) as usize..(gap.end - offset) as usize);
-            new += gap.end - gap.start;
-            self.duplicate += gap.start - from;
-            from = gap.end;
-            self.above_ranges.insert(gap.clone());
-            self.above.insert(gap.start, own(piece));
-        }
-        self.duplicate += end.saturating_sub(from);
-        self.advance();
+            self.head += len - known;
+            self.ready.push(bytes);
+            len - known
+        } else {
+            let new = self.above.insert(offset + known, &bytes);
+            self.head = self.above.drain(self.head, |piece| self.ready.push(piece));
+            new
+        };
+        self.duplicate += len - new;
         new
     }
 
     /// Moves up to `out.len()` pieces to the application; returns how many.
     pub fn pop(&mut self, out: &mut [Bytes]) -> usize {
-        let count = out.len().min(self.ready.len());
-        for (slot, piece) in out.iter_mut().zip(self.ready.drain(..count)) {
-            self.read += piece.len() as u64;
-            *slot = piece;
-        }
+        let count = self.ready.pop(out);
+        self.read += out[..count].iter().map(|piece| piece.len() as u64).sum::<u64>();
         count
     }
 
     /// Moves at most `max` bytes to the application as one piece.
     pub fn pop_at_most(&mut self, max: usize) -> Option<Bytes> {
-        let front = self.ready.front_mut()?;
-        let piece = front.split_to(front.len().min(max));
-        if front.is_empty() {
-            self.ready.pop_front();
-        }
+        let piece = self.ready.pop_at_most(max)?;
         self.read += piece.len() as u64;
         Some(piece)
     }
@@ -115,87 +127,7 @@ impl Assembler {
         self.ready.clear();
         self.read = self.head;
     }
-
-    fn advance(&mut self) {
-        let Some(first) = self.above_ranges.first().filter(|r| r.start == self.head) else {
-            return;
-        };
-        while self.head < first.end {
-            let Some(piece) = self.above.remove(&self.head) else {
-                debug_assert!(false, "a range without its bytes");
-                break;
-            };
-            self.head += piece.len() as u64;
-            self.ready.push_back(piece);
-        }
-        self.above_ranges.remove(first);
-    }
-
-    fn push_ready(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.ready.push_back(own(bytes));
-        }
-    }
-}
-
-fn own(piece: Bytes) -> Bytes {
-    if piece.len() < COPY_BELOW { Bytes::copy_from_slice(&piece) } else { piece }
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::{Rng, SeedableRng};
-
-    use super::*;
-
-    #[test]
-    fn any_order_with_overlaps_and_duplicates_gives_every_byte_once_in_order() {
-        let mut rng = rand::rngs::SmallRng::seed_from_u64(3);
-        for _ in 0..300 {
-            let len = rng.random_range(1..3000u64);
-            let model: Vec<u8> = (0..len).map(|_| rng.random()).collect();
-            let mut assembler = Assembler::default();
-            let mut come = RangeSet::new();
-            let mut out = Vec::new();
-            let mut total = 0;
-            while (out.len() as u64) < len {
-                let start = rng.random_range(0..len);
-                let end = rng.random_range(start..=len.min(start + 400));
-                let piece = Bytes::copy_from_slice(&model[start as usize..end as usize]);
-                total += end - start;
-                assert_eq!(assembler.insert(start, piece), come.insert(start..end));
-                assert_eq!(assembler.received(usize::MAX), come.iter().collect::<Vec<_>>());
-                assert_eq!(assembler.duplicate(), total - come.len());
-                assert_eq!(assembler.highest(), come.iter().last().map_or(0, |r| r.end));
-                if rng.random_bool(0.3) {
-                    let mut bufs = vec![Bytes::new(); rng.random_range(1..4)];
-                    let count = assembler.pop(&mut bufs);
-                    bufs[..count].iter().for_each(|b| out.extend_from_slice(b));
-                } else if let Some(piece) = assembler.pop_at_most(rng.random_range(1..100)) {
-                    out.extend_from_slice(&piece);
-                }
-                assert_eq!(assembler.read_offset(), out.len() as u64);
-            }
-            assert_eq!(out, model);
-            assert!(assembler.above.is_empty() && assembler.above_ranges.is_empty());
-        }
-    }
-
-    #[test]
-    fn bytes_that_have_come_are_not_replaced() {
-        let mut assembler = Assembler::default();
-        assembler.insert(2, Bytes::from_static(b"cd"));
-        assembler.insert(0, Bytes::from_static(b"abXYe"));
-        assert_eq!(assembler.pop_at_most(9).unwrap(), &b"ab"[..]);
-        assert_eq!(assembler.pop_at_most(9).unwrap(), &b"cd"[..]);
-        assert_eq!(assembler.pop_at_most(9).unwrap(), &b"e"[..]);
-    }
-
-    #[test]
-    fn discarded_bytes_still_count_as_come() {
-        let mut assembler = Assembler::default();
-        assembler.insert(0, Bytes::from_static(b"abc"));
-        assembler.discard();
-        assert_eq!((assembler.ready(), assembler.head(), assembler.read_offset()), (0, 3, 3));
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 /// A set of `u64` offsets. Operations cost the logarithm of the number of ranges, plus what they
-/// touch; the sets here hold a few ranges, a hole each.
+/// touch, and moving the ranges above where one more or one less is left. The sets here hold a few
+/// ranges, a hole each, and the caller bounds how many a peer can make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangeSet {
     ranges: Vec<Range<u64>>,
@@ -33,6 +34,11 @@ impl RangeSet {
     /// The lowest range.
     pub fn first(&self) -> Option<Range<u64>> {
         self.ranges.first().cloned()
+    }
+
+    /// The highest range.
+    pub fn last(&self) -> Option<Range<u64>> {
+        self.ranges.last().cloned()
     }
 
     /// How many offsets are in the set.
@@ -91,6 +97,12 @@ impl RangeSet {
         }
         let at = self.ranges.partition_point(|r| r.end <= range.start);
         self.ranges.get(at).is_some_and(|r| r.start <= range.start && range.end <= r.end)
+    }
+
+    /// Whether some of `range` is in the set, or what precedes or follows it.
+    pub fn touches(&self, range: &Range<u64>) -> bool {
+        let at = self.ranges.partition_point(|r| r.end < range.start);
+        self.ranges.get(at).is_some_and(|r| r.start <= range.end)
     }
 
     /// The lowest run of offsets within `range` that are not in the set.
@@ -159,6 +171,9 @@ mod tests {
                 let all: RangeSet =
                     (0..64).filter(|i| model[*i as usize]).map(|i| i..i + 1).collect();
                 assert_eq!(set, all);
+                assert_eq!(set.last(), set.iter().last());
+                let near = start.saturating_sub(1)..(end + 1).min(64);
+                assert_eq!(set.touches(&(start..end)), near.clone().any(|i| model[i as usize]));
                 assert_eq!(set.contains(&(start..end)), (start..end).all(|i| model[i as usize]));
             }
         }

@@ -15,7 +15,8 @@
 //! created at most once, however often its open comes. No fact is lost with a lane: what the peer
 //! has not echoed is stated again. Everything a peer can make grow has a bound: flows
 //! ([`SessionConfig::max_flows`], then refused), refused flows (twice that, then a breach), flow
-//! ids not yet seen ([`ids::MAX_UNSEEN`]), bytes (the granted windows).
+//! ids not yet seen ([`ids::MAX_UNSEEN`]), bytes (the granted windows), stretches of them
+//! ([`Violation::Scattered`]).
 
 mod application;
 mod control;
@@ -110,6 +111,16 @@ pub enum Violation {
     /// The final size contradicts what was said or sent before.
     #[error("flow {0}: contradicting final size")]
     FinalSize(FlowId),
+    /// Bytes in more separate stretches than a receiver holds.
+    #[error(
+        "flow {flow}: bytes in more than {most} separate stretches; send what is missing first"
+    )]
+    Scattered {
+        /// The flow.
+        flow: FlowId,
+        /// How many there may be.
+        most: usize,
+    },
     /// Bytes stated as received that were never sent.
     #[error("flow {flow}: {end} bytes stated as received, {sent} were sent")]
     NeverSent {

@@ -343,39 +343,3 @@ async fn a_restarted_listener_resets_the_lanes_of_its_earlier_life() {
     println!("reset after {:?}", start.elapsed());
     assert_eq!(error, quinn::ConnectionError::Reset);
 }
-
-/// What the sensor costs: raw quinn with our settings and with its own CUBIC, straight over loopback.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement: `cargo test --lib transport -- --ignored --nocapture`"]
-async fn the_sensor_costs_next_to_nothing() {
-    for (name, plain) in [("lane", false), ("plain", true), ("lane", false), ("plain", true)] {
-        let (a, b) = (Identity::generate(), Identity::generate());
-        let settings = LaneTransport::default();
-        let factory = server_config(&settings, &b, Arc::new(PeerSet::new([a.peer_id()])));
-        let socket = bind([127, 0, 0, 1]);
-        let addr = socket.local_addr().unwrap();
-        let listening = endpoint(endpoint_config(&b, addr), Some(factory.for_endpoint()), socket);
-        let dialling = endpoint(dialling_endpoint_config(), None, bind([127, 0, 0, 1]));
-        let (mut config, _) = client_config(&settings, &a, b.peer_id());
-        if plain {
-            let (mut transport, _) = transport(&settings);
-            let cubic = quinn::congestion::CubicConfig::default();
-            transport.congestion_controller_factory(Arc::new(cubic));
-            config.transport_config(Arc::new(transport));
-        }
-        let dial = dialling.connect_with(config, addr, tls::SERVER_NAME).unwrap();
-        let accept = async {
-            listening.accept().await.unwrap().accept_with(factory.for_connection().0).unwrap().await
-        };
-        let (client, server) = tokio::try_join!(dial, accept).unwrap();
-        let progress = pump(&client, &server);
-        sleep(500 * MS).await;
-        let before = progress.lock().0;
-        sleep(2000 * MS).await;
-        let rate = (progress.lock().0 - before) as f64 * 8.0 / 2e9;
-        let path = client.stats().path;
-        println!("{name}: {rate:.2} Gbit/s, window {}, round trip {:?}", path.cwnd, path.rtt);
-        client.close(0u32.into(), b"");
-        sleep(100 * MS).await;
-    }
-}

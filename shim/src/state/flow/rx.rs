@@ -17,6 +17,25 @@ const GROW_WITHIN: Duration = Duration::from_millis(250);
 /// No flow's window grows past this: a gigabit over 130 ms.
 pub(super) const MAX_WINDOW: u64 = 16 << 20;
 
+/// The bytes of a flow may come in so many separate stretches before those that are missing: one
+/// per this many bytes of window, …
+const BYTES_PER_STRETCH: u64 = 64;
+
+/// … but not fewer (what the smallest window of a node, 16 KiB, gives) …
+const FEWEST_STRETCHES: u64 = 256;
+
+/// … nor more than this. A stretch costs about 150 bytes however short it is, so that the
+/// assembler's memory stays within some three windows; and a piece that makes or fills a hole
+/// moves the list of the others, 256 KiB at this many: microseconds. Our own sender writes
+/// segments in order, so that what is out of order is a stretch per segment under way: some tens,
+/// or hundreds where a flow that bonds lanes is written in crumbs.
+///
+/// One more is a breach. Leaving it out, unacknowledged, would not do: a sender sends again only
+/// what no lane it trusts carries (`Tx::next_chunk`), and this one's lane has delivered it, so the
+/// flow would wait for ever. A breach closes that lane, and what it carried is then sent again over
+/// others, the lowest offsets first: whoever came here in good faith goes on.
+const MOST_STRETCHES: u64 = 16_384;
+
 /// What a peer did that the protocol does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
@@ -29,6 +48,8 @@ pub enum Breach {
     },
     /// Bytes beyond the final size, or two final sizes.
     FinalSize,
+    /// More separate stretches of bytes than this.
+    Scattered(usize),
 }
 
 /// The receiving direction.
@@ -86,12 +107,21 @@ impl Rx {
         if self.end().is_some_and(|size| end > size) {
             return Err(Breach::FinalSize);
         }
+        let most = self.most_stretches();
+        if !self.assembler.has_room(&(offset..end), most) {
+            return Err(Breach::Scattered(most));
+        }
         self.unstated += bytes.len() as u64;
         let new = self.assembler.insert(offset, bytes);
         if self.discard {
             self.assembler.discard();
         }
         Ok(new)
+    }
+
+    /// In how many separate stretches bytes may come before those that are missing.
+    fn most_stretches(&self) -> usize {
+        (self.window / BYTES_PER_STRETCH).clamp(FEWEST_STRETCHES, MOST_STRETCHES) as usize
     }
 
     /// The peer says how many bytes come in all.
@@ -164,6 +194,9 @@ impl Rx {
 
 #[cfg(test)]
 mod tests {
+    use rand::seq::SliceRandom;
+    use rand::{Rng, SeedableRng};
+
     use super::*;
 
     fn zeros(len: usize) -> Bytes {
@@ -175,6 +208,64 @@ mod tests {
         let mut rx = Rx::new(10);
         assert_eq!(rx.insert(5, zeros(5)), Ok(5));
         assert_eq!(rx.insert(5, zeros(6)), Err(Breach::Window { end: 11, edge: 10 }));
+    }
+
+    #[test]
+    fn bytes_in_too_many_stretches_are_a_breach_until_holes_are_filled() {
+        for (window, most) in [(16 << 10, 256), (256 << 10, 4096), (MAX_WINDOW, 16_384)] {
+            let mut rx = Rx::new(window);
+            for stretch in 0..most {
+                assert_eq!(rx.insert(2 * stretch + 1, zeros(1)), Ok(1));
+            }
+            let next = 2 * most + 1;
+            assert_eq!(rx.insert(next, zeros(1)), Err(Breach::Scattered(most as usize)));
+            assert_eq!(rx.insert(next - 1, zeros(2)), Ok(2), "the last one goes on");
+            assert_eq!(rx.insert(next + 2, zeros(1)), Err(Breach::Scattered(most as usize)));
+            assert_eq!(rx.insert(4, zeros(1)), Ok(1), "a hole is filled");
+            assert_eq!(rx.insert(next + 2, zeros(1)), Ok(1));
+            assert_eq!(rx.insert(0, zeros(next as usize + 3)), Ok(most));
+            assert_eq!(rx.assembler.head(), next + 3);
+        }
+    }
+
+    /// Pieces as QUIC gives them, a packet each, of segments of 16 KiB that took turns on two
+    /// lanes; all that one lane carries comes before anything of the other.
+    #[test]
+    fn a_window_in_segments_over_two_lanes_in_any_order_is_never_too_scattered() {
+        const SEGMENT: u64 = 16 << 10;
+        for window in [256 << 10, MAX_WINDOW] {
+            for seed in 0..4 {
+                let mut rng = rand::rngs::SmallRng::seed_from_u64(seed);
+                let mut segments: Vec<u64> = (0..window / SEGMENT).collect();
+                segments.sort_by_key(|segment| segment % 2 == 0);
+                if seed > 0 {
+                    segments.shuffle(&mut rng);
+                }
+                // Up to eight segments are read at once, and each takes its turn.
+                let mut rx = Rx::new(window);
+                let mut reading: Vec<(u64, u64)> = Vec::new();
+                let mut rest = segments.into_iter();
+                loop {
+                    while reading.len() < 8
+                        && let Some(segment) = rest.next()
+                    {
+                        reading.push((segment * SEGMENT, (segment + 1) * SEGMENT));
+                    }
+                    if reading.is_empty() {
+                        break;
+                    }
+                    let turn = rng.random_range(0..reading.len());
+                    let (at, end) = &mut reading[turn];
+                    let len = (*end - *at).min(1180);
+                    assert_eq!(rx.insert(*at, zeros(len as usize)), Ok(len));
+                    *at += len;
+                    if at == end {
+                        reading.swap_remove(turn);
+                    }
+                }
+                assert_eq!(rx.assembler.ready(), window);
+            }
+        }
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl crate::state::flow::Breach {
         match self {
             Self::Window { end, edge } => Violation::Window { flow, end, edge },
             Self::FinalSize => Violation::FinalSize(flow),
+            Self::Scattered(most) => Violation::Scattered { flow, most },
         }
     }
 }

@@ -68,6 +68,22 @@ fn bytes_beyond_the_window_are_a_violation() {
 }
 
 #[test]
+fn bytes_in_too_many_stretches_are_a_violation_and_the_flow_goes_on() {
+    let (mut pair, id) = victim();
+    let most = 100_000 / 64;
+    for stretch in 0..most {
+        assert_eq!(data(&mut pair, id, 2 * stretch + 1, 1), Ok(Accepted::Read));
+    }
+    let wrong = Err(Violation::Scattered { flow: id, most: most as usize });
+    assert_eq!(data(&mut pair, id, 2 * most + 1, 1), wrong);
+    // What is missing may always come, in pieces of any size.
+    assert_eq!(data(&mut pair, id, 0, 1), Ok(Accepted::Read));
+    assert_eq!(data(&mut pair, id, 2 * most + 1, 1), Ok(Accepted::Read));
+    assert_eq!(data(&mut pair, id, 0, 100_000), Ok(Accepted::Read));
+    assert_eq!(pair.ends[B].flow(id).map(|f| f.rx.assembler.ready()), Some(100_000));
+}
+
+#[test]
 fn contradicting_ends_are_a_violation() {
     let (mut pair, id) = victim();
     data(&mut pair, id, 0, 10).unwrap();
