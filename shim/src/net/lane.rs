@@ -154,7 +154,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     let end = tokio::select! {
         end = pump.run() => end,
         end = reader::control(&session, id, recv, decoder) => end,
-        end = reader::segments(&session, id, &connection) => end,
+        end = reader::segments(&session, &connection) => end,
         end = reader::datagrams(&connection, &sensor) => end,
         end = busy(&sensor, &alarm) => end,
         end = session_over(&session) => end,

@@ -46,17 +46,13 @@ pub(super) async fn control(
 
 /// Accepts segments; each is read by a task of its own. Their number is bounded by the stream
 /// limit of the connection.
-pub(super) async fn segments(
-    session: &SessionHandle,
-    id: LaneId,
-    connection: &Connection,
-) -> LaneEnd {
+pub(super) async fn segments(session: &SessionHandle, connection: &Connection) -> LaneEnd {
     let mut readers: JoinSet<Result<(), LaneEnd>> = JoinSet::new();
     loop {
         tokio::select! {
             accepted = connection.accept_uni() => match accepted {
                 Ok(recv) => {
-                    readers.spawn(segment::read(session.clone(), id, recv));
+                    readers.spawn(segment::read(session.clone(), recv));
                 }
                 Err(error) => return error.into(),
             },

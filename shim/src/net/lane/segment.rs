@@ -6,7 +6,6 @@ use quinn::{ReadError, RecvStream, VarInt};
 use super::LaneEnd;
 use crate::net::session::SessionHandle;
 use crate::state::session::{Accepted, Violation};
-use crate::vocab::ids::LaneId;
 use crate::vocab::wire::codec::DecodeError;
 use crate::vocab::wire::segment::{MAX_HEADER, SegmentHeader};
 
@@ -17,13 +16,9 @@ const PIECES: usize = 32;
 const FINISHED: VarInt = VarInt::from_u32(0);
 
 /// Reads a segment to its end, its reset, or the end of the lane.
-pub(super) async fn read(
-    session: SessionHandle,
-    id: LaneId,
-    mut recv: RecvStream,
-) -> Result<(), LaneEnd> {
+pub(super) async fn read(session: SessionHandle, mut recv: RecvStream) -> Result<(), LaneEnd> {
     let Some((header, rest)) = read_header(&mut recv).await? else { return Ok(()) };
-    let accepted = session.with(|core, now| core.session.segment(now, id, &header))?;
+    let accepted = session.with(|core, now| core.session.segment(now, &header))?;
     if accepted == Accepted::Stop {
         let _ = recv.stop(FINISHED);
         return Ok(());

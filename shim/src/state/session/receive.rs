@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::ids::Seen;
 use super::{Event, Session, Violation};
 use crate::state::flow::{EVERY_BYTES, Flow, Urgency};
-use crate::vocab::ids::{FlowId, LaneId};
+use crate::vocab::ids::FlowId;
 use crate::vocab::outcome::{FailureCode, OpenFailure};
 use crate::vocab::wire::fact::Open;
 use crate::vocab::wire::segment::SegmentHeader;
@@ -22,13 +22,8 @@ pub enum Accepted {
 }
 
 impl Session {
-    /// A segment begins on `lane`.
-    pub fn segment(
-        &mut self,
-        now: Instant,
-        _lane: LaneId,
-        header: &SegmentHeader,
-    ) -> Result<Accepted, Violation> {
+    /// A segment begins.
+    pub fn segment(&mut self, now: Instant, header: &SegmentHeader) -> Result<Accepted, Violation> {
         if self.closed.is_some() || !self.find_flow(now, header.flow, header.open.as_ref())? {
             return Ok(Accepted::Stop);
         }

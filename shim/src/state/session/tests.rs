@@ -186,7 +186,7 @@ impl Pair {
             Transmit::Segment(mut write) => {
                 if let Some(header) = &write.header {
                     let header = SegmentHeader::decode(&mut &header[..]).unwrap();
-                    if end.segment(self.now, lane, &header).unwrap() == Accepted::Read {
+                    if end.segment(self.now, &header).unwrap() == Accepted::Read {
                         wire.read[side].insert(write.key, header);
                     }
                 }

@@ -197,7 +197,7 @@ impl World {
             if self.trace {
                 println!("{:>13.6} {side} <- {id} {header:?}", self.now as f64 / 1e9);
             }
-            let accepted = session.segment(instant, id, &header).unwrap_or_else(violation);
+            let accepted = session.segment(instant, &header).unwrap_or_else(violation);
             if accepted == Accepted::Stop {
                 entry.remove();
                 lane.ends[side].stop(stream);

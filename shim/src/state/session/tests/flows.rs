@@ -12,7 +12,7 @@ fn an_open_that_comes_twice_creates_one_flow() {
     // Facts on both lanes and a segment on each carried the open.
     assert_eq!(pair.count(B, &Event::Incoming(id)), 1);
     let header = SegmentHeader { flow: id, offset: 0, resent: true, open: Some(open(Mode::Auto)) };
-    pair.ends[B].segment(pair.now, L2, &header).unwrap();
+    pair.ends[B].segment(pair.now, &header).unwrap();
     pair.run();
     assert_eq!(pair.count(B, &Event::Incoming(id)), 1);
     assert_eq!(pair.read(B, id), (10, Ok(Read::Pending)));
@@ -27,7 +27,7 @@ fn a_finished_id_never_opens_again() {
     pair.drop_both(B, id);
     pair.assert_empty();
     let header = SegmentHeader { flow: id, offset: 0, resent: false, open: Some(open(Mode::Auto)) };
-    assert_eq!(pair.ends[B].segment(pair.now, L1, &header), Ok(Accepted::Stop));
+    assert_eq!(pair.ends[B].segment(pair.now, &header), Ok(Accepted::Stop));
     pair.run();
     assert_eq!(pair.count(B, &Event::Incoming(id)), 1);
     assert_eq!(pair.ends[B].flows().count(), 0);

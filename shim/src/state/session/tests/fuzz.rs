@@ -138,7 +138,7 @@ fn whatever_a_peer_says_the_session_stands_and_stays_within_its_bounds() {
                     let resent = rng.random_bool(0.3);
                     let open = some_open(&mut rng);
                     let header = SegmentHeader { flow: id, offset, resent, open };
-                    if end.segment(now, lane, &header) == Ok(Accepted::Read) {
+                    if end.segment(now, &header) == Ok(Accepted::Read) {
                         let mut data =
                             [0, 1, 2].map(|_| Bytes::from(vec![1; rng.random_range(0..2_000)]));
                         let _ = end.segment_data(now, id, offset, resent, &mut data);

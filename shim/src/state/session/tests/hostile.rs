@@ -125,7 +125,7 @@ fn a_new_flow_needs_its_open_request() {
     let (mut pair, _) = victim();
     assert_eq!(say(&mut pair, state(2)), Err(Violation::NoOpen(FlowId(2))));
     let header = SegmentHeader { flow: FlowId(2), offset: 0, resent: false, open: None };
-    let result = pair.ends[B].segment(pair.now, L1, &header);
+    let result = pair.ends[B].segment(pair.now, &header);
     assert_eq!(result, Err(Violation::NoOpen(FlowId(2))));
 }
 
