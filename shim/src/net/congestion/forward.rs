@@ -1,19 +1,14 @@
 //! The queue in our own direction, from pings that the peer's clock timed.
 //!
-//! The two clocks may drift apart (50 millionths at worst: a millisecond in 20 s), so the least delay is
-//! remembered for one to two [`PERIOD`]s only. For that to be the empty path's delay the queue has
-//! to be empty now and then: where bulk keeps it from that, [`Forward::is_stale`] asks for it.
+//! The two clocks may drift apart (50 millionths at worst: a millisecond in 20 s), so the least delay
+//! is remembered for one to two [`PERIOD`]s only. Bulk both ways empties each queue now and then,
+//! which is all that is needed; bulk one way never does, so that its standing queue comes to count
+//! as none, but then round trips tell the same.
 
 use std::time::{Duration, Instant};
 
 /// How long the least delay is kept at least.
 const PERIOD: Duration = Duration::from_secs(10);
-
-/// A queue that counts as empty: the jitter of the peer's scheduler.
-const EMPTY: Duration = Duration::from_millis(1);
-
-/// The queue is to be seen empty this often.
-const SEEN_EMPTY_EVERY: Duration = Duration::from_secs(5);
 
 /// Follows the delay of one path.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +16,6 @@ pub(super) struct Forward {
     /// The least delay of this period and of the one before.
     least: [Option<i64>; 2],
     began: Option<Instant>,
-    empty_at: Option<Instant>,
 }
 
 impl Forward {
@@ -36,16 +30,7 @@ impl Forward {
         }
         self.least[0] = Some(self.least[0].map_or(micros, |least| least.min(micros)));
         let least = self.least.iter().flatten().min().copied().unwrap_or(micros);
-        let queue = Duration::from_micros(micros.saturating_sub(least).unsigned_abs());
-        if queue <= EMPTY {
-            self.empty_at = Some(now);
-        }
-        queue
-    }
-
-    /// Whether it is long ago that the queue was empty.
-    pub(super) fn is_stale(&self, now: Instant) -> bool {
-        self.empty_at.is_some_and(|at| now.saturating_duration_since(at) >= SEEN_EMPTY_EVERY)
+        Duration::from_micros(micros.saturating_sub(least).unsigned_abs())
     }
 }
 
@@ -75,19 +60,5 @@ mod tests {
         assert_eq!(forward.on_delay(start + 22 * SECOND, 4_000), Duration::ZERO);
         forward.on_delay(start + 23 * SECOND, 0);
         assert_eq!(forward.on_delay(start + 60 * SECOND, 9_000), Duration::ZERO, "an idle lane");
-    }
-
-    #[test]
-    fn a_queue_that_is_never_empty_is_to_be_emptied() {
-        let (mut forward, start) = (Forward::default(), Instant::now());
-        assert!(!forward.is_stale(start));
-        forward.on_delay(start, 0);
-        for second in 1..5 {
-            forward.on_delay(start + second * SECOND, 5_000);
-            assert!(!forward.is_stale(start + second * SECOND));
-        }
-        assert!(forward.is_stale(start + 5 * SECOND));
-        forward.on_delay(start + 6 * SECOND, 900);
-        assert!(!forward.is_stale(start + 6 * SECOND));
     }
 }

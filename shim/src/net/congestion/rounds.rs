@@ -19,8 +19,6 @@ pub(super) struct Round {
     pub(super) min: Duration,
     /// The least queue that pings showed in our direction, of the later half as well.
     pub(super) forward: Option<Duration>,
-    /// Whether that queue has not been seen empty for long, so that it may be longer.
-    pub(super) stale: bool,
     /// Whether it may be judged: enough samples, most of them with a window in use.
     pub(super) telling: bool,
 }
@@ -66,7 +64,6 @@ impl Rounds {
                 let round = self.min.take().map(|min| Round {
                     min,
                     forward,
-                    stale: false,
                     telling: self.samples as usize >= SAMPLES && self.limited * 2 < self.samples,
                 });
                 self.began = Some(now);
@@ -134,7 +131,7 @@ mod tests {
             assert_eq!(rounds.on_ack(at(20 + ms), at(ms), false), None);
         }
         let round = rounds.on_ack(at(42), at(20), false).unwrap();
-        assert_eq!(round, Round { min: 20 * MS, forward: None, stale: false, telling: true });
+        assert_eq!(round, Round { min: 20 * MS, forward: None, telling: true });
         assert_eq!(rounds.on_ack(at(43), at(21), false), None);
         assert_eq!(rounds.on_ack(at(57), at(35), false), None);
         rounds.on_forward(at(30), 3 * MS);
@@ -142,7 +139,7 @@ mod tests {
         rounds.on_forward(at(40), 4 * MS);
         assert_eq!(rounds.recent_forward(), Some(4 * MS));
         let round = rounds.on_ack(at(64), at(42), false).unwrap();
-        let few = Round { min: 22 * MS, forward: Some(4 * MS), stale: false, telling: false };
+        let few = Round { min: 22 * MS, forward: Some(4 * MS), telling: false };
         assert_eq!(round, few, "three samples tell little");
     }
 

@@ -40,7 +40,7 @@ mod trial;
 use std::time::{Duration, Instant};
 
 use super::rounds::Round;
-use trial::{Dip, Place, Trial};
+use trial::{Place, Trial};
 
 /// The wanted queue: a sixth of the base, so that an idle path is filled by a sixth per round, ...
 const TARGET_DIVISOR: u32 = 6;
@@ -55,8 +55,7 @@ const LEAST_GROWTH: f64 = 1.125;
 /// The largest step either way: a wrong guess costs a quarter.
 const STEP: f64 = 0.25;
 
-/// Rounds with the wanted queue before an experiment, whose own queue (5 ms) is there for two. A
-/// direction that is too small, and does not know it, waits for this.
+/// Rounds with the wanted queue before an experiment, whose own queue (one target) is there for two.
 const CALM_ROUNDS: u32 = 7;
 /// Up to so many more, so that two do not experiment in step.
 const UNEVEN: u64 = 16;
@@ -68,20 +67,14 @@ const UNPROVEN_ROUNDS: u32 = 2;
 /// lane gives way, and comes so much more rarely.
 const OURS_RARER: u32 = 3;
 
-/// How long the window stays smaller for the sake of an empty queue: one round drains it, and the
-/// next one's pings find it empty.
-const DIP_ROUNDS: u32 = 2;
-/// If the queue is somebody else's as well it does not get empty, and they take what we leave: the
-/// next dip comes after this, then after thrice as long.
-const DIP_PAUSE: Duration = Duration::from_secs(10);
-
 /// A queue within this many rounds of our own growth is taken for ours at once ...
 const OWN_ROUNDS: u32 = 3;
 /// ... but otherwise only after as many as another lane's experiment and its end take: to shrink
 /// for its sake would be to give up, each time, what our own experiments gain.
 const PATIENCE: u32 = 8;
 
-/// The part of the expected change from which on a queue is ours: 2 ms of 5, just above the jitter.
+/// The part of the expected change from which on a queue is ours: from 1.2 ms of 3, about the jitter
+/// of the least of some samples, to 4 of 10.
 const OURS: f64 = 0.4;
 
 /// Steps down in a row, each over two rounds, that had no effect. Between two lanes of ours the
@@ -111,9 +104,6 @@ pub(super) struct Steer {
     /// Not steering until then, and the least round trip since.
     out: Option<(Instant, Option<Duration>)>,
     trial: Option<Trial>,
-    dip: Option<Dip>,
-    /// No dip until then, and how long that was: the last one did not empty the queue.
-    no_dip: Option<(Instant, Duration)>,
     /// The next round measures what was sent before the last step.
     settling: bool,
     /// Rounds with the wanted queue, until the next experiment.
@@ -187,20 +177,12 @@ impl Steer {
 
     /// The window was reduced for another reason: no trial is of use.
     pub(super) fn interrupt(&mut self) {
-        (self.trial, self.dip) = (None, None);
+        self.trial = None;
         self.settling = true;
     }
 
     /// The window after a telling round, where it is `window` now and packets are `mtu` bytes.
     pub(super) fn judge(&mut self, now: Instant, round: &Round, window: u64, mtu: u64) -> u64 {
-        if let Some(dip) = &mut self.dip {
-            dip.rounds -= 1;
-            if dip.rounds > 0 {
-                return window;
-            }
-            self.settling = true;
-            return self.dip.take().map_or(window, |dip| dip.window).max(window);
-        }
         let rtt = round.min;
         let queue = self.queue(rtt);
         let place = self.place(round);
@@ -230,13 +212,7 @@ impl Steer {
                 let patience = if place == Place::Ours { OURS_RARER } else { 1 };
                 let wait =
                     if self.proven(window) { patience * self.calm_until } else { UNPROVEN_ROUNDS };
-                if !round.stale {
-                    self.no_dip = None;
-                }
-                let may_dip = self.no_dip.is_none_or(|(until, _)| now >= until);
-                if place == Place::Ours && round.stale && may_dip {
-                    self.dip(now, queue, rtt, window)
-                } else if self.calm >= wait {
+                if self.calm >= wait {
                     self.experiment(round, window)
                 } else if place == Place::Theirs {
                     window
@@ -329,6 +305,7 @@ impl Steer {
         self.raised.map(|(_, base)| base).or(self.base)
     }
 
+    /// The wanted queue.
     pub(super) fn target(&self) -> Duration {
         (self.base().unwrap_or_default() / TARGET_DIVISOR).clamp(LEAST_TARGET, MOST_TARGET)
     }
@@ -349,15 +326,6 @@ impl Steer {
         let step = if self.proven(window) { step } else { STEP };
         self.trial = Some(Trial::new(true, window, round, step));
         scale(window, 1.0 + step)
-    }
-
-    /// Empties the queue for once.
-    fn dip(&mut self, now: Instant, queue: Duration, rtt: Duration, window: u64) -> u64 {
-        self.dip = Some(Dip { window, rounds: DIP_ROUNDS });
-        let pause = self.no_dip.map_or(DIP_PAUSE, |(_, pause)| 3 * pause);
-        self.no_dip = Some((now + pause, pause));
-        let factor = 1.0 - (queue + self.target() / 4).as_secs_f64() / rtt.as_secs_f64().max(1e-6);
-        scale(window, factor.max(1.0 - STEP))
     }
 
     fn step_down(&mut self, round: &Round, window: u64) -> u64 {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use super::cubic::Cubic;
 use super::forward::Forward;
 use super::pings::Delay;
-use super::rounds::{Round, Rounds};
+use super::rounds::Rounds;
 use super::steer::Steer;
 
 /// Slow start doubles up to four times the initial window: two rounds. After that a path of
@@ -142,12 +142,7 @@ impl Window {
             self.steer.watch(round.min);
         } else {
             let before = self.bytes();
-            let window = self.steer.judge(
-                now,
-                &Round { stale: self.forward.is_stale(now), ..round },
-                before,
-                self.mtu,
-            );
+            let window = self.steer.judge(now, &round, before, self.mtu);
             let window = if window > before { window.min(free.max(before)) } else { window };
             if window != before {
                 self.cubic.set_window(window.max(FLOOR_PACKETS * self.mtu));
@@ -198,10 +193,10 @@ impl Window {
     /// The last round trips, if they show the wanted queue and pings do not say that it is all in
     /// the other direction.
     fn queue_shows(&self) -> Option<Duration> {
-        let shows = (self.steer.wanted() - self.steer.target()) + self.steer.target().max(SHOWS);
-        let rtt = self.rounds.recent_min().filter(|rtt| *rtt >= shows)?;
-        let forward = self.rounds.recent_forward();
-        forward.is_none_or(|queue| queue >= self.steer.target() / 2).then_some(rtt)
+        let target = self.steer.target();
+        let long = |rtt: &Duration| self.steer.queue(*rtt) >= target.max(SHOWS);
+        let rtt = self.rounds.recent_min().filter(long)?;
+        self.rounds.recent_forward().is_none_or(|queue| queue >= target / 2).then_some(rtt)
     }
 
     /// A packet came back after `rtt` with a queue. When it was sent the window was smaller by one

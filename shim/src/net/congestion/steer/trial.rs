@@ -47,12 +47,3 @@ impl Trial {
         (change / self.expected.as_secs_f64().max(1e-6)).min(1.0)
     }
 }
-
-/// A window made smaller so that the queue is empty for once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dip {
-    /// The window before.
-    pub(super) window: u64,
-    /// For so many rounds more.
-    pub(super) rounds: u32,
-}

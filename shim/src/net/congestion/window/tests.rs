@@ -52,6 +52,17 @@ fn both_directions_at_once_fill_the_path_and_neither_starves_the_other() {
 }
 
 #[test]
+fn a_clock_that_drifts_does_not_lengthen_the_queue_of_one_flow() {
+    for drift in [50, -50] {
+        let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO);
+        sim.drift = drift;
+        sim.run(60 * SECOND);
+        let (rates, [queue, _]) = sim.run(60 * SECOND);
+        assert!(rates[0] > 190.0 && queue < 10 * MS, "{rates:?}, {queue:?}, drift {drift}");
+    }
+}
+
+#[test]
 fn a_second_lane_on_the_same_link_gets_a_share() {
     let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).flow(0, 2 * SECOND);
     sim.run(6 * SECOND);
