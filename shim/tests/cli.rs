@@ -112,6 +112,17 @@ fn a_key_that_is_missing_or_none_is_told_with_the_cure() {
 }
 
 #[test]
+fn a_peer_with_our_own_key_is_told() {
+    let site = Site::new();
+    let key = site.keygen();
+    let config = site.config(&format!("[peers.mirror]\nkey = \"{key}\"\n"));
+    for arguments in [&["check", &config][..], &["run", "-c", &config]] {
+        let (_, stderr) = outcome(arguments, 1);
+        assert!(stderr.contains("peer `mirror` has this node's own key"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_key_that_cannot_be_read_is_told() {
     let site = Site::new();
     site.keygen();

@@ -45,7 +45,9 @@ pub async fn dial(
         if addresses.is_empty() {
             return Err(OpenFailure::new(
                 FailureCode::NotAllowed,
-                format!("{host}:{port} is not allowed by the far side's policy"),
+                format!(
+                    "{host}:{port} is not allowed at the egress; add it to this peer's `allow` there"
+                ),
             ));
         }
         let stream = race(in_turn(addresses)).await?;

@@ -74,7 +74,9 @@ impl Egress {
 
     async fn connect(&self, peer: PeerId, target: &Target) -> Result<TcpStream, OpenFailure> {
         let not_allowed = || {
-            let detail = format!("{target} is not allowed by the far side's policy");
+            let detail = format!(
+                "{target} is not allowed at the egress; add it to this peer's `allow` there"
+            );
             OpenFailure::new(FailureCode::NotAllowed, detail)
         };
         let Target::Tcp { host, port } = target else {

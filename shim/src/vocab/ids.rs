@@ -52,7 +52,7 @@ pub enum ParsePeerIdError {
     #[error("a public key begins with `tlk1`; print one with `throughline id FILE`")]
     Prefix,
     /// What follows the prefix is not base32.
-    #[error("a public key is base32 (a-z, 2-7) after `tlk1`: {0}")]
+    #[error("a public key is base32 (a-z, 2-7) after `tlk1`: {0}; copy it again, whole")]
     Encoding(data_encoding::DecodeError),
     /// The key is not 32 bytes long.
     #[error("a public key has 52 characters after `tlk1`, this one has {0}")]

@@ -2,18 +2,24 @@
 
 use std::fmt::{self, Write};
 
-use crate::daemon::config::{Config, IdentitySource, IngressKind};
-use crate::net::identity::{Identity, IdentityError};
+use crate::daemon::config::{Config, IdentitySource, IngressKind, Peer};
+use crate::daemon::run::StartError;
+use crate::net::identity::Identity;
+use crate::net::node::BuildError;
 
 /// Says what `config` amounts to.
 ///
 /// # Errors
-/// Its identity cannot be read.
-pub(super) fn describe(config: &Config) -> Result<String, IdentityError> {
+/// Its identity cannot be read, or is a peer's as well.
+pub(super) fn describe(config: &Config) -> Result<String, StartError> {
     let identity = match &config.identity {
         IdentitySource::File(path) => Identity::load(path)?,
         IdentitySource::Given(identity) => identity.clone(),
     };
+    let own = |peer: &&Peer| peer.config.id == identity.peer_id();
+    if let Some(peer) = config.peers.iter().find(own) {
+        return Err(BuildError::OwnKey(peer.config.name.clone()).into());
+    }
     let mut text = format!("identity {}\n", identity.peer_id());
     // Writing to a string does not fail.
     let _ = describe_rest(config, &mut text);

@@ -9,9 +9,9 @@ use crate::vocab::ids::PeerId;
 /// Why the other end's certificate is not accepted.
 #[derive(Clone, PartialEq, Eq, Error)]
 pub(crate) enum KeyRefused {
-    /// We dialled one peer and another answered.
+    /// We dialled one peer and another answered. Both ends say this, so it is in neither's words.
     #[error(
-        "the peer shows key {presented}, but {expected} was expected; correct `key` or the locator"
+        "key {presented} was shown where {expected} was expected; correct `key` or the locator at the end that dials"
     )]
     Unexpected {
         /// The key it holds.
