@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
-use throughline::{Identity, Limits, Node, PeerConfig, UplinkConfig};
+use throughline::{Class, Identity, Limits, Node, PeerConfig, UplinkConfig};
 
 /// What the two ISPs are like.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,7 @@ impl Pair {
                 name: name.into(),
                 prefixes: vec![IpAddr::from(client).into()],
                 interface: None,
+                class: Class::default(),
                 metered: shape.standby && index == 1,
             });
         }

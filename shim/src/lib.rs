@@ -25,6 +25,7 @@ pub use net::node::{
     PeerConfig, UplinkConfig,
 };
 pub use net::stream::{FlowReader, FlowStream, FlowWriter};
+pub use vocab::class::Class;
 pub use vocab::ids::{FlowId, LaneId, ParsePeerIdError, PeerId, SessionId};
 pub use vocab::locator::Locator;
 pub use vocab::mode::Mode;

@@ -1,5 +1,6 @@
 //! Layer 1: the words. Ids, addresses and the wire encoding; nothing here does I/O or keeps state.
 
+pub mod class;
 pub mod ids;
 pub mod locator;
 pub mod mode;

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use throughline::{FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig};
+use throughline::{
+    Class, FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn uplink(name: &str, address: &str) -> UplinkConfig {
@@ -11,6 +13,7 @@ fn uplink(name: &str, address: &str) -> UplinkConfig {
         name: name.into(),
         prefixes: vec![format!("{address}/32").parse().unwrap()],
         interface: None,
+        class: Class::default(),
         metered: false,
     }
 }

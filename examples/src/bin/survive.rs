@@ -39,7 +39,7 @@ async fn main() -> Result<(), Error> {
     let mut here = Node::builder().identity(home).peer(server);
     for (name, address) in isps {
         let (name, prefixes) = (name.to_owned(), vec![IpAddr::from(address).into()]);
-        here = here.uplink(UplinkConfig { name, prefixes, interface: None, metered: false });
+        here = here.uplink(UplinkConfig { name, prefixes, interface: None, ..Default::default() });
     }
     let here = here.build().await?;
     let mut service = there.listen("sink")?;

@@ -33,7 +33,7 @@ pub struct Config {
     /// The bounds of the node.
     pub limits: Limits,
     /// The uplinks in order of preference; discovered where there is none.
-    pub uplinks: Vec<Uplink>,
+    pub uplinks: Vec<UplinkConfig>,
     /// The peers we trust.
     pub peers: Vec<Peer>,
     /// Where applications' flows enter.
@@ -62,25 +62,6 @@ pub enum Admin {
     Default,
     /// Here.
     At(PathBuf),
-}
-
-/// An uplink.
-#[derive(Clone, Debug)]
-pub struct Uplink {
-    /// What the node is told of it.
-    pub config: UplinkConfig,
-    /// Whose addresses these are.
-    pub class: Class,
-}
-
-/// Whose addresses an uplink has, and so how it fails (DESIGN.md §8).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Class {
-    /// The provider's: gone with it.
-    #[default]
-    ProviderAssigned,
-    /// The site's own: BGP finds another way after a while.
-    ProviderIndependent,
 }
 
 /// A peer.

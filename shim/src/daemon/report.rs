@@ -38,6 +38,8 @@ pub struct UplinkReport {
     pub name: String,
     /// The addresses found under it.
     pub addresses: Vec<IpAddr>,
+    /// `pa` (the provider's addresses) or `pi` (the site's own).
+    pub class: String,
     /// Whether using it costs money.
     pub metered: bool,
 }
@@ -132,6 +134,7 @@ impl From<&UplinkStatus> for UplinkReport {
         Self {
             name: uplink.name.clone(),
             addresses: uplink.addresses.clone(),
+            class: uplink.class.to_string(),
             metered: uplink.metered,
         }
     }

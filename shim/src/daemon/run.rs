@@ -112,7 +112,7 @@ pub async fn start(config: Config) -> Result<Daemon, StartError> {
         builder = builder.listen(addr);
     }
     for uplink in config.uplinks {
-        builder = builder.uplink(uplink.config);
+        builder = builder.uplink(uplink);
     }
     let mut acls = Vec::new();
     for peer in config.peers {

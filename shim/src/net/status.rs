@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::vocab::class::Class;
 use crate::vocab::ids::{LaneId, PeerId, SessionId, Side};
 use crate::vocab::mode::Mode;
 
@@ -28,6 +29,8 @@ pub struct UplinkStatus {
     pub name: String,
     /// The addresses found under it.
     pub addresses: Vec<std::net::IpAddr>,
+    /// Whose addresses these are.
+    pub class: Class,
     /// Whether using it costs money, so that it stays cold until needed.
     pub metered: bool,
 }

@@ -10,9 +10,10 @@ use ipnet::IpNet;
 
 use crate::net::status::UplinkStatus;
 use crate::state::plan::Path;
+use crate::vocab::class::Class;
 
 /// An uplink as given to [`crate::NodeBuilder::uplink`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct UplinkConfig {
     /// Its name.
     pub name: String,
@@ -21,6 +22,8 @@ pub struct UplinkConfig {
     pub prefixes: Vec<IpNet>,
     /// Or: the addresses of this interface.
     pub interface: Option<String>,
+    /// Whose addresses these are.
+    pub class: Class,
     /// Cold: no lane over it until another one is lost.
     pub metered: bool,
 }
@@ -29,6 +32,7 @@ pub struct UplinkConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Uplink {
     pub(crate) name: String,
+    pub(crate) class: Class,
     pub(crate) metered: bool,
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -75,7 +79,12 @@ fn configured_uplinks(configured: &[UplinkConfig], found: &[Found]) -> Vec<Uplin
                 addresses.push(prefix.addr());
             }
         }
-        Uplink { name: uplink.name.clone(), metered: uplink.metered, addresses }
+        Uplink {
+            name: uplink.name.clone(),
+            class: uplink.class,
+            metered: uplink.metered,
+            addresses,
+        }
     };
     configured.iter().map(of).collect()
 }
@@ -93,6 +102,7 @@ fn discover(found: &[Found]) -> Vec<Uplink> {
                 net,
                 Uplink {
                     name: format!("{}-{net}", f.interface),
+                    class: Class::default(),
                     metered: false,
                     addresses: vec![f.net.addr()],
                 },
@@ -133,7 +143,9 @@ pub(crate) fn paths(uplinks: &[Uplink], remotes: &[SocketAddr]) -> Vec<Path> {
                     paths.push(Path {
                         uplink: uplink.name.clone(),
                         order: order as u32,
+                        class: uplink.class,
                         metered: uplink.metered,
+                        draining: false,
                         local: *local,
                         remote: *remote,
                     });
@@ -149,6 +161,7 @@ impl Uplink {
         UplinkStatus {
             name: self.name.clone(),
             addresses: self.addresses.clone(),
+            class: self.class,
             metered: self.metered,
         }
     }
@@ -167,6 +180,7 @@ mod tests {
             name: name.into(),
             prefixes: prefixes.iter().map(|p| p.parse().unwrap()).collect(),
             interface: interface.map(str::to_owned),
+            class: Class::default(),
             metered: false,
         }
     }
@@ -213,6 +227,7 @@ mod tests {
     fn paths_keep_to_family_and_scope() {
         let uplinks = [Uplink {
             name: "all".into(),
+            class: Class::default(),
             metered: false,
             addresses: ["127.0.0.1", "192.0.2.5", "2001:db8::5", "fd00::5"]
                 .map(|a| a.parse().unwrap())

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::vocab::class::Class;
 use crate::vocab::ids::LaneId;
 
 /// The most lanes a session keeps.
@@ -60,8 +61,12 @@ pub struct Path {
     pub uplink: String,
     /// The order among uplinks; lower first.
     pub order: u32,
+    /// Whose address it is, and so how the uplink fails and heals.
+    pub class: Class,
     /// Cold until needed.
     pub metered: bool,
+    /// Somebody at this end wants the uplink free of lanes: planned work.
+    pub draining: bool,
     /// Our address.
     pub local: IpAddr,
     /// The peer's.

@@ -31,11 +31,11 @@ fn describe_rest(config: &Config, text: &mut String) -> fmt::Result {
         writeln!(text, "listens for peers on udp {addr}")?;
     }
     for uplink in &config.uplinks {
-        let prefixes = uplink.config.prefixes.iter().map(ToString::to_string);
-        let interface = uplink.config.interface.iter().map(|name| format!("interface {name}"));
+        let prefixes = uplink.prefixes.iter().map(ToString::to_string);
+        let interface = uplink.interface.iter().map(|name| format!("interface {name}"));
         let what: Vec<_> = prefixes.chain(interface).collect();
-        let metered = if uplink.config.metered { ", metered" } else { "" };
-        writeln!(text, "uplink {}: {}{metered}", uplink.config.name, what.join(", "))?;
+        let metered = if uplink.metered { ", metered" } else { "" };
+        writeln!(text, "uplink {}: {}{metered}", uplink.name, what.join(", "))?;
     }
     if config.uplinks.is_empty() {
         writeln!(text, "uplinks are discovered")?;

@@ -12,10 +12,11 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::nearest::hint;
 use super::raw::{OneOrMany, RawConfig, RawPeer, RawRule, RawUplink, Tables, Word, Words};
-use super::{Admin, Class, Config, IdentitySource, Peer, Uplink};
+use super::{Admin, Config, IdentitySource, Peer};
 use crate::edge::acl::Acl;
 use crate::net::node::{Limits, PeerConfig, UplinkConfig};
 use crate::state::policy::{Destination, Policy, Rule, Via};
+use crate::vocab::class::Class;
 use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
 
@@ -183,7 +184,7 @@ impl Source<'_> {
         }
     }
 
-    fn uplinks(&self, tables: &Tables<RawUplink>) -> Result<Vec<Uplink>, ConfigError> {
+    fn uplinks(&self, tables: &Tables<RawUplink>) -> Result<Vec<UplinkConfig>, ConfigError> {
         let mut taken: HashMap<IpNet, &str> = HashMap::new();
         in_order(tables)
             .map(|(name, raw)| {
@@ -220,13 +221,13 @@ impl Source<'_> {
                         return Err(self.error(span, message));
                     }
                 };
-                let config = UplinkConfig {
+                Ok(UplinkConfig {
                     name: name.get_ref().clone(),
                     prefixes,
                     interface: raw.interface.clone(),
+                    class,
                     metered: raw.metered,
-                };
-                Ok(Uplink { config, class })
+                })
             })
             .collect()
     }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::state::policy::Decision;
+use crate::vocab::class::Class;
 use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
 
@@ -69,14 +70,13 @@ fn a_whole_configuration_becomes_real_types_in_the_order_of_the_file() {
     assert_eq!(config.limits.memory, 256 << 20);
     assert_eq!(config.admin, Admin::At("/run/t.sock".into()));
 
-    let uplinks: Vec<_> =
-        config.uplinks.iter().map(|u| (u.config.name.as_str(), u.class)).collect();
+    let uplinks: Vec<_> = config.uplinks.iter().map(|u| (u.name.as_str(), u.class)).collect();
     assert_eq!(
         uplinks,
         [("isp-b", Class::ProviderIndependent), ("isp-a", Class::ProviderAssigned)]
     );
-    assert_eq!(config.uplinks[0].config.prefixes[1], "192.0.2.7/32".parse().unwrap());
-    assert!(config.uplinks[1].config.metered);
+    assert_eq!(config.uplinks[0].prefixes[1], "192.0.2.7/32".parse().unwrap());
+    assert!(config.uplinks[1].metered);
 
     let peers: Vec<_> =
         config.peers.iter().map(|p| (p.config.name.as_str(), p.config.id)).collect();

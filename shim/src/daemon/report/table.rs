@@ -16,7 +16,7 @@ impl fmt::Display for Report {
             let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
             let addresses =
                 if addresses.is_empty() { "no address".to_owned() } else { addresses.join(" ") };
-            writeln!(f, "uplink {}  {addresses}{metered}", uplink.name)?;
+            writeln!(f, "uplink {}  {addresses}  {}{metered}", uplink.name, uplink.class)?;
         }
         for peer in &self.peers {
             writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;

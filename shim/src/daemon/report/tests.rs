@@ -9,6 +9,7 @@ pub(in crate::daemon) fn sample() -> Report {
         uplinks: vec![UplinkReport {
             name: "isp-a".to_owned(),
             addresses: vec!["192.0.2.7".parse().unwrap()],
+            class: "pa".to_owned(),
             metered: true,
         }],
         peers: vec![
@@ -58,7 +59,7 @@ fn the_table_tells_a_person_what_there_is() {
     let expected = "\
 tlk1abc  up 1h 2m 3s
 listening on udp [::]:5443
-uplink isp-a  192.0.2.7  metered
+uplink isp-a  192.0.2.7  pa  metered
 
 peer branch1  tlk1def
   session 01234567  initiator  attached

@@ -6,7 +6,9 @@ fn path(uplink: u8, locator: u8) -> Path {
     Path {
         uplink: format!("isp-{uplink}"),
         order: uplink.into(),
+        class: Class::default(),
         metered: false,
+        draining: false,
         local: IpAddr::from([10, 0, uplink, 1]),
         remote: SocketAddr::from(([10, 9, locator, 1], 5443)),
     }
