@@ -181,6 +181,11 @@ impl Steer {
         self.settling = true;
     }
 
+    /// Growth ended in a queue of our own direction, which such a `window` leaves as it should be.
+    pub(super) fn proves_full(&mut self, window: u64) {
+        self.proven = Some(window);
+    }
+
     /// The window after a telling round, where it is `window` now and packets are `mtu` bytes.
     pub(super) fn judge(&mut self, now: Instant, round: &Round, window: u64, mtu: u64) -> u64 {
         let rtt = round.min;

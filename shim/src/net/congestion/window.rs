@@ -45,6 +45,12 @@ const LOSS_MEMORY: Duration = Duration::from_secs(3);
 /// drops in a row, shorter than a dead lane is given to come back.
 const OUTAGE: Duration = Duration::from_millis(300);
 
+/// Slow start waits for so many rounds at most while the queue is in the other direction. Ours to
+/// come and theirs are one in a round trip: a window that grew by a queue of theirs is a queue of
+/// ours once theirs is gone, and where both directions begin at once that is soon. A queue that
+/// stays is somebody else's, and no reason to wait.
+const HOLD_ROUNDS: u32 = 4;
+
 /// The least window that steering leaves, in packets: enough for the eight samples of a round in
 /// two, and for a queue far longer than the path to be somebody else's.
 const FLOOR_PACKETS: u64 = 4;
@@ -67,6 +73,15 @@ pub(super) struct Window {
     outage_over: Option<Instant>,
     /// The last loss, and the window that it left free.
     loss: Option<(Instant, u64)>,
+    /// Rounds that slow start waited for the other direction.
+    held: u32,
+}
+
+/// In whose direction a queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Theirs,
 }
 
 impl Window {
@@ -83,6 +98,7 @@ impl Window {
             silence: None,
             outage_over: None,
             loss: None,
+            held: 0,
         }
     }
 
@@ -122,8 +138,14 @@ impl Window {
         if self.in_slow_start() {
             let quick = self.bytes() < self.initial << QUICK_ROUNDS;
             let growth = if quick { 1.0 } else { GROWTH };
-            match self.queue_shows() {
-                Some(rtt) if self.steer.steers() => self.leave_slow_start(rtt, growth),
+            let shows = self.queue_shows().filter(|_| self.steer.steers());
+            let held = matches!(shows, Some((_, Whose::Theirs))) && self.held < HOLD_ROUNDS;
+            if held && round.is_some() {
+                self.held += 1;
+            }
+            match shows {
+                Some((rtt, Whose::Ours)) => self.leave_slow_start(rtt, growth),
+                _ if held => {}
                 _ => {
                     let bytes = (bytes as f64 * growth) as u64;
                     self.cubic.on_ack(now, sent, bytes, limited, rtt);
@@ -190,13 +212,14 @@ impl Window {
         }
     }
 
-    /// The last round trips, if they show the wanted queue and pings do not say that it is all in
-    /// the other direction.
-    fn queue_shows(&self) -> Option<Duration> {
+    /// The last round trips, if they show the wanted queue, and whose it is: ours unless pings say
+    /// that it is all in the other direction.
+    fn queue_shows(&self) -> Option<(Duration, Whose)> {
         let target = self.steer.target();
         let long = |rtt: &Duration| self.steer.queue(*rtt) >= target.max(SHOWS);
         let rtt = self.rounds.recent_min().filter(long)?;
-        self.rounds.recent_forward().is_none_or(|queue| queue >= target / 2).then_some(rtt)
+        let ours = self.rounds.recent_forward().is_none_or(|queue| queue >= target / 2);
+        Some((rtt, if ours { Whose::Ours } else { Whose::Theirs }))
     }
 
     /// A packet came back after `rtt` with a queue. When it was sent the window was smaller by one
@@ -206,6 +229,9 @@ impl Window {
         let window = (self.bytes() as f64 / (1.0 + growth) * fits) as u64;
         self.cubic.set_window(window.max(self.initial.min(self.bytes())));
         self.steer.interrupt();
+        if self.rounds.recent_forward().is_some() {
+            self.steer.proves_full(self.bytes());
+        }
     }
 }
 

@@ -52,6 +52,22 @@ fn both_directions_at_once_fill_the_path_and_neither_starves_the_other() {
 }
 
 #[test]
+fn both_directions_that_take_over_a_lane_hardly_delay_what_is_thin() {
+    for late in [0, 1, 3, 5, 8, 12, 16, 20, 25, 30, 50] {
+        let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO).flow(1, late * MS);
+        let longest = |sim: &mut Sim| {
+            let sums = (0..1000).map(|_| sim.run(MS).1.iter().sum::<Duration>());
+            sums.max().unwrap()
+        };
+        // What the round trip of an echo takes beyond the path's own.
+        let worst = longest(&mut sim).max(longest(&mut sim));
+        assert!(worst < 16 * MS, "{late} ms apart: {worst:?}");
+        let (rates, _) = sim.run(200 * MS);
+        assert!(rates.iter().all(|rate| *rate > 160.0), "{late} ms apart: {rates:?}");
+    }
+}
+
+#[test]
 fn a_clock_that_drifts_does_not_lengthen_the_queue_of_one_flow() {
     for drift in [50, -50] {
         let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO);
