@@ -29,7 +29,9 @@ pub(crate) struct LaneTransport {
     /// lane that heals in it need not be dialled.
     pub(crate) max_idle_timeout: Duration,
     /// An idle lane sends a packet this often: half the timeout, and less than the 30 s after which
-    /// the hastier NATs forget a UDP mapping (RFC 4787 REQ-5 asks for 2 minutes).
+    /// the hastier NATs forget a UDP mapping (RFC 4787 REQ-5 asks for 2 minutes). Only its initiator
+    /// does: every packet from the peer starts the clock anew, so that two of them would always ring
+    /// at once, and it is the initiator's NAT that matters.
     pub(crate) keep_alive_interval: Duration,
     /// The congestion window of a new path in bytes: that of DESIGN.md §5 for a lane that is
     /// validated and known. A lane's path is one: both ends hold pinned keys, and a cold window
@@ -96,7 +98,8 @@ pub(crate) fn client_config(
     identity: &Identity,
     expected: PeerId,
 ) -> (ClientConfig, Arc<LaneSensor>) {
-    let (transport, sensor) = transport(settings);
+    let (mut transport, sensor) = transport(settings);
+    transport.keep_alive_interval(Some(settings.keep_alive_interval));
     let mut config = ClientConfig::new(Arc::new(tls::client(identity, expected)));
     config.transport_config(Arc::new(transport));
     // An address-validation token would link our addresses to each other (RFC 9000 §8.1.4).
@@ -188,7 +191,6 @@ fn transport(settings: &LaneTransport) -> (TransportConfig, Arc<LaneSensor>) {
         // stand before every other flow of its class.
         .send_fairness(true)
         .max_idle_timeout(IdleTimeout::try_from(settings.max_idle_timeout).ok())
-        .keep_alive_interval(Some(settings.keep_alive_interval))
         // A lost Initial is repeated after 3 × this (RFC 9002 §6.2.2 with a smaller kInitialRtt:
         // 300 ms, not 1 s); on slower paths that costs a spurious repetition and no more.
         .initial_rtt(INITIAL_RTT)
