@@ -89,6 +89,8 @@ pub struct LaneReport {
     pub rtt_ms: f64,
     /// The congestion window, in bytes.
     pub cwnd_bytes: u64,
+    /// The largest UDP payload that the path is known to pass, in bytes (RFC 8899).
+    pub mtu_bytes: u16,
     /// Bytes sent, with QUIC's overhead.
     pub sent_bytes: u64,
     /// Bytes declared lost.
@@ -182,6 +184,7 @@ impl From<&LaneStatus> for LaneReport {
             state: state.to_owned(),
             rtt_ms: lane.rtt.as_secs_f64() * 1e3,
             cwnd_bytes: lane.cwnd,
+            mtu_bytes: lane.mtu,
             sent_bytes: lane.sent,
             lost_bytes: lane.lost,
             migrations: lane.migrations,

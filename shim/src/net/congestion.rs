@@ -75,6 +75,10 @@ pub(crate) struct LaneController {
     asked: AtomicU32,
 }
 
+/// From nine tenths of the MTU on a packet is full: what is acknowledged of such a size shows that
+/// bulk passes.
+const FULL: (u64, u64) = (9, 10);
+
 /// Quinn asks twice for a datagram that it sends; `stats()` and a datagram held back ask once.
 const ASKED_FOR_A_DATAGRAM: u32 = 2;
 
@@ -124,6 +128,9 @@ impl LaneController {
         }
         self.acked.bytes += bytes;
         self.acked.newest_sent = self.acked.newest_sent.max(Some(sent));
+        if bytes * FULL.1 >= u64::from(self.mtu) * FULL.0 {
+            self.acked.newest_full = self.acked.newest_full.max(Some(sent));
+        }
         let limited = self.limited(app_limited);
         self.path.on_ack(now, sent, bytes, limited, rtt);
     }
@@ -188,7 +195,7 @@ impl Controller for LaneController {
     fn on_mtu_update(&mut self, mtu: u16) {
         self.take_in_moves();
         self.mtu = mtu;
-        self.path.on_mtu_update(mtu);
+        self.path.on_mtu_update(Instant::now(), mtu);
         self.sensor.on_window(self.id, self.path.bytes(), mtu);
     }
 

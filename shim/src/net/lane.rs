@@ -48,6 +48,8 @@ pub(crate) mod code {
     pub(crate) const REPLACED: VarInt = VarInt::from_u32(2);
     /// Nothing was heard on it for too long.
     pub(crate) const SILENT: VarInt = VarInt::from_u32(3);
+    /// What this end sends there is not acknowledged, although the peer's packets come.
+    pub(crate) const ONE_WAY: VarInt = VarInt::from_u32(5);
     /// The lane was not admitted ([`crate::vocab::wire::hello::Reject`] says why).
     pub(crate) const REJECTED: VarInt = VarInt::from_u32(4);
 }
@@ -85,8 +87,9 @@ pub(crate) struct LaneEntry {
     pub(crate) suspect_since: Option<Instant>,
     /// Nothing at all was acknowledged for a whole probe timeout.
     pub(crate) confirmed: bool,
-    /// When the last probe went out, while the lane is suspect.
-    pub(crate) probed: Option<Instant>,
+    /// When the last probe went out, while the lane is suspect, and how many datagrams had come by
+    /// then.
+    pub(crate) probed: Option<(Instant, u64)>,
     /// Where we dialled it: how to move it.
     pub(crate) dialled: Option<Dialled>,
 }

@@ -89,6 +89,8 @@ pub struct LaneStatus {
     pub state: LaneState,
     /// The smoothed round-trip time (RFC 9002 §5.3).
     pub rtt: Duration,
+    /// The largest UDP payload that the path is known to pass, in bytes (RFC 8899).
+    pub mtu: u16,
     /// The congestion window, in bytes (RFC 9002 §7).
     pub cwnd: u64,
     /// Bytes sent, with QUIC's overhead.

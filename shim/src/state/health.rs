@@ -12,8 +12,9 @@
 //! * **thin**: the oldest packet beyond the newest acknowledged one is older than the retransmission
 //!   timeout, and no acknowledgement came for a while.
 //!
-//! A suspicion ends with the acknowledgement of a packet sent *after* it was raised: one of an
-//! older packet may have been under way when the path died. It ends too when the lane moves to
+//! A suspicion ends with the acknowledgement of a *full* packet sent *after* it was raised: an older
+//! packet may have been under way when the path died, and a small one passes where large ones
+//! vanish (a path whose MTU shrank without a word). Probes are full for that reason. It ends too when the lane moves to
 //! another path (a new `epoch`), which begins innocent.
 
 use std::time::{Duration, Instant};
@@ -38,6 +39,11 @@ pub struct SensorSnapshot {
     pub oldest_unacked: Option<Instant>,
     /// When the newest acknowledged packet was sent.
     pub newest_acked_sent: Option<Instant>,
+    /// When the newest acknowledged packet of about the path's MTU was sent, and when its
+    /// acknowledgement arrived.
+    pub newest_full_acked_sent: Option<Instant>,
+    /// See there.
+    pub last_full_ack: Option<Instant>,
     /// When the last packet was sent.
     pub last_sent: Option<Instant>,
     /// How far apart acknowledgements arrive while the lane is busy: smoothed, quick to rise.
@@ -65,8 +71,8 @@ pub enum Verdict {
     Suspect {
         /// Since when; the same until the suspicion ends.
         since: Instant,
-        /// How long the suspect has shown no sign of life: since the suspicion began, or since the
-        /// last acknowledgement (of whatever packet) after that.
+        /// How long the suspect has shown no sign that bulk passes: since the suspicion began, or
+        /// since the last acknowledgement of a full packet (sent whenever) after that.
         progressless: Duration,
         /// Judge again then, at the latest.
         recheck_at: Instant,
@@ -169,7 +175,7 @@ impl HealthState {
             self.epoch = seen.epoch;
             self.suspect_since = None;
         }
-        if self.suspect_since.is_some() && seen.newest_acked_sent > self.suspect_since {
+        if self.suspect_since.is_some() && seen.newest_full_acked_sent > self.suspect_since {
             self.suspect_since = None;
         }
         self.last_ack = seen.last_ack;
@@ -180,7 +186,7 @@ impl HealthState {
     }
 
     fn suspect(&self, now: Instant, since: Instant, seen: &SensorSnapshot) -> Verdict {
-        let progress = seen.last_ack.map_or(since, |ack| ack.max(since));
+        let progress = seen.last_full_ack.map_or(since, |ack| ack.max(since));
         Verdict::Suspect {
             since,
             progressless: now.saturating_duration_since(progress),

@@ -37,7 +37,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub use application::{CANCELLED, FlowError, OpenError, Read};
-pub use lane::{Health, LaneInfo};
+pub use lane::{Health, LaneInfo, WORD_HOLDS};
 pub use receive::Accepted;
 pub use transmit::{Class, Priority, SegmentWrite, Transmit};
 

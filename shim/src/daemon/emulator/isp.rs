@@ -46,6 +46,8 @@ pub struct LinkStats {
     pub queue: Tally,
     /// Dropped by random loss.
     pub loss: Tally,
+    /// Dropped because they were larger than the MTU.
+    pub too_large: Tally,
     /// Dropped by a blackhole.
     pub blackhole: Tally,
 }
@@ -113,6 +115,11 @@ impl IspHandle {
     /// Sets the probability of loss, 0 to 1.
     pub fn set_loss(&self, way: Way, loss: f64) {
         self.change(way, |link| link.profile.loss = loss);
+    }
+
+    /// Sets the largest datagram that passes, in bytes with headers.
+    pub fn set_mtu(&self, way: Way, mtu: usize) {
+        self.change(way, |link| link.profile.mtu = mtu);
     }
 
     /// What became of the packets so far, as of the last tick.

@@ -41,7 +41,7 @@ struct InFlight<T> {
 pub(super) enum Admission<T> {
     /// It is under way.
     Accepted,
-    /// Dropped at random; or the queue is full.
+    /// Dropped at random, for its size, or because the queue is full.
     Dropped(T),
     /// Dropped by the blackhole.
     Blackholed(T),
@@ -108,6 +108,10 @@ impl<T> Link<T> {
             self.stats.blackhole.count(bytes);
             return Admission::Blackholed(item);
         }
+        if bytes > self.profile.mtu {
+            self.stats.too_large.count(bytes);
+            return Admission::Dropped(item);
+        }
         if self.profile.loss > 0.0 && self.rng.random::<f64>() < self.profile.loss {
             self.stats.loss.count(bytes);
             return Admission::Dropped(item);
@@ -158,7 +162,7 @@ impl<T> Link<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::isp::IspHandle;
+    use super::super::isp::{IspHandle, Tally};
     use super::super::profile::{Queue, Way};
     use super::*;
 
@@ -215,6 +219,18 @@ mod tests {
         link.synchronise();
         assert_eq!(isp.stats().up.blackhole.packets, 2);
         assert_eq!(isp.stats().down, LinkStats::default());
+    }
+
+    #[test]
+    fn what_is_larger_than_the_mtu_is_dropped_without_a_word() {
+        let (isp, mut link, t0) = link(Profile::new(0, MS));
+        isp.set_mtu(Way::Up, 1300);
+        link.synchronise();
+        assert_eq!(link.admit(t0, 1300, 1), Admission::Accepted);
+        assert_eq!(link.admit(t0, 1301, 2), Admission::Dropped(2));
+        assert_eq!(link.admit_reliable(t0, 65_000, 3), Admission::Accepted);
+        link.synchronise();
+        assert_eq!(isp.stats().up.too_large, Tally { packets: 1, bytes: 1301 });
     }
 
     #[test]

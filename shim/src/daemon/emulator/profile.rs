@@ -33,12 +33,21 @@ pub struct Profile {
     pub queue: Queue,
     /// The probability that a datagram is lost, 0 to 1.
     pub loss: f64,
+    /// The largest datagram that passes, in bytes with headers; larger ones are dropped without a
+    /// word (a black hole for path-MTU discovery, RFC 8899 §1.1). TCP's pieces are none.
+    pub mtu: usize,
 }
 
 impl Profile {
     /// A link of `rate` bit/s and `delay` one way, with a queue of 50 ms and no loss.
     pub fn new(rate: u64, delay: Duration) -> Self {
-        Self { rate, delay, queue: Queue::Time(Duration::from_millis(50)), loss: 0.0 }
+        Self {
+            rate,
+            delay,
+            queue: Queue::Time(Duration::from_millis(50)),
+            loss: 0.0,
+            mtu: usize::MAX,
+        }
     }
 
     /// The same with another queue.

@@ -29,6 +29,7 @@ pub(in crate::daemon) fn sample() -> Report {
                         state: "up".to_owned(),
                         rtt_ms: 20.26,
                         cwnd_bytes: 65536,
+                        mtu_bytes: 1452,
                         sent_bytes: 1_234_567,
                         lost_bytes: 0,
                         migrations: 1,

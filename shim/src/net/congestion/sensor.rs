@@ -74,6 +74,9 @@ struct Inner {
     last_ack: Option<Instant>,
     last_sent: Option<Instant>,
     newest_acked_sent: Option<Instant>,
+    /// The same of packets that are as large as those of bulk, and when that came.
+    newest_full: Option<Instant>,
+    last_full: Option<Instant>,
     /// The first acknowledgement of the last tick, if something was outstanding ever since.
     tick: Option<Instant>,
     ack_interval: Duration,
@@ -104,6 +107,8 @@ pub(super) struct Acked {
     pub(super) stranded: u64,
     /// Send time of the newest of them that was sent on this path.
     pub(super) newest_sent: Option<Instant>,
+    /// The same of those that are about as large as the path allows.
+    pub(super) newest_full: Option<Instant>,
     /// What quinn counts in flight after them.
     pub(super) in_flight: u64,
     /// The largest packet number acknowledged so far.
@@ -133,6 +138,8 @@ impl LaneSensor {
                 last_ack: None,
                 last_sent: None,
                 newest_acked_sent: None,
+                newest_full: None,
+                last_full: None,
                 tick: None,
                 ack_interval: TICK,
                 rtt: None,
@@ -307,6 +314,7 @@ impl Inner {
         self.ring.clear();
         self.pings.forget();
         self.newest_acked_sent = None;
+        self.newest_full = None;
         self.tick = None;
         self.ack_interval = TICK;
         self.rtt = None;
@@ -333,6 +341,13 @@ impl Inner {
         let by_number = self.settle(acked);
         let newest = acked.newest_sent.max(by_number);
         self.newest_acked_sent = self.newest_acked_sent.max(newest);
+        // While quinn validates a path it does not say what of which size is acknowledged.
+        let silent = acked.newest_sent.is_none() && acked.stranded == 0;
+        let full = acked.newest_full.or(by_number.filter(|_| silent));
+        if full.is_some() {
+            self.newest_full = self.newest_full.max(full);
+            self.last_full = Some(now);
+        }
         if let Some(sent) = acked.newest_sent {
             let sample = now.saturating_duration_since(sent);
             self.rtt = Some(Rtt::after(self.rtt, sample));
@@ -407,6 +422,8 @@ impl Inner {
             last_ack: self.last_ack,
             oldest_unacked: self.ring.front().map(|sent| sent.first),
             newest_acked_sent: self.newest_acked_sent,
+            newest_full_acked_sent: self.newest_full,
+            last_full_ack: self.last_full,
             last_sent: self.last_sent,
             ack_interval: self.ack_interval,
             srtt: rtt.smoothed,

@@ -198,8 +198,13 @@ impl Window {
         }
     }
 
-    /// Packets are now `mtu` bytes.
-    pub(super) fn on_mtu_update(&mut self, mtu: u16) {
+    /// Packets are now `mtu` bytes. Smaller ones than before mean that quinn has found larger ones
+    /// to vanish on the path (RFC 8899 §4.3): that was no congestion, and the path begins anew.
+    pub(super) fn on_mtu_update(&mut self, now: Instant, mtu: u16) {
+        if u64::from(mtu) < self.mtu {
+            *self = Self { outage_over: Some(now), ..Self::new(self.initial, mtu) };
+            return;
+        }
         self.mtu = mtu.into();
         self.cubic.on_mtu_update(mtu);
     }

@@ -70,6 +70,7 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry) -> LaneStatus {
         remote: entry.connection.remote_address(),
         state,
         rtt: seen.srtt,
+        mtu: stats.path.current_mtu,
         cwnd: seen.cwnd,
         sent: seen.sent_bytes,
         lost: seen.lost_bytes,

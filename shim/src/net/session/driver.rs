@@ -20,6 +20,14 @@ use crate::vocab::wire::datagram::Datagram;
 /// trip.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 
+/// Where the peer's packets come but none that we send since is acknowledged, the lane is closed after this: our
+/// direction is dead, or swallows what is large (and everything that waits goes in large packets).
+/// Only the initiator can dial anew, at the MTU that passes everywhere, and the close reaches it.
+const DEAF: Duration = Duration::from_millis(100);
+
+/// ... and after this where small packets are acknowledged and four full ones in a row are not.
+const NARROW: Duration = Duration::from_millis(400);
+
 /// A lane that was silent for this long is closed. Its place is being dialled all the while.
 const SILENT: Duration = Duration::from_secs(10);
 
@@ -104,12 +112,11 @@ fn look(
                 Health::Suspect { confirmed: progressless >= lane.health.rto(&seen) }
             }
         };
-        lane.confirmed = health == (Health::Suspect { confirmed: true });
-        pure.lane_health(now, id, health, seen.srtt, seen.newest_acked_sent);
+        pure.lane_health(now, id, health, seen.srtt, seen.newest_full_acked_sent);
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
             if let Some(since) = lane.suspect_since.take() {
-                lane.probed = None;
+                (lane.probed, lane.confirmed) = (None, false);
                 let for_ms = now.saturating_duration_since(since).as_millis();
                 info!(peer = ?session.peer(), lane = %id, for_ms, "lane answers again");
             }
@@ -119,13 +126,32 @@ fn look(
             info!(peer = ?session.peer(), lane = %id, rtt_ms = seen.srtt.as_millis(), "lane suspect");
             now
         });
+        // What the peer sends and cannot see acknowledged is as lost as what we send.
+        let confirm_at = since + lane.health.rto(&seen);
+        let by_peer = pure.peer_suspects_lane(id);
+        lane.confirmed =
+            health == (Health::Suspect { confirmed: true }) || by_peer && now >= confirm_at;
+        if by_peer && !lane.confirmed {
+            next = earliest(next, Some(confirm_at));
+        }
         if now.saturating_duration_since(since) >= SILENT {
             lane::end(&lane.connection, code::SILENT, "nothing heard for 10 s");
             continue;
         }
-        let probe_at = lane.probed.map_or(now, |at| at + PROBE_EVERY);
+        let probe_at = lane.probed.map_or(now, |(at, _)| at + PROBE_EVERY);
         if probe_at <= now {
-            lane.probed = Some(now);
+            let heard = lane.connection.stats().udp_rx.datagrams;
+            let hears = lane.probed.is_some_and(|(_, before)| heard > before);
+            // Acknowledgements of small packets may mean that only large ones vanish, or that the
+            // path loses much.
+            let patience = if seen.newest_acked_sent < Some(since) { DEAF } else { NARROW };
+            if hears && lane.confirmed && now.saturating_duration_since(since) >= patience {
+                let why = "what is sent is not acknowledged, although packets come";
+                lane::end(&lane.connection, code::ONE_WAY, why);
+                continue;
+            }
+            lane.probed = Some((now, heard));
+            pure.repeat_suspicion(id);
             lane.sensor.grant();
             let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
             // As large as a packet of bulk: a small answer would not prove that those pass.

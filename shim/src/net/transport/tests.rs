@@ -259,12 +259,20 @@ async fn a_downloader_that_only_acknowledges_is_not_suspect() {
     let _download = pump(&lane.server, &lane.client);
     let mut judge = HealthState::new(MAX_ACK_DELAY);
     let (mut suspect, mut outstanding, mut in_flight) = (0, 0, 0);
+    let mut probed: Option<Instant> = None;
     for _ in 0..500 {
         sleep(2 * MS).await;
         let seen = lane.sensor.snapshot();
         outstanding += u32::from(seen.oldest_unacked.is_some());
         in_flight = seen.in_flight.max(in_flight);
-        suspect += u32::from(matches!(judge.judge(Instant::now(), &seen), Verdict::Suspect { .. }));
+        let is_suspect = matches!(judge.judge(Instant::now(), &seen), Verdict::Suspect { .. });
+        if is_suspect && probed.is_none_or(|at| at.elapsed() >= 100 * MS) {
+            // As the driver probes: its small packets clear nothing.
+            probed = Some(Instant::now());
+            let len = lane.client.max_datagram_size().unwrap();
+            lane.client.send_datagram(vec![0; len].into()).unwrap();
+        }
+        suspect += u32::from(is_suspect);
     }
     // Its credit updates (MAX_DATA) are packets to be acknowledged, and wait in the full queue.
     println!(

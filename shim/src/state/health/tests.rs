@@ -24,6 +24,8 @@ impl Lane {
                 last_ack: None,
                 oldest_unacked: None,
                 newest_acked_sent: None,
+                newest_full_acked_sent: None,
+                last_full_ack: None,
                 last_sent: None,
                 ack_interval: MS,
                 srtt: 20 * MS,
@@ -42,6 +44,8 @@ impl Lane {
     fn acked(&mut self, now: u32, sent: u32, oldest: Option<u32>) {
         self.seen.last_ack = Some(self.at(now));
         self.seen.newest_acked_sent = Some(self.at(sent));
+        self.seen.newest_full_acked_sent = self.seen.newest_acked_sent;
+        self.seen.last_full_ack = self.seen.last_ack;
         self.seen.oldest_unacked = oldest.map(|ms| self.at(ms));
     }
 
@@ -244,4 +248,17 @@ fn a_timer_that_is_a_little_late_is_no_stall() {
     lane.judge(1000);
     lane.judge.stalled(lane.at(1013), 3 * MS);
     assert!(lane.suspect(1013));
+}
+
+#[test]
+fn a_small_packet_clears_nothing_and_is_no_progress() {
+    let mut lane = Lane::new();
+    lane.acked(20, 0, Some(1));
+    assert!(lane.suspect(60));
+    lane.seen.last_ack = Some(lane.at(90));
+    lane.seen.newest_acked_sent = Some(lane.at(70));
+    let Verdict::Suspect { progressless, .. } = lane.judge(100) else { panic!("cleared") };
+    assert_eq!(progressless, 40 * MS);
+    lane.acked(120, 100, None);
+    assert!(!lane.suspect(121), "a full one does");
 }

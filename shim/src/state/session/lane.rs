@@ -11,6 +11,10 @@ use crate::vocab::wire::fact::LaneUse;
 /// not read must not make us grow.
 const MAX_PENDING_ECHOES: usize = 4096;
 
+/// How long a peer's suspicion of a lane stands without being repeated. It is repeated with every
+/// probe, of which there is one each 100 ms; this allows for one lost.
+pub const WORD_HOLDS: Duration = Duration::from_millis(250);
+
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneInfo {
@@ -49,7 +53,7 @@ pub(super) struct Lane {
     pub(super) health_version: u64,
     /// The version of the peer's last word on its health.
     pub(super) peer_health_version: u64,
-    /// The peer told us on another lane that it suspects this one, and when.
+    /// The peer told us that it suspects this lane: when it last said so.
     pub(super) peer_suspects: Option<Instant>,
     pub(super) rtt: Duration,
     /// Lanes whose use is to be told on this one; each as it is when it is written.

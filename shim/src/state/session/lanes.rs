@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::lane::{Health, Lane, LaneInfo};
+use super::lane::{Health, Lane, LaneInfo, WORD_HOLDS};
 use super::select::{self, Candidate};
 use super::{Event, Session};
 use crate::vocab::ids::{FlowId, LaneId};
@@ -76,8 +76,9 @@ impl Session {
         }
     }
 
-    /// What a lane's sensor says. `proved` is when the newest packet that is acknowledged was
-    /// sent: an acknowledgement of a packet sent after a suspicion clears it.
+    /// What a lane's sensor says. `proved` is when the newest full packet that is acknowledged was
+    /// sent: it disproves a word of the peer that the peer has not repeated for [`WORD_HOLDS`].
+    /// Not sooner, because our packets say nothing of the peer's: theirs may be larger.
     pub fn lane_health(
         &mut self,
         now: Instant,
@@ -90,7 +91,7 @@ impl Session {
         lane.rtt = rtt;
         let before = (lane.health, lane.is_suspect());
         lane.health = health;
-        if lane.peer_suspects.is_some_and(|since| proved.is_some_and(|p| p > since)) {
+        if lane.peer_suspects.is_some_and(|said| proved.is_some_and(|p| p > said + WORD_HOLDS)) {
             lane.peer_suspects = None;
         }
         let after = (lane.health, lane.is_suspect());
@@ -98,16 +99,30 @@ impl Session {
             return;
         }
         if (before.0 == Health::Alive) != (after.0 == Health::Alive) {
-            lane.health_version += 1;
-            for (other, lane) in self.lanes.iter_mut().filter(|(other, _)| **other != id) {
-                lane.health_words.insert(id);
-                lane.wake(*other, &mut self.events);
-            }
+            self.tell_health(id);
         }
         if after.1 {
             self.uncover(now, id);
         } else {
             self.reconsider(now);
+        }
+    }
+
+    /// A lane is still suspect: the peer is told again, at least every [`WORD_HOLDS`].
+    pub fn repeat_suspicion(&mut self, id: LaneId) {
+        if self.lanes.get(&id).is_some_and(|lane| lane.health != Health::Alive) {
+            self.tell_health(id);
+        }
+    }
+
+    /// Tells the peer on every lane what we think of one. On the lane itself as well: it may be
+    /// that only large packets, or only the peer's, are lost there, and it may be the only one.
+    fn tell_health(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.health_version += 1;
+        for (on, lane) in &mut self.lanes {
+            lane.health_words.insert(id);
+            lane.wake(*on, &mut self.events);
         }
     }
 
@@ -145,6 +160,11 @@ impl Session {
     /// Whether a lane's acknowledgements are overdue, by our sensor or by the peer's word.
     pub fn lane_is_suspect(&self, id: LaneId) -> bool {
         self.lanes.get(&id).is_some_and(Lane::is_suspect)
+    }
+
+    /// Whether the peer says that acknowledgements of what it sends on a lane are overdue.
+    pub fn peer_suspects_lane(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(|lane| lane.peer_suspects.is_some())
     }
 
     /// Whether the peer is to be told that the session is over.
@@ -207,11 +227,12 @@ impl Session {
             return;
         }
         lane.peer_health_version = word.version;
+        let before = lane.peer_suspects.is_some();
         lane.peer_suspects = word.suspect.then_some(now);
-        if word.suspect {
-            self.uncover(now, word.lane);
-        } else {
-            self.reconsider(now);
+        match (before, word.suspect) {
+            (false, true) => self.uncover(now, word.lane),
+            (true, false) => self.reconsider(now),
+            _ => {}
         }
     }
 

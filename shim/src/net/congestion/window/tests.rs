@@ -203,3 +203,25 @@ fn a_loss_among_answers_is_no_outage() {
     window.on_congestion(at(1220), at(1100), false);
     assert_eq!(window.bytes(), ((64 << 10) as f64 * 0.7) as u64);
 }
+
+#[test]
+fn what_a_shrunk_mtu_lost_is_no_congestion_and_the_path_begins_anew() {
+    let start = Instant::now();
+    let at = |ms: u32| start + ms * MS;
+    let mut window = Window::new(64 << 10, 1452);
+    for sent in 0..40 {
+        window.on_ack(at(sent + 20), at(sent), 1452, false, RTT);
+    }
+    for sent in [40, 60, 80] {
+        window.on_congestion(at(sent + 20), at(sent), false);
+    }
+    assert!(window.bytes() < 64 << 10);
+    window.on_mtu_update(at(100), 1200);
+    assert_eq!(window.bytes(), 64 << 10);
+    window.on_congestion(at(110), at(90), false);
+    assert_eq!(window.bytes(), 64 << 10, "sent before that");
+    window.on_mtu_update(at(120), 1300);
+    assert!(window.in_slow_start());
+    window.on_congestion(at(160), at(140), false);
+    assert!(window.bytes() < 64 << 10, "sent after it");
+}

@@ -136,13 +136,35 @@ fn a_word_on_health_that_comes_late_does_not_bring_back_an_old_doubt() {
 }
 
 #[test]
-fn the_peers_doubt_is_cleared_by_its_word_or_by_proof() {
+fn the_peers_doubt_is_cleared_by_its_word_or_by_proof_when_it_is_not_repeated() {
     let mut pair = Pair::new(2);
     pair.health(A, L1, GUESS);
     assert!(!pair.ends[B].lane_is_up(L1));
-    let sent = pair.now + ms(1);
-    pair.ends[B].lane_health(pair.now + ms(30), L1, Health::Alive, ms(20), Some(sent));
+    pair.health(A, L1, Health::Alive);
     assert!(pair.ends[B].lane_is_up(L1));
+
+    pair.health(A, L1, GUESS);
+    let prove = |pair: &mut Pair, after: u64| {
+        let sent = pair.now + ms(after);
+        pair.ends[B].lane_health(sent + ms(20), L1, Health::Alive, ms(20), Some(sent));
+        pair.ends[B].lane_is_up(L1)
+    };
+    assert!(!prove(&mut pair, 200), "our packets do not show that the peer's pass");
+    pair.pass(ms(200));
+    pair.ends[A].repeat_suspicion(L1);
+    pair.run();
+    assert!(!prove(&mut pair, 200), "said again");
+    assert!(prove(&mut pair, 251));
+}
+
+#[test]
+fn a_doubt_is_told_on_the_lane_itself_where_it_is_the_only_one() {
+    let mut pair = Pair::new(1);
+    pair.health(A, L1, GUESS);
+    assert!(pair.ends[B].peer_suspects_lane(L1));
+    pair.ends[A].repeat_suspicion(L1);
+    pair.run();
+    assert!(!pair.ends[B].lane_is_up(L1));
 }
 
 #[test]
