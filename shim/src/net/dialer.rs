@@ -19,8 +19,8 @@ use crate::net::lane::{self, NewLane, code};
 use crate::net::node::shared::NodeShared;
 use crate::net::said::Said;
 use crate::net::session::{Core, SessionHandle};
-use crate::net::socket;
-use crate::net::uplinks;
+use crate::net::socket::{self, SocketOptions};
+use crate::net::uplinks::Snapshot;
 use crate::state::plan::{self, LaneView, Path, Planner, World};
 use crate::vocab::ids::{LaneId, PeerId};
 use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
@@ -29,7 +29,7 @@ use crate::vocab::wire::{VERSION, fact::LaneUse};
 /// The cost of a lane over a metered uplink ([`LaneUse::cost`]).
 pub(crate) const METERED_COST: u8 = 200;
 
-/// Addresses and names are looked up again at most this often.
+/// Names are looked up again at most this often.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
 
 /// The least and the most time a dial gets. Until a path's round trip is known it gets the most.
@@ -47,6 +47,8 @@ pub(crate) struct Dialer {
     under_way: Vec<Key>,
     paths: Vec<Path>,
     looked_up: Option<Instant>,
+    /// Of the uplinks that the paths were made from.
+    generation: u64,
     /// The round trip of the last lane that was up.
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
@@ -64,6 +66,7 @@ impl Dialer {
             under_way: Vec::new(),
             paths: Vec::new(),
             looked_up: None,
+            generation: 0,
             rtt: None,
             lookup: attempt::Lookup::default(),
             said: Said::default(),
@@ -71,11 +74,11 @@ impl Dialer {
     }
 
     /// Does what the planner says; returns when to come back.
-    pub(crate) fn step(&mut self, session: &SessionHandle) -> Option<Instant> {
+    pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
         let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
-        self.look_up(now, &lanes);
+        self.look_up(now, uplinks, &lanes);
         let plan = self.planner.plan(
             now,
             &World { paths: &self.paths, lanes: &lanes, dialling: &self.under_way, pressed },
@@ -98,18 +101,24 @@ impl Dialer {
     }
 
     /// Our addresses and the peer's, as they are now.
-    fn look_up(&mut self, now: Instant, lanes: &[LaneView]) {
+    fn look_up(&mut self, now: Instant, uplinks: &Snapshot, lanes: &[LaneView]) {
+        let changed = self.generation != uplinks.generation;
         // While all the lanes are there and answer, nothing needs to be looked up.
         let well = lanes.len() >= plan::wanted(&self.paths)
             && lanes.iter().all(|l| l.suspect_since.is_none());
         let fresh = self.looked_up.is_some_and(|at| now < at + LOOK_UP_EVERY);
-        if fresh || (well && !self.paths.is_empty()) {
+        if !changed && (fresh || (well && !self.paths.is_empty())) {
             return;
         }
         self.looked_up = Some(now);
         let remotes = self.lookup.remotes(&self.node.locators(self.peer));
-        let uplinks = uplinks::enumerate(self.node.uplinks());
-        self.paths = uplinks::paths(&uplinks, &remotes);
+        let paths = self.node.uplinks().paths(uplinks, &remotes);
+        if changed && paths.iter().any(|new| !self.paths.contains(new)) {
+            // What failed before an address came, or its route, says nothing of now.
+            self.planner.forget_failures();
+        }
+        self.generation = uplinks.generation;
+        self.paths = paths;
     }
 
     fn dial(&mut self, session: &SessionHandle, path: Path) {
@@ -187,13 +196,15 @@ impl Dialer {
 
     /// Moves a lane to another local address (RFC 9000 §9): same connection, new path.
     fn migrate(&self, session: &SessionHandle, id: LaneId, path: &Path) {
-        let socket = match socket::bind((path.local, 0).into(), &socket::SocketOptions::default()) {
+        let options = SocketOptions { device: self.node.uplinks().device(path.local, path.remote) };
+        let socket = match socket::bind((path.local, 0).into(), &options) {
             Ok(socket) => socket,
             Err(error) => {
                 warn!(lane = %id, local = %path.local, "cannot bind: {error}");
                 return;
             }
         };
+        let interface = self.node.uplinks().interface(path.local);
         session.with(|core, now| {
             let Some(lane) = core.lanes.get_mut(&id) else { return };
             let Some(dialled) = &mut lane.dialled else { return };
@@ -204,6 +215,7 @@ impl Dialer {
             }
             info!(peer = ?self.peer, lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
             dialled.uplink.clone_from(&path.uplink);
+            dialled.interface = interface;
             dialled.local = (path.local, dialled.endpoint.local_addr().map_or(0, |a| a.port())).into();
             dialled.migrations += 1;
             dialled.moved_at = Some(now);

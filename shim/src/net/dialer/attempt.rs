@@ -74,7 +74,8 @@ impl Attempt {
 
     async fn dial(self) -> Result<NewLane, DialError> {
         let Self { node, peer, path, hello, .. } = self;
-        let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions::default())?;
+        let device = node.uplinks().device(path.local, path.remote);
+        let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions { device })?;
         let local = socket.local_addr()?;
         let config = transport::dialling_endpoint_config();
         let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime))?;
@@ -91,6 +92,7 @@ impl Attempt {
             endpoint,
             uplink: path.uplink.clone(),
             metered: path.metered,
+            interface: node.uplinks().interface(path.local),
             local,
             remote: path.remote,
             migrations: 0,

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::shared::NodeShared;
 use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor};
 use crate::net::identity::Identity;
+use crate::net::uplinks::Uplinks;
 use crate::net::{socket, transport};
 use crate::vocab::ids::PeerId;
 
@@ -88,7 +89,6 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// See [`BuildError`]. Nothing is left running after an error.
-    #[allow(clippy::unused_async, reason = "must be called within a runtime, as the type says")]
     pub async fn build(self) -> Result<Node, BuildError> {
         let identity = self.identity.unwrap_or_else(Identity::generate);
         for (index, peer) in self.peers.iter().enumerate() {
@@ -99,7 +99,8 @@ impl NodeBuilder {
                 return Err(BuildError::DuplicatePeer(other.name.clone(), peer.name.clone()));
             }
         }
-        let shared = NodeShared::new(identity, self.uplinks, self.limits, self.peers);
+        let uplinks = Uplinks::start(self.uplinks).await;
+        let shared = NodeShared::new(identity, uplinks, self.limits, self.peers);
         let config = shared.transport();
         let allowed = shared.allowed.clone();
         let factory = Arc::new(transport::server_config(config, shared.identity(), allowed));
