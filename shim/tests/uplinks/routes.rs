@@ -1,0 +1,1 @@
+//! Whether packets leave by the uplink that their source belongs to.
