@@ -6,6 +6,7 @@
 //!        └── watcher ──┘                       one task: reads at every change, publishes
 //!     picture ▸ grouping ▸ paths               pure: addresses ▸ uplinks ▸ paths
 //!     exit                                     pure: does the routing fit the source?
+//!     routes                                   pure: rules and tables that make it fit
 //! ```
 //!
 //! [`Uplinks`] belongs to the node, and the task and all that it did end with it. Who wants to know
@@ -18,22 +19,26 @@ mod grouping;
 mod netlink;
 mod paths;
 mod picture;
+#[cfg(target_os = "linux")]
+mod routes;
 mod watcher;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use parking_lot::Mutex;
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
 use self::exit::{Exit, Ways};
 pub(crate) use self::watcher::Snapshot;
-use self::watcher::Watcher;
+use self::watcher::{Before, Watcher};
 use crate::net::said::Said;
 use crate::net::status::{ExitState, UplinkStatus};
 use crate::state::plan::Path;
@@ -66,11 +71,30 @@ pub struct UplinkConfig {
     pub metered: bool,
 }
 
+/// Why routes cannot be managed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ManageError {
+    /// We may not change rules and routes.
+    #[error("not permitted; give it CAP_NET_ADMIN, or do without `manage-routes`")]
+    Denied,
+    /// Another one does already, in this network namespace.
+    #[error("another throughline does so here; let only one of them")]
+    Taken,
+    /// This system has no rules by source that we could set.
+    #[error("this system is not supported; do without `manage-routes`")]
+    Unsupported,
+    /// The kernel failed.
+    #[error("the kernel refused: {0}; do without `manage-routes` where it has no policy routing")]
+    Kernel(#[source] io::Error),
+}
+
 /// The uplinks of a node, kept up to date.
 pub(crate) struct Uplinks {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     exits: Mutex<Exits>,
-    task: JoinHandle<()>,
+    /// Until the end.
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -84,16 +108,33 @@ struct Exits {
 }
 
 impl Uplinks {
-    /// Begins to watch; returns when the first snapshot is there.
-    pub(crate) async fn start(configured: Vec<UplinkConfig>) -> Self {
+    /// Begins to watch, and to manage the routes if asked to; returns when the first snapshot is
+    /// there.
+    ///
+    /// # Errors
+    /// The routes cannot be managed.
+    pub(crate) async fn start(
+        configured: Vec<UplinkConfig>,
+        manage_routes: bool,
+    ) -> Result<Self, ManageError> {
+        let before = before(manage_routes)?;
         let (publish, mut snapshot) = watch::channel(Arc::default());
-        let task = tokio::spawn(run(configured.into(), publish));
+        let task = tokio::spawn(run(configured.into(), publish, before));
         let first = snapshot.wait_for(|s: &Arc<Snapshot>| s.generation > 0);
         if tokio::time::timeout(FIRST_WITHIN, first).await.is_err() {
             warn!("this host's addresses are not known yet");
         }
         let exits = Exits { ways: ways(), ..Exits::default() };
-        Self { snapshot, exits: Mutex::new(exits), task }
+        Ok(Self { snapshot, exits: Mutex::new(exits), task: Mutex::new(Some(task)) })
+    }
+
+    /// Watches no more; when this returns, the kernel's routes are as they were before.
+    pub(crate) async fn end(&self) {
+        let task = self.task.lock().take();
+        if let Some(task) = task {
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     /// What there is now.
@@ -179,24 +220,47 @@ impl Uplinks {
 
 impl Drop for Uplinks {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
+        }
     }
 }
 
-/// Watches for as long as anybody wants to know.
-async fn run(configured: Arc<[UplinkConfig]>, publish: watch::Sender<Arc<Snapshot>>) {
+/// Watches for as long as the node lives. What manages the routes belongs to this task, and takes
+/// them away when it ends, however it ends.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "nothing is managed there"))]
+async fn run(
+    configured: Arc<[UplinkConfig]>,
+    publish: watch::Sender<Arc<Snapshot>>,
+    before: Before,
+) {
     #[cfg(target_os = "linux")]
     {
         let error = match netlink::Rtnetlink::new() {
             Ok(source) => {
-                let nothing = Box::new(|_: &Snapshot| ());
-                Watcher::new(source, configured.clone(), publish.clone(), nothing).run().await
+                Watcher::new(source, configured.clone(), publish.clone(), before).run().await
             }
             Err(error) => error,
         };
         warn!("netlink does not work ({error}); addresses are looked up once a second");
     }
     watcher::enumerate(configured, publish).await;
+}
+
+/// What is to be done before a snapshot is published.
+#[cfg(target_os = "linux")]
+fn before(manage_routes: bool) -> Result<Before, ManageError> {
+    if !manage_routes {
+        netlink::install::sweep();
+        return Ok(Box::new(|_| ()));
+    }
+    let mut manager = netlink::install::Manager::start()?;
+    Ok(Box::new(move |snapshot| manager.apply(snapshot)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn before(manage_routes: bool) -> Result<Before, ManageError> {
+    if manage_routes { Err(ManageError::Unsupported) } else { Ok(Box::new(|_| ())) }
 }
 
 #[cfg(target_os = "linux")]

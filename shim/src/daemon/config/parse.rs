@@ -56,6 +56,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     config.listen = source.listen(raw.listen.as_ref())?;
     config.limits = source.limits(&raw)?;
     config.uplinks = source.uplinks(&raw.uplinks)?;
+    config.manage_routes = raw.manage_routes;
     config.peers = peers;
     config.ingresses = ingresses;
     config.policy = Policy::new(rules, own, source.default(raw.default.as_ref())?);

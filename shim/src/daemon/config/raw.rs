@@ -24,6 +24,8 @@ pub(super) struct RawConfig {
     pub(super) linger: Option<Word>,
     pub(super) memory: Option<Word>,
     pub(super) admin: Option<Spanned<String>>,
+    #[serde(default, rename = "manage-routes")]
+    pub(super) manage_routes: bool,
     #[serde(default)]
     pub(super) uplinks: Tables<RawUplink>,
     #[serde(default)]

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::shared::NodeShared;
 use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor};
 use crate::net::identity::Identity;
-use crate::net::uplinks::Uplinks;
+use crate::net::uplinks::{ManageError, Uplinks};
 use crate::net::{socket, transport};
 use crate::vocab::ids::PeerId;
 
@@ -24,6 +24,7 @@ pub struct NodeBuilder {
     identity: Option<Identity>,
     listen: Vec<SocketAddr>,
     uplinks: Vec<UplinkConfig>,
+    manage_routes: bool,
     peers: Vec<PeerConfig>,
     limits: Limits,
 }
@@ -46,6 +47,9 @@ pub enum BuildError {
     /// A peer has our own key.
     #[error("peer `{0}` has this node's own key; give it the peer's")]
     OwnKey(String),
+    /// The routes cannot be managed.
+    #[error("cannot manage routes: {0}")]
+    Routes(#[from] ManageError),
 }
 
 impl NodeBuilder {
@@ -68,6 +72,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn uplink(mut self, uplink: UplinkConfig) -> Self {
         self.uplinks.push(uplink);
+        self
+    }
+
+    /// Whether to set rules and routes so that packets leave by the uplink that their source
+    /// belongs to (Linux, with CAP_NET_ADMIN); they are removed when the node ends. Default: no.
+    #[must_use]
+    pub fn manage_routes(mut self, manage: bool) -> Self {
+        self.manage_routes = manage;
         self
     }
 
@@ -99,7 +111,7 @@ impl NodeBuilder {
                 return Err(BuildError::DuplicatePeer(other.name.clone(), peer.name.clone()));
             }
         }
-        let uplinks = Uplinks::start(self.uplinks).await;
+        let uplinks = Uplinks::start(self.uplinks, self.manage_routes).await?;
         let shared = NodeShared::new(identity, uplinks, self.limits, self.peers);
         let config = shared.transport();
         let allowed = shared.allowed.clone();

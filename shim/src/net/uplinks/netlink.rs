@@ -7,6 +7,7 @@
 
 pub(super) mod ask;
 mod decode;
+pub(super) mod install;
 pub(super) mod socket;
 
 use std::io;

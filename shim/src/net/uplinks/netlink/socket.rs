@@ -11,8 +11,9 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
-/// As the system numbers it; `std::io::ErrorKind` has no name for it.
+/// As Linux numbers them; `std::io::ErrorKind` has no names for these.
 pub(super) const ENOBUFS: i32 = 105;
+const ENOPROTOOPT: i32 = 92;
 
 /// What the kernel fills at once in a dump: 32 KiB at the most.
 const BUFFER: usize = 64 << 10;
@@ -37,6 +38,15 @@ impl Asker {
         // The answer is there when the question has been sent. Should it not be, we do not wait.
         socket.set_non_blocking(true)?;
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
+    }
+
+    /// Has the kernel pick out of a dump what the question asks for (`NETLINK_GET_STRICT_CHK`). One
+    /// that cannot (before 4.20) gives everything.
+    pub(crate) fn strict(&mut self, strict: bool) -> io::Result<()> {
+        match self.socket.set_netlink_get_strict_chk(strict) {
+            Err(error) if error.raw_os_error() == Some(ENOPROTOOPT) => Ok(()),
+            other => other,
+        }
     }
 
     /// Hands every object of a table to `each`. Objects may come twice.
