@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
 use self::attempt::{Attempt, DialError};
@@ -20,7 +20,7 @@ use crate::net::node::shared::NodeShared;
 use crate::net::said::Said;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::socket::{self, SocketOptions};
-use crate::net::uplinks::Snapshot;
+use crate::net::uplinks::{Device, Snapshot};
 use crate::state::plan::{self, LaneView, Path, Planner, World};
 use crate::vocab::ids::{LaneId, PeerId};
 use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
@@ -43,9 +43,11 @@ pub(crate) struct Dialer {
     node: Arc<NodeShared>,
     peer: PeerId,
     planner: Planner,
-    attempts: JoinSet<(Key, Result<NewLane, DialError>)>,
-    under_way: Vec<Key>,
+    attempts: JoinSet<Result<NewLane, DialError>>,
+    under_way: Vec<UnderWay>,
     paths: Vec<Path>,
+    /// The paths, each with the interface that its socket is bound to.
+    ways: Vec<(Path, Device)>,
     looked_up: Option<Instant>,
     /// Of the uplinks that the paths were made from.
     generation: u64,
@@ -54,6 +56,13 @@ pub(crate) struct Dialer {
     lookup: attempt::Lookup,
     /// Failures that the log has.
     said: Said<(Key, String)>,
+}
+
+/// A dial under way.
+struct UnderWay {
+    key: Key,
+    device: Device,
+    task: AbortHandle,
 }
 
 impl Dialer {
@@ -65,6 +74,7 @@ impl Dialer {
             attempts: JoinSet::new(),
             under_way: Vec::new(),
             paths: Vec::new(),
+            ways: Vec::new(),
             looked_up: None,
             generation: 0,
             rtt: None,
@@ -79,10 +89,10 @@ impl Dialer {
         let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
         self.look_up(now, uplinks, &lanes);
-        let plan = self.planner.plan(
-            now,
-            &World { paths: &self.paths, lanes: &lanes, dialling: &self.under_way, pressed },
-        );
+        let dialling: Vec<Key> = self.under_way.iter().map(|dial| dial.key).collect();
+        let plan = self
+            .planner
+            .plan(now, &World { paths: &self.paths, lanes: &lanes, dialling: &dialling, pressed });
         for (id, path) in plan.migrate {
             self.migrate(session, id, &path);
         }
@@ -112,13 +122,21 @@ impl Dialer {
         }
         self.looked_up = Some(now);
         let remotes = self.lookup.remotes(&self.node.locators(self.peer));
-        let paths = self.node.uplinks().paths(uplinks, &remotes);
-        if changed && paths.iter().any(|new| !self.paths.contains(new)) {
+        let ways = self.node.uplinks().paths(uplinks, &remotes);
+        self.generation = uplinks.generation;
+        if changed && ways.iter().any(|way| !self.ways.contains(way)) {
             // What failed before an address came, or its route, says nothing of now.
             self.planner.forget_failures();
         }
-        self.generation = uplinks.generation;
-        self.paths = paths;
+        // Nor does a dial that began by a way that is no more come to anything.
+        for dial in &self.under_way {
+            let way = ways.iter().find(|(path, _)| (path.local, path.remote) == dial.key);
+            if way.is_none_or(|(_, device)| *device != dial.device) {
+                dial.task.abort();
+            }
+        }
+        self.paths = ways.iter().map(|(path, _)| path.clone()).collect();
+        self.ways = ways;
     }
 
     fn dial(&mut self, session: &SessionHandle, path: Path) {
@@ -135,24 +153,26 @@ impl Dialer {
         let key = (path.local, path.remote);
         debug!(peer = ?self.peer, %lane, uplink = path.uplink, local = %path.local,
                remote = %path.remote, "dialling");
-        let attempt = Attempt { node: self.node.clone(), peer: self.peer, path, hello, patience };
-        self.under_way.push(key);
-        self.attempts.spawn(async move { (key, attempt.run().await) });
+        let device = self.node.uplinks().device(path.local, path.remote);
+        let (node, peer, over) = (self.node.clone(), self.peer, device.clone());
+        let attempt = Attempt { node, peer, path, device: over, hello, patience };
+        let task = self.attempts.spawn(attempt.run());
+        self.under_way.push(UnderWay { key, device, task });
     }
 
     /// Waits for a dial to end, and does what follows from it. Cancel-safe.
     pub(crate) async fn dialled(&mut self, session: &SessionHandle) {
-        let (key, result) = loop {
-            match self.attempts.join_next().await {
-                Some(Ok(ended)) => break ended,
-                // A dial that panicked is a dial that failed; its key goes with the next one.
-                Some(Err(_)) => {}
-                None => return std::future::pending().await,
-            }
+        let (task, result) = match self.attempts.join_next_with_id().await {
+            Some(Ok((task, result))) => (task, Some(result)),
+            // Given up, or it panicked.
+            Some(Err(error)) => (error.id(), None),
+            None => return std::future::pending().await,
         };
-        if let Some(at) = self.under_way.iter().position(|k| *k == key) {
-            self.under_way.swap_remove(at);
-        }
+        let Some(at) = self.under_way.iter().position(|dial| dial.task.id() == task) else {
+            return;
+        };
+        let key = self.under_way.swap_remove(at).key;
+        let Some(result) = result else { return };
         self.planner.dialled(key.0, key.1, result.is_ok());
         match result {
             Ok(lane) => self.attach(session, lane),

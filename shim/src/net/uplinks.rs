@@ -71,6 +71,9 @@ pub struct UplinkConfig {
     pub metered: bool,
 }
 
+/// The interface to bind a socket to, where that is needed.
+pub(crate) type Device = Option<String>;
+
 /// Why routes cannot be managed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -149,16 +152,19 @@ impl Uplinks {
         snapshot
     }
 
-    /// Every path to the peer's addresses for which there is a route.
-    pub(crate) fn paths(&self, snapshot: &Snapshot, remotes: &[SocketAddr]) -> Vec<Path> {
-        let mut paths = paths::paths(&snapshot.uplinks, remotes);
-        paths.retain(|path| self.exit(snapshot, path.local, path.remote).is_usable());
-        paths
+    /// Every path to the peer's addresses for which there is a route, and the interface that its
+    /// socket has to be bound to, if any.
+    pub(crate) fn paths(&self, snapshot: &Snapshot, remotes: &[SocketAddr]) -> Vec<(Path, Device)> {
+        let judged = |path: Path| {
+            let exit = self.exit(snapshot, path.local, path.remote);
+            exit.is_usable().then_some((path, exit.device))
+        };
+        paths::paths(&snapshot.uplinks, remotes).into_iter().filter_map(judged).collect()
     }
 
     /// The interface that a lane's socket has to be bound to so that its packets leave by their
     /// own uplink, where that is needed and is enough.
-    pub(crate) fn device(&self, local: IpAddr, remote: SocketAddr) -> Option<String> {
+    pub(crate) fn device(&self, local: IpAddr, remote: SocketAddr) -> Device {
         self.exit(&self.now(), local, remote).device
     }
 

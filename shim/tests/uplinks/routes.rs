@@ -42,11 +42,19 @@ fn has_lane(status: &Value, local: &str) -> bool {
     lane_from(status, local).is_some_and(|lane| lane["state"] == "up")
 }
 
+/// Whether a lane over the uplink is up.
+fn over(status: &Value, uplink: &str) -> bool {
+    lanes(status).iter().any(|lane| lane["uplink"] == uplink && lane["state"] == "up")
+}
+
 /// Our rules and routes, as `ip` shows them.
 fn ours() -> String {
     let mut text = String::new();
     for family in ["-4", "-6"] {
-        text += &ip_says(&format!("{family} rule show protocol 116"));
+        let rules = ip_says(&format!("{family} rule show"));
+        for rule in rules.lines().filter(|line| line.ends_with("proto 116")) {
+            text += &format!("{rule}\n");
+        }
         text += &ip_says(&format!("{family} route show table all proto 116"));
     }
     text
@@ -64,7 +72,7 @@ fn packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure() {
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
         let near = Daemon::start(directory.path(), "near", &config, None);
-        near.until(DIALLED, "a lane over A", |s| has_lane(s, "192.0.2.5"));
+        near.until(DIALLED, "a lane over A", |s| over(s, "isp-a"));
         let status = near.status();
         assert_eq!(exit(&status, "192.0.2.5")["state"], "own");
         let b = exit(&status, "198.51.100.5");
@@ -72,7 +80,8 @@ fn packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure() {
         assert_eq!(b["uplink"], "isp-a");
         assert_eq!(b["interface"], "a0");
         assert_eq!(b["gateway"], "192.0.2.1");
-        assert!(!has_lane(&status, "198.51.100.5"), "the provider would have dropped it");
+        // Linux filters sources of IPv4 only: there the provider drops the packets.
+        assert!(!has_lane(&status, "198.51.100.5"), "{status:#}");
         for text in [near.log(), near.status_text()] {
             assert!(
                 text.contains("packets from 198.51.100.5 to 203.0.113.1 leave by a0"),
@@ -94,9 +103,7 @@ fn a_socket_bound_to_its_interface_needs_no_rules_where_a_route_leads_over_it() 
         let (_there, config) = set_up(directory.path(), &far);
         ip("route add default via 198.51.100.1 dev b0 metric 500");
         let near = Daemon::start(directory.path(), "near", &config, None);
-        near.until(DIALLED, "lanes over both", |s| {
-            has_lane(s, "192.0.2.5") && has_lane(s, "198.51.100.5")
-        });
+        near.until(DIALLED, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
         let status = near.status();
         assert_eq!(exit(&status, "198.51.100.5")["state"], "bound");
         assert_eq!(exit(&status, "198.51.100.5")["interface"], "b0");
@@ -111,12 +118,10 @@ fn managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_th
         let far = two_providers();
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
-        let before = (ip_says("rule"), ip_says("route show table all"), ip_says("-6 rule"));
+        let kernel = || (ip_says("rule"), ip_says("-4 route show table all"), ip_says("-6 rule"));
+        let before = kernel();
         let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
-        near.until(DIALLED, "lanes over both", |s| {
-            lanes(s).iter().any(|l| l["uplink"] == "isp-a" && l["state"] == "up")
-                && lanes(s).iter().any(|l| l["uplink"] == "isp-b" && l["state"] == "up")
-        });
+        near.until(DIALLED, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
         for local in ["192.0.2.5", "198.51.100.5", "2001:db8:a::5", "2001:db8:b::5"] {
             let exit = exit(&near.status(), local);
             assert_eq!(exit["state"], "own", "{exit}");
@@ -129,8 +134,7 @@ fn managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_th
         assert!(!near.log().contains("cannot be set"), "{}", near.log());
         near.stop();
         assert_eq!(ours(), "");
-        let after = (ip_says("rule"), ip_says("route show table all"), ip_says("-6 rule"));
-        assert_eq!(before, after, "the host is as it was");
+        assert_eq!(before, kernel(), "the host is as it was");
     });
 }
 

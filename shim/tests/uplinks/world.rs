@@ -103,6 +103,9 @@ impl Drop for Far {
 pub(crate) fn two_providers() -> Far {
     let far = Far::new();
     let pid = far.pid();
+    // So that the two ends of a link have different numbers: of a `veth` with equal ones the kernel
+    // takes the carrier for a physical one's, of whose changes it tells once a second (linkwatch).
+    far.ip("link add pad0 type veth peer name pad1");
     for (name, net4, net6) in
         [("a", "192.0.2", "2001:db8:a::"), ("b", "198.51.100", "2001:db8:b::")]
     {
@@ -147,6 +150,8 @@ impl Daemon {
             assert!(since.elapsed() < Duration::from_secs(10), "no start: {}", daemon.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+        // It is answered when all is up.
+        daemon.status();
         daemon
     }
 

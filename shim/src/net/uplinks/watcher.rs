@@ -28,11 +28,10 @@ use super::picture::Picture;
 /// this.
 const ADDRESSES_GAP: Duration = Duration::from_millis(5);
 
-/// The least time between two readings of the routes: a routing daemon changes thousands a second,
-/// and there may be a million of them.
-const ROUTES_GAP: Duration = Duration::from_millis(100);
+/// The least time between two readings of the routes: a routing daemon changes thousands a second.
+const ROUTES_GAP: Duration = Duration::from_millis(20);
 
-/// ... and this many times as long as the last one took.
+/// ... and this many times as long as the last one took: there may be a million of them.
 const ROUTES_SHARE: u32 = 10;
 
 /// A source that failed is tried again after this.
