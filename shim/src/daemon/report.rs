@@ -58,7 +58,7 @@ pub struct ExitReport {
     pub interface: Option<String>,
     /// The router they are handed to; `null` where there is none.
     pub gateway: Option<IpAddr>,
-    /// `own`, `bound`, `foreign`, `no-route` or `unknown`.
+    /// `own`, `bound`, `foreign`, `local`, `no-route` or `unknown`.
     pub state: String,
     /// Of `foreign`: the uplink they leave by.
     pub uplink: Option<String>,
@@ -171,6 +171,7 @@ impl From<&ExitStatus> for ExitReport {
             ExitState::Own => ("own", None),
             ExitState::Bound => ("bound", None),
             ExitState::Foreign { uplink } => ("foreign", uplink.clone()),
+            ExitState::Local => ("local", None),
             ExitState::NoRoute => ("no-route", None),
             ExitState::Unknown => ("unknown", None),
         };

@@ -66,6 +66,8 @@ pub enum ExitState {
         /// The uplink that they leave by.
         uplink: Option<String>,
     },
+    /// The network was discovered and has no router: only its neighbours are reached from it.
+    Local,
     /// There is no route at all.
     NoRoute,
     /// The system does not say.
@@ -89,10 +91,13 @@ impl fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { local, remote, .. } = self;
         write!(f, "packets from {local} to {} ", remote.ip())?;
-        if self.state == ExitState::NoRoute {
-            write!(f, "have no route")?;
-        } else {
-            write!(f, "leave by {}", self.interface.as_deref().unwrap_or("an unknown interface"))?;
+        match self.state {
+            ExitState::NoRoute => write!(f, "have no route")?,
+            ExitState::Local => write!(f, "are not sent: that network has no router")?,
+            _ => {
+                let interface = self.interface.as_deref().unwrap_or("no known interface");
+                write!(f, "leave by {interface}")?;
+            }
         }
         if let Some(gateway) = self.gateway {
             write!(f, " via {gateway}")?;

@@ -23,11 +23,11 @@ mod picture;
 mod routes;
 mod watcher;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use parking_lot::Mutex;
@@ -39,8 +39,7 @@ use tracing::warn;
 use self::exit::{Exit, Ways};
 pub(crate) use self::watcher::Snapshot;
 use self::watcher::{Before, Watcher};
-use crate::net::said::Said;
-use crate::net::status::{ExitState, UplinkStatus};
+use crate::net::status::UplinkStatus;
 use crate::state::plan::Path;
 use crate::vocab::class::Class;
 
@@ -107,7 +106,8 @@ struct Exits {
     /// What was found out about the snapshot of this generation.
     generation: u64,
     known: HashMap<(IpAddr, SocketAddr), Exit>,
-    said: Said<(IpAddr, IpAddr)>,
+    /// Between which addresses something is wrong, as the log knows.
+    troubles: HashSet<(IpAddr, IpAddr)>,
 }
 
 impl Uplinks {
@@ -183,11 +183,16 @@ impl Uplinks {
         if exits.generation != snapshot.generation || exits.known.len() >= EXITS {
             exits.generation = snapshot.generation;
             exits.known.clear();
+            if exits.troubles.len() >= EXITS {
+                exits.troubles.clear();
+            }
         }
         if let Some(exit) = exits.known.get(&(local, remote)) {
             return exit.clone();
         }
-        let Exits { ways: Some(ways), known, said, .. } = &mut *exits else { return Exit::UNKNOWN };
+        let Exits { ways: Some(ways), known, troubles, .. } = &mut *exits else {
+            return Exit::UNKNOWN;
+        };
         let whose = snapshot.uplinks.iter().find_map(|uplink| {
             let found = uplink.addresses.iter().find(|f| f.net.addr() == local)?;
             Some((uplink, found))
@@ -195,15 +200,11 @@ impl Uplinks {
         let Some((uplink, found)) = whose else { return Exit::UNKNOWN };
         let exit = exit::judge(snapshot, uplink, found, remote, ways.as_mut());
         known.insert((local, remote), exit.clone());
-        let pair = (local, remote.ip());
-        match &exit.state {
-            ExitState::Foreign { .. } => {
-                if said.is_news(Instant::now(), pair) {
-                    let trouble = exit.clone().status(local, remote);
-                    warn!(uplink = uplink.name, "{trouble}");
-                }
-            }
-            _ => said.forget(|known| *known == pair),
+        let trouble = exit.clone().status(local, remote);
+        if trouble.cure().is_none() {
+            troubles.remove(&(local, remote.ip()));
+        } else if troubles.insert((local, remote.ip())) {
+            warn!(uplink = uplink.name, "{trouble}");
         }
         exit
     }

@@ -125,6 +125,14 @@ fn a_link_that_loses_its_carrier_or_is_switched_off_takes_its_addresses_with_it(
     });
 }
 
+/// How many events the kernel could not deliver to netlink sockets of this namespace.
+fn events_lost() -> u64 {
+    let sockets = std::fs::read_to_string("/proc/self/net/netlink").unwrap();
+    let drops =
+        |line: &str| line.split_whitespace().nth(8).and_then(|drops| drops.parse::<u64>().ok());
+    sockets.lines().skip(1).filter_map(drops).sum::<u64>()
+}
+
 #[test]
 fn events_that_the_kernel_had_no_room_for_are_made_up_for() {
     in_namespace("watch::events_that_the_kernel_had_no_room_for_are_made_up_for", || {
@@ -143,6 +151,7 @@ fn events_that_the_kernel_had_no_room_for_are_made_up_for() {
             lines += "addr add 192.0.2.5/24 dev v0\n";
             std::fs::write(&batch, lines).unwrap();
             ip(&format!("-batch {}", batch.display()));
+            assert!(events_lost() > 0, "the kernel had room for all events");
             listed(&node, "192.0.2.5", true, SOON).await;
             assert!(!has(&node, "10.7.0.1"));
             // And it still hears.

@@ -72,7 +72,7 @@ async fn sleep_until(at: Option<Instant>) {
 async fn changed(uplinks: &mut watch::Receiver<Arc<Snapshot>>) {
     if uplinks.changed().await.is_err() {
         // Nobody watches any more; the node is going.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

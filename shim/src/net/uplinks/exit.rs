@@ -12,6 +12,7 @@ use crate::net::status::{ExitState, ExitStatus};
 use crate::vocab::class::Class;
 
 /// The way that the kernel would send a packet.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only netlink tells"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
     /// The interface that it leaves by.
@@ -50,7 +51,7 @@ impl Exit {
 
     /// Whether a lane can be up this way.
     pub(crate) fn is_usable(&self) -> bool {
-        self.state != ExitState::NoRoute
+        !matches!(self.state, ExitState::NoRoute | ExitState::Local)
     }
 
     pub(crate) fn status(self, local: IpAddr, remote: SocketAddr) -> ExitStatus {
@@ -86,6 +87,9 @@ pub(crate) fn judge(
     }
     match own_way(ways) {
         Some(own) => bound(picture, local, &own),
+        None if leads_nowhere(picture, uplink, local) => {
+            Exit { state: ExitState::Local, ..Exit::UNKNOWN }
+        }
         None => {
             let uplink = owner(snapshot, &way, uplink).map(|other| other.name.clone());
             exit(picture, &way, ExitState::Foreign { uplink })
@@ -121,6 +125,14 @@ fn is_own(picture: &Picture, uplink: &Uplink, local: &Found, way: &Way) -> bool 
     let ours = uplink.addresses.iter().any(holds);
     let theirs = picture.usable().iter().any(holds);
     ours || !theirs
+}
+
+/// Whether a network that nobody called an uplink has no router (containers', a wire between two
+/// hosts). From its addresses only its neighbours are reached; where packets leave by another
+/// network and are translated there, that is the uplink, and this would be the same one again.
+fn leads_nowhere(picture: &Picture, uplink: &Uplink, local: &Found) -> bool {
+    let routers = &picture.defaults;
+    uplink.discovered && !routers.is_empty() && !routers.iter().any(|r| r.link == local.link)
 }
 
 /// The uplink that a way belongs to, other than `not`.

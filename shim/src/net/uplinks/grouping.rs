@@ -16,6 +16,8 @@ pub(crate) struct Uplink {
     pub(crate) name: String,
     pub(crate) class: Class,
     pub(crate) metered: bool,
+    /// Nobody named it; it may be a network that leads nowhere.
+    pub(crate) discovered: bool,
     pub(crate) addresses: Vec<Found>,
 }
 
@@ -62,7 +64,13 @@ fn configured_uplink(uplink: &UplinkConfig, found: &[Found], picture: &Picture) 
             });
         }
     }
-    Uplink { name: uplink.name.clone(), class: uplink.class, metered: uplink.metered, addresses }
+    Uplink {
+        name: uplink.name.clone(),
+        class: uplink.class,
+        metered: uplink.metered,
+        discovered: false,
+        addresses,
+    }
 }
 
 /// One uplink for each interface and prefix. An address that came without its prefix (DHCPv6
@@ -84,6 +92,7 @@ fn discover(found: &[Found]) -> Vec<Uplink> {
                     name: format!("{}-{}", f.interface, key.1),
                     class: Class::default(),
                     metered: false,
+                    discovered: true,
                     addresses: vec![f.clone()],
                 };
                 uplinks.push((key, uplink));

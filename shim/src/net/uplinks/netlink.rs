@@ -104,13 +104,13 @@ type Addresses = (Vec<super::picture::Link>, Vec<super::picture::Address>);
 
 fn addresses(asker: &mut Asker) -> io::Result<Addresses> {
     let mut links = Vec::new();
-    asker.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+    asker.dump(&RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
         if let RouteNetlinkMessage::NewLink(link) = message {
             links.extend(decode::link(&link));
         }
     })?;
     let mut addresses = Vec::new();
-    asker.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
+    asker.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
         if let RouteNetlinkMessage::NewAddress(address) = message {
             addresses.extend(decode::address(&address));
         }
@@ -120,7 +120,7 @@ fn addresses(asker: &mut Asker) -> io::Result<Addresses> {
 
 fn defaults(asker: &mut Asker) -> io::Result<Vec<super::picture::DefaultRoute>> {
     let mut defaults = Vec::new();
-    asker.dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()), |message| {
+    asker.dump(&RouteNetlinkMessage::GetRoute(RouteMessage::default()), |message| {
         if let RouteNetlinkMessage::NewRoute(route) = message {
             decode::defaults(&route, &mut defaults);
         }

@@ -36,6 +36,7 @@ pub(crate) struct Address {
 }
 
 /// A default route: where an interface leads to the rest of the world.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only netlink tells"))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DefaultRoute {
     pub(crate) link: u32,

@@ -38,6 +38,7 @@ const ROUTES_SHARE: u32 = 10;
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What changed, or is to be read.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only netlink tells"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// Links and addresses.
@@ -197,3 +198,6 @@ fn tell(before: &Snapshot, now: &Snapshot) {
         info!(uplink, %address, "address usable");
     }
 }
+
+#[cfg(test)]
+mod tests;

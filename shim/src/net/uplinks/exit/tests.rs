@@ -4,6 +4,7 @@ use super::*;
 use crate::net::uplinks::UplinkConfig;
 use crate::net::uplinks::grouping::group;
 use crate::net::uplinks::grouping::tests::uplink;
+use crate::net::uplinks::picture::DefaultRoute;
 use crate::net::uplinks::picture::tests::picture;
 
 /// A table of ways, keyed by the interface that was named.
@@ -100,6 +101,34 @@ fn a_link_local_router_may_be_anyones() {
     let one_wire = [("eth0", "2001:db8:a::5/64"), ("eth0", "2001:db8:b::5/64")];
     let exit = ask(&[], &one_wire, "2001:db8:b::5", &[(None, way(1, Some("fe80::1")))]);
     assert_eq!(exit.state, ExitState::Own);
+}
+
+#[test]
+fn a_discovered_network_without_a_router_is_no_way_out_and_a_configured_one_is_told_of() {
+    let state = |configured: &[UplinkConfig], routers: &[u32]| {
+        let mut picture = picture(&TWO);
+        let router = |link: &u32| DefaultRoute {
+            link: *link,
+            v6: false,
+            metric: 0,
+            gateway: None,
+            onlink: false,
+            source: None,
+        };
+        picture.defaults = routers.iter().map(router).collect();
+        let snapshot = Snapshot { generation: 1, uplinks: group(configured, &picture), picture };
+        let uplink = snapshot.uplinks.last().unwrap();
+        let remote = "203.0.113.1:5443".parse().unwrap();
+        let mut ways = Table(HashMap::from([(None, way(1, Some("192.0.2.1")))]));
+        judge(&snapshot, uplink, &uplink.addresses[0], remote, &mut ways)
+    };
+    let alone = state(&[], &[1]);
+    assert_eq!(alone.state, ExitState::Local);
+    assert!(!alone.is_usable());
+    assert!(matches!(state(&[], &[1, 2]).state, ExitState::Foreign { .. }));
+    let configured = [uplink("a", &[], Some("eth0")), uplink("b", &[], Some("eth1"))];
+    assert!(matches!(state(&configured, &[1]).state, ExitState::Foreign { .. }));
+    assert!(matches!(state(&[], &[]).state, ExitState::Foreign { .. }), "routers are not known");
 }
 
 #[test]

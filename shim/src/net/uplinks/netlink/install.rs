@@ -20,10 +20,10 @@ use tracing::{debug, info, warn};
 
 use super::decode;
 use super::socket::Asker;
-use crate::net::uplinks::OUR_PROTOCOL;
+use crate::net::said::Said;
 use crate::net::uplinks::routes::{PRIORITIES, Route, Routing, Rule, TABLES, Tables};
 use crate::net::uplinks::watcher::Snapshot;
-use crate::net::uplinks::{ManageError, Said};
+use crate::net::uplinks::{ManageError, OUR_PROTOCOL};
 
 /// Only one may manage the routes of a network namespace, as abstract names are: a second one
 /// would take the first one's for a crash's.
@@ -202,14 +202,15 @@ fn read_rules(asker: &mut Asker) -> io::Result<Vec<RuleMessage>> {
     for family in FAMILIES {
         let mut question = RuleMessage::default();
         question.header.family = family;
-        asker.dump(RouteNetlinkMessage::GetRule(question), |message| {
+        let dumped = asker.dump(&RouteNetlinkMessage::GetRule(question), |message| {
             if let RouteNetlinkMessage::NewRule(rule) = message
                 && rule.attributes.contains(&ours)
                 && !rules.contains(&rule)
             {
                 rules.push(rule);
             }
-        })?;
+        });
+        has_family(dumped)?;
     }
     Ok(rules)
 }
@@ -223,17 +224,27 @@ fn route_messages(asker: &mut Asker) -> io::Result<Vec<RouteMessage>> {
         let mut question = RouteMessage::default();
         question.header.address_family = family;
         question.header.protocol = RouteProtocol::from(OUR_PROTOCOL);
-        result = result.and(asker.dump(RouteNetlinkMessage::GetRoute(question), |message| {
+        let dumped = asker.dump(&RouteNetlinkMessage::GetRoute(question), |message| {
             if let RouteNetlinkMessage::NewRoute(route) = message
                 && route.header.protocol == RouteProtocol::from(OUR_PROTOCOL)
                 && !routes.contains(&route)
             {
                 routes.push(route);
             }
-        }));
+        });
+        result = result.and(has_family(dumped));
     }
     asker.strict(false)?;
     result.map(|()| routes)
+}
+
+/// A system without a family, or without rules for it, has none of ours (EOPNOTSUPP,
+/// EAFNOSUPPORT; ENOENT: it has no table yet).
+fn has_family(dumped: io::Result<()>) -> io::Result<()> {
+    match dumped {
+        Err(error) if matches!(error.raw_os_error(), Some(2 | 95 | 97)) => Ok(()),
+        other => other,
+    }
 }
 
 fn family(v6: bool) -> AddressFamily {

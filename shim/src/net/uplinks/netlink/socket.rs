@@ -52,7 +52,7 @@ impl Asker {
     /// Hands every object of a table to `each`. Objects may come twice.
     pub(crate) fn dump(
         &mut self,
-        question: RouteNetlinkMessage,
+        question: &RouteNetlinkMessage,
         mut each: impl FnMut(RouteNetlinkMessage),
     ) -> io::Result<()> {
         for _ in 0..TAKES {
