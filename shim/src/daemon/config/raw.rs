@@ -40,7 +40,7 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawUplink {
     pub(super) prefixes: Option<Words>,
-    pub(super) interface: Option<String>,
+    pub(super) interface: Option<Spanned<String>>,
     pub(super) class: Option<Word>,
     #[serde(default)]
     pub(super) metered: bool,

@@ -42,16 +42,37 @@ pub(crate) fn group(configured: &[UplinkConfig], picture: &Picture) -> Vec<Uplin
     let found = picture.usable();
     match configured {
         [] => discover(&found),
-        _ => configured.iter().map(|uplink| configured_uplink(uplink, &found, picture)).collect(),
+        _ => {
+            let one = |(index, uplink)| {
+                let ours = |f: &&Found| owner(configured, f) == Some(index);
+                configured_uplink(uplink, found.iter().filter(ours).cloned().collect(), picture)
+            };
+            configured.iter().enumerate().map(one).collect()
+        }
     }
 }
 
-fn configured_uplink(uplink: &UplinkConfig, found: &[Found], picture: &Picture) -> Uplink {
-    let ours = |f: &&Found| {
-        uplink.interface.as_ref() == Some(&f.interface)
-            || uplink.prefixes.iter().any(|p| p.contains(&f.net.addr()))
+/// Which of the configured uplinks an address belongs to: the one with the longest prefix that
+/// holds it, else the one of its interface.
+fn owner(configured: &[UplinkConfig], found: &Found) -> Option<usize> {
+    let length = |uplink: &UplinkConfig| {
+        let holding = uplink.prefixes.iter().filter(|p| p.contains(&found.net.addr()));
+        holding.map(IpNet::prefix_len).max()
     };
-    let mut addresses: Vec<Found> = found.iter().filter(ours).cloned().collect();
+    let by_prefix = configured.iter().enumerate().filter_map(|(i, u)| Some((length(u)?, i)));
+    let by_interface =
+        || configured.iter().position(|u| u.interface.as_ref() == Some(&found.interface));
+    by_prefix
+        .max_by_key(|(length, index)| (*length, usize::MAX - index))
+        .map(|(_, index)| index)
+        .or_else(by_interface)
+}
+
+fn configured_uplink(
+    uplink: &UplinkConfig,
+    mut addresses: Vec<Found>,
+    picture: &Picture,
+) -> Uplink {
     // All of 127.0.0.0/8 is ours although only 127.0.0.1 is listed.
     let host = |p: &&IpNet| p.prefix_len() == p.max_prefix_len() && p.addr().is_loopback();
     let loopback = picture.links.iter().find(|link| link.loopback);
@@ -179,6 +200,28 @@ pub(crate) mod tests {
             ("lte", vec!["10.0.0.7".to_owned()]),
             ("lo", vec!["127.0.9.1".to_owned()]),
             ("gone", vec![]),
+        ];
+        assert_eq!(shown(&uplinks), want);
+    }
+
+    #[test]
+    fn an_address_that_several_uplinks_claim_belongs_to_the_longest_prefix_else_to_its_interface() {
+        let picture = picture(&[
+            ("eth0", "10.0.1.5/24"),
+            ("eth0", "10.0.2.5/24"),
+            ("eth0", "192.0.2.5/24"),
+            ("eth1", "10.0.2.6/24"),
+        ]);
+        let configured = [
+            uplink("wire", &[], Some("eth0")),
+            uplink("wide", &["10.0.0.0/8"], None),
+            uplink("narrow", &["10.0.2.0/24"], None),
+        ];
+        let uplinks = group(&configured, &picture);
+        let want = [
+            ("wire", vec!["192.0.2.5".to_owned()]),
+            ("wide", vec!["10.0.1.5".to_owned()]),
+            ("narrow", vec!["10.0.2.5".to_owned(), "10.0.2.6".to_owned()]),
         ];
         assert_eq!(shown(&uplinks), want);
     }

@@ -8,7 +8,7 @@ use crate::net::uplinks::picture::tests::picture;
 
 /// A source whose bells are rung by the test, and that counts how often it is read.
 struct Scripted {
-    bells: mpsc::UnboundedReceiver<What>,
+    bells: mpsc::Receiver<What>,
     reads: Arc<Reads>,
 }
 
@@ -44,7 +44,7 @@ impl Source for Scripted {
 }
 
 struct World {
-    bells: mpsc::UnboundedSender<What>,
+    bells: mpsc::Sender<What>,
     reads: Arc<Reads>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     task: tokio::task::JoinHandle<io::Error>,
@@ -52,7 +52,7 @@ struct World {
 
 /// Begins to watch, and waits for the first snapshot.
 async fn world() -> World {
-    let (bells, heard) = mpsc::unbounded_channel();
+    let (bells, heard) = mpsc::channel(1024);
     let (publish, mut snapshot) = watch::channel(Arc::default());
     let reads = Arc::new(Reads::default());
     let source = Scripted { bells: heard, reads: reads.clone() };
@@ -64,7 +64,7 @@ async fn world() -> World {
 
 impl World {
     fn reads(&self) -> (usize, usize) {
-        let Reads { addresses, routes } = &*self.reads;
+        let Reads { addresses, routes, .. } = &*self.reads;
         (addresses.load(Ordering::Relaxed), routes.load(Ordering::Relaxed))
     }
 }
@@ -81,7 +81,7 @@ async fn a_bell_after_silence_is_answered_at_once() {
     let mut world = world().await;
     tokio::time::sleep(ADDRESSES_GAP * 2).await;
     let since = Instant::now();
-    world.bells.send(What::Addresses).unwrap();
+    world.bells.try_send(What::Addresses).unwrap();
     world.snapshot.changed().await.unwrap();
     world.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
     println!("{:?}", since.elapsed());
@@ -94,7 +94,7 @@ async fn a_storm_of_bells_is_answered_a_few_times_and_at_its_end() {
     let since = Instant::now();
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_micros(500)).await;
-        world.bells.send(What::Everything).unwrap();
+        world.bells.try_send(What::Everything).unwrap();
     }
     let (lasted, last_bell) = (since.elapsed(), Instant::now());
     // The last bells are answered too, addresses and routes.
@@ -114,7 +114,7 @@ async fn addresses_do_not_wait_for_routes() {
     let mut world = world().await;
     let since = Instant::now();
     // The routes were read a moment ago; the addresses are not to wait for their turn.
-    world.bells.send(What::Everything).unwrap();
+    world.bells.try_send(What::Everything).unwrap();
     world.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
     assert_eq!(world.reads(), (2, 1), "after {:?}", since.elapsed());
     world.snapshot.wait_for(|s| s.generation == 3).await.unwrap();
@@ -124,7 +124,7 @@ async fn addresses_do_not_wait_for_routes() {
 #[tokio::test]
 async fn a_change_of_routes_alone_is_published_too() {
     let mut world = world().await;
-    world.bells.send(What::Routes).unwrap();
+    world.bells.try_send(What::Routes).unwrap();
     world.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
     assert_eq!(world.reads(), (1, 2));
 }
