@@ -21,8 +21,8 @@ pub mod edge;
 
 pub use net::identity::{Identity, IdentityError};
 pub use net::node::{
-    AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, Node, NodeBuilder,
-    PeerConfig, UplinkConfig,
+    AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, ManageError, Node,
+    NodeBuilder, PeerConfig, UplinkConfig,
 };
 pub use net::stream::{FlowReader, FlowStream, FlowWriter};
 pub use vocab::class::Class;

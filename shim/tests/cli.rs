@@ -141,6 +141,7 @@ fn check_says_what_it_found() {
     let key = site.keygen();
     let config = site.config(&format!(
         "listen = '[::]:5443'
+         manage-routes = true
          [peers.branch1]
          key = '{}'
          allow = '10.0.0.0/8:22'
@@ -154,6 +155,7 @@ fn check_says_what_it_found() {
         "identity {key}
 listens for peers on udp [::]:5443
 uplinks are discovered
+sets rules and routes for them (needs CAP_NET_ADMIN)
 peer branch1: dials us; may reach 10.0.0.0/8:22 through us
 ingress socks: socks5 on tcp 127.0.0.1:1080
 the configuration is right

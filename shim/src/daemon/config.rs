@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// The uplinks in order of preference; discovered where there is none.
     pub uplinks: Vec<UplinkConfig>,
+    /// Whether to set rules and routes so that packets leave by their own uplink.
+    pub manage_routes: bool,
     /// The peers we trust.
     pub peers: Vec<Peer>,
     /// Where applications' flows enter.
@@ -107,6 +109,7 @@ impl Config {
             listen: Vec::new(),
             limits: Limits::default(),
             uplinks: Vec::new(),
+            manage_routes: false,
             peers: Vec::new(),
             ingresses: Vec::new(),
             policy: Policy::new(Vec::new(), std::collections::HashMap::new(), Via::Reject),

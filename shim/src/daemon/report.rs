@@ -10,7 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::net::status::{
-    FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus, UplinkStatus,
+    ExitState, ExitStatus, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus,
+    SessionStatus, UplinkStatus,
 };
 use crate::vocab::ids::Side;
 
@@ -42,6 +43,27 @@ pub struct UplinkReport {
     pub class: String,
     /// Whether using it costs money.
     pub metered: bool,
+    /// How packets from its addresses leave for each address of the peers.
+    pub exits: Vec<ExitReport>,
+}
+
+/// How packets from one of the host's addresses leave for an address of a peer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExitReport {
+    /// Our address.
+    pub local: IpAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// The interface they leave by; `null` where that is not known.
+    pub interface: Option<String>,
+    /// The router they are handed to; `null` where there is none.
+    pub gateway: Option<IpAddr>,
+    /// `own`, `bound`, `foreign`, `local`, `no-route` or `unknown`.
+    pub state: String,
+    /// Of `foreign`: the uplink they leave by.
+    pub uplink: Option<String>,
+    /// What is wrong and how to mend it, in words; `null` where nothing is.
+    pub trouble: Option<String>,
 }
 
 /// A peer and its sessions.
@@ -79,6 +101,8 @@ pub struct LaneReport {
     pub id: u64,
     /// The uplink at this end; `null` where the peer dialled it.
     pub uplink: Option<String>,
+    /// The interface at this end; `null` where the system does not say.
+    pub interface: Option<String>,
     /// The address at this end.
     pub local: SocketAddr,
     /// The address at the peer's end.
@@ -138,6 +162,29 @@ impl From<&UplinkStatus> for UplinkReport {
             addresses: uplink.addresses.clone(),
             class: uplink.class.to_string(),
             metered: uplink.metered,
+            exits: uplink.exits.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&ExitStatus> for ExitReport {
+    fn from(exit: &ExitStatus) -> Self {
+        let (state, uplink) = match &exit.state {
+            ExitState::Own => ("own", None),
+            ExitState::Bound => ("bound", None),
+            ExitState::Foreign { uplink } => ("foreign", uplink.clone()),
+            ExitState::Local => ("local", None),
+            ExitState::NoRoute => ("no-route", None),
+            ExitState::Unknown => ("unknown", None),
+        };
+        Self {
+            local: exit.local,
+            remote: exit.remote,
+            interface: exit.interface.clone(),
+            gateway: exit.gateway,
+            state: state.to_owned(),
+            uplink,
+            trouble: exit.cure().map(|_| exit.to_string()),
         }
     }
 }
@@ -179,6 +226,7 @@ impl From<&LaneStatus> for LaneReport {
         Self {
             id: lane.id.0,
             uplink: lane.uplink.clone(),
+            interface: lane.interface.clone(),
             local: lane.local,
             remote: lane.remote,
             state: state.to_owned(),

@@ -107,7 +107,10 @@ pub async fn start(config: Config) -> Result<Daemon, StartError> {
             }
         },
     };
-    let mut builder = Node::builder().identity(identity).limits(config.limits);
+    let mut builder = Node::builder()
+        .identity(identity)
+        .limits(config.limits)
+        .manage_routes(config.manage_routes);
     for addr in config.listen {
         builder = builder.listen(addr);
     }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
 use self::attempt::{Attempt, DialError};
@@ -19,8 +19,8 @@ use crate::net::lane::{self, NewLane, code};
 use crate::net::node::shared::NodeShared;
 use crate::net::said::Said;
 use crate::net::session::{Core, SessionHandle};
-use crate::net::socket;
-use crate::net::uplinks;
+use crate::net::socket::{self, SocketOptions};
+use crate::net::uplinks::{Device, Snapshot};
 use crate::state::plan::{self, LaneView, Path, Planner, World};
 use crate::vocab::ids::{LaneId, PeerId};
 use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
@@ -29,7 +29,7 @@ use crate::vocab::wire::{VERSION, fact::LaneUse};
 /// The cost of a lane over a metered uplink ([`LaneUse::cost`]).
 pub(crate) const METERED_COST: u8 = 200;
 
-/// Addresses and names are looked up again at most this often.
+/// Names are looked up again at most this often.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
 
 /// The least and the most time a dial gets. Until a path's round trip is known it gets the most.
@@ -43,15 +43,26 @@ pub(crate) struct Dialer {
     node: Arc<NodeShared>,
     peer: PeerId,
     planner: Planner,
-    attempts: JoinSet<(Key, Result<NewLane, DialError>)>,
-    under_way: Vec<Key>,
+    attempts: JoinSet<Result<NewLane, DialError>>,
+    under_way: Vec<UnderWay>,
     paths: Vec<Path>,
+    /// The paths, each with the interface that its socket is bound to.
+    ways: Vec<(Path, Device)>,
     looked_up: Option<Instant>,
+    /// Of the uplinks that the paths were made from.
+    generation: u64,
     /// The round trip of the last lane that was up.
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
     /// Failures that the log has.
     said: Said<(Key, String)>,
+}
+
+/// A dial under way.
+struct UnderWay {
+    key: Key,
+    device: Device,
+    task: AbortHandle,
 }
 
 impl Dialer {
@@ -63,7 +74,9 @@ impl Dialer {
             attempts: JoinSet::new(),
             under_way: Vec::new(),
             paths: Vec::new(),
+            ways: Vec::new(),
             looked_up: None,
+            generation: 0,
             rtt: None,
             lookup: attempt::Lookup::default(),
             said: Said::default(),
@@ -71,15 +84,15 @@ impl Dialer {
     }
 
     /// Does what the planner says; returns when to come back.
-    pub(crate) fn step(&mut self, session: &SessionHandle) -> Option<Instant> {
+    pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
         let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
-        self.look_up(now, &lanes);
-        let plan = self.planner.plan(
-            now,
-            &World { paths: &self.paths, lanes: &lanes, dialling: &self.under_way, pressed },
-        );
+        self.look_up(now, uplinks, &lanes);
+        let dialling: Vec<Key> = self.under_way.iter().map(|dial| dial.key).collect();
+        let plan = self
+            .planner
+            .plan(now, &World { paths: &self.paths, lanes: &lanes, dialling: &dialling, pressed });
         for (id, path) in plan.migrate {
             self.migrate(session, id, &path);
         }
@@ -98,18 +111,32 @@ impl Dialer {
     }
 
     /// Our addresses and the peer's, as they are now.
-    fn look_up(&mut self, now: Instant, lanes: &[LaneView]) {
+    fn look_up(&mut self, now: Instant, uplinks: &Snapshot, lanes: &[LaneView]) {
+        let changed = self.generation != uplinks.generation;
         // While all the lanes are there and answer, nothing needs to be looked up.
         let well = lanes.len() >= plan::wanted(&self.paths)
             && lanes.iter().all(|l| l.suspect_since.is_none());
         let fresh = self.looked_up.is_some_and(|at| now < at + LOOK_UP_EVERY);
-        if fresh || (well && !self.paths.is_empty()) {
+        if !changed && (fresh || (well && !self.paths.is_empty())) {
             return;
         }
         self.looked_up = Some(now);
         let remotes = self.lookup.remotes(&self.node.locators(self.peer));
-        let uplinks = uplinks::enumerate(self.node.uplinks());
-        self.paths = uplinks::paths(&uplinks, &remotes);
+        let ways = self.node.uplinks().paths(uplinks, &remotes);
+        self.generation = uplinks.generation;
+        if changed && ways.iter().any(|way| !self.ways.contains(way)) {
+            // What failed before an address came, or its route, says nothing of now.
+            self.planner.forget_failures();
+        }
+        // Nor does a dial that began by a way that is no more come to anything.
+        for dial in &self.under_way {
+            let way = ways.iter().find(|(path, _)| (path.local, path.remote) == dial.key);
+            if way.is_none_or(|(_, device)| *device != dial.device) {
+                dial.task.abort();
+            }
+        }
+        self.paths = ways.iter().map(|(path, _)| path.clone()).collect();
+        self.ways = ways;
     }
 
     fn dial(&mut self, session: &SessionHandle, path: Path) {
@@ -126,24 +153,26 @@ impl Dialer {
         let key = (path.local, path.remote);
         debug!(peer = ?self.peer, %lane, uplink = path.uplink, local = %path.local,
                remote = %path.remote, "dialling");
-        let attempt = Attempt { node: self.node.clone(), peer: self.peer, path, hello, patience };
-        self.under_way.push(key);
-        self.attempts.spawn(async move { (key, attempt.run().await) });
+        let device = self.node.uplinks().device(path.local, path.remote);
+        let (node, peer, over) = (self.node.clone(), self.peer, device.clone());
+        let attempt = Attempt { node, peer, path, device: over, hello, patience };
+        let task = self.attempts.spawn(attempt.run());
+        self.under_way.push(UnderWay { key, device, task });
     }
 
     /// Waits for a dial to end, and does what follows from it. Cancel-safe.
     pub(crate) async fn dialled(&mut self, session: &SessionHandle) {
-        let (key, result) = loop {
-            match self.attempts.join_next().await {
-                Some(Ok(ended)) => break ended,
-                // A dial that panicked is a dial that failed; its key goes with the next one.
-                Some(Err(_)) => {}
-                None => return std::future::pending().await,
-            }
+        let (task, result) = match self.attempts.join_next_with_id().await {
+            Some(Ok((task, result))) => (task, Some(result)),
+            // Given up, or it panicked.
+            Some(Err(error)) => (error.id(), None),
+            None => return std::future::pending().await,
         };
-        if let Some(at) = self.under_way.iter().position(|k| *k == key) {
-            self.under_way.swap_remove(at);
-        }
+        let Some(at) = self.under_way.iter().position(|dial| dial.task.id() == task) else {
+            return;
+        };
+        let key = self.under_way.swap_remove(at).key;
+        let Some(result) = result else { return };
         self.planner.dialled(key.0, key.1, result.is_ok());
         match result {
             Ok(lane) => self.attach(session, lane),
@@ -187,13 +216,15 @@ impl Dialer {
 
     /// Moves a lane to another local address (RFC 9000 §9): same connection, new path.
     fn migrate(&self, session: &SessionHandle, id: LaneId, path: &Path) {
-        let socket = match socket::bind((path.local, 0).into(), &socket::SocketOptions::default()) {
+        let options = SocketOptions { device: self.node.uplinks().device(path.local, path.remote) };
+        let socket = match socket::bind((path.local, 0).into(), &options) {
             Ok(socket) => socket,
             Err(error) => {
                 warn!(lane = %id, local = %path.local, "cannot bind: {error}");
                 return;
             }
         };
+        let interface = self.node.uplinks().interface(path.local);
         session.with(|core, now| {
             let Some(lane) = core.lanes.get_mut(&id) else { return };
             let Some(dialled) = &mut lane.dialled else { return };
@@ -204,6 +235,7 @@ impl Dialer {
             }
             info!(peer = ?self.peer, lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
             dialled.uplink.clone_from(&path.uplink);
+            dialled.interface = interface;
             dialled.local = (path.local, dialled.endpoint.local_addr().map_or(0, |a| a.port())).into();
             dialled.migrations += 1;
             dialled.moved_at = Some(now);

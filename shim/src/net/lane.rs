@@ -16,7 +16,7 @@ mod pump;
 mod reader;
 mod segment;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,21 @@ pub(crate) struct LaneEntry {
     /// When the last probe went out, while the lane is suspect, and how many datagrams had come by
     /// then.
     pub(crate) probed: Option<(Instant, u64)>,
+    /// The system has listed our address, so its word that it is gone counts.
+    pub(crate) had_address: bool,
     /// Where we dialled it: how to move it.
     pub(crate) dialled: Option<Dialled>,
+}
+
+impl LaneEntry {
+    /// Our address, as the system's list of addresses has it.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        let ip = match &self.dialled {
+            Some(dialled) => Some(dialled.local.ip()),
+            None => self.connection.local_ip(),
+        };
+        ip.map(|ip| ip.to_canonical())
+    }
 }
 
 /// A lane that we dialled.
@@ -101,6 +114,8 @@ pub(crate) struct Dialled {
     /// The uplink it is on now.
     pub(crate) uplink: String,
     pub(crate) metered: bool,
+    /// The interface that has our address, where the system says.
+    pub(crate) interface: Option<String>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) migrations: u64,
@@ -136,6 +151,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
                 suspect_since: None,
                 confirmed: false,
                 probed: None,
+                had_address: false,
                 dialled,
             },
         );

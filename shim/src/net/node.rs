@@ -31,7 +31,7 @@ use crate::net::session::SessionHandle;
 use crate::net::session::waiters::wait;
 use crate::net::status::NodeStatus;
 use crate::net::stream::FlowStream;
-pub use crate::net::uplinks::UplinkConfig;
+pub use crate::net::uplinks::{ManageError, UplinkConfig};
 use crate::state::session::{FlowError, OpenError};
 use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
@@ -258,6 +258,8 @@ impl Node {
         };
         // The peer's word that it has our close; it may be gone.
         let _ = tokio::time::timeout(LAST_WORD, idle).await;
+        // Last, since the goodbyes need them: the routes that we installed.
+        self.shared.uplinks().end().await;
     }
 }
 

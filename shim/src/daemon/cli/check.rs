@@ -40,6 +40,9 @@ fn describe_rest(config: &Config, text: &mut String) -> fmt::Result {
     if config.uplinks.is_empty() {
         writeln!(text, "uplinks are discovered")?;
     }
+    if config.manage_routes {
+        writeln!(text, "sets rules and routes for them (needs CAP_NET_ADMIN)")?;
+    }
     for peer in &config.peers {
         let name = &peer.config.name;
         let locators: Vec<_> = peer.config.locators.iter().map(ToString::to_string).collect();

@@ -56,6 +56,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     config.listen = source.listen(raw.listen.as_ref())?;
     config.limits = source.limits(&raw)?;
     config.uplinks = source.uplinks(&raw.uplinks)?;
+    config.manage_routes = raw.manage_routes;
     config.peers = peers;
     config.ingresses = ingresses;
     config.policy = Policy::new(rules, own, source.default(raw.default.as_ref())?);
@@ -186,6 +187,7 @@ impl Source<'_> {
 
     fn uplinks(&self, tables: &Tables<RawUplink>) -> Result<Vec<UplinkConfig>, ConfigError> {
         let mut taken: HashMap<IpNet, &str> = HashMap::new();
+        let mut interfaces: HashMap<&str, &str> = HashMap::new();
         in_order(tables)
             .map(|(name, raw)| {
                 if raw.prefixes.is_none() && raw.interface.is_none() {
@@ -209,6 +211,16 @@ impl Source<'_> {
                         }
                     })
                     .collect::<Result<_, _>>()?;
+                if let Some(interface) = &raw.interface
+                    && let Some(other) = interfaces.insert(interface.get_ref(), name.get_ref())
+                {
+                    let message = format!(
+                        "The interface {} belongs to the uplink `{other}` already; tell the two \
+                         apart by `prefixes`.",
+                        interface.get_ref()
+                    );
+                    return Err(self.error(interface.span(), message));
+                }
                 let class = match raw.class.as_ref().map(word) {
                     None => Class::default(),
                     Some(("pa", _)) => Class::ProviderAssigned,
@@ -224,7 +236,7 @@ impl Source<'_> {
                 Ok(UplinkConfig {
                     name: name.get_ref().clone(),
                     prefixes,
-                    interface: raw.interface.clone(),
+                    interface: raw.interface.as_ref().map(|name| name.get_ref().clone()),
                     class,
                     metered: raw.metered,
                 })

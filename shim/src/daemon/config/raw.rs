@@ -24,6 +24,8 @@ pub(super) struct RawConfig {
     pub(super) linger: Option<Word>,
     pub(super) memory: Option<Word>,
     pub(super) admin: Option<Spanned<String>>,
+    #[serde(default, rename = "manage-routes")]
+    pub(super) manage_routes: bool,
     #[serde(default)]
     pub(super) uplinks: Tables<RawUplink>,
     #[serde(default)]
@@ -38,7 +40,7 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawUplink {
     pub(super) prefixes: Option<Words>,
-    pub(super) interface: Option<String>,
+    pub(super) interface: Option<Spanned<String>>,
     pub(super) class: Option<Word>,
     #[serde(default)]
     pub(super) metered: bool,

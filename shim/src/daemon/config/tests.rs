@@ -22,6 +22,7 @@ default  = "direct"
 linger   = "12h"
 memory   = "256MiB"
 admin    = "/run/t.sock"
+manage-routes = true
 
 [uplinks.isp-b]
 prefixes = ["2001:db8:b::/48", "192.0.2.7"]
@@ -70,6 +71,7 @@ fn a_whole_configuration_becomes_real_types_in_the_order_of_the_file() {
     assert_eq!(config.limits.memory, 256 << 20);
     assert_eq!(config.admin, Admin::At("/run/t.sock".into()));
 
+    assert!(config.manage_routes);
     let uplinks: Vec<_> = config.uplinks.iter().map(|u| (u.name.as_str(), u.class)).collect();
     assert_eq!(
         uplinks,
@@ -177,6 +179,18 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
         4,
         9,
         "`pq` is no class; write \"pa\" (the provider's addresses) or \"pi\" (your own).",
+    ),
+    (
+        "[uplinks.a]\ninterface = 'e'\n[uplinks.b]\ninterface = 'e'",
+        5,
+        13,
+        "The interface e belongs to the uplink `a` already; tell the two apart by `prefixes`.",
+    ),
+    (
+        "manage-routes = 'yes'",
+        2,
+        17,
+        "This cannot be read: invalid type: string \"yes\", expected a boolean.",
     ),
     ("[peers.b]", 2, 8, "The peer `b` has no `key`; print it with `throughline id FILE` there."),
     (

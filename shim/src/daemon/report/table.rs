@@ -17,6 +17,9 @@ impl fmt::Display for Report {
             let addresses =
                 if addresses.is_empty() { "no address".to_owned() } else { addresses.join(" ") };
             writeln!(f, "uplink {}  {addresses}  {}{metered}", uplink.name, uplink.class)?;
+            for trouble in uplink.exits.iter().filter_map(|exit| exit.trouble.as_ref()) {
+                writeln!(f, "  ! {trouble}")?;
+            }
         }
         for peer in &self.peers {
             writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;

@@ -11,6 +11,26 @@ pub(in crate::daemon) fn sample() -> Report {
             addresses: vec!["192.0.2.7".parse().unwrap()],
             class: "pa".to_owned(),
             metered: true,
+            exits: vec![
+                ExitReport {
+                    local: "192.0.2.7".parse().unwrap(),
+                    remote: "198.51.100.1:5443".parse().unwrap(),
+                    interface: Some("eth0".to_owned()),
+                    gateway: None,
+                    state: "own".to_owned(),
+                    uplink: None,
+                    trouble: None,
+                },
+                ExitReport {
+                    local: "192.0.2.7".parse().unwrap(),
+                    remote: "203.0.113.1:5443".parse().unwrap(),
+                    interface: Some("eth1".to_owned()),
+                    gateway: Some("198.51.100.1".parse().unwrap()),
+                    state: "foreign".to_owned(),
+                    uplink: None,
+                    trouble: Some("packets leave by eth1; mend it".to_owned()),
+                },
+            ],
         }],
         peers: vec![
             PeerReport {
@@ -24,6 +44,7 @@ pub(in crate::daemon) fn sample() -> Report {
                     lanes: vec![LaneReport {
                         id: 0,
                         uplink: Some("isp-a".to_owned()),
+                        interface: Some("eth0".to_owned()),
                         local: "192.0.2.7:40001".parse().unwrap(),
                         remote: "198.51.100.1:5443".parse().unwrap(),
                         state: "up".to_owned(),
@@ -61,6 +82,7 @@ fn the_table_tells_a_person_what_there_is() {
 tlk1abc  up 1h 2m 3s
 listening on udp [::]:5443
 uplink isp-a  192.0.2.7  pa  metered
+  ! packets leave by eth1; mend it
 
 peer branch1  tlk1def
   session 01234567  initiator  attached
@@ -81,6 +103,9 @@ fn the_json_has_the_names_that_programs_rely_on() {
     let lane = &json["peers"][0]["sessions"][0]["lanes"][0];
     assert_eq!(lane["local"], "192.0.2.7:40001");
     assert_eq!(lane["rtt_ms"], 20.26);
+    assert_eq!(lane["interface"], "eth0");
+    assert_eq!(json["uplinks"][0]["exits"][1]["state"], "foreign");
+    assert_eq!(json["uplinks"][0]["exits"][0]["trouble"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["detached_s"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["flows"][0]["duplicate_bytes"], 1000);
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), sample());

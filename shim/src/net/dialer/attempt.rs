@@ -13,6 +13,7 @@ use super::METERED_COST;
 use crate::net::lane::handshake::{self, HandshakeError};
 use crate::net::lane::{Dialled, NewLane};
 use crate::net::node::shared::NodeShared;
+use crate::net::uplinks::Device;
 use crate::net::{socket, tls, transport};
 use crate::state::plan::Path;
 use crate::state::session::LaneInfo;
@@ -60,6 +61,8 @@ pub(super) struct Attempt {
     pub(super) node: Arc<NodeShared>,
     pub(super) peer: PeerId,
     pub(super) path: Path,
+    /// The interface to bind the socket to.
+    pub(super) device: Device,
     pub(super) hello: Hello,
     pub(super) patience: Duration,
 }
@@ -73,8 +76,8 @@ impl Attempt {
     }
 
     async fn dial(self) -> Result<NewLane, DialError> {
-        let Self { node, peer, path, hello, .. } = self;
-        let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions::default())?;
+        let Self { node, peer, path, device, hello, .. } = self;
+        let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions { device })?;
         let local = socket.local_addr()?;
         let config = transport::dialling_endpoint_config();
         let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime))?;
@@ -91,6 +94,7 @@ impl Attempt {
             endpoint,
             uplink: path.uplink.clone(),
             metered: path.metered,
+            interface: node.uplinks().interface(path.local),
             local,
             remote: path.remote,
             migrations: 0,

@@ -107,6 +107,9 @@ async fn set_up(
             handshake::answer(&mut control, &Message::Welcome(welcome))
                 .await
                 .map_err(|e| e.to_string())?;
+            if let Some(local) = connection.local_ip() {
+                node.uplinks().check(local.to_canonical(), connection.remote_address());
+            }
             // What shares the peer's address is likely to fail together.
             let group = group_of(connection.remote_address().ip());
             let lane = NewLane {

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::shared::NodeShared;
 use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor};
 use crate::net::identity::Identity;
+use crate::net::uplinks::{ManageError, Uplinks};
 use crate::net::{socket, transport};
 use crate::vocab::ids::PeerId;
 
@@ -23,6 +24,7 @@ pub struct NodeBuilder {
     identity: Option<Identity>,
     listen: Vec<SocketAddr>,
     uplinks: Vec<UplinkConfig>,
+    manage_routes: bool,
     peers: Vec<PeerConfig>,
     limits: Limits,
 }
@@ -45,6 +47,9 @@ pub enum BuildError {
     /// A peer has our own key.
     #[error("peer `{0}` has this node's own key; give it the peer's")]
     OwnKey(String),
+    /// The routes cannot be managed.
+    #[error("cannot manage routes: {0}")]
+    Routes(#[from] ManageError),
 }
 
 impl NodeBuilder {
@@ -70,6 +75,14 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether to set rules and routes so that packets leave by the uplink that their source
+    /// belongs to (Linux, with CAP_NET_ADMIN); they are removed when the node ends. Default: no.
+    #[must_use]
+    pub fn manage_routes(mut self, manage: bool) -> Self {
+        self.manage_routes = manage;
+        self
+    }
+
     /// A peer we trust, by its key.
     #[must_use]
     pub fn peer(mut self, peer: PeerConfig) -> Self {
@@ -88,7 +101,6 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// See [`BuildError`]. Nothing is left running after an error.
-    #[allow(clippy::unused_async, reason = "must be called within a runtime, as the type says")]
     pub async fn build(self) -> Result<Node, BuildError> {
         let identity = self.identity.unwrap_or_else(Identity::generate);
         for (index, peer) in self.peers.iter().enumerate() {
@@ -99,7 +111,8 @@ impl NodeBuilder {
                 return Err(BuildError::DuplicatePeer(other.name.clone(), peer.name.clone()));
             }
         }
-        let shared = NodeShared::new(identity, self.uplinks, self.limits, self.peers);
+        let uplinks = Uplinks::start(self.uplinks, self.manage_routes).await?;
+        let shared = NodeShared::new(identity, uplinks, self.limits, self.peers);
         let config = shared.transport();
         let allowed = shared.allowed.clone();
         let factory = Arc::new(transport::server_config(config, shared.identity(), allowed));

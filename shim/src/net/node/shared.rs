@@ -16,7 +16,7 @@ use crate::net::identity::Identity;
 use crate::net::session::{SessionHandle, driver};
 use crate::net::tls::PeerSet;
 use crate::net::transport::LaneTransport;
-use crate::net::uplinks::UplinkConfig;
+use crate::net::uplinks::Uplinks;
 use crate::state::memory::Memory;
 use crate::state::session::{Session, SessionConfig};
 use crate::vocab::ids::{PeerId, SessionId, Side};
@@ -38,7 +38,7 @@ const OURS_STANDS: std::time::Duration = std::time::Duration::from_secs(3);
 pub(crate) struct NodeShared {
     identity: Identity,
     transport: LaneTransport,
-    uplinks: Vec<UplinkConfig>,
+    uplinks: Uplinks,
     pub(super) limits: Limits,
     memory: Arc<Memory>,
     pub(super) router: Router,
@@ -69,7 +69,7 @@ struct Held {
 impl NodeShared {
     pub(super) fn new(
         identity: Identity,
-        uplinks: Vec<UplinkConfig>,
+        uplinks: Uplinks,
         limits: Limits,
         peers: Vec<PeerConfig>,
     ) -> Arc<Self> {
@@ -102,7 +102,7 @@ impl NodeShared {
         &self.transport
     }
 
-    pub(crate) fn uplinks(&self) -> &[UplinkConfig] {
+    pub(crate) fn uplinks(&self) -> &Uplinks {
         &self.uplinks
     }
 
@@ -303,9 +303,10 @@ impl NodeShared {
 
     fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
         let node = Arc::downgrade(self);
+        let uplinks = self.uplinks.follow();
         tokio::spawn(async move {
             let (id, peer) = (session.id(), session.peer());
-            driver::run(session, dialer).await;
+            driver::run(session, dialer, uplinks).await;
             info!(?peer, session = %id, "session over");
             if let Some(node) = node.upgrade() {
                 if let Some(entry) = node.peers.lock().get_mut(&peer) {

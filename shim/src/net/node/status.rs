@@ -8,33 +8,52 @@ use crate::net::session::{Core, SessionHandle};
 use crate::net::status::{
     FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
 };
-use crate::net::uplinks::{self, Uplink};
+use crate::net::uplinks::Snapshot;
 use crate::state::flow::Flow;
 use crate::vocab::ids::LaneId;
+use crate::vocab::locator::Locator;
+use crate::vocab::target::Host;
 
 pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
+    let snapshot = node.uplinks().now();
     let peers = node.peers().iter().filter_map(|id| {
         let config = node.peer_config(*id)?;
         Some(PeerStatus {
             name: config.name,
             id: *id,
             locators: config.locators.iter().map(ToString::to_string).collect(),
-            sessions: node.sessions(*id).iter().map(session).collect(),
+            sessions: node.sessions(*id).iter().map(|s| session(s, &snapshot)).collect(),
         })
     });
+    let peers = peers.collect::<Vec<_>>();
     NodeStatus {
         id: node.identity().peer_id(),
         uptime: node.started.elapsed(),
         listen,
-        uplinks: uplinks::enumerate(node.uplinks()).iter().map(Uplink::status).collect(),
-        peers: peers.collect(),
+        uplinks: node.uplinks().status(&remotes(node, &peers)),
+        peers,
     }
 }
 
-fn session(session: &SessionHandle) -> SessionStatus {
+/// Where packets go: the locators as far as they are addresses, and the far ends of the lanes.
+fn remotes(node: &NodeShared, peers: &[PeerStatus]) -> Vec<SocketAddr> {
+    let locators = peers.iter().flat_map(|peer| node.locators(peer.id));
+    let address = |locator: Locator| match locator.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, locator.port)),
+        Host::Name(_) => None,
+    };
+    let mut remotes: Vec<SocketAddr> = locators.filter_map(address).collect();
+    let lanes = peers.iter().flat_map(|peer| &peer.sessions).flat_map(|session| &session.lanes);
+    remotes.extend(lanes.map(|lane| lane.remote));
+    let mut seen = std::collections::HashSet::new();
+    remotes.retain(|remote| seen.insert(remote.ip()));
+    remotes
+}
+
+fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
     session.with(|core, now| {
         let mut lanes: Vec<LaneStatus> =
-            core.lanes.iter().map(|(id, entry)| lane(core, *id, entry)).collect();
+            core.lanes.iter().map(|(id, entry)| lane(core, *id, entry, snapshot)).collect();
         lanes.sort_unstable_by_key(|l| l.id);
         let mut flows: Vec<FlowStatus> = core.session.flows().map(flow).collect();
         flows.sort_unstable_by_key(|f| f.id);
@@ -48,7 +67,7 @@ fn session(session: &SessionHandle) -> SessionStatus {
     })
 }
 
-fn lane(core: &Core, id: LaneId, entry: &LaneEntry) -> LaneStatus {
+fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> LaneStatus {
     let seen = entry.sensor.snapshot();
     let stats = entry.connection.stats();
     let local = match &entry.dialled {
@@ -66,6 +85,10 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry) -> LaneStatus {
     LaneStatus {
         id,
         uplink: entry.dialled.as_ref().map(|d| d.uplink.clone()),
+        interface: match &entry.dialled {
+            Some(dialled) => dialled.interface.clone(),
+            None => snapshot.picture.interface_of(local.ip()).map(str::to_owned),
+        },
         local,
         remote: entry.connection.remote_address(),
         state,

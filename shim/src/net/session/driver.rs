@@ -2,15 +2,19 @@
 //! lanes are dialled, moved and closed.
 //!
 //! It sleeps until the earliest deadline there is, or until its alarm says that something came
-//! closer. With nothing outstanding and nothing wanted it does not wake at all.
+//! closer, or the node's uplinks change: a lane whose address is gone, or whose link lost its
+//! carrier, is down at once, whatever its acknowledgements say. With nothing outstanding and nothing wanted it does not wake at all.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tracing::info;
 
 use super::{Core, SessionHandle};
 use crate::net::dialer::Dialer;
-use crate::net::lane::{self, code};
+use crate::net::lane::{self, LaneEntry, code};
+use crate::net::uplinks::Snapshot;
 use crate::state::health::Verdict;
 use crate::state::session::Health;
 use crate::vocab::ids::LaneId;
@@ -32,7 +36,11 @@ const NARROW: Duration = Duration::from_millis(400);
 const SILENT: Duration = Duration::from_secs(10);
 
 /// Runs until the session is over.
-pub(crate) async fn run(session: SessionHandle, mut dialer: Option<Dialer>) {
+pub(crate) async fn run(
+    session: SessionHandle,
+    mut dialer: Option<Dialer>,
+    mut uplinks: watch::Receiver<Arc<Snapshot>>,
+) {
     let alarm = session.driver_alarm();
     let mut planned: Option<Instant> = None;
     let mut by_timer = false;
@@ -41,12 +49,13 @@ pub(crate) async fn run(session: SessionHandle, mut dialer: Option<Dialer>) {
             .filter(|_| by_timer)
             .map(|at| Instant::now().saturating_duration_since(at))
             .unwrap_or_default();
-        let mut next = session.with(|core, now| look(&session, core, now, late_by));
+        let snapshot = uplinks.borrow_and_update().clone();
+        let mut next = session.with(|core, now| look(&session, core, &snapshot, now, late_by));
         if session.is_over() {
             return;
         }
         if let Some(dialer) = &mut dialer {
-            next = earliest(next, dialer.step(&session));
+            next = earliest(next, dialer.step(&session, &snapshot));
         }
         session.set_armed(next);
         // Something may have come closer between `look` and `set_armed`.
@@ -55,6 +64,7 @@ pub(crate) async fn run(session: SessionHandle, mut dialer: Option<Dialer>) {
         by_timer = tokio::select! {
             () = sleep_until(next) => true,
             () = alarm.notified() => false,
+            () = changed(&mut uplinks) => false,
             () = dialled(&mut dialer, &session) => false,
         };
     }
@@ -64,6 +74,13 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+async fn changed(uplinks: &mut watch::Receiver<Arc<Snapshot>>) {
+    if uplinks.changed().await.is_err() {
+        // Nobody watches any more; the node is going.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -82,6 +99,7 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 fn look(
     session: &SessionHandle,
     core: &mut Core,
+    uplinks: &Snapshot,
     now: Instant,
     late_by: Duration,
 ) -> Option<Instant> {
@@ -102,7 +120,10 @@ fn look(
         let seen = lane.sensor.snapshot();
         lane.health.stalled(now, late_by);
         let verdict = lane.health.judge(now, &seen);
+        let stranded = stranded(lane, uplinks);
         let health = match verdict {
+            // The kernel knows it before any timer could.
+            _ if stranded => Health::Suspect { confirmed: true },
             Verdict::Alive { check_at } => {
                 next = earliest(next, check_at);
                 Health::Alive
@@ -123,7 +144,11 @@ fn look(
             continue;
         }
         let since = *lane.suspect_since.get_or_insert_with(|| {
-            info!(peer = ?session.peer(), lane = %id, rtt_ms = seen.srtt.as_millis(), "lane suspect");
+            let (peer, rtt_ms) = (session.peer(), seen.srtt.as_millis());
+            match stranded {
+                true => info!(?peer, lane = %id, "lane suspect: its address or link is gone"),
+                false => info!(?peer, lane = %id, rtt_ms, "lane suspect"),
+            }
             now
         });
         // What the peer sends and cannot see acknowledged is as lost as what we send.
@@ -163,4 +188,13 @@ fn look(
         }
     }
     earliest(next, pure.next_timeout())
+}
+
+/// Whether the system says that nothing can leave from the lane's address any more. What it never
+/// listed (an address bound without being one of an interface) it cannot take away.
+fn stranded(lane: &mut LaneEntry, uplinks: &Snapshot) -> bool {
+    let Some(ip) = lane.local_ip() else { return false };
+    let there = uplinks.picture.carries(ip);
+    lane.had_address |= there;
+    lane.had_address && !there
 }

@@ -1,0 +1,273 @@
+//! Whether packets leave by the uplink that their source belongs to. The far router filters sources
+//! as providers do: a lane that is up has left by its own.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::world::{
+    Daemon, Far, in_namespace, ip, ip_says, keygen, lane_from, lanes, two_providers,
+};
+
+/// A dial over a link without delay, on a busy machine.
+const DIALLED: Duration = Duration::from_secs(4);
+
+/// The far daemon, and the near one's configuration. All of the near host's packets leave by A
+/// unless something is done: B's router is known only in a table that no rule leads to.
+fn set_up(directory: &Path, far: &Far) -> (Daemon, String) {
+    ip("route add default via 192.0.2.1 dev a0");
+    ip("route add default via 198.51.100.1 dev b0 table 500");
+    ip("-6 route add default via 2001:db8:a::1 dev a0");
+    ip("-6 route add default via 2001:db8:b::1 dev b0 table 500");
+    let (near_key, far_key) = (keygen(directory, "near"), keygen(directory, "far"));
+    let config = format!("listen = [\"[::]:5443\"]\n[peers.near]\nkey = \"{near_key}\"\n");
+    let there = Daemon::start(directory, "far", &config, Some(far));
+    let near = format!(
+        "[uplinks.isp-a]\ninterface = \"a0\"\n[uplinks.isp-b]\ninterface = \"b0\"\n\
+         [peers.far]\nkey = \"{far_key}\"\n\
+         locators = [\"203.0.113.1:5443\", \"[2001:db8:f::1]:5443\"]\n"
+    );
+    (there, near)
+}
+
+fn exit(status: &Value, local: &str) -> Value {
+    let uplinks = status["uplinks"].as_array().into_iter().flatten();
+    let mut exits = uplinks.flat_map(|uplink| uplink["exits"].as_array().into_iter().flatten());
+    exits.find(|exit| exit["local"] == local).cloned().unwrap_or_default()
+}
+
+fn has_lane(status: &Value, local: &str) -> bool {
+    lane_from(status, local).is_some_and(|lane| lane["state"] == "up")
+}
+
+/// Whether a lane over the uplink is up.
+fn over(status: &Value, uplink: &str) -> bool {
+    lanes(status).iter().any(|lane| lane["uplink"] == uplink && lane["state"] == "up")
+}
+
+/// Our rules and routes, as `ip` shows them.
+fn ours() -> String {
+    let mut text = String::new();
+    for family in ["-4", "-6"] {
+        let rules = ip_says(&format!("{family} rule show"));
+        for rule in rules.lines().filter(|line| line.ends_with("proto 116")) {
+            text += &format!("{rule}\n");
+        }
+        text += &ip_says(&format!("{family} route show table all proto 116"));
+    }
+    text
+}
+
+fn with_routes(config: &str) -> String {
+    format!("manage-routes = true\n{config}")
+}
+
+#[test]
+fn packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure() {
+    let name = "routes::packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure";
+    in_namespace(name, || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let near = Daemon::start(directory.path(), "near", &config, None);
+        near.until(DIALLED, "a lane over A", |s| over(s, "isp-a"));
+        let status = near.status();
+        assert_eq!(exit(&status, "192.0.2.5")["state"], "own");
+        let b = exit(&status, "198.51.100.5");
+        assert_eq!(b["state"], "foreign", "{b}");
+        assert_eq!(b["uplink"], "isp-a");
+        assert_eq!(b["interface"], "a0");
+        assert_eq!(b["gateway"], "192.0.2.1");
+        // Linux filters sources of IPv4 only: there the provider drops the packets.
+        assert!(!has_lane(&status, "198.51.100.5"), "{status:#}");
+        for text in [near.log(), near.status_text()] {
+            assert!(
+                text.contains("packets from 198.51.100.5 to 203.0.113.1 leave by a0"),
+                "{text}"
+            );
+            assert!(text.contains("manage-routes = true"), "{text}");
+        }
+        assert_eq!(near.log().matches("packets from 198.51.100.5 to 203.0.113.1").count(), 1);
+        assert_eq!(ours(), "", "nothing is touched unasked");
+    });
+}
+
+#[test]
+fn a_socket_bound_to_its_interface_needs_no_rules_where_a_route_leads_over_it() {
+    let name = "routes::a_socket_bound_to_its_interface_needs_no_rules_where_a_route_leads_over_it";
+    in_namespace(name, || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        ip("route add default via 198.51.100.1 dev b0 metric 500");
+        let near = Daemon::start(directory.path(), "near", &config, None);
+        near.until(DIALLED, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
+        let status = near.status();
+        assert_eq!(exit(&status, "198.51.100.5")["state"], "bound");
+        assert_eq!(exit(&status, "198.51.100.5")["interface"], "b0");
+        assert_eq!(ours(), "");
+    });
+}
+
+#[test]
+fn managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_the_end() {
+    let name = "routes::managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_the_end";
+    in_namespace(name, || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let kernel = || (ip_says("rule"), ip_says("-4 route show table all"), ip_says("-6 rule"));
+        let before = kernel();
+        let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
+        near.until(DIALLED, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
+        for local in ["192.0.2.5", "198.51.100.5", "2001:db8:a::5", "2001:db8:b::5"] {
+            let exit = exit(&near.status(), local);
+            assert_eq!(exit["state"], "own", "{exit}");
+        }
+        let installed = ours();
+        println!("{installed}");
+        assert!(installed.contains("from 198.51.100.5 lookup 7"), "{installed}");
+        assert!(installed.contains("default via 198.51.100.1 dev b0"), "{installed}");
+        assert!(installed.contains("default via 2001:db8:b::1 dev b0"), "{installed}");
+        assert!(!near.log().contains("cannot be set"), "{}", near.log());
+        near.stop();
+        assert_eq!(ours(), "");
+        assert_eq!(before, kernel(), "the host is as it was");
+    });
+}
+
+#[test]
+fn what_a_crash_leaves_is_removed_at_the_next_start_with_or_without_managing() {
+    let name = "routes::what_a_crash_leaves_is_removed_at_the_next_start_with_or_without_managing";
+    in_namespace(name, || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
+        let clean = ours();
+        assert!(clean.contains("from 198.51.100.5"), "{clean}");
+        near.crash();
+        assert_eq!(ours(), clean, "a crash cleans up nothing");
+        // The address changed while nobody looked after the rules.
+        ip("addr del 198.51.100.5/24 dev b0");
+        ip("addr add 198.51.100.6/24 dev b0");
+        ip("route replace default via 198.51.100.1 dev b0 table 500");
+        let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
+        let log = near.log();
+        assert!(log.contains("that an earlier run left were removed"), "{log}");
+        let renewed = ours();
+        assert_eq!(renewed, clean.replace("198.51.100.5", "198.51.100.6"));
+        near.crash();
+        let near = Daemon::start(directory.path(), "near", &config, None);
+        assert_eq!(ours(), "");
+        near.stop();
+    });
+}
+
+#[test]
+fn managed_routes_follow_addresses_and_routers() {
+    in_namespace("routes::managed_routes_follow_addresses_and_routers", || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
+        near.until(DIALLED, "a lane over B", |s| has_lane(s, "198.51.100.5"));
+        // Its router goes: nothing may leave by A instead.
+        ip("route del default via 198.51.100.1 dev b0 table 500");
+        near.until(DIALLED, "no way for B", |s| exit(s, "198.51.100.5")["state"] == "no-route");
+        assert!(
+            Command::new("ip")
+                .args("route get 203.0.113.1 from 198.51.100.5".split(' '))
+                .output()
+                .is_ok_and(|out| !out.status.success())
+        );
+        ip("route add default via 198.51.100.1 dev b0 table 500");
+        near.until(DIALLED, "B's own way again", |s| exit(s, "198.51.100.5")["state"] == "own");
+        near.until(DIALLED, "a lane over B", |s| has_lane(s, "198.51.100.5"));
+        // A second address, and the first one goes.
+        ip("addr add 198.51.100.7/24 dev b0");
+        near.until(DIALLED, "a way for the new one", |s| exit(s, "198.51.100.7")["state"] == "own");
+        assert!(ours().contains("from 198.51.100.7 lookup 7"), "{}", ours());
+        ip("addr del 198.51.100.7/24 dev b0");
+        near.until(DIALLED, "no rule for it", |_| !ours().contains("198.51.100.7"));
+        // The link goes with all that the kernel had on it, and comes back.
+        ip("link set b0 down");
+        near.until(DIALLED, "no rules for B", |_| !ours().contains("from 198.51.100.5"));
+        ip("link set b0 up");
+        ip("route add default via 198.51.100.1 dev b0 table 500");
+        near.until(DIALLED, "a lane over B", |s| has_lane(s, "198.51.100.5"));
+        near.stop();
+        assert_eq!(ours(), "");
+    });
+}
+
+#[test]
+fn local_networks_stay_reachable_from_managed_sources() {
+    in_namespace("routes::local_networks_stay_reachable_from_managed_sources", || {
+        let far = two_providers();
+        ip("link add lan0 type veth peer name lan1");
+        ip("addr add 10.9.0.1/24 dev lan0");
+        ip("link set lan0 up");
+        ip("link set lan1 up");
+        ip("route add 10.20.0.0/16 via 10.9.0.2 dev lan0");
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
+        near.until(DIALLED, "B's own way", |s| exit(s, "198.51.100.5")["state"] == "own");
+        for destination in ["10.9.0.7", "10.20.0.7"] {
+            let way = ip_says(&format!("route get {destination} from 198.51.100.5"));
+            assert!(way.contains("dev lan0"), "{way}");
+        }
+        near.stop();
+    });
+}
+
+#[test]
+fn without_the_privilege_the_daemon_says_what_to_do_and_does_not_start() {
+    let name = "routes::without_the_privilege_the_daemon_says_what_to_do_and_does_not_start";
+    in_namespace(name, || {
+        let directory = tempfile::tempdir().unwrap();
+        keygen(directory.path(), "near");
+        let file = directory.path().join("near.toml");
+        std::fs::write(
+            &file,
+            "identity = \"near.key\"\nadmin = \"x.sock\"\nmanage-routes = true\n",
+        )
+        .unwrap();
+        let output = Command::new("setpriv")
+            .args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"])
+            .args([env!("CARGO_BIN_EXE_throughline"), "run", "-c"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("CAP_NET_ADMIN"), "{said}");
+        assert!(said.contains("manage-routes"), "{said}");
+    });
+}
+
+#[test]
+fn only_one_daemon_manages_the_routes_of_a_host() {
+    in_namespace("routes::only_one_daemon_manages_the_routes_of_a_host", || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
+        let installed = ours();
+        keygen(directory.path(), "second");
+        let second = Daemon::launch(directory.path(), "second", &with_routes(""), None);
+        let log = directory.path().join("second.log");
+        assert!(!second.ends_well());
+        let said = std::fs::read_to_string(log).unwrap();
+        assert!(said.contains("another throughline"), "{said}");
+        // One that does not manage them leaves them alone as well.
+        let third = Daemon::start(directory.path(), "second", "", None);
+        assert_eq!(ours(), installed);
+        third.stop();
+        near.stop();
+        assert_eq!(ours(), "");
+    });
+}

@@ -1,0 +1,216 @@
+//! What the node knows of its addresses, and how soon.
+
+use std::time::{Duration, Instant};
+
+use throughline::{Node, UplinkConfig};
+
+use crate::world::{in_namespace, ip};
+
+/// A change is to be known within this. The kernel tells at once; the rest is this machine's load.
+/// Enumeration, once a second, could not keep it.
+const SOON: Duration = Duration::from_millis(250);
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// One link, whose far end `v1` is here as well: its state is `v0`'s carrier.
+async fn node_with_a_link() -> Node {
+    ip("link add v0 type veth peer name v1");
+    ip("link set v1 up");
+    ip("link set v0 up");
+    Node::builder().build().await.unwrap()
+}
+
+fn has(node: &Node, address: &str) -> bool {
+    let address = address.parse().unwrap();
+    node.status().uplinks.iter().any(|uplink| uplink.addresses.contains(&address))
+}
+
+/// Waits until the node lists the address, or no longer does.
+async fn listed(node: &Node, address: &str, want: bool, limit: Duration) {
+    let since = Instant::now();
+    while has(node, address) != want {
+        assert!(since.elapsed() < limit, "{address}: still {} after {limit:?}", !want);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!("{address} {}: {:?}", if want { "listed" } else { "gone" }, since.elapsed());
+}
+
+#[test]
+fn an_address_that_comes_or_goes_is_known_at_once() {
+    in_namespace("watch::an_address_that_comes_or_goes_is_known_at_once", || {
+        run(async {
+            let node = node_with_a_link().await;
+            for (net, ip_alone) in
+                [("192.0.2.5/24", "192.0.2.5"), ("2001:db8::5/64", "2001:db8::5")]
+            {
+                ip(&format!("addr add {net} dev v0 nodad"));
+                listed(&node, ip_alone, true, SOON).await;
+                ip(&format!("addr del {net} dev v0"));
+                listed(&node, ip_alone, false, SOON).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn a_deprecated_address_is_no_source_until_it_is_preferred_again() {
+    in_namespace("watch::a_deprecated_address_is_no_source_until_it_is_preferred_again", || {
+        run(async {
+            let node = node_with_a_link().await;
+            for (net, ip_alone) in
+                [("192.0.2.5/24", "192.0.2.5"), ("2001:db8::5/64", "2001:db8::5")]
+            {
+                ip(&format!("addr add {net} dev v0 nodad"));
+                listed(&node, ip_alone, true, SOON).await;
+                ip(&format!("addr change {net} dev v0 preferred_lft 0"));
+                listed(&node, ip_alone, false, SOON).await;
+                ip(&format!("addr change {net} dev v0 preferred_lft forever"));
+                listed(&node, ip_alone, true, SOON).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn an_address_whose_preferred_lifetime_runs_out_is_no_source_any_more() {
+    in_namespace(
+        "watch::an_address_whose_preferred_lifetime_runs_out_is_no_source_any_more",
+        || {
+            run(async {
+                let node = node_with_a_link().await;
+                ip("addr add 2001:db8::5/64 dev v0 nodad valid_lft 60 preferred_lft 1");
+                listed(&node, "2001:db8::5", true, SOON).await;
+                // The kernel looks at lifetimes once a second or so.
+                listed(&node, "2001:db8::5", false, Duration::from_secs(5)).await;
+            });
+        },
+    );
+}
+
+#[test]
+fn an_address_is_no_source_before_it_is_known_to_be_unique() {
+    in_namespace("watch::an_address_is_no_source_before_it_is_known_to_be_unique", || {
+        run(async {
+            let node = node_with_a_link().await;
+            ip("addr add 192.0.2.5/24 dev v0");
+            ip("addr add 2001:db8::5/64 dev v0");
+            listed(&node, "192.0.2.5", true, SOON).await;
+            assert!(!has(&node, "2001:db8::5"), "detection takes a second and more");
+            listed(&node, "2001:db8::5", true, Duration::from_secs(5)).await;
+        });
+    });
+}
+
+#[test]
+fn a_link_that_loses_its_carrier_or_is_switched_off_takes_its_addresses_with_it() {
+    let name =
+        "watch::a_link_that_loses_its_carrier_or_is_switched_off_takes_its_addresses_with_it";
+    in_namespace(name, || {
+        run(async {
+            let node = node_with_a_link().await;
+            ip("addr add 192.0.2.5/24 dev v0");
+            listed(&node, "192.0.2.5", true, SOON).await;
+            for link in ["v1", "v0"] {
+                ip(&format!("link set {link} down"));
+                listed(&node, "192.0.2.5", false, SOON).await;
+                ip(&format!("link set {link} up"));
+                // The kernel lets a second pass between two words on a carrier (linkwatch).
+                listed(&node, "192.0.2.5", true, Duration::from_secs(3)).await;
+            }
+            ip("link del v0");
+            listed(&node, "192.0.2.5", false, SOON).await;
+        });
+    });
+}
+
+/// How many events the kernel could not deliver to netlink sockets of this namespace.
+fn events_lost() -> u64 {
+    let sockets = std::fs::read_to_string("/proc/self/net/netlink").unwrap();
+    let drops =
+        |line: &str| line.split_whitespace().nth(8).and_then(|drops| drops.parse::<u64>().ok());
+    sockets.lines().skip(1).filter_map(drops).sum::<u64>()
+}
+
+#[test]
+fn events_that_the_kernel_had_no_room_for_are_made_up_for() {
+    in_namespace("watch::events_that_the_kernel_had_no_room_for_are_made_up_for", || {
+        run(async {
+            let node = node_with_a_link().await;
+            // This runtime has one thread, which waits for `ip`: nobody reads the events of 4,000
+            // addresses that come and go meanwhile, several times what the socket holds.
+            let directory = tempfile::tempdir().unwrap();
+            let batch = directory.path().join("batch");
+            let mut lines = String::new();
+            for verb in ["add", "del"] {
+                for n in 0..4000 {
+                    lines += &format!("addr {verb} 10.7.{}.{}/32 dev v0\n", n / 250, n % 250 + 1);
+                }
+            }
+            lines += "addr add 192.0.2.5/24 dev v0\n";
+            std::fs::write(&batch, lines).unwrap();
+            ip(&format!("-batch {}", batch.display()));
+            assert!(events_lost() > 0, "the kernel had room for all events");
+            listed(&node, "192.0.2.5", true, SOON).await;
+            assert!(!has(&node, "10.7.0.1"));
+            // And it still hears.
+            ip("addr del 192.0.2.5/24 dev v0");
+            listed(&node, "192.0.2.5", false, SOON).await;
+        });
+    });
+}
+
+#[test]
+fn configured_uplinks_follow_their_interface_and_their_prefix() {
+    in_namespace("watch::configured_uplinks_follow_their_interface_and_their_prefix", || {
+        run(async {
+            ip("link add v0 type veth peer name v1");
+            let by_prefix = UplinkConfig {
+                name: "prefix".into(),
+                prefixes: vec!["2001:db8:a::/48".parse().unwrap()],
+                ..UplinkConfig::default()
+            };
+            let by_interface = UplinkConfig {
+                name: "interface".into(),
+                interface: Some("v1".into()),
+                metered: true,
+                ..UplinkConfig::default()
+            };
+            let node =
+                Node::builder().uplink(by_prefix).uplink(by_interface).build().await.unwrap();
+            let names: Vec<_> = node.status().uplinks.iter().map(|u| u.name.clone()).collect();
+            assert_eq!(names, ["prefix", "interface"]);
+            ip("link set v0 up");
+            ip("link set v1 up");
+            ip("addr add 2001:db8:a:1::5/64 dev v0 nodad");
+            ip("addr add 10.0.0.5/24 dev v1");
+            ip("addr add 198.51.100.5/24 dev v0");
+            listed(&node, "2001:db8:a:1::5", true, SOON).await;
+            listed(&node, "10.0.0.5", true, SOON).await;
+            let status = node.status();
+            assert_eq!(status.uplinks[0].addresses.len(), 1, "{status:?}");
+            assert_eq!(status.uplinks[1].addresses.len(), 1, "{status:?}");
+            assert!(!has(&node, "198.51.100.5"), "it belongs to no uplink");
+        });
+    });
+}
+
+#[test]
+fn nothing_watches_any_more_when_the_node_is_gone() {
+    in_namespace("watch::nothing_watches_any_more_when_the_node_is_gone", || {
+        run(async {
+            let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            let before = tasks();
+            let node = node_with_a_link().await;
+            assert!(tasks() > before, "somebody watches");
+            node.shutdown(Duration::ZERO).await;
+            drop(node);
+            let since = Instant::now();
+            while tasks() > before {
+                assert!(since.elapsed() < Duration::from_secs(2), "{} tasks are left", tasks());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    });
+}
