@@ -6,8 +6,16 @@
 
 mod crash;
 mod cuts;
+mod failure;
+mod live;
 mod origin;
+mod rsync;
 mod site;
+mod skip;
 mod ssh;
+mod terminal;
 mod transfers;
+mod tree;
+mod turn;
 mod under_cuts;
+mod web;
