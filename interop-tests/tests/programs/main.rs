@@ -7,7 +7,10 @@
 mod crash;
 mod cuts;
 mod failure;
+mod git;
+mod iperf;
 mod live;
+mod netcat;
 mod origin;
 mod rsync;
 mod site;
@@ -19,3 +22,4 @@ mod tree;
 mod turn;
 mod under_cuts;
 mod web;
+mod websocket;

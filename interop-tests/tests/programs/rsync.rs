@@ -98,7 +98,7 @@ fn daemon(place: &Path, port: u16) -> Outcome<Process> {
     };
     let config = place.join("rsyncd.conf");
     // As the test's user, whoever that is: run by root it would else become nobody.
-    let mut text = String::from("use chroot = no\nread only = no\n");
+    let mut text = String::from("use chroot = no\nread only = no\nmunge symlinks = no\n");
     if id("-u")? == "0" {
         text += &format!("uid = 0\ngid = {}\n", id("-g")?);
     }

@@ -35,7 +35,7 @@ struct Terminal {
 impl Terminal {
     /// Logs in with `ssh -tt`, with further options.
     async fn open(server: &Server, through: Through, options: &[&str]) -> Outcome<Self> {
-        let options = [options, &["-tt"]].concat();
+        let options = [options, &["-tt", "-o", "LogLevel=ERROR"]].concat();
         let mut child =
             server.client(through, &options, "tty && echo ready && exec cat").spawn()?;
         let keys = child.stdin.take().ok_or("no standard input")?;
