@@ -6,12 +6,14 @@
 
 mod crash;
 mod cuts;
+mod database;
 mod failure;
 mod git;
 mod iperf;
 mod live;
 mod netcat;
 mod origin;
+mod postgres;
 mod rsync;
 mod site;
 mod skip;
