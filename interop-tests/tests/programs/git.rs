@@ -13,11 +13,11 @@ use crate::skip::skipped;
 use crate::ssh::Server;
 use crate::{tree, turn};
 
-/// Some 19 MB.
-const FILES: u64 = 300;
+/// Some 13 MB.
+const FILES: u64 = 200;
 
 /// The ISP dies when so much of it is there.
-const STRIKE_AT: u64 = 5 << 20;
+const STRIKE_AT: u64 = 3 << 20;
 
 /// git as it comes, whatever the user has configured.
 struct Git {

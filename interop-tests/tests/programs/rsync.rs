@@ -12,11 +12,11 @@ use crate::skip::skipped;
 use crate::ssh::Server;
 use crate::{tree, turn};
 
-/// Some 25 MB.
-const FILES: u64 = 400;
+/// Some 19 MB.
+const FILES: u64 = 300;
 
 /// The ISP dies when so much of it is there.
-const STRIKE_AT: u64 = 6 << 20;
+const STRIKE_AT: u64 = 5 << 20;
 
 /// `rsync -a`, with `options`; what it prints if it fails.
 async fn copy(options: &[&str], from: &str, to: &str) -> Outcome {
