@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::skip;
+
 /// Where Debian has the programs that are not for users.
 const PROGRAMS: &str = "/usr/lib/postgresql";
 
@@ -34,7 +36,7 @@ pub(crate) fn installed(test: &str) -> Option<PathBuf> {
         (Some(programs), None) => Some(programs),
         (found, _) => {
             let what = missing.filter(|_| found.is_some()).unwrap_or("PostgreSQL");
-            println!("SKIPPED: {test}: {what} is not installed (apt-get install postgresql)");
+            skip::say(test, &format!("{what} is not installed (apt-get install postgresql)"));
             None
         }
     }

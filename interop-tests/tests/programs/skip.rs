@@ -1,5 +1,6 @@
-//! What is not installed.
+//! What is skipped because it is not installed.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -12,7 +13,7 @@ pub(crate) fn skipped(test: &str, programs: &[&str], packages: &str) -> bool {
     if missing.is_empty() {
         return false;
     }
-    println!("SKIPPED: {test}: {missing:?} not installed (apt-get install {packages})");
+    say(test, &format!("{missing:?} not installed (apt-get install {packages})"));
     true
 }
 
@@ -26,7 +27,13 @@ pub(crate) fn python(test: &str, module: &str, package: &str) -> Option<PathBuf>
     };
     let found = candidates.into_iter().flatten().find(has_it);
     if found.is_none() {
-        println!("SKIPPED: {test}: no Python with `{module}` (apt-get install {package})");
+        say(test, &format!("no Python with `{module}` (apt-get install {package})"));
     }
     found
+}
+
+/// Says that a test, or a part of one, is not run; also where the output of tests that pass is not
+/// shown.
+pub(crate) fn say(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
 }

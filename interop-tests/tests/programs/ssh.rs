@@ -33,11 +33,11 @@ pub(crate) enum Through {
     Forward(SocketAddr),
 }
 
-/// Which of the programs needed are missing.
-pub(crate) fn missing() -> Vec<&'static str> {
-    let needed = ["ssh", "ssh-keygen", "sshd", "nc"];
-    needed.into_iter().filter(|name| process::installed(name).is_none()).collect()
-}
+/// What it needs; `nc` for [`Through::Proxy`].
+pub(crate) const PROGRAMS: [&str; 4] = ["ssh", "ssh-keygen", "sshd", "nc"];
+
+/// The Debian packages that have it.
+pub(crate) const PACKAGES: &str = "openssh-client openssh-server netcat-openbsd";
 
 impl Server {
     /// Starts it with keys of its own in `place`.

@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use crate::failure::{self, Count, Over};
 use crate::site::{self, Sites};
 use crate::skip::skipped;
-use crate::ssh::{Server, Through};
+use crate::ssh::{self, Server, Through};
 use crate::turn;
 
 /// Keys that must come back before, during and after each failure.
@@ -86,12 +86,7 @@ impl Terminal {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ssh_echoes_every_key_while_each_isp_dies() -> Outcome {
-    let name = "ssh, interactively";
-    if skipped(
-        name,
-        &["ssh", "ssh-keygen", "sshd", "nc"],
-        "openssh-client openssh-server netcat-openbsd",
-    ) {
+    if skipped("ssh, interactively", &ssh::PROGRAMS, ssh::PACKAGES) {
         return Ok(());
     }
     let _turn = turn::shared().await;
@@ -128,8 +123,7 @@ async fn ssh_echoes_every_key_while_each_isp_dies() -> Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ssh_sits_idle_through_an_outage_of_both_isps_and_goes_on() -> Outcome {
-    let name = "ssh, idle";
-    if skipped(name, &["ssh", "ssh-keygen", "sshd"], "openssh-client openssh-server") {
+    if skipped("ssh, idle", &ssh::PROGRAMS, ssh::PACKAGES) {
         return Ok(());
     }
     let _turn = turn::shared().await;
