@@ -4,12 +4,13 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::{Outcome, alone};
+use interop_tests::lab::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::site::Sites;
+use crate::turn;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -28,7 +29,7 @@ async fn socks(ingress: SocketAddr, to: SocketAddr) -> Outcome<TcpStream> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_reset_soon_after_the_far_daemon_crashed_and_a_new_one_works() -> Outcome {
-    let _alone = alone().await;
+    let _alone = turn::alone().await;
     let mut sites = Sites::start("")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let origin = listener.local_addr()?;

@@ -1,13 +1,28 @@
 //! Two `throughline run` daemons as they are deployed: the built program, configuration files,
-//! key files; between them two emulated ISPs that fail at random, and real programs on top.
+//! key files; between them two emulated ISPs that fail at random or one after the other, and real
+//! programs on top. `interop-tests/PROGRAMS.md` says what each of them proves.
 //!
 //! A program that is not installed is skipped with a line that says so. `THROUGHLINE_LONG=1` moves
 //! four times as much and cuts for a minute.
 
 mod crash;
 mod cuts;
+mod database;
+mod failure;
+mod git;
+mod iperf;
+mod live;
+mod netcat;
 mod origin;
+mod postgres;
+mod rsync;
 mod site;
+mod skip;
 mod ssh;
+mod terminal;
 mod transfers;
+mod tree;
+mod turn;
 mod under_cuts;
+mod web;
+mod websocket;

@@ -1,5 +1,6 @@
 //! The two daemons and the internet between them.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -7,14 +8,20 @@ use std::time::Duration;
 
 use interop_tests::lab::Outcome;
 use interop_tests::process::{self, Process};
+use serde_json::Value;
 use tempfile::TempDir;
 use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 
 /// What each ISP carries, each way: little enough that a machine of two cores that runs
 /// everything (daemons, ISPs, origin, clients) is not the limit.
 const RATE: u64 = 200_000_000;
 
 const RTT: Duration = Duration::from_millis(20);
+
+/// Every test of [`Sites::run`] takes seconds; one that hangs is shown with its logs.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Each ISP: its name, our address under it, how the internet sees that, a locator of the far side.
 #[expect(clippy::type_complexity, reason = "a table, with its columns named above")]
@@ -93,6 +100,34 @@ impl Sites {
         ISPS.map(|(name, ..)| self.internet.isp(name))
     }
 
+    /// How many uplinks of the near side have a lane that is up, as its admin socket tells; or
+    /// what is wrong with the answer.
+    pub(crate) async fn lanes_up(&self) -> Result<usize, String> {
+        let text = self.status().await.map_err(|error| error.to_string())?;
+        let answer: Value = serde_json::from_str(&text).map_err(|_| text.clone())?;
+        let lanes = answer["status"]["peers"][0]["sessions"][0]["lanes"].as_array();
+        let up = lanes.ok_or(text.clone())?.iter().filter(|lane| lane["state"] == "up");
+        Ok(up.filter_map(|lane| lane["uplink"].as_str()).collect::<HashSet<_>>().len())
+    }
+
+    async fn status(&self) -> Outcome<String> {
+        let mut admin = UnixStream::connect(self.directory.path().join("near.sock")).await?;
+        admin.write_all(b"{\"command\":\"status\"}\n").await?;
+        let mut answer = String::new();
+        BufReader::new(admin).read_line(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Runs a test on them; shows the logs of both if it fails or takes longer than any should.
+    pub(crate) async fn run(self, test: impl AsyncFnOnce(&Self) -> Outcome) -> Outcome {
+        // By panicking, at which they show their logs.
+        match tokio::time::timeout(PATIENCE, test(&self)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => panic!("{error}"),
+            Err(_) => panic!("not done in {PATIENCE:?}"),
+        }
+    }
+
     /// Kills the far daemon and starts it anew.
     pub(crate) fn crash_and_restart_far(&mut self) -> Outcome {
         let fresh = Process::start("placeholder", &mut Command::new("true"))?;
@@ -100,6 +135,14 @@ impl Sites {
         self.far = daemon(self.directory.path(), "far")?;
         Ok(())
     }
+}
+
+/// The configuration of an ingress that leads to a port of the far side's loopback.
+pub(crate) fn forward(name: &str, port: u16) -> String {
+    format!(
+        "[ingress.{name}]\nkind = 'forward'\nlisten = '127.0.0.1:0'\nto = '127.0.0.1:{port}'\n\
+         via = 'far'\n"
+    )
 }
 
 fn keygen(place: &Path, name: &str) -> Outcome<String> {

@@ -33,11 +33,11 @@ pub(crate) enum Through {
     Forward(SocketAddr),
 }
 
-/// Which of the programs needed are missing.
-pub(crate) fn missing() -> Vec<&'static str> {
-    let needed = ["ssh", "ssh-keygen", "sshd", "nc"];
-    needed.into_iter().filter(|name| process::installed(name).is_none()).collect()
-}
+/// What it needs; `nc` for [`Through::Proxy`].
+pub(crate) const PROGRAMS: [&str; 4] = ["ssh", "ssh-keygen", "sshd", "nc"];
+
+/// The Debian packages that have it.
+pub(crate) const PACKAGES: &str = "openssh-client openssh-server netcat-openbsd";
 
 impl Server {
     /// Starts it with keys of its own in `place`.
@@ -78,12 +78,10 @@ impl Server {
         Ok(Self { port, place: place.to_owned(), user, _process: process })
     }
 
-    fn client(&self, through: Through, remote: &str) -> Command {
+    /// A client, with options before those that make it find and trust the server.
+    pub(crate) fn client(&self, through: Through, options: &[&str], remote: &str) -> Command {
         let mut command = Command::new("ssh");
-        command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"]);
-        command.args(["-o", "HostKeyAlias=far", "-o", "ServerAliveInterval=0"]);
-        command.arg("-o").arg(format!("UserKnownHostsFile={}/known_hosts", self.place.display()));
-        command.arg("-i").arg(self.place.join("user")).arg("-l").arg(&self.user);
+        command.args(options).args(self.options());
         match through {
             Through::Proxy(socks) => {
                 let proxy = format!("ProxyCommand=nc -X 5 -x {socks} %h %p");
@@ -96,6 +94,21 @@ impl Server {
         command.arg(remote).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         command
     }
+
+    /// The client as programs take it that run it themselves (`rsync -e`, `GIT_SSH_COMMAND`) and
+    /// add host and command.
+    pub(crate) fn transport(&self, forward: SocketAddr) -> String {
+        format!("ssh -p {} {}", forward.port(), self.options().join(" "))
+    }
+
+    fn options(&self) -> Vec<String> {
+        let place = self.place.display();
+        let fixed = "-F none -o BatchMode=yes -o IdentitiesOnly=yes -o HostKeyAlias=far \
+                     -o ServerAliveInterval=0";
+        let own =
+            format!("-o UserKnownHostsFile={place}/known_hosts -i {place}/user -l {}", self.user);
+        [fixed, &own].iter().flat_map(|text| text.split(' ')).map(str::to_owned).collect()
+    }
 }
 
 /// `ssh … cat`: a line every 50 ms for `length`, each back before it counts. Returns the slowest.
@@ -104,7 +117,7 @@ pub(crate) async fn session(
     through: Through,
     length: Duration,
 ) -> Outcome<Duration> {
-    let mut child = server.client(through, "cat").spawn()?;
+    let mut child = server.client(through, &[], "cat").spawn()?;
     let mut stdin = child.stdin.take().ok_or("no standard input")?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
     // Setting up is not what is measured.
@@ -157,7 +170,7 @@ pub(crate) async fn upload(
     dd.arg(format!("if={}", file.display())).args(["bs=64k", "status=none"]);
     let mut dd = dd.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let pipe: Stdio = dd.stdout.take().ok_or("no standard output")?.try_into()?;
-    let output = server.client(through, "sha256sum").stdin(pipe).output().await?;
+    let output = server.client(through, &[], "sha256sum").stdin(pipe).output().await?;
     assert!(dd.wait().await?.success() && output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout)?;
     assert!(said.starts_with(expected), "ssh's upload has wrong bytes: {said}");

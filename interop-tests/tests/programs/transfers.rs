@@ -12,7 +12,8 @@ use tokio::process::Command;
 
 use crate::origin;
 
-fn curl(socks: SocketAddr) -> Command {
+/// A curl that goes by the SOCKS5 ingress.
+pub(crate) fn curl(socks: SocketAddr) -> Command {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--fail", "--socks5-hostname", &socks.to_string()]);
     // A proxy of the environment is not for loopback.

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::{Outcome, alone};
-use interop_tests::process;
+use interop_tests::lab::Outcome;
 
 use crate::cuts::Cuts;
-use crate::site::Sites;
+use crate::site::{self, Sites};
+use crate::skip::skipped;
 use crate::ssh::{Server, Through};
-use crate::{origin, ssh, transfers};
+use crate::{origin, ssh, transfers, turn};
 
 /// How long the ISPs are cut, at least: until the last program is done.
 const CUTS_FOR: Duration = Duration::from_secs(20);
@@ -31,31 +31,16 @@ fn amounts() -> (u64, u64, Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn curl_and_ssh_go_on_under_random_cuts_and_every_byte_is_right() -> Outcome {
-    let _alone = alone().await;
-    let has_curl = process::installed("curl").is_some();
-    let missing = ssh::missing();
-    if !has_curl {
-        println!("SKIPPED: transfers by curl: curl is not installed (apt-get install curl)");
-    }
-    if !missing.is_empty() {
-        println!(
-            "SKIPPED: sessions and transfers by ssh: {missing:?} not installed (apt-get install \
-             openssh-client openssh-server netcat-openbsd)"
-        );
-    }
+    let _alone = turn::alone().await;
+    let has_curl = !skipped("transfers by curl", &["curl"], "curl");
+    let has_ssh = !skipped("sessions and transfers by ssh", &ssh::PROGRAMS, ssh::PACKAGES);
     let (down, up, session) = amounts();
     let keys = tempfile::tempdir()?;
-    let server = match missing.is_empty() {
+    let server = match has_ssh {
         true => Some(Server::start(keys.path())?),
         false => None,
     };
-    let forward = server.as_ref().map(|server| {
-        format!(
-            "[ingress.ssh]\nkind = 'forward'\nlisten = '127.0.0.1:0'\nto = '127.0.0.1:{}'\n\
-             via = 'far'",
-            server.port
-        )
-    });
+    let forward = server.as_ref().map(|server| site::forward("ssh", server.port));
     let sites = Sites::start(&forward.unwrap_or_default())?;
     let (socks, origin) = (sites.socks()?, origin::serve(down).await?);
     let file = sites.directory.path().join("file");
