@@ -37,6 +37,7 @@ class Session(Handler):
         self.peer_offer: wire.Offer | None = None
         self.on_flow = lambda flow: flow.answer(wire.Outcome(wire.NO_SERVICE, "nobody listens"))
         self.heard: list = []  # every message, for those who look
+        self.mute = False  # holds back echoes
         self.next_lane = 1
         self.lane_numbers: set[int] = set()
         self.generation = 0  # the highest that attached
@@ -214,7 +215,7 @@ class Session(Handler):
         if not self.lanes:
             return
         now = self._loop.time()
-        while self._echoes:
+        while self._echoes and not self.mute:
             some = list(self._echoes.items())[: wire.ECHO_MAX]
             for flow, _ in some:
                 del self._echoes[flow]

@@ -1,11 +1,14 @@
 """Against our acceptor: a real daemon whose egress leads to TCP servers of the scenario."""
 
 import asyncio
+import socket
 import struct
+import time
 from contextlib import asynccontextmanager
 
 from peer import wire
-from peer.identity import Identity, written
+from peer.flow import FlowReset
+from peer.identity import Identity
 from peer.lane import Lane
 from peer.session import Session
 
@@ -133,3 +136,327 @@ async def a_flow_moves_bytes_both_ways(place: Place) -> None:
         await _exchange(flow, 3 * MIB, 3 * MIB)
         await _forgotten(us.session)
         equal(origin.connections, 1, "connections to the origin")
+
+
+def _migration_on_the_wire(lane: Lane, since: float) -> None:
+    """What qlog must show of a migration after `since` (ms): RFC 9000 §8.2 and §9.5."""
+
+    def later(name: str) -> list[dict]:
+        return [event for event in lane.qlog(name) if event["time"] >= since]
+
+    def data(way: str, kind: str) -> set[str]:
+        packets = later(f"transport:packet_{way}")
+        frames = [frame for event in packets for frame in event["data"]["frames"]]
+        return {frame["data"] for frame in frames if frame["frame_type"] == kind}
+
+    asked, answered = data("received", "path_challenge"), data("sent", "path_response")
+    check(asked, "no PATH_CHALLENGE of the acceptor")
+    equal(asked - answered, set(), "its challenges without our PATH_RESPONSE")
+    asked, answered = data("sent", "path_challenge"), data("received", "path_response")
+    check(asked & answered, "no PATH_RESPONSE to our PATH_CHALLENGE")
+
+    def ids(way: str, before: bool) -> set[str]:
+        packets = lane.qlog(f"transport:packet_{way}")
+        return {
+            event["data"]["header"]["dcid"]
+            for event in packets
+            if event["data"]["header"]["packet_type"] == "1RTT"
+            and (event["time"] < since) == before
+        }
+
+    # A connection ID is not used on two paths: not by us, and not by the acceptor.
+    equal(ids("sent", True) & ids("sent", False), set(), "our packets' IDs on both paths")
+    check(ids("received", False) - ids("received", True), "its packets' ID did not change")
+    offered = lane.frames("received", "new_connection_id")
+    fresh = {frame["connection_id"] for _, frame in offered}
+    check(ids("sent", False) <= fresh, "an ID that the acceptor did not offer")
+    retired = [f["sequence_number"] for _, f in lane.frames("sent", "retire_connection_id")]
+    check(0 in retired, "the first ID was not retired")
+    # The same connection: one handshake, packet numbers that go on.
+    hellos = [e for e in later("transport:packet_sent") if e["data"]["header"]["packet_type"] != "1RTT"]
+    equal(hellos, [], "handshake packets after the move")
+    equal(len(lane.logger.to_dict()["traces"]), 1, "connections")
+
+
+async def the_lane_migrates_to_another_address_and_the_flow_goes_on(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        lane = await us.lane("127.0.41.1")
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        moved = 0.0
+
+        async def migrate() -> None:
+            nonlocal moved
+            while flow.received.prefix < MIB or flow.sent_to < MIB:
+                await asyncio.sleep(0.001)
+            (before,) = (await daemon.sessions())[0]["lanes"]
+            equal(before["remote"].split(":")[0], "127.0.41.1", "where the acceptor sees us")
+            check(flow.received.prefix < 6 * MIB, "the flow was over before the lane moved")
+            moved = time.time() * 1000
+            lane.migrate("127.0.42.1")
+            equal(lane.local[0], "127.0.42.1", "our address")
+
+        await _exchange(flow, 6 * MIB, 6 * MIB, migrate)
+        equal(us.session.lanes, [lane], "lanes")
+        (after,) = (await daemon.sessions())[0]["lanes"]
+        equal(after["id"], lane.number, "the lane's number")
+        equal(after["remote"].split(":")[0], "127.0.42.1", "where the acceptor sees us")
+        equal(flow.resent_bytes, 0, "bytes sent again by the session: QUIC's own recovery did it")
+        _migration_on_the_wire(lane, moved)
+        await _forgotten(us.session)
+
+
+async def the_lane_migrates_there_and_back_without_a_flow(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        lane = await us.lane("127.0.41.1")
+        for address in ("127.0.42.1", "127.0.41.1"):
+            # The acceptor's new IDs come with its acknowledgements.
+            await asyncio.sleep(0.1)
+            at = time.time() * 1000
+            lane.migrate(address)
+            flow = us.session.open(wire.Address(origin.host, origin.port))
+            await _exchange(flow, 100_000, 100_000)
+            await asyncio.sleep(0.1)
+            _migration_on_the_wire(lane, at)
+            (seen,) = (await daemon.sessions())[0]["lanes"]
+            equal(seen["remote"].split(":")[0], address, "where the acceptor sees us")
+
+
+async def two_lanes_carry_one_flow_and_either_may_go(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        first, second = await us.lane("127.0.41.1"), await us.lane("127.0.42.1")
+        flow = us.session.open(wire.Address(origin.host, origin.port), wire.BOND)
+
+        async def drop_one() -> None:
+            while flow.received.prefix < MIB or flow.sent_to < MIB:
+                await asyncio.sleep(0.001)
+            equal(len((await daemon.sessions())[0]["lanes"]), 2, "lanes at the acceptor")
+            first.close()
+
+        await _exchange(flow, 4 * MIB, 4 * MIB, drop_one)
+        for lane in (first, second):
+            segments = {frame["stream_id"] for _, frame in lane.frames("sent", "stream")} - {0}
+            check(segments, f"no segment was sent on lane {lane.number}")
+        equal(us.session.lanes, [second], "lanes that are left")
+        (left,) = (await daemon.sessions())[0]["lanes"]
+        equal(left["id"], second.number, "the lane that is left")
+        await _forgotten(us.session)
+
+
+async def a_lane_that_goes_silent_costs_no_byte(place: Place) -> None:
+    """Its path swallows everything, both ways; nobody is told."""
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        first, second = await us.lane("127.0.41.1"), await us.lane("127.0.42.1")
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+
+        async def silence() -> None:
+            while flow.received.prefix < MIB:
+                await asyncio.sleep(0.001)
+            first.silent = True
+            # Our own rung: a lane that we know to be dead is given up.
+            await asyncio.sleep(0.5)
+            first.close()
+
+        await _exchange(flow, 3 * MIB, 6 * MIB, silence)
+        equal(us.session.lanes, [second], "lanes that are left")
+        await _forgotten(us.session)
+
+
+async def a_session_without_lanes_is_resumed(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        lane = await us.lane("127.0.41.1")
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+
+        async def drop_and_resume() -> None:
+            while flow.received.prefix < MIB or flow.sent_to < MIB:
+                await asyncio.sleep(0.001)
+            lane.close()
+            await lane.gone.wait()
+            equal(us.session.lanes, [], "lanes")
+            held = flow.received.prefix
+            for _ in range(200):
+                (session,) = await daemon.sessions()
+                if session["detached_s"] is not None:
+                    break
+                await asyncio.sleep(0.01)
+            check(session["detached_s"] is not None, "the session is not detached:", session)
+            equal(len(session["flows"]), 1, "flows that wait")
+            await asyncio.sleep(0.3)
+            equal(flow.received.prefix, held, "bytes that came without a lane")
+            again = await us.lane("127.0.42.1")
+            equal(again.number, lane.number + 1, "the lane's number")
+
+        await _exchange(flow, 4 * MIB, 4 * MIB, drop_and_resume)
+        equal(origin.connections, 1, "connections to the origin: the flow was not opened anew")
+        (session,) = await daemon.sessions()
+        equal(session["id"], f"{us.session.id:032x}", "the session")
+        await _forgotten(us.session)
+
+
+async def a_direction_that_ends_leaves_the_other_open(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, _):
+        await us.lane()
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        await flow.write(struct.pack(">Q", 0) + b"to the end")
+        flow.finish()
+        # The origin answers only when it has read the end.
+        equal((await flow.read_exactly(32)).hex(), digest(b"to the end"), "the hash there")
+        equal(await flow.read(), b"", "the end")
+        equal((origin.ends, origin.resets), (1, 0), "ends and resets at the origin")
+        await _forgotten(us.session)
+        # And where the far side ends first.
+        async def hang_up(reader, writer):
+            writer.write(b"bye")
+            writer.write_eof()
+            said.set_result(await reader.read())
+            writer.close()
+
+        said = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        flow = us.session.open(wire.Address(*server.sockets[0].getsockname()[:2]))
+        equal(await flow.read_exactly(3), b"bye", "what it said")
+        equal(await flow.read(), b"", "its end")
+        await flow.write(b"after your end")
+        flow.finish()
+        equal(await asyncio.wait_for(said, 5), b"after your end", "what came after its end")
+        await _forgotten(us.session)
+
+
+async def a_reset_delivers_what_precedes_it(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, _):
+        await us.lane()
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        await flow.write(struct.pack(">Q", 0) + b"before the reset")
+        flow.reset(7)
+        for _ in range(500):
+            if origin.resets:
+                break
+            await asyncio.sleep(0.01)
+        equal((origin.ends, origin.resets), (0, 1), "ends and resets at the origin")
+        equal(origin.last, b"before the reset", "what came before it")
+        await _forgotten(us.session)
+
+        # The other way: the origin's TCP connection is reset under the flow.
+        async def abort(reader, writer):
+            await reader.readexactly(5)
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+
+        server = await asyncio.start_server(abort, "127.0.0.1", 0)
+        flow = us.session.open(wire.Address(*server.sockets[0].getsockname()[:2]))
+        await flow.write(b"hello")
+        try:
+            await flow.read()
+            check(False, "an honest-looking end")
+        except FlowReset:
+            pass
+        await _forgotten(us.session)
+
+
+async def an_open_that_comes_on_two_lanes_and_again_is_one_dial(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, _):
+        lanes = [await us.lane("127.0.41.1"), await us.lane("127.0.42.1")]
+        for lane in lanes:
+            while lane not in us.session.synced():
+                await asyncio.sleep(0.001)
+        # By hand, before the session says anything: four segments with the open, and facts with it.
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        hello = struct.pack(">Q", 0) + b"once"
+        header = wire.SegmentHeader(flow.id, 0, flow.opening)
+        for lane in lanes * 2:
+            lane.send_segment(header, hello)
+            lane.send(flow.fact())
+        await flow.write(hello)
+        flow.finish()
+        equal((await flow.read_exactly(32)).hex(), digest(b"once"), "the hash there")
+        equal(await flow.read(), b"", "the end")
+        await _forgotten(us.session)
+        # The id is finished: nothing opens it again, and the fact is still echoed.
+        us.session.heard.clear()
+        lanes[0].send(wire.FlowState(flow.id, 99, 1 << 20, open=flow.opening))
+        lanes[1].send_segment(header, hello)
+        await asyncio.sleep(0.3)
+        echoes = [m for m in us.session.heard if isinstance(m, wire.Echo)]
+        check(any((flow.id, 99) in echo.entries for echo in echoes), "no echo:", echoes)
+        equal(origin.connections, 1, "connections to the origin")
+        check(all(lane.closed is None for lane in lanes), "a lane was closed")
+
+
+async def pings_are_answered_as_long_as_they_are(place: Place) -> None:
+    async with _both(place) as (us, _):
+        lane = await us.lane()
+        times = []
+        for number, length in ((5, 0), (300, 8), (70_000, 600), (1 << 40, 1150)):
+            lane.send_datagram(wire.ping(number, length))
+            seen, micros, long = await asyncio.wait_for(lane.pongs.get(), 5)
+            equal(seen, number, "the pong's number")
+            check(long >= length, f"a pong of {long} bytes to a ping of {length}")
+            times.append(micros)
+            await asyncio.sleep(0.01)
+        check(times == sorted(times), "the times of the pongs do not grow:", times)
+        # Not a word of ours: kinds that do not exist, and nothing.
+        lane.send_datagram(b"\x07\x01")
+        lane.send_datagram(b"")
+        lane.send_datagram(wire.ping(1))
+        equal((await asyncio.wait_for(lane.pongs.get(), 5))[0], 1, "the pong after them")
+
+
+async def lane_use_is_obeyed_and_facts_are_restated_until_they_are_echoed(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, _):
+        kept, drained = await us.lane("127.0.41.1"), await us.lane("127.0.42.1")
+        for lane in (kept, drained):
+            lane.send(wire.LaneUse(drained.number, 1, 0, draining=True))
+            # An older word, and one on a lane that there is not, change nothing.
+            lane.send(wire.LaneUse(drained.number, 0, 0, draining=False))
+            lane.send(wire.LaneUse(77, 1, 200))
+        us.session._words[wire.LANE_USE, drained.number] = 1
+        drained.draining = True
+        await asyncio.sleep(0.1)
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        await _exchange(flow, 500_000, MIB)
+        streams = {frame["stream_id"] for _, frame in drained.frames("received", "stream")}
+        equal(streams - {0}, set(), "segments on the lane that drains")
+        await _forgotten(us.session)
+        # We hold back our echoes: the acceptor says it again, under the same version.
+        us.session.mute = True
+        us.session.heard.clear()
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        await asyncio.sleep(1.2)
+        facts = [m for m in us.session.heard if isinstance(m, wire.FlowState)]
+        latest = max(fact.version for fact in facts)
+        again = [fact for fact in facts if fact.version == latest]
+        check(len(again) >= 2 * 3, "restated at 0, 250 and 750 ms on both lanes, but:", facts)
+        check(all(fact == again[0] for fact in again), "one version with two states:", again)
+        us.session.mute = False
+        await asyncio.sleep(0.5)
+        us.session.heard.clear()
+        await asyncio.sleep(2.2)
+        equal([m for m in us.session.heard if isinstance(m, wire.FlowState)], [], "facts after the echo")
+
+
+async def closing_ends_the_session_and_its_flows(place: Place) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        lanes = [await us.lane("127.0.41.1"), await us.lane("127.0.42.1")]
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        await flow.write(struct.pack(">Q", 0))
+        await flow.opened()
+        us.session.close(0, "that is all")
+        for lane in lanes:
+            await asyncio.wait_for(lane.gone.wait(), 5)
+            equal((lane.closed.code, lane.closed.application), (wire.DONE, True), "how it closed")
+        for _ in range(500):
+            if not await daemon.sessions() and origin.resets:
+                break
+            await asyncio.sleep(0.01)
+        equal(await daemon.sessions(), [], "sessions at the acceptor")
+        equal(origin.resets, 1, "resets at the origin")
