@@ -68,7 +68,9 @@ class Lane:
         self.silent = False  # its path is dead, both ways
         self.issued: set[bytes] = set()  # our connection IDs, for `Endpoint`
         self.pongs: asyncio.Queue[tuple[int, int, int]] = asyncio.Queue()
-        self.cost, self.draining, self.suspect = 0, False, False  # the peer's words
+        # The words on it, ours and the peer's; version -1 is that there was none.
+        self.our_use = self.peer_use = wire.LaneUse(0, -1, 0)
+        self.peer_health = wire.LaneHealth(0, -1, False)
         self._socket = socket_
         self._owns_socket = False
         self._control = wire.ControlReader()
@@ -148,6 +150,19 @@ class Lane:
     @property
     def local(self) -> tuple[str, int]:
         return self._socket.getsockname()
+
+    # The stricter word binds both ends.
+    @property
+    def cost(self) -> int:
+        return max(self.our_use.cost, self.peer_use.cost)
+
+    @property
+    def draining(self) -> bool:
+        return self.our_use.draining or self.peer_use.draining
+
+    @property
+    def peer_suspects(self) -> bool:
+        return self.peer_health.suspect
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -313,15 +328,18 @@ class Lane:
     def _datagram(self, data: bytes) -> None:
         reader = wire.Reader(data)
         try:
-            kind, number = reader.varint(), reader.varint()
+            kind = reader.varint()
+            if kind not in (1, 2):
+                return
+            number = reader.varint()
             micros = reader.varint() if kind == 2 else 0
         except wire.Incomplete:
-            return
+            raise wire.Violation("a datagram that is too short") from None
         if kind == 1:
             # At least as long as the ping, as far as our packets are.
             length = min(len(data), quic.DATAGRAM - quic.DATAGRAM_OVERHEAD)
             self.send_datagram(wire.pong(number, time.monotonic_ns() // 1000, length))
-        elif kind == 2:
+        else:
             self.pongs.put_nowait((number, micros, len(data)))
 
     def _end(self, why: LaneClosed) -> None:

@@ -36,7 +36,9 @@ class Session(Handler):
         self.over: str | None = None
         self.peer_offer: wire.Offer | None = None
         self.on_flow = lambda flow: flow.answer(wire.Outcome(wire.NO_SERVICE, "nobody listens"))
-        self.heard: list = []  # every message, for those who look
+        # For those who look: every message, and every segment with its lane's number.
+        self.heard: list = []
+        self.came: list[tuple[int, wire.SegmentHeader]] = []
         self.mute = False  # holds back echoes
         self.next_lane = 1
         self.lane_numbers: set[int] = set()
@@ -47,7 +49,6 @@ class Session(Handler):
         self._unseen: set[int] = set()
         self._echoes: dict[int, int] = {}
         self._turn = 0
-        self._words: dict[tuple[int, int], int] = {}
         self._waiting: dict[Lane, asyncio.Future] = {}
         self._synced: set[Lane] = set()
         self._loop = asyncio.get_running_loop()
@@ -84,12 +85,15 @@ class Session(Handler):
             flow.restate_after = RESTATE_FIRST
             self._bump(flow)
             self._say(flow, [lane])
+        for other in self.lanes:
+            if other.our_use.version >= 0:
+                lane.send(other.our_use)
         lane.send(wire.SyncEnd())
 
     def synced(self) -> list[Lane]:
         """Lanes that segments may go on, the cheapest, and those not in doubt before others."""
         lanes = [lane for lane in self.lanes if lane in self._synced]
-        sound = [lane for lane in lanes if not lane.draining and not lane.suspect] or lanes
+        sound = [lane for lane in lanes if not lane.draining and not lane.peer_suspects] or lanes
         cheapest = min((lane.cost for lane in sound), default=0)
         return [lane for lane in sound if lane.cost <= max(cheapest, 127)]
 
@@ -120,6 +124,14 @@ class Session(Handler):
         self._ticking.cancel()
         for flow in self.flows.values():
             flow.wake()
+
+    def use(self, lane: Lane, version: int, cost: int = 0, draining: bool = False) -> None:
+        """Our word on a lane, on all of them. It binds us too."""
+        word = wire.LaneUse(lane.number, version, cost, draining)
+        if version > lane.our_use.version:
+            lane.our_use = word
+        for other in self.lanes:
+            other.send(word)
 
     # --- flows ------------------------------------------------------------------------------
 
@@ -252,12 +264,14 @@ class Session(Handler):
                     raise wire.Violation("a second SyncEnd")
                 self._synced.add(lane)
                 self._send_all()
-            case wire.LaneUse(lane=number) if self._newer(message):
+            case wire.LaneUse(lane=number, version=version):
                 for other in self._numbered(number):
-                    other.cost, other.draining = message.cost, message.draining
-            case wire.LaneHealth(lane=number) if self._newer(message):
+                    if version > other.peer_use.version:
+                        other.peer_use = message
+            case wire.LaneHealth(lane=number, version=version):
                 for other in self._numbered(number):
-                    other.suspect = message.suspect
+                    if version > other.peer_health.version:
+                        other.peer_health = message
             case wire.Close(code=code, detail=detail):
                 self._end(f"the peer closed the session: {code}, {detail!r}")
                 for other in list(self.lanes):
@@ -277,13 +291,6 @@ class Session(Handler):
                 answer.set_exception(ConnectionError("neither Welcome nor Reject"))
                 raise wire.Violation("neither Welcome nor Reject")
 
-    def _newer(self, word) -> bool:
-        key = (word.type, word.lane)
-        newer = word.version > self._words.get(key, 0)
-        if newer:
-            self._words[key] = word.version
-        return newer
-
     def _numbered(self, number: int) -> list[Lane]:
         return [lane for lane in self.lanes if lane.number == number]
 
@@ -296,6 +303,7 @@ class Session(Handler):
             self.send_segments(flow)
 
     def segment(self, lane: Lane, header: wire.SegmentHeader) -> bool:
+        self.came.append((lane.number, header))
         return self._mentioned(header.flow, header.open) is not None
 
     def bytes(self, lane: Lane, header: wire.SegmentHeader, offset: int, data: bytes) -> bool:
