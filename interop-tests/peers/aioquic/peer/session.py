@@ -62,8 +62,9 @@ class Session(Handler):
         await self.hello(lane)
         return lane
 
-    async def hello(self, lane: Lane, **changes) -> None:
-        lane.number = changes.pop("lane", self.next_lane)
+    async def hello(self, lane: Lane, /, **changes) -> None:
+        """Attaches it; `changes` are to the fields of the `Hello`."""
+        lane.number = changes.get("lane", self.next_lane)
         self.next_lane = max(self.next_lane, lane.number) + 1
         fields = {
             "session": self.id,
@@ -260,8 +261,6 @@ class Session(Handler):
                         flow.known = True
                         flow.echoed = max(flow.echoed, min(version, flow.version))
             case wire.SyncEnd():
-                if lane in self._synced:
-                    raise wire.Violation("a second SyncEnd")
                 self._synced.add(lane)
                 self._send_all()
             case wire.LaneUse(lane=number, version=version):

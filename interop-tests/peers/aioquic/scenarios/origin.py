@@ -45,7 +45,7 @@ class Origin:
             await sending
             writer.write(hashed.digest())
             writer.write_eof()
-        except (ConnectionResetError, asyncio.IncompleteReadError, BrokenPipeError):
+        except (OSError, asyncio.IncompleteReadError):
             self.resets += 1
         finally:
             writer.close()
