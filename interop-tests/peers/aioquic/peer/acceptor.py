@@ -13,11 +13,13 @@ HELLO_WITHIN = 5.0
 
 
 class Acceptor(Handler):
-    def __init__(self, identity: Identity, known: set[bytes], local: tuple[str, int], *, alpn=(wire.ALPN,)):
+    def __init__(self, identity: Identity, known: set[bytes], local=("127.0.0.1", 0), alpn=(wire.ALPN,)):
+        self.identity = identity
         self.sessions: dict[tuple[bytes, int], Session] = {}
         self.on_flow = lambda flow: flow.answer(wire.Outcome(wire.NO_SERVICE, "nobody listens"))
         self.hellos: list[tuple[Lane, wire.Hello]] = []
         self.offer = OFFER
+        self.version = wire.VERSION  # that `Welcome` says
         self.refuse_with: int | None = None  # the code of the `Reject` that everybody gets
         self.endpoint = Endpoint(identity, known, local, self._accept, alpn)
 
@@ -75,7 +77,7 @@ class Acceptor(Handler):
         session.peer_offer = hello.offer
         session.generation = hello.generation
         lane.number = hello.lane
-        lane.send(wire.Welcome(self.offer))
+        lane.send(wire.Welcome(self.offer, self.version))
         session.attach(lane)
         return None
 

@@ -223,11 +223,14 @@ class Lane:
             for data, addr in self.connection.datagrams_to_send(now=self._loop.time()):
                 if not self.silent:
                     send_to(self._socket, data, addr)
+            # aioquic says so only after the closing period, three PTOs later.
+            if why := self.connection._close_event:
+                self._end(LaneClosed(why.error_code, why.frame_type is None, why.reason_phrase))
         if self._timer:
             self._timer.cancel()
             self._timer = None
         at = self.connection.get_timer()
-        if at is not None and self.closed is None:
+        if self.closed is None and at is not None:
             self._timer = self._loop.call_at(at, self._timeout, at)
 
     def receive(self, data: bytes, addr) -> None:
@@ -343,6 +346,8 @@ class Lane:
             self.pongs.put_nowait((number, micros, len(data)))
 
     def _end(self, why: LaneClosed) -> None:
+        if self.closed:
+            return
         self.closed = why
         self.gone.set()
         for timer in (self._timer, self._keep_alive):
@@ -378,6 +383,7 @@ class Endpoint:
         self.accept = accept  # called with each lane when it is made
         self.lanes: list[Lane] = []
         self.silent: set[str] = set()  # remote addresses whose path is dead, both ways
+        self.closed = False
         self._by_first: dict[bytes, Lane] = {}
         self._loop = asyncio.get_running_loop()
         self._socket = udp(*local)
@@ -388,12 +394,13 @@ class Endpoint:
         return self._socket.getsockname()
 
     def close(self) -> None:
+        self.closed = True
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
     def sendto(self, data: bytes, addr) -> None:
         """As a socket's, for the lanes."""
-        if addr[0] not in self.silent:
+        if addr[0] not in self.silent and not self.closed:
             send_to(self._socket, data, addr)
 
     def getsockname(self):

@@ -11,8 +11,9 @@ from . import Failed, Place
 
 
 async def keygen(place: Place, name: str) -> bytes:
-    """Writes NAME.key; returns the peer that it is."""
-    return parsed(await output(place, "keygen", place.directory / f"{name}.key"))
+    """Writes NAME.key, where it is not there; returns the peer that it is."""
+    file = place.directory / f"{name}.key"
+    return parsed(await output(place, "id" if file.exists() else "keygen", file))
 
 
 async def output(place: Place, *arguments) -> str:
