@@ -16,6 +16,7 @@ from .identity import Identity
 CONTROL = 0  # the stream
 KEEP_ALIVE = 15.0
 RECEIVE_BUFFER = 4 << 20
+TURN = 16  # datagrams
 
 
 class LaneClosed(Exception):
@@ -238,8 +239,8 @@ class Lane:
             self.connection.receive_datagram(data, addr, now=self._loop.time())
 
     def _readable(self) -> None:
-        # A socket can have more than one turn should take.
-        for _ in range(64):
+        # No more at a time: acknowledgements that wait make a lane suspect.
+        for _ in range(TURN):
             try:
                 data, addr = self._socket.recvfrom(65535)
             except (BlockingIOError, InterruptedError):
@@ -408,7 +409,7 @@ class Endpoint:
 
     def _readable(self) -> None:
         touched = []
-        for _ in range(64):
+        for _ in range(TURN):
             try:
                 data, addr = self._socket.recvfrom(65535)
             except (BlockingIOError, InterruptedError):

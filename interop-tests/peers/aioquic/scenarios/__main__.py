@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import inspect
 import json
 import logging
@@ -62,6 +63,9 @@ def main() -> int:
         parser.error(f"there is no scenario {unknown[0]}; --list shows them")
     if arguments.throughline is None:
         parser.error("--throughline is needed")
+    # What qlog keeps is much, and each look through it takes some 10 ms in which nothing is
+    # acknowledged. What has cycles here does not outlive its scenario by much.
+    gc.disable()
     logging.getLogger("quic").setLevel(logging.CRITICAL)
     failed = 0
     for name in arguments.names or known:
