@@ -86,8 +86,6 @@ impl Python {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.interpreter);
         command.args(["-m", "scenarios"]).current_dir(peer());
-        // The source tree stays as it is.
-        command.env("PYTHONPYCACHEPREFIX", self.place.join("pycache"));
         command
     }
 }

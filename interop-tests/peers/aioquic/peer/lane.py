@@ -103,7 +103,7 @@ class Lane:
             known={peer}, configuration=configuration, session_ticket_handler=tickets
         )
         lane = Lane(connection, logger)
-        lane._bind(local)
+        lane.rebind(local)
         connection.connect(remote, now=lane._loop.time())
         lane.pump()
         await lane._either(lane.connected)
@@ -123,7 +123,8 @@ class Lane:
         if self.closed and not event.is_set():
             raise self.closed
 
-    def _bind(self, local: str) -> None:
+    def rebind(self, local: str) -> None:
+        """Another socket under it; the connection does not know."""
         if self._owns_socket:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -138,7 +139,7 @@ class Lane:
         The old socket is gone, as the address is in a renumbering; so nothing is sent from it."""
         if not self.connection._peer_cid_available:
             raise RuntimeError("the peer has given us no spare connection ID")
-        self._bind(local)
+        self.rebind(local)
         self.connection.change_connection_id()
         # aioquic's state machine knows remote addresses only, so it does not see that its path is
         # another now. A client may send on it at once; it is not bound to three times what came.

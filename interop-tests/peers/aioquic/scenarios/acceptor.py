@@ -70,14 +70,13 @@ async def _exchange(flow, up: int, down: int, while_it_runs=None) -> None:
             await flow.write(data[at : at + (1 << 16)])
         flow.finish()
 
-    sending = asyncio.ensure_future(send())
-    extra = asyncio.ensure_future(while_it_runs()) if while_it_runs else None
-    came = await flow.read_exactly(down)
-    seen = await flow.read_exactly(32)
-    equal(await flow.read(), b"", "more than there is")
-    await sending
-    if extra:
-        await extra
+    async with asyncio.TaskGroup() as group:
+        group.create_task(send())
+        if while_it_runs:
+            group.create_task(while_it_runs())
+        came = await flow.read_exactly(down)
+        seen = await flow.read_exactly(32)
+        equal(await flow.read(), b"", "more than there is")
     equal(digest(came), digest(payload(Origin.SEED, down)), "the hash of what came")
     equal(seen.hex(), digest(data), "the hash of what arrived there")
 
@@ -91,6 +90,25 @@ async def _forgotten(session: Session) -> None:
     check(False, "not forgotten:", [vars(flow) for flow in session.flows.values()])
 
 
+def _parameters(lane: Lane) -> None:
+    """The transport parameters that came, against the table of §3."""
+    events = lane.qlog("transport:parameters_set")
+    (theirs,) = [e["data"] for e in events if e["data"]["owner"] == "remote"]
+    table = {
+        "max_datagram_frame_size": 65535,
+        "initial_max_streams_bidi": 1,
+        "initial_max_streams_uni": 4096,
+        "initial_max_stream_data_uni": 2 * MIB,
+        "initial_max_stream_data_bidi_local": 2 * MIB,
+        "initial_max_stream_data_bidi_remote": 2 * MIB,
+        "initial_max_data": 64 * MIB,
+        "max_idle_timeout": 30_000,
+    }
+    for name, value in table.items():
+        equal(theirs.get(name), value, name)
+    check(not theirs.get("disable_active_migration"), "migration is disabled")
+
+
 async def a_lane_comes_up_with_pinned_keys_and_no_tickets(place: Place) -> None:
     tickets = []
     async with _both(place) as (us, daemon):
@@ -102,23 +120,7 @@ async def a_lane_comes_up_with_pinned_keys_and_no_tickets(place: Place) -> None:
         equal(session["lanes"][0]["id"], lane.number, "the lane's number")
         equal(lane.connection.peer, us.peer, "the key")
         equal(lane.connection.tls.alpn_negotiated, wire.ALPN, "ALPN")
-        # What §3 says of transport parameters, as they came.
-        (event,) = [
-            e for e in lane.qlog("transport:parameters_set") if e["data"]["owner"] == "remote"
-        ]
-        theirs = event["data"]
-        table = {
-            "max_datagram_frame_size": 65535,
-            "initial_max_streams_bidi": 1,
-            "initial_max_streams_uni": 4096,
-            "initial_max_stream_data_uni": 2 * MIB,
-            "initial_max_stream_data_bidi_remote": 2 * MIB,
-            "initial_max_data": 64 * MIB,
-            "max_idle_timeout": 30_000,
-        }
-        for name, value in table.items():
-            equal(theirs.get(name), value, name)
-        check(not theirs.get("disable_active_migration"), "migration is disabled")
+        _parameters(lane)
         # Larger datagrams than the first are the other end's search for the path MTU.
         await asyncio.sleep(0.3)
         equal(tickets, [], "session tickets")
@@ -221,6 +223,37 @@ async def the_lane_migrates_there_and_back_without_a_flow(place: Place) -> None:
             _migration_on_the_wire(lane, at)
             (seen,) = (await daemon.sessions())[0]["lanes"]
             equal(seen["remote"].split(":")[0], address, "where the acceptor sees us")
+
+
+async def a_nat_that_rebinds_is_followed(place: Place) -> None:
+    """The same address, another port, and this end does not know: no new connection ID."""
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        lane = await us.lane("127.0.41.1")
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        rebound = 0.0
+
+        async def rebind() -> None:
+            nonlocal rebound
+            while flow.received.prefix < MIB:
+                await asyncio.sleep(0.001)
+            rebound = time.time() * 1000
+            port = lane.local[1]
+            lane.rebind("127.0.41.1")
+            check(lane.local[1] != port, "the same port again")
+
+        await _exchange(flow, 3 * MIB, 3 * MIB, rebind)
+        (seen,) = (await daemon.sessions())[0]["lanes"]
+        equal(seen["remote"], f"127.0.41.1:{lane.local[1]}", "where the acceptor sees us")
+        equal(us.session.lanes, [lane], "lanes")
+        challenges = [
+            frame
+            for event in lane.qlog("transport:packet_received")
+            for frame in event["data"]["frames"]
+            if frame["frame_type"] == "path_challenge" and event["time"] >= rebound
+        ]
+        check(challenges, "the acceptor did not validate the new port (RFC 9000 §9.3)")
+        await _forgotten(us.session)
 
 
 async def two_lanes_carry_one_flow_and_either_may_go(place: Place) -> None:

@@ -14,6 +14,7 @@ from peer.identity import Identity, written
 from peer.lane import Lane
 
 from . import Place, check, equal
+from .acceptor import _parameters
 from .daemon import Daemon, keygen
 from .origin import digest, payload
 
@@ -160,6 +161,7 @@ async def our_dialler_comes_with_two_lanes_and_moves_bytes_both_ways(place: Plac
         equal(sources, {HOME, OTHER}, "where the lanes come from")
         for lane in session.lanes:
             equal(written(lane.connection.peer), (await daemon.status())["id"], "its key")
+            _parameters(lane)
         await _download(daemon, 4 * MIB)
         await _upload(daemon, 2 * MIB)
         await _until("forgotten flows", lambda: not session.flows)
@@ -331,6 +333,36 @@ async def our_dialler_refuses_another_key_another_alpn_and_a_later_version(place
             await asyncio.wait_for(lane.gone.wait(), 5)
             check(lane.closed.application, "closed by:", lane.closed)
             await daemon.says("version 2")
+
+
+async def our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another(place: Place) -> None:
+    async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
+        await _until("two lanes", lambda: len(acceptor.hellos) >= 2)
+        session = _session(acceptor)
+        downloading = asyncio.ensure_future(_download(daemon, 4 * MIB, "--limit-rate", "2M"))
+        (flow,) = await _until("its flow", lambda: list(session.flows.values()))
+        for what, act in {
+            "garbage": lambda lane: lane.send(b"\x16\x03\x01\x02\x00"),
+            "a Hello of the acceptor": lambda lane: lane.send(acceptor.hellos[0][1]),
+            "the control stream's end": lambda lane: lane.finish_control(),
+            "a flow of the initiator's that it never opened": lambda lane: lane.send(
+                wire.FlowState(1 << 20, 1, 0)
+            ),
+            "an unseen flow without its open": lambda lane: lane.send_segment(
+                wire.SegmentHeader(1001, 0), b"x"
+            ),
+            "a byte far beyond the window": lambda lane: lane.send_segment(
+                wire.SegmentHeader(flow.id, 1 << 40), b"x"
+            ),
+        }.items():
+            lane = (await _until("two lanes", lambda: len(session.lanes) == 2 and session.lanes))[0]
+            act(lane)
+            await asyncio.wait_for(lane.gone.wait(), 5)
+            closed = lane.closed
+            equal((closed.application, closed.code), (True, wire.PROTOCOL), f"closed at {what}")
+            check(closed.reason, f"no reason was given at {what}")
+        await downloading
+        equal(list(acceptor.sessions.values()), [session], "sessions")
 
 
 async def this_peer_refuses_a_dialler_that_it_does_not_know(place: Place) -> None:
