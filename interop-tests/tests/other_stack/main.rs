@@ -39,6 +39,7 @@ scenarios! {
     a_flow_moves_bytes_both_ways
     the_lane_migrates_to_another_address_and_the_flow_goes_on
     the_lane_migrates_there_and_back_without_a_flow
+    a_nat_that_rebinds_is_followed
     two_lanes_carry_one_flow_and_either_may_go
     a_lane_that_goes_silent_costs_no_byte
     a_session_without_lanes_is_resumed
@@ -66,6 +67,7 @@ scenarios! {
     our_dialler_learns_that_its_session_is_unknown_and_makes_another
     our_dialler_tries_again_later_where_it_is_rejected_for_now
     our_dialler_refuses_another_key_another_alpn_and_a_later_version
+    our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another
     this_peer_refuses_a_dialler_that_it_does_not_know
 }
 

@@ -262,9 +262,11 @@ class Lane:
             self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._stay)
 
     def _heard(self) -> None:
+        """The initiator of a lane keeps it alive."""
         if self._keep_alive:
             self._keep_alive.cancel()
-        self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._stay)
+        if self.connection.configuration.is_client:
+            self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._stay)
 
     # --- what comes -------------------------------------------------------------------------
 

@@ -41,7 +41,6 @@ class Session(Handler):
         self.came: list[tuple[int, wire.SegmentHeader]] = []
         self.mute = False  # holds back echoes
         self.next_lane = 1
-        self.lane_numbers: set[int] = set()
         self.generation = 0  # the highest that attached
         self._welcomed = False
         self._next_id = 0 if initiator else 1
@@ -81,7 +80,6 @@ class Session(Handler):
         """The exchange is done: all states, then their end."""
         lane.handler = self
         self.lanes.append(lane)
-        self.lane_numbers.add(lane.number)
         for flow in self.flows.values():
             flow.restate_after = RESTATE_FIRST
             self._bump(flow)
@@ -109,6 +107,7 @@ class Session(Handler):
         for flow in self.flows.values():
             flow.lane_lost(lane)
             flow.restate_after = RESTATE_FIRST
+            flow.restate_at = self._loop.time() + RESTATE_FIRST
         self._send_all()
 
     def close(self, code: int = 0, detail: str = "") -> None:
