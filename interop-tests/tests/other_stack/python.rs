@@ -12,7 +12,10 @@ use tokio::sync::OnceCell;
 /// A scenario gives itself a minute; this is for one that does not even notice.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What the peer is written for: `match`, and timeouts that are the same everywhere.
+/// For some 10 MB from the registry.
+const PATIENCE_TO_INSTALL: Duration = Duration::from_secs(300);
+
+/// What the peer is written for: task groups, and timeouts that are the same everywhere.
 const OLDEST: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
 
 /// An environment with what the peer needs.
@@ -24,48 +27,48 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    /// Made by the first test that needs it; `None` where there is no Python, which is said.
+    /// Made by the first test that needs it; `None` where it cannot be, which is said.
     ///
     /// With `THROUGHLINE_NO_SKIP=1`, as in CI, that is an error.
     pub(crate) async fn ready() -> Outcome<Option<Self>> {
-        static READY: OnceCell<Result<Option<Python>, String>> = OnceCell::const_new();
-        let make = || async { Self::make().await.map_err(|error| error.to_string()) };
-        let ready = READY.get_or_init(make).await.clone()?;
-        if ready.is_none() {
-            let why = "Python 3.11 or later with venv is not installed (apt-get install python3 \
-                       python3-venv)";
-            if std::env::var_os("THROUGHLINE_NO_SKIP").is_some_and(|value| value == "1") {
-                return Err(why.into());
+        static READY: OnceCell<Result<Python, String>> = OnceCell::const_new();
+        match READY.get_or_init(|| async { Self::make().await.map_err(|e| e.to_string()) }).await {
+            Ok(python) => Ok(Some(python.clone())),
+            Err(why) if std::env::var_os("THROUGHLINE_NO_SKIP").is_some_and(|v| v == "1") => {
+                Err(why.as_str().into())
             }
-            println!("SKIPPED: {why}");
+            Err(why) => {
+                println!("SKIPPED: {why}");
+                Ok(None)
+            }
         }
-        Ok(ready)
     }
 
-    async fn make() -> Outcome<Option<Self>> {
-        let Some(system) = process::installed("python3") else { return Ok(None) };
-        let fits =
-            Command::new(&system).args(["-c", OLDEST]).stderr(Stdio::null()).status().await?;
-        if !fits.success() {
-            return Ok(None);
-        }
+    async fn make() -> Outcome<Self> {
+        let missing = "Python 3.11 or later with venv is not installed (apt-get install python3 \
+                       python3-venv)";
+        let system = process::installed("python3").ok_or(missing)?;
+        run(Command::new(&system).args(["-c", OLDEST]), PATIENCE).await.map_err(|_| missing)?;
         // target/PROFILE/deps/TEST
         let test = std::env::current_exe()?;
         let place = test.ancestors().nth(3).ok_or("no target directory")?.join("other-stack");
         let environment = place.join("venv");
         let python = Self { interpreter: environment.join("bin/python"), place };
         // Written last, so that an environment half made is made anew.
-        let (wanted, mark) = (peer().join("requirements.txt"), environment.join("requirements"));
+        let mark = environment.join("requirements");
+        let wanted = peer().join("requirements.txt");
         if std::fs::read(&mark).is_ok_and(|made| std::fs::read(&wanted).is_ok_and(|w| w == made)) {
-            return Ok(Some(python));
+            return Ok(python);
         }
-        run(Command::new(&system).args(["-m", "venv", "--clear"]).arg(&environment)).await?;
+        let mut venv = Command::new(&system);
+        run(venv.args(["-m", "venv", "--clear"]).arg(&environment), PATIENCE).await?;
         let mut pip = Command::new(&python.interpreter);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         pip.args(["--require-hashes", "--only-binary", ":all:", "--requirement"]).arg(&wanted);
-        run(&mut pip).await?;
+        let installed = run(&mut pip, PATIENCE_TO_INSTALL).await;
+        installed.map_err(|error| format!("aioquic cannot be had from the registry: {error}"))?;
         std::fs::copy(&wanted, &mark)?;
-        Ok(Some(python))
+        Ok(python)
     }
 
     /// Runs one.
@@ -73,13 +76,13 @@ impl Python {
         let mut command = self.command();
         command.arg("--throughline").arg(process::throughline()?);
         command.arg("--artefacts").arg(self.place.join("failed")).arg(name);
-        print!("{}", run(&mut command).await?);
+        print!("{}", run(&mut command, PATIENCE).await?);
         Ok(())
     }
 
     /// The names of all.
     pub(crate) async fn scenarios(&self) -> Outcome<Vec<String>> {
-        let listed = run(self.command().arg("--list")).await?;
+        let listed = run(self.command().arg("--list"), PATIENCE).await?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
@@ -94,15 +97,15 @@ fn peer() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/aioquic")
 }
 
-/// Runs it to its end and returns what it said; its errors are ours.
-async fn run(command: &mut Command) -> Outcome<String> {
+/// Runs it to its end and returns what it said; what went wrong is in the error.
+async fn run(command: &mut Command, patience: Duration) -> Outcome<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output());
+    let output = tokio::time::timeout(patience, command.output());
     let output = output.await.map_err(|_| format!("{command:?} does not end"))??;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{said}{errors}").into());
+        return Err(format!("{}\n{said}{errors}", output.status).into());
     }
     Ok(said)
 }

@@ -75,7 +75,8 @@ class Lane:
         self._socket = socket_
         self._owns_socket = False
         self._control = wire.ControlReader()
-        self._control_ended = False
+        self._control_ended = False  # theirs may end
+        self._control_finished = False  # ours has
         self._incoming: dict[int, Incoming] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._keep_alive: asyncio.TimerHandle | None = None
@@ -169,12 +170,14 @@ class Lane:
     # --- sending ----------------------------------------------------------------------------
 
     def send(self, *messages) -> None:
-        """Control messages, or raw bytes in their place."""
+        """Control messages, or raw bytes in their place. After the stream's end there are none."""
+        if self._control_finished:
+            return
         parts = (m if isinstance(m, bytes) else wire.encode(m) for m in messages)
         self._write(CONTROL, b"".join(parts), False)
 
     def finish_control(self) -> None:
-        self._control_ended = True
+        self._control_ended = self._control_finished = True
         self._write(CONTROL, b"", True)
 
     def send_segment(self, header: wire.SegmentHeader | bytes, data: bytes = b"", fin=True) -> int:

@@ -17,6 +17,10 @@ class Failed(AssertionError):
     pass
 
 
+class Skipped(Exception):
+    """What it needs is not installed."""
+
+
 def check(condition, *what) -> None:
     """`assert` that no optimisation takes away."""
     if not condition:
