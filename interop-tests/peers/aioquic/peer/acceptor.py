@@ -13,7 +13,9 @@ HELLO_WITHIN = 5.0
 
 
 class Acceptor(Handler):
-    def __init__(self, identity: Identity, known: set[bytes], local=("127.0.0.1", 0), alpn=(wire.ALPN,)):
+    def __init__(
+        self, identity: Identity, known: set[bytes], local=("127.0.0.1", 0), alpn=(wire.ALPN,)
+    ):
         self.identity = identity
         self.sessions: dict[tuple[bytes, int], Session] = {}
         self.on_flow = lambda flow: flow.answer(wire.Outcome(wire.NO_SERVICE, "nobody listens"))
@@ -72,7 +74,10 @@ class Acceptor(Handler):
             self.sessions[peer, hello.session] = session
         elif hello.generation < session.generation:
             return wire.STALE
-        if hello.lane in [other.number for other in session.lanes] or len(session.lanes) >= LANES_MAX:
+        if (
+            hello.lane in [other.number for other in session.lanes]
+            or len(session.lanes) >= LANES_MAX
+        ):
             return wire.LIMIT
         session.peer_offer = hello.offer
         session.generation = hello.generation

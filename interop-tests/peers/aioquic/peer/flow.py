@@ -229,7 +229,10 @@ class Flow:
         self.sent = [one for one in self.sent if not self._stated.holds(one.start, one.stop)]
         self.edge = max(self.edge, fact.window)
         if fact.final_size is not None:
-            if self.peer_final not in (None, fact.final_size) or fact.final_size < self.received.end:
+            if (
+                self.peer_final not in (None, fact.final_size)
+                or fact.final_size < self.received.end
+            ):
                 raise wire.Violation("another final size")
             self.peer_final = fact.final_size
         if fact.outcome is not None and self.outcome is None:

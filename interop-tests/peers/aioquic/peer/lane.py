@@ -113,9 +113,7 @@ class Lane:
     async def _either(self, event: asyncio.Event, patience: float = 10.0) -> None:
         tasks = [asyncio.ensure_future(one.wait()) for one in (event, self.gone)]
         try:
-            done = await asyncio.wait(
-                tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED
-            )
+            done = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
@@ -385,7 +383,14 @@ class Lane:
 class Endpoint:
     """A socket that lanes come in on: an acceptor's."""
 
-    def __init__(self, identity: Identity, known: set[bytes], local: tuple[str, int], accept, alpn=(wire.ALPN,)):
+    def __init__(
+        self,
+        identity: Identity,
+        known: set[bytes],
+        local: tuple[str, int],
+        accept,
+        alpn=(wire.ALPN,),
+    ):
         self.identity, self.known, self.alpn = identity, known, alpn
         self.accept = accept  # called with each lane when it is made
         self.lanes: list[Lane] = []

@@ -156,7 +156,9 @@ Target = Address | Name | Service
 def read_target(reader: Reader) -> Target:
     kind = reader.u8()
     if kind in (1, 2):
-        target = Address(str(ipaddress.ip_address(reader.take(4 if kind == 1 else 16))), reader.u16())
+        target = Address(
+            str(ipaddress.ip_address(reader.take(4 if kind == 1 else 16))), reader.u16()
+        )
     elif kind == 3:
         target = Name(reader.string(255), reader.u16())
         allowed = "abcdefghijklmnopqrstuvwxyz0123456789-._"

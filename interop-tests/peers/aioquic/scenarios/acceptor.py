@@ -175,7 +175,9 @@ def _migration_on_the_wire(lane: Lane, since: float) -> None:
     retired = [f["sequence_number"] for _, f in lane.frames("sent", "retire_connection_id")]
     check(0 in retired, "the first ID was not retired")
     # The same connection: one handshake, packet numbers that go on.
-    hellos = [e for e in later("transport:packet_sent") if e["data"]["header"]["packet_type"] != "1RTT"]
+    hellos = [
+        e for e in later("transport:packet_sent") if e["data"]["header"]["packet_type"] != "1RTT"
+    ]
     equal(hellos, [], "handshake packets after the move")
     equal(len(lane.logger.to_dict()["traces"]), 1, "connections")
 
@@ -289,8 +291,15 @@ async def a_lane_that_goes_silent_costs_no_byte(place: Place) -> None:
             while flow.received.prefix < MIB:
                 await asyncio.sleep(0.001)
             first.silent = True
+            # The acceptor tells on the other lane that this one does not acknowledge, and by now
+            # it has no reason to take that back.
+            await asyncio.sleep(0.3)
+            for _ in range(500):
+                if first.peer_suspects:
+                    break
+                await asyncio.sleep(0.01)
+            check(first.peer_suspects, "no LaneHealth on the lane that is silent")
             # Our own rung: a lane that we know to be dead is given up.
-            await asyncio.sleep(0.5)
             first.close()
 
         await _exchange(flow, 3 * MIB, 6 * MIB, silence)
@@ -342,6 +351,7 @@ async def a_direction_that_ends_leaves_the_other_open(place: Place) -> None:
         equal(await flow.read(), b"", "the end")
         equal((origin.ends, origin.resets), (1, 0), "ends and resets at the origin")
         await _forgotten(us.session)
+
         # And where the far side ends first.
         async def hang_up(reader, writer):
             writer.write(b"bye")

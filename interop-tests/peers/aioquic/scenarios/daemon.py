@@ -76,7 +76,7 @@ class Daemon:
         async with self._said:
             try:
                 await asyncio.wait_for(self._said.wait_for(line), patience)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 raise Failed(f"{self.name} did not say `{part}`") from None
             return line()
 

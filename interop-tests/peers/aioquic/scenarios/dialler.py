@@ -113,6 +113,15 @@ async def _curl(daemon: Daemon, *arguments, body: bytes | None = None) -> tuple[
     return process.returncode, got
 
 
+async def _connect(daemon: Daemon, host: bytes):
+    """Through the ingress (RFC 1928), to port 80: the reply, and the connection."""
+    reader, writer = await asyncio.open_connection(*await daemon.ingress("socks"))
+    name = bytes([len(host)]) + host
+    writer.write(b"\x05\x01\x00\x05\x01\x00\x03" + name + struct.pack(">H", 80))
+    answer = await asyncio.wait_for(reader.readexactly(12), 10)
+    return answer[3], reader, writer
+
+
 async def _download(daemon: Daemon, length: int, *options: str) -> None:
     status, got = await _curl(daemon, *options, f"http://origin.test/{length}")
     equal(status, 0, "curl's exit status")
@@ -167,11 +176,8 @@ async def our_dialler_comes_with_two_lanes_and_moves_bytes_both_ways(place: Plac
         await _upload(daemon, 2 * MIB)
         await _until("forgotten flows", lambda: not session.flows)
         # Outcomes reach the application: 5 is "connection refused" (RFC 1928 §6).
-        host, port = await daemon.ingress("socks")
-        reader, writer = await asyncio.open_connection(host, port)
-        writer.write(b"\x05\x01\x00\x05\x01\x00\x03\x05other" + struct.pack(">H", 80))
-        reply = await asyncio.wait_for(reader.readexactly(4), 5)
-        equal(reply, b"\x05\x00\x05\x05", "the SOCKS5 reply to a flow that was refused")
+        reply, _, writer = await _connect(daemon, b"other")
+        equal(reply, 5, "the SOCKS5 reply to a flow that was refused")
         writer.close()
 
 
@@ -296,7 +302,9 @@ async def our_dialler_learns_that_its_session_is_unknown_and_makes_another(place
         for lane in list(session.lanes):
             lane.close()
         status, _ = await running
-        check(status not in (0, 28), "curl's exit status is that of a success or a timeout:", status)
+        check(
+            status not in (0, 28), "curl's exit status is that of a success or a timeout:", status
+        )
         await _until("another session", lambda: acceptor.sessions)
         check(_session(acceptor).id != session.id, "the same session")
         await _download(daemon, 1000)
@@ -336,12 +344,16 @@ async def our_dialler_refuses_another_key_another_alpn_and_a_later_version(place
             await daemon.says("version 2")
 
 
-async def our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another(place: Place) -> None:
+async def our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another(
+    place: Place,
+) -> None:
     async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
         await _until("two lanes", lambda: len(acceptor.hellos) >= 2)
         session = _session(acceptor)
-        downloading = asyncio.ensure_future(_download(daemon, 4 * MIB, "--limit-rate", "2M"))
-        (flow,) = await _until("its flow", lambda: list(session.flows.values()))
+        # It asks for something only after all this.
+        reply, reader, writer = await _connect(daemon, b"origin.test")
+        equal(reply, 0, "the SOCKS5 reply")
+        (flow,) = session.flows.values()
         for what, act in {
             "garbage": lambda lane: lane.send(b"\x16\x03\x01\x02\x00"),
             "a Hello of the acceptor": lambda lane: lane.send(acceptor.hellos[0][1]),
@@ -362,7 +374,10 @@ async def our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_anoth
             closed = lane.closed
             equal((closed.application, closed.code), (True, wire.PROTOCOL), f"closed at {what}")
             check(closed.reason, f"no reason was given at {what}")
-        await downloading
+        writer.write(b"GET /1000000 HTTP/1.1\r\nHost: origin.test\r\n\r\n")
+        got = await asyncio.wait_for(reader.read(-1), 10)
+        check(got.endswith(payload(7, 1_000_000)), "other bytes than those that were sent")
+        writer.close()
         equal(list(acceptor.sessions.values()), [session], "sessions")
 
 

@@ -67,7 +67,9 @@ async def a_key_that_the_acceptor_does_not_know_is_refused(place: Place) -> None
         await us.lane()
 
 
-async def a_dialler_without_a_certificate_or_with_another_kind_of_key_is_refused(place: Place) -> None:
+async def a_dialler_without_a_certificate_or_with_another_kind_of_key_is_refused(
+    place: Place,
+) -> None:
     async with _both(place) as (us, daemon):
 
         def without(configuration) -> None:
@@ -253,9 +255,13 @@ async def violations_close_the_lane_and_nothing_else(place: Place) -> None:
         rules = {
             "garbage": lambda lane: lane.send(GARBAGE),
             "a type of a later version": lambda lane: lane.send(_message(0x0B, b"")),
-            "a message beyond 16384 bytes": lambda lane: lane.send(b"\x40\x40" + wire.varint(16385)),
+            "a message beyond 16384 bytes": lambda lane: lane.send(
+                b"\x40\x40" + wire.varint(16385)
+            ),
             "bytes left over": lambda lane: lane.send(_message(wire.SYNC_END, b"\x00")),
-            "a message that is too short": lambda lane: lane.send(_message(wire.ECHO, b"\x02\x00\x01")),
+            "a message that is too short": lambda lane: lane.send(
+                _message(wire.ECHO, b"\x02\x00\x01")
+            ),
             "a second Hello": lambda lane: lane.send(hello),
             "a Welcome of the initiator": lambda lane: lane.send(wire.Welcome(OFFER)),
             "the control stream's end": lambda lane: lane.finish_control(),
@@ -266,7 +272,9 @@ async def violations_close_the_lane_and_nothing_else(place: Place) -> None:
             "an empty range": lambda lane: lane.send(
                 _message(wire.FLOW_STATE, b"\x00\x01\x00\x00\x01\x00\x00")
             ),
-            "33 ranges": lambda lane: lane.send(fact(ranges=[(9 * i, 9 * i + 1) for i in range(33)])),
+            "33 ranges": lambda lane: lane.send(
+                fact(ranges=[(9 * i, 9 * i + 1) for i in range(33)])
+            ),
             "a range beyond what was sent": lambda lane: lane.send(fact(ranges=[(0, 1 << 30)])),
             "an open of the wrong parity": lambda lane: lane.send(
                 wire.FlowState(1, 1, 0, open=opening)
@@ -348,7 +356,9 @@ async def what_comes_before_the_hello_closes_the_lane(place: Place) -> None:
             lane = await _raw(us)
             lane.send(first)
             closed = await _closed(lane)
-            equal((closed.application, closed.code), (True, wire.PROTOCOL), f"how it closed at {what}")
+            equal(
+                (closed.application, closed.code), (True, wire.PROTOCOL), f"how it closed at {what}"
+            )
             equal(lane.handler.messages, [], f"the answer to {what}")
         equal(await daemon.sessions(), [], "sessions")
         # Nothing at all: it is given 5 s.
