@@ -81,13 +81,43 @@ async def _exchange(flow, up: int, down: int, while_it_runs=None) -> None:
     equal(seen.hex(), digest(data), "the hash of what arrived there")
 
 
+async def _until(what: str, found, patience: float = 10.0):
+    """Looks until `found()` gives something."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        value = found()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        await asyncio.sleep(0.005)
+    check(False, f"not within {patience:.0f} s:", what)
+
+
+async def _lanes(daemon: Daemon, count: int) -> list[dict]:
+    """The lanes of its one session, as soon as there are so many."""
+
+    async def lanes():
+        (session,) = await daemon.sessions()
+        return (session["lanes"],) if len(session["lanes"]) == count else None
+
+    (found,) = await _until(f"{count} lanes at {daemon.name}", lanes)
+    return found
+
+
+async def _echoed(session: Session, flow: int, version: int) -> None:
+    """That version, or a later one."""
+
+    def echoed() -> bool:
+        echoes = [entry for m in session.heard if isinstance(m, wire.Echo) for entry in m.entries]
+        return any(entry[0] == flow and entry[1] >= version for entry in echoes)
+
+    await _until(f"an echo of version {version} of flow {flow}", echoed)
+
+
 async def _forgotten(session: Session) -> None:
     """Both ends forget a flow that is over: its last state is echoed."""
-    for _ in range(400):
-        if not session.flows:
-            return
-        await asyncio.sleep(0.01)
-    check(False, "not forgotten:", [vars(flow) for flow in session.flows.values()])
+    await _until("all flows forgotten", lambda: not session.flows)
 
 
 def _parameters(lane: Lane) -> None:
@@ -186,6 +216,8 @@ async def the_lane_migrates_to_another_address_and_the_flow_goes_on(place: Place
     origin = await Origin().start()
     async with _both(place) as (us, daemon):
         lane = await us.lane("127.0.41.1")
+        (before,) = await _lanes(daemon, 1)
+        equal(before["remote"].split(":")[0], "127.0.41.1", "where the acceptor sees us")
         flow = us.session.open(wire.Address(origin.host, origin.port))
         moved = 0.0
 
@@ -193,8 +225,6 @@ async def the_lane_migrates_to_another_address_and_the_flow_goes_on(place: Place
             nonlocal moved
             while flow.received.prefix < MIB or flow.sent_to < MIB:
                 await asyncio.sleep(0.001)
-            (before,) = (await daemon.sessions())[0]["lanes"]
-            equal(before["remote"].split(":")[0], "127.0.41.1", "where the acceptor sees us")
             check(flow.received.prefix < 6 * MIB, "the flow was over before the lane moved")
             moved = time.time() * 1000
             lane.migrate("127.0.42.1")
@@ -202,7 +232,7 @@ async def the_lane_migrates_to_another_address_and_the_flow_goes_on(place: Place
 
         await _exchange(flow, 6 * MIB, 6 * MIB, migrate)
         equal(us.session.lanes, [lane], "lanes")
-        (after,) = (await daemon.sessions())[0]["lanes"]
+        (after,) = await _lanes(daemon, 1)
         equal(after["id"], lane.number, "the lane's number")
         equal(after["remote"].split(":")[0], "127.0.42.1", "where the acceptor sees us")
         equal(flow.resent_bytes, 0, "bytes sent again by the session: QUIC's own recovery did it")
@@ -223,7 +253,7 @@ async def the_lane_migrates_there_and_back_without_a_flow(place: Place) -> None:
             await _exchange(flow, 100_000, 100_000)
             await asyncio.sleep(0.1)
             _migration_on_the_wire(lane, at)
-            (seen,) = (await daemon.sessions())[0]["lanes"]
+            (seen,) = await _lanes(daemon, 1)
             equal(seen["remote"].split(":")[0], address, "where the acceptor sees us")
 
 
@@ -245,7 +275,7 @@ async def a_nat_that_rebinds_is_followed(place: Place) -> None:
             check(lane.local[1] != port, "the same port again")
 
         await _exchange(flow, 3 * MIB, 3 * MIB, rebind)
-        (seen,) = (await daemon.sessions())[0]["lanes"]
+        (seen,) = await _lanes(daemon, 1)
         equal(seen["remote"], f"127.0.41.1:{lane.local[1]}", "where the acceptor sees us")
         equal(us.session.lanes, [lane], "lanes")
         challenges = [
@@ -267,7 +297,7 @@ async def two_lanes_carry_one_flow_and_either_may_go(place: Place) -> None:
         async def drop_one() -> None:
             while flow.received.prefix < MIB or flow.sent_to < MIB:
                 await asyncio.sleep(0.001)
-            equal(len((await daemon.sessions())[0]["lanes"]), 2, "lanes at the acceptor")
+            await _lanes(daemon, 2)
             first.close()
 
         await _exchange(flow, 4 * MIB, 4 * MIB, drop_one)
@@ -275,7 +305,7 @@ async def two_lanes_carry_one_flow_and_either_may_go(place: Place) -> None:
             segments = {frame["stream_id"] for _, frame in lane.frames("sent", "stream")} - {0}
             check(segments, f"no segment was sent on lane {lane.number}")
         equal(us.session.lanes, [second], "lanes that are left")
-        (left,) = (await daemon.sessions())[0]["lanes"]
+        (left,) = await _lanes(daemon, 1)
         equal(left["id"], second.number, "the lane that is left")
         await _forgotten(us.session)
 
@@ -283,7 +313,7 @@ async def two_lanes_carry_one_flow_and_either_may_go(place: Place) -> None:
 async def a_lane_that_goes_silent_costs_no_byte(place: Place) -> None:
     """Its path swallows everything, both ways; nobody is told."""
     origin = await Origin().start()
-    async with _both(place) as (us, daemon):
+    async with _both(place) as (us, _):
         first, second = await us.lane("127.0.41.1"), await us.lane("127.0.42.1")
         flow = us.session.open(wire.Address(origin.host, origin.port))
 
@@ -294,11 +324,7 @@ async def a_lane_that_goes_silent_costs_no_byte(place: Place) -> None:
             # The acceptor tells on the other lane that this one does not acknowledge, and by now
             # it has no reason to take that back.
             await asyncio.sleep(0.3)
-            for _ in range(500):
-                if first.peer_suspects:
-                    break
-                await asyncio.sleep(0.01)
-            check(first.peer_suspects, "no LaneHealth on the lane that is silent")
+            await _until("LaneHealth on the lane that is silent", lambda: first.peer_suspects)
             # Our own rung: a lane that we know to be dead is given up.
             first.close()
 
@@ -320,11 +346,8 @@ async def a_session_without_lanes_is_resumed(place: Place) -> None:
             await lane.gone.wait()
             equal(us.session.lanes, [], "lanes")
             held = flow.received.prefix
-            for _ in range(200):
-                (session,) = await daemon.sessions()
-                if session["detached_s"] is not None:
-                    break
-                await asyncio.sleep(0.01)
+            await _lanes(daemon, 0)
+            (session,) = await daemon.sessions()
             check(session["detached_s"] is not None, "the session is not detached:", session)
             equal(len(session["flows"]), 1, "flows that wait")
             await asyncio.sleep(0.3)
@@ -377,10 +400,7 @@ async def a_reset_delivers_what_precedes_it(place: Place) -> None:
         flow = us.session.open(wire.Address(origin.host, origin.port))
         await flow.write(struct.pack(">Q", 0) + b"before the reset")
         flow.reset(7)
-        for _ in range(500):
-            if origin.resets:
-                break
-            await asyncio.sleep(0.01)
+        await _until("a reset at the origin", lambda: origin.resets)
         equal((origin.ends, origin.resets), (0, 1), "ends and resets at the origin")
         equal(origin.last, b"before the reset", "what came before it")
         await _forgotten(us.session)
@@ -426,9 +446,8 @@ async def an_open_that_comes_on_two_lanes_and_again_is_one_dial(place: Place) ->
         us.session.heard.clear()
         lanes[0].send(wire.FlowState(flow.id, 99, 1 << 20, open=flow.opening))
         lanes[1].send_segment(header, hello)
-        await asyncio.sleep(0.3)
-        echoes = [m for m in us.session.heard if isinstance(m, wire.Echo)]
-        check(any((flow.id, 99) in echo.entries for echo in echoes), "no echo:", echoes)
+        await _echoed(us.session, flow.id, 99)
+        await asyncio.sleep(0.1)
         equal(origin.connections, 1, "connections to the origin")
         check(all(lane.closed is None for lane in lanes), "a lane was closed")
 
@@ -525,9 +544,9 @@ async def closing_ends_the_session_and_its_flows(place: Place) -> None:
         for lane in lanes:
             await asyncio.wait_for(lane.gone.wait(), 5)
             equal((lane.closed.code, lane.closed.application), (wire.DONE, True), "how it closed")
-        for _ in range(500):
-            if not await daemon.sessions() and origin.resets:
-                break
-            await asyncio.sleep(0.01)
-        equal(await daemon.sessions(), [], "sessions at the acceptor")
-        equal(origin.resets, 1, "resets at the origin")
+        await _until("a reset at the origin", lambda: origin.resets)
+
+        async def over() -> bool:
+            return not await daemon.sessions()
+
+        await _until("no session at the acceptor", over)

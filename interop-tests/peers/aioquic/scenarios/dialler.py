@@ -14,7 +14,7 @@ from peer.identity import Identity, written
 from peer.lane import Lane
 
 from . import Place, Skipped, check, equal
-from .acceptor import _parameters
+from .acceptor import _parameters, _until
 from .daemon import Daemon, keygen
 from .origin import digest, payload
 
@@ -137,19 +137,6 @@ async def _upload(daemon: Daemon, length: int, *options: str) -> None:
     status, got = await _curl(daemon, *options, *upload)
     equal(status, 0, "curl's exit status")
     equal(got.decode(), digest(body), "the hash of what arrived")
-
-
-async def _until(what: str, found, patience: float = 10.0):
-    """Looks until `found()` gives something."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        value = found()
-        if asyncio.iscoroutine(value):
-            value = await value
-        if value:
-            return value
-        await asyncio.sleep(0.01)
-    check(False, f"not within {patience:.0f} s:", what)
 
 
 def _session(acceptor: Acceptor):
