@@ -1,0 +1,483 @@
+"""A lane: one QUIC connection and the socket under it (§3, §7). It knows messages, segments and
+pings, and nothing of sessions."""
+
+import asyncio
+import socket
+import time
+
+from aioquic.buffer import Buffer
+from aioquic.quic import events
+from aioquic.quic.logger import QuicLogger
+from aioquic.quic.packet import QuicPacketType, pull_quic_header
+
+from . import quic, wire
+from .identity import Identity
+
+CONTROL = 0  # the stream
+KEEP_ALIVE = 15.0
+RECEIVE_BUFFER = 4 << 20
+TURN = 16  # datagrams
+
+
+class LaneClosed(Exception):
+    """With the error code that closed it; `application` says whose codes."""
+
+    def __init__(self, code: int, application: bool, reason: str):
+        super().__init__(f"{'application' if application else 'QUIC'} error {code:#x}: {reason}")
+        self.code, self.application, self.reason = code, application, reason
+
+    @property
+    def alert(self) -> int | None:
+        """The TLS alert, where that was it (RFC 9001 §4.8)."""
+        return self.code - 0x100 if not self.application and 0x100 <= self.code < 0x200 else None
+
+
+class Handler:
+    """Who is told. Its methods may raise `wire.Violation`."""
+
+    def message(self, lane: "Lane", message) -> None: ...
+    def segment(self, lane: "Lane", header: wire.SegmentHeader) -> bool:
+        """A segment begins; `False` stops its stream (code 0)."""
+        return True
+
+    def bytes(self, lane: "Lane", header: wire.SegmentHeader, offset: int, data: bytes) -> bool:
+        """Bytes of it; `False` stops its stream (code 0)."""
+        return True
+
+    def closed(self, lane: "Lane") -> None: ...
+
+
+class Incoming:
+    """A segment that comes: its header, then where we are in it."""
+
+    def __init__(self):
+        self.buffer = b""
+        self.header: wire.SegmentHeader | None = None
+        self.offset = 0
+        self.stopped = False
+
+
+class Lane:
+    def __init__(self, connection: quic.Connection, logger: QuicLogger, socket_=None):
+        self.connection = connection
+        self.logger = logger
+        self.handler = Handler()
+        self.number = 0
+        self.connected = asyncio.Event()
+        self.closed: LaneClosed | None = None
+        self.gone = asyncio.Event()
+        self.silent = False  # its path is dead, both ways
+        self.issued: set[bytes] = set()  # our connection IDs, for `Endpoint`
+        self.pongs: asyncio.Queue[tuple[int, int, int]] = asyncio.Queue()
+        # The words on it, ours and the peer's; version -1 is that there was none.
+        self.our_use = self.peer_use = wire.LaneUse(0, -1, 0)
+        self.peer_health = wire.LaneHealth(0, -1, False)
+        self._socket = socket_
+        self._owns_socket = False
+        self._control = wire.ControlReader()
+        self._control_ended = False  # theirs may end
+        self._control_finished = False  # ours has
+        self._incoming: dict[int, Incoming] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._keep_alive: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._loop = asyncio.get_running_loop()
+
+    # --- set-up -----------------------------------------------------------------------------
+
+    @staticmethod
+    async def dial(
+        identity: Identity,
+        peer: bytes,
+        local: str,
+        remote: tuple[str, int],
+        *,
+        alpn=(wire.ALPN,),
+        configure=lambda configuration: None,
+        tickets=None,
+    ) -> "Lane":
+        """Connects from `local`; raises `LaneClosed` where the handshake fails here."""
+        logger = QuicLogger()
+        configuration = quic.configuration(identity, is_client=True, alpn=alpn, logger=logger)
+        configure(configuration)
+        connection = quic.Connection(
+            known={peer}, configuration=configuration, session_ticket_handler=tickets
+        )
+        lane = Lane(connection, logger)
+        lane.rebind(local)
+        connection.connect(remote, now=lane._loop.time())
+        lane.pump()
+        await lane._either(lane.connected)
+        return lane
+
+    async def _either(self, event: asyncio.Event, patience: float = 10.0) -> None:
+        tasks = [asyncio.ensure_future(one.wait()) for one in (event, self.gone)]
+        try:
+            done = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        if not done[0]:
+            raise TimeoutError("the lane neither came up nor was refused")
+        if self.closed and not event.is_set():
+            raise self.closed
+
+    def rebind(self, local: str) -> None:
+        """Another socket under it; the connection does not know."""
+        if self._owns_socket:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+        self._socket = udp(local, 0)
+        self._owns_socket = True
+        self._loop.add_reader(self._socket, self._readable)
+
+    def migrate(self, local: str) -> None:
+        """To another local address (RFC 9000 §9): a new socket, a new connection ID for it (§9.5),
+        and the path is validated from this end too.
+
+        The old socket is gone, as the address is in a renumbering; so nothing is sent from it."""
+        if not self.connection._peer_cid_available:
+            raise RuntimeError("the peer has given us no spare connection ID")
+        self.rebind(local)
+        self.connection.change_connection_id()
+        # aioquic's state machine knows remote addresses only, so it does not see that its path is
+        # another now. A client may send on it at once; it is not bound to three times what came.
+        path = self.connection._network_paths[0]
+        path.is_validated, path.local_challenge_sent = False, False
+        path.validation_deadline, path.bytes_received = None, 1 << 60
+        self.connection.send_ping(0)
+        self.pump()
+
+    @property
+    def local(self) -> tuple[str, int]:
+        return self._socket.getsockname()
+
+    # The stricter word binds both ends.
+    @property
+    def cost(self) -> int:
+        return max(self.our_use.cost, self.peer_use.cost)
+
+    @property
+    def draining(self) -> bool:
+        return self.our_use.draining or self.peer_use.draining
+
+    @property
+    def peer_suspects(self) -> bool:
+        return self.peer_health.suspect
+
+    # --- sending ----------------------------------------------------------------------------
+
+    def send(self, *messages) -> None:
+        """Control messages, or raw bytes in their place. After the stream's end there are none."""
+        if self._control_finished:
+            return
+        parts = (m if isinstance(m, bytes) else wire.encode(m) for m in messages)
+        self._write(CONTROL, b"".join(parts), False)
+
+    def finish_control(self) -> None:
+        self._control_ended = self._control_finished = True
+        self._write(CONTROL, b"", True)
+
+    def send_segment(self, header: wire.SegmentHeader | bytes, data: bytes = b"", fin=True) -> int:
+        """Returns the stream."""
+        head = header if isinstance(header, bytes) else header.encode()
+        stream = self.connection.get_next_available_stream_id(is_unidirectional=True)
+        self._write(stream, head + data, fin)
+        return stream
+
+    def write(self, stream: int, data: bytes, fin: bool) -> None:
+        self._write(stream, data, fin)
+
+    def reset(self, stream: int, code: int = wire.SEGMENT_SUPERSEDED) -> None:
+        if self.closed is None:
+            self.connection.reset_stream(stream, code)
+            self.pump_soon()
+
+    def send_datagram(self, data: bytes) -> None:
+        self.connection.send_datagram_frame(data)
+        self.pump_soon()
+
+    def close(self, code: int = wire.DONE, reason: str = "") -> None:
+        self.connection.close(error_code=code, reason_phrase=reason)
+        self.pump()
+
+    def _write(self, stream: int, data: bytes, fin: bool) -> None:
+        if self.closed is None:
+            self.connection.send_stream_data(stream, data, fin)
+            self.pump_soon()
+
+    # --- driving the connection -------------------------------------------------------------
+
+    def pump_soon(self) -> None:
+        """Once for all that is written in this turn of the loop."""
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Events out, packets out, timer set."""
+        self._pumping = False
+        while self.closed is None and (event := self.connection.next_event()):
+            try:
+                self._event(event)
+            except wire.Violation as violation:
+                self.connection.close(error_code=wire.PROTOCOL, reason_phrase=str(violation))
+        if self.closed is None:
+            for data, addr in self.connection.datagrams_to_send(now=self._loop.time()):
+                if not self.silent:
+                    send_to(self._socket, data, addr)
+            # aioquic says so only after the closing period, three PTOs later.
+            if why := self.connection._close_event:
+                self._end(LaneClosed(why.error_code, why.frame_type is None, why.reason_phrase))
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        at = self.connection.get_timer()
+        if self.closed is None and at is not None:
+            self._timer = self._loop.call_at(at, self._timeout, at)
+
+    def receive(self, data: bytes, addr) -> None:
+        if not self.silent:
+            self.connection.receive_datagram(data, addr, now=self._loop.time())
+
+    def _readable(self) -> None:
+        # No more at a time: acknowledgements that wait make a lane suspect.
+        for _ in range(TURN):
+            try:
+                data, addr = self._socket.recvfrom(65535)
+            except (BlockingIOError, InterruptedError):
+                break
+            except ConnectionRefusedError:
+                continue
+            self.receive(data, addr)
+        self.pump()
+
+    def _timeout(self, at: float) -> None:
+        self.connection.handle_timer(now=max(at, self._loop.time()))
+        self.pump()
+
+    def _stay(self) -> None:
+        if self.closed is None:
+            self.connection.send_ping(0)
+            self.pump()
+            self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._stay)
+
+    def _heard(self) -> None:
+        """The initiator of a lane keeps it alive."""
+        if self._keep_alive:
+            self._keep_alive.cancel()
+        if self.connection.configuration.is_client:
+            self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._stay)
+
+    # --- what comes -------------------------------------------------------------------------
+
+    def _event(self, event: events.QuicEvent) -> None:
+        match event:
+            case events.HandshakeCompleted():
+                self.connected.set()
+                self._heard()
+            case events.StreamDataReceived(data=data, end_stream=fin, stream_id=stream):
+                self._heard()
+                if stream == CONTROL:
+                    self._control_bytes(data, fin)
+                elif stream & 2:
+                    self._segment_bytes(stream, data, fin)
+                else:
+                    raise wire.Violation("a second bidirectional stream")
+            case events.StreamReset(stream_id=stream):
+                if stream == CONTROL:
+                    raise wire.Violation("the control stream was reset")
+                self._incoming.pop(stream, None)
+            case events.DatagramFrameReceived(data=data):
+                self._heard()
+                self._datagram(data)
+            case events.ConnectionTerminated(error_code=code, frame_type=kind, reason_phrase=why):
+                self._end(LaneClosed(code, kind is None, why))
+            case events.ConnectionIdIssued(connection_id=cid):
+                self.issued.add(cid)
+            case events.ConnectionIdRetired(connection_id=cid):
+                self.issued.discard(cid)
+
+    def _control_bytes(self, data: bytes, fin: bool) -> None:
+        for message in self._control.feed(data):
+            if isinstance(message, (wire.Close, wire.Reject)):
+                self._control_ended = True
+            self.handler.message(self, message)
+        if fin and not self._control_ended:
+            raise wire.Violation("the control stream ended")
+
+    def _segment_bytes(self, stream: int, data: bytes, fin: bool) -> None:
+        segment = self._incoming.setdefault(stream, Incoming())
+        if fin:
+            del self._incoming[stream]
+        if segment.stopped:
+            return
+        if segment.header is None:
+            segment.buffer += data
+            reader = wire.Reader(segment.buffer)
+            try:
+                segment.header = wire.SegmentHeader.read(reader)
+            except wire.Incomplete:
+                if fin:
+                    raise wire.Violation("a segment without a whole header") from None
+                return
+            segment.offset = segment.header.offset
+            data, segment.buffer = segment.buffer[reader.at :], b""
+            segment.stopped = not self.handler.segment(self, segment.header)
+        if not segment.stopped and data:
+            if segment.offset + len(data) > segment.header.offset + wire.SEGMENT_MAX:
+                raise wire.Violation("a segment of more than 1 MiB")
+            wanted = self.handler.bytes(self, segment.header, segment.offset, data)
+            segment.offset += len(data)
+            segment.stopped = not wanted
+        if segment.stopped and not fin:
+            self.connection.stop_stream(stream, wire.SEGMENT_FINISHED)
+
+    def _datagram(self, data: bytes) -> None:
+        reader = wire.Reader(data)
+        try:
+            kind = reader.varint()
+            if kind not in (1, 2):
+                return
+            number = reader.varint()
+            micros = reader.varint() if kind == 2 else 0
+        except wire.Incomplete:
+            raise wire.Violation("a datagram that is too short") from None
+        if kind == 1:
+            # At least as long as the ping, as far as our packets are.
+            length = min(len(data), quic.DATAGRAM - quic.DATAGRAM_OVERHEAD)
+            self.send_datagram(wire.pong(number, time.monotonic_ns() // 1000, length))
+        else:
+            self.pongs.put_nowait((number, micros, len(data)))
+
+    def _end(self, why: LaneClosed) -> None:
+        if self.closed:
+            return
+        self.closed = why
+        self.gone.set()
+        for timer in (self._timer, self._keep_alive):
+            if timer:
+                timer.cancel()
+        if self._owns_socket:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+        self.handler.closed(self)
+
+    # --- for those who look -----------------------------------------------------------------
+
+    def qlog(self, name: str) -> list[dict]:
+        """What qlog says of one kind of event, in order."""
+        events = [e for trace in self.logger.to_dict()["traces"] for e in trace["events"]]
+        return [event for event in events if event["name"] == name]
+
+    def frames(self, way: str, kind: str) -> list[tuple[dict, dict]]:
+        """The frames of a kind that were `sent` or `received`, each with its packet's header."""
+        found = []
+        for event in self.qlog(f"transport:packet_{way}"):
+            for frame in event["data"]["frames"]:
+                if frame["frame_type"] == kind:
+                    found.append((event["data"]["header"], frame))
+        return found
+
+
+class Endpoint:
+    """A socket that lanes come in on: an acceptor's."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        known: set[bytes],
+        local: tuple[str, int],
+        accept,
+        alpn=(wire.ALPN,),
+    ):
+        self.identity, self.known, self.alpn = identity, known, alpn
+        self.accept = accept  # called with each lane when it is made
+        self.lanes: list[Lane] = []
+        self.silent: set[str] = set()  # remote addresses whose path is dead, both ways
+        self.closed = False
+        self._by_first: dict[bytes, Lane] = {}
+        self._loop = asyncio.get_running_loop()
+        self._socket = udp(*local)
+        self._loop.add_reader(self._socket, self._readable)
+
+    @property
+    def addr(self) -> tuple[str, int]:
+        return self._socket.getsockname()
+
+    def close(self) -> None:
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def sendto(self, data: bytes, addr) -> None:
+        """As a socket's, for the lanes."""
+        if addr[0] not in self.silent and not self.closed:
+            send_to(self._socket, data, addr)
+
+    def getsockname(self):
+        return self._socket.getsockname()
+
+    def _readable(self) -> None:
+        touched = []
+        for _ in range(TURN):
+            try:
+                data, addr = self._socket.recvfrom(65535)
+            except (BlockingIOError, InterruptedError):
+                break
+            except ConnectionRefusedError:
+                continue
+            if addr[0] in self.silent:
+                continue
+            if lane := self._lane_of(data):
+                lane.receive(data, addr)
+                if lane not in touched:
+                    touched.append(lane)
+        for lane in touched:
+            lane.pump()
+
+    def _lane_of(self, data: bytes) -> Lane | None:
+        try:
+            header = pull_quic_header(Buffer(data=data), host_cid_length=8)
+        except ValueError:
+            return None
+        cid = header.destination_cid
+        for lane in self.lanes:
+            if lane.closed is None and (cid in lane.issued or cid == lane.connection.host_cid):
+                return lane
+        if lane := self._by_first.get(cid):
+            return lane if lane.closed is None else None
+        if header.packet_type != QuicPacketType.INITIAL or len(data) < 1200:
+            return None
+        logger = QuicLogger()
+        configuration = quic.configuration(
+            self.identity, is_client=False, alpn=self.alpn, logger=logger
+        )
+        connection = quic.Connection(
+            known=self.known,
+            configuration=configuration,
+            original_destination_connection_id=cid,
+        )
+        lane = Lane(connection, logger, self)
+        lane.issued.add(connection.host_cid)
+        self._by_first[cid] = lane
+        self.lanes.append(lane)
+        self.accept(lane)
+        return lane
+
+
+def udp(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    made.bind((host, port))
+    return made
+
+
+def send_to(sock, data: bytes, addr) -> None:
+    """What does not fit is lost, as on any path."""
+    try:
+        sock.sendto(data, addr)
+    except (BlockingIOError, ConnectionRefusedError):
+        pass

@@ -1,0 +1,511 @@
+"""The encoding: §2 (varints, strings, targets), §4 (control messages), §6 (segment headers) and §7
+(datagrams) of docs/PROTOCOL.md. Pure functions and plain data, no QUIC."""
+
+import ipaddress
+import struct
+from dataclasses import dataclass, field
+
+ALPN = "throughline/1"
+VERSION = 1
+
+# Application error codes (§3).
+DONE, PROTOCOL, REPLACED, SILENT, REJECTED = range(5)
+
+# Stream error codes (§3).
+SEGMENT_SUPERSEDED = 1
+SEGMENT_FINISHED = 0
+
+# Control messages (§4).
+HELLO, WELCOME, REJECT, FLOW_STATE, ECHO, SYNC_END, LOCATORS, LANE_USE, LANE_HEALTH, CLOSE = range(
+    0x01, 0x0B
+)
+FIRST_SKIPPED_TYPE = 0x40
+
+CREATE, RESUME = 0, 1
+
+# Reject codes (§4).
+UNKNOWN_SESSION, BAD_VERSION, STALE, SUPERSEDED, LIMIT, SHUTTING_DOWN = range(1, 7)
+
+# Failure codes of an outcome (§4).
+OPENED, REFUSED, HOST_UNREACHABLE, NETWORK_UNREACHABLE, NOT_ALLOWED = range(5)
+TIMED_OUT, NAME_NOT_FOUND, NO_SERVICE, LIMIT_REACHED, OTHER = range(5, 10)
+
+AUTO, SINGLE, BOND, REDUNDANT = range(4)
+
+# Bounds (§9).
+BODY_MAX = 16384
+ECHO_MAX = 512
+RANGES_MAX = 32
+LOCATORS_MAX = 64
+SEGMENT_MAX = 1 << 20
+UNSEEN_MAX = 4096
+DETAIL_MAX = 255
+VARINT_MAX = (1 << 62) - 1
+OFFSET_MAX = VARINT_MAX - SEGMENT_MAX
+
+
+class Violation(Exception):
+    """What the peer does against a MUST: its lane is closed with code 1."""
+
+
+class Incomplete(Exception):
+    """The rest has not come yet."""
+
+
+def varint(value: int) -> bytes:
+    if value < 1 << 6:
+        return struct.pack(">B", value)
+    if value < 1 << 14:
+        return struct.pack(">H", value | 0x4000)
+    if value < 1 << 30:
+        return struct.pack(">I", value | 0x8000_0000)
+    return struct.pack(">Q", value | 0xC000_0000_0000_0000)
+
+
+def string(text: str, most: int) -> bytes:
+    data = text.encode()[:most]
+    return varint(len(data)) + data
+
+
+class Reader:
+    """Takes fields off the front of some bytes."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+        self.at = 0
+
+    def take(self, count: int) -> bytes:
+        if len(self.data) - self.at < count:
+            raise Incomplete
+        self.at += count
+        return bytes(self.data[self.at - count : self.at])
+
+    def u8(self) -> int:
+        return self.take(1)[0]
+
+    def u16(self) -> int:
+        return int.from_bytes(self.take(2), "big")
+
+    def u128(self) -> int:
+        return int.from_bytes(self.take(16), "big")
+
+    def varint(self) -> int:
+        first = self.u8()
+        rest = self.take((1 << (first >> 6)) - 1)
+        return int.from_bytes(bytes([first & 0x3F]) + rest, "big")
+
+    def string(self, most: int) -> str:
+        length = self.varint()
+        if length > most:
+            raise Violation(f"a string of {length} bytes where {most} are allowed")
+        return self.take(length).decode(errors="replace")
+
+    def flags(self, known: int) -> int:
+        flags = self.u8()
+        if flags & ~known:
+            raise Violation(f"a flag without a meaning in {flags:#x}")
+        return flags
+
+    def boolean(self) -> bool:
+        value = self.u8()
+        if value > 1:
+            raise Violation(f"{value} where 0 or 1 is allowed")
+        return value == 1
+
+    def end(self) -> None:
+        if self.at != len(self.data):
+            raise Violation("bytes are left over in a message")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Target kinds 1 and 2."""
+
+    ip: str
+    port: int
+
+    def encode(self) -> bytes:
+        packed = ipaddress.ip_address(self.ip).packed
+        return bytes([1 if len(packed) == 4 else 2]) + packed + struct.pack(">H", self.port)
+
+
+@dataclass(frozen=True)
+class Name:
+    """Target kind 3."""
+
+    host: str
+    port: int
+
+    def encode(self) -> bytes:
+        return b"\x03" + string(self.host, 255) + struct.pack(">H", self.port)
+
+
+@dataclass(frozen=True)
+class Service:
+    """Target kind 4."""
+
+    name: str
+
+    def encode(self) -> bytes:
+        return b"\x04" + string(self.name, 255)
+
+
+Target = Address | Name | Service
+
+
+def read_target(reader: Reader) -> Target:
+    kind = reader.u8()
+    if kind in (1, 2):
+        target = Address(
+            str(ipaddress.ip_address(reader.take(4 if kind == 1 else 16))), reader.u16()
+        )
+    elif kind == 3:
+        target = Name(reader.string(255), reader.u16())
+        allowed = "abcdefghijklmnopqrstuvwxyz0123456789-._"
+        if not target.host or set(target.host) - set(allowed) or is_ip(target.host):
+            raise Violation("a host name that is none")
+    elif kind == 4:
+        return Service(reader.string(255))
+    else:
+        raise Violation(f"a target of kind {kind}")
+    if target.port == 0:
+        raise Violation("port 0")
+    return target
+
+
+def is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Open:
+    """What opens a flow: mode and target."""
+
+    target: Target
+    mode: int = AUTO
+
+    def encode(self) -> bytes:
+        return bytes([self.mode]) + self.target.encode()
+
+    @staticmethod
+    def read(reader: Reader) -> "Open":
+        mode = reader.u8()
+        if mode > REDUNDANT:
+            raise Violation(f"mode {mode}")
+        return Open(read_target(reader), mode)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What an end promises for the session."""
+
+    linger: int
+    initial_window: int
+    flow_limit: int
+
+    def encode(self) -> bytes:
+        return varint(self.linger) + varint(self.initial_window) + varint(self.flow_limit)
+
+    @staticmethod
+    def read(reader: Reader) -> "Offer":
+        return Offer(min(reader.varint(), 30 * 86400), reader.varint(), reader.varint())
+
+
+@dataclass(frozen=True)
+class Hello:
+    session: int
+    intent: int
+    lane: int
+    offer: Offer
+    version: int = VERSION
+    generation: int = 0
+    type = HELLO
+
+    def body(self) -> bytes:
+        head = varint(self.version) + self.session.to_bytes(16, "big") + varint(self.intent)
+        return head + varint(self.generation) + varint(self.lane) + self.offer.encode()
+
+    @staticmethod
+    def read(reader: Reader) -> "Hello":
+        version, session, intent = reader.varint(), reader.u128(), reader.varint()
+        if intent > RESUME:
+            raise Violation(f"intent {intent}")
+        generation, lane = reader.varint(), reader.varint()
+        return Hello(session, intent, lane, Offer.read(reader), version, generation)
+
+
+@dataclass(frozen=True)
+class Welcome:
+    offer: Offer
+    version: int = VERSION
+    type = WELCOME
+
+    def body(self) -> bytes:
+        return varint(self.version) + self.offer.encode()
+
+    @staticmethod
+    def read(reader: Reader) -> "Welcome":
+        version = reader.varint()
+        return Welcome(Offer.read(reader), version)
+
+
+@dataclass(frozen=True)
+class Reject:
+    code: int
+    detail: str = ""
+    type = REJECT
+
+    def body(self) -> bytes:
+        return varint(self.code) + string(self.detail, DETAIL_MAX)
+
+    @staticmethod
+    def read(reader: Reader) -> "Reject":
+        return Reject(reader.varint(), reader.string(DETAIL_MAX))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a flow was opened at the far side."""
+
+    code: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Reset:
+    code: int
+    at: int
+
+
+@dataclass
+class FlowState:
+    flow: int
+    version: int
+    window: int
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    final_size: int | None = None
+    open: Open | None = None
+    outcome: Outcome | None = None
+    reset: Reset | None = None
+    type = FLOW_STATE
+
+    def body(self) -> bytes:
+        flags = (
+            (self.final_size is not None)
+            | (self.open is not None) << 1
+            | (self.outcome is not None) << 2
+            | (self.reset is not None) << 3
+        )
+        parts = [varint(self.flow), varint(self.version), varint(self.window), bytes([flags])]
+        parts.append(varint(len(self.ranges)))
+        end = 0
+        for start, stop in self.ranges:
+            parts += [varint(start - end), varint(stop - start)]
+            end = stop
+        if self.final_size is not None:
+            parts.append(varint(self.final_size))
+        if self.open is not None:
+            parts.append(self.open.encode())
+        if self.outcome is not None:
+            parts.append(varint(self.outcome.code))
+            if self.outcome.code != OPENED:
+                parts.append(string(self.outcome.detail, DETAIL_MAX))
+        if self.reset is not None:
+            parts += [varint(self.reset.code), varint(self.reset.at)]
+        return b"".join(parts)
+
+    @staticmethod
+    def read(reader: Reader) -> "FlowState":
+        state = FlowState(reader.varint(), reader.varint(), reader.varint())
+        flags = reader.flags(0x0F)
+        count = reader.varint()
+        if count > RANGES_MAX:
+            raise Violation(f"{count} ranges")
+        end = 0
+        for index in range(count):
+            gap, length = reader.varint(), reader.varint()
+            if length == 0 or (index > 0 and gap == 0):
+                raise Violation("an empty range or gap")
+            state.ranges.append((end + gap, end + gap + length))
+            end += gap + length
+        if flags & 1:
+            state.final_size = reader.varint()
+        if flags & 2:
+            state.open = Open.read(reader)
+        if flags & 4:
+            code = reader.varint()
+            state.outcome = Outcome(code, "" if code == OPENED else reader.string(DETAIL_MAX))
+        if flags & 8:
+            state.reset = Reset(reader.varint(), reader.varint())
+        return state
+
+
+@dataclass(frozen=True)
+class Echo:
+    entries: list[tuple[int, int]]
+    type = ECHO
+
+    def body(self) -> bytes:
+        entries = b"".join(varint(flow) + varint(version) for flow, version in self.entries)
+        return varint(len(self.entries)) + entries
+
+    @staticmethod
+    def read(reader: Reader) -> "Echo":
+        count = reader.varint()
+        if count > ECHO_MAX:
+            raise Violation(f"an echo of {count} entries")
+        return Echo([(reader.varint(), reader.varint()) for _ in range(count)])
+
+
+@dataclass(frozen=True)
+class SyncEnd:
+    type = SYNC_END
+
+    def body(self) -> bytes:
+        return b""
+
+    @staticmethod
+    def read(_: Reader) -> "SyncEnd":
+        return SyncEnd()
+
+
+@dataclass(frozen=True)
+class Locators:
+    generation: int
+    addresses: list[Address]
+    type = LOCATORS
+
+    def body(self) -> bytes:
+        addresses = b"".join(address.encode() for address in self.addresses)
+        return varint(self.generation) + varint(len(self.addresses)) + addresses
+
+    @staticmethod
+    def read(reader: Reader) -> "Locators":
+        generation, count = reader.varint(), reader.varint()
+        if count > LOCATORS_MAX:
+            raise Violation(f"{count} locators")
+        targets = [read_target(reader) for _ in range(count)]
+        if not all(isinstance(target, Address) for target in targets):
+            raise Violation("a locator that is no address")
+        return Locators(generation, targets)
+
+
+@dataclass(frozen=True)
+class LaneUse:
+    lane: int
+    version: int
+    cost: int
+    draining: bool = False
+    type = LANE_USE
+
+    def body(self) -> bytes:
+        return varint(self.lane) + varint(self.version) + bytes([self.cost, self.draining])
+
+    @staticmethod
+    def read(reader: Reader) -> "LaneUse":
+        return LaneUse(reader.varint(), reader.varint(), reader.u8(), reader.boolean())
+
+
+@dataclass(frozen=True)
+class LaneHealth:
+    lane: int
+    version: int
+    suspect: bool
+    type = LANE_HEALTH
+
+    def body(self) -> bytes:
+        return varint(self.lane) + varint(self.version) + bytes([self.suspect])
+
+    @staticmethod
+    def read(reader: Reader) -> "LaneHealth":
+        return LaneHealth(reader.varint(), reader.varint(), reader.boolean())
+
+
+@dataclass(frozen=True)
+class Close:
+    code: int = 0
+    detail: str = ""
+    type = CLOSE
+
+    def body(self) -> bytes:
+        return varint(self.code) + string(self.detail, DETAIL_MAX)
+
+    @staticmethod
+    def read(reader: Reader) -> "Close":
+        return Close(reader.varint(), reader.string(DETAIL_MAX))
+
+
+MESSAGES = [Hello, Welcome, Reject, FlowState, Echo, SyncEnd, Locators, LaneUse, LaneHealth, Close]
+BY_TYPE = {message.type: message for message in MESSAGES}
+
+
+def encode(message) -> bytes:
+    body = message.body()
+    return varint(message.type) + varint(len(body)) + body
+
+
+class ControlReader:
+    """Cuts a control stream into messages."""
+
+    def __init__(self):
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes):
+        """Yields what is complete."""
+        self._buffer += data
+        while self._buffer:
+            reader = Reader(self._buffer)
+            try:
+                kind, length = reader.varint(), reader.varint()
+                if length > BODY_MAX:
+                    raise Violation(f"a message of {length} bytes")
+                body = Reader(reader.take(length))
+            except Incomplete:
+                return
+            del self._buffer[: reader.at]
+            if kind in BY_TYPE:
+                try:
+                    message = BY_TYPE[kind].read(body)
+                except Incomplete:
+                    raise Violation(f"a message of type {kind:#x} that is too short") from None
+                body.end()
+                yield message
+            elif kind < FIRST_SKIPPED_TYPE:
+                raise Violation(f"the peer speaks a later version: type {kind:#x}")
+
+
+@dataclass(frozen=True)
+class SegmentHeader:
+    flow: int
+    offset: int
+    open: Open | None = None
+    resent: bool = False
+
+    def encode(self) -> bytes:
+        flags = self.resent | (self.open is not None) << 1
+        head = bytes([1, flags]) + varint(self.flow) + varint(self.offset)
+        return head + (self.open.encode() if self.open else b"")
+
+    @staticmethod
+    def read(reader: Reader) -> "SegmentHeader":
+        kind = reader.u8()
+        if kind != 1:
+            raise Violation(f"a stream of kind {kind}")
+        flags = reader.flags(3)
+        flow, offset = reader.varint(), reader.varint()
+        if offset > OFFSET_MAX:
+            raise Violation("an offset beyond the last")
+        opening = Open.read(reader) if flags & 2 else None
+        return SegmentHeader(flow, offset, opening, bool(flags & 1))
+
+
+def ping(number: int, length: int = 0) -> bytes:
+    return (b"\x01" + varint(number)).ljust(length, b"\x00")
+
+
+def pong(number: int, micros: int, length: int = 0) -> bytes:
+    return (b"\x02" + varint(number) + varint(micros)).ljust(length, b"\x00")

@@ -1,0 +1,111 @@
+//! Python with aioquic, in a virtual environment of its own below `target`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use interop_tests::lab::Outcome;
+use interop_tests::process;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+/// A scenario gives itself a minute; this is for one that does not even notice.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// For some 10 MB from the registry.
+const PATIENCE_TO_INSTALL: Duration = Duration::from_secs(300);
+
+/// What the peer is written for: task groups, and timeouts that are the same everywhere.
+const OLDEST: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
+
+/// An environment with what the peer needs.
+#[derive(Clone)]
+pub(crate) struct Python {
+    interpreter: PathBuf,
+    /// `target/other-stack`
+    place: PathBuf,
+}
+
+impl Python {
+    /// Made by the first test that needs it; `None` where it cannot be, which is said.
+    ///
+    /// With `THROUGHLINE_NO_SKIP=1`, as in CI, that is an error.
+    pub(crate) async fn ready() -> Outcome<Option<Self>> {
+        static READY: OnceCell<Result<Python, String>> = OnceCell::const_new();
+        match READY.get_or_init(|| async { Self::make().await.map_err(|e| e.to_string()) }).await {
+            Ok(python) => Ok(Some(python.clone())),
+            Err(why) if std::env::var_os("THROUGHLINE_NO_SKIP").is_some_and(|v| v == "1") => {
+                Err(why.as_str().into())
+            }
+            Err(why) => {
+                println!("SKIPPED: {why}");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn make() -> Outcome<Self> {
+        let missing = "Python 3.11 or later with venv is not installed (apt-get install python3 \
+                       python3-venv)";
+        let system = process::installed("python3").ok_or(missing)?;
+        run(Command::new(&system).args(["-c", OLDEST]), PATIENCE).await.map_err(|_| missing)?;
+        // target/PROFILE/deps/TEST
+        let test = std::env::current_exe()?;
+        let place = test.ancestors().nth(3).ok_or("no target directory")?.join("other-stack");
+        let environment = place.join("venv");
+        let python = Self { interpreter: environment.join("bin/python"), place };
+        // Written last, so that an environment half made is made anew.
+        let mark = environment.join("requirements");
+        let wanted = peer().join("requirements.txt");
+        if std::fs::read(&mark).is_ok_and(|made| std::fs::read(&wanted).is_ok_and(|w| w == made)) {
+            return Ok(python);
+        }
+        let mut venv = Command::new(&system);
+        run(venv.args(["-m", "venv", "--clear"]).arg(&environment), PATIENCE).await?;
+        let mut pip = Command::new(&python.interpreter);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args(["--require-hashes", "--only-binary", ":all:", "--requirement"]).arg(&wanted);
+        let installed = run(&mut pip, PATIENCE_TO_INSTALL).await;
+        installed.map_err(|error| format!("aioquic cannot be had from the registry: {error}"))?;
+        std::fs::copy(&wanted, &mark)?;
+        Ok(python)
+    }
+
+    /// Runs one.
+    pub(crate) async fn run(&self, name: &str) -> Outcome {
+        let mut command = self.command();
+        command.arg("--throughline").arg(process::throughline()?);
+        command.arg("--artefacts").arg(self.place.join("failed")).arg(name);
+        print!("{}", run(&mut command, PATIENCE).await?);
+        Ok(())
+    }
+
+    /// The names of all.
+    pub(crate) async fn scenarios(&self) -> Outcome<Vec<String>> {
+        let listed = run(self.command().arg("--list"), PATIENCE).await?;
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        command.args(["-m", "scenarios"]).current_dir(peer());
+        command
+    }
+}
+
+fn peer() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/aioquic")
+}
+
+/// Runs it to its end and returns what it said; what went wrong is in the error.
+async fn run(command: &mut Command, patience: Duration) -> Outcome<String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = tokio::time::timeout(patience, command.output());
+    let output = output.await.map_err(|_| format!("{command:?} does not end"))??;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{}\n{said}{errors}", output.status).into());
+    }
+    Ok(said)
+}
