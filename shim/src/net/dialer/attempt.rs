@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
-use super::METERED_COST;
 use crate::net::lane::handshake::{self, HandshakeError};
 use crate::net::lane::{Dialled, NewLane};
 use crate::net::node::shared::NodeShared;
 use crate::net::{socket, tls, transport};
+use crate::state::holddown::Standing;
 use crate::state::plan::Path;
-use crate::state::session::LaneInfo;
+use crate::state::session::{LaneInfo, select};
 use crate::vocab::ids::PeerId;
 use crate::vocab::locator::Locator;
 use crate::vocab::target::Host;
@@ -86,11 +86,13 @@ impl Attempt {
             Err(HandshakeError::Connection(error)) => return Err(named(&error)),
             other => other?,
         };
-        let cost = if path.metered { METERED_COST } else { 0 };
+        let cost = select::cost(path.order, path.metered, Standing::Well);
         let dialled = Dialled {
             endpoint,
             uplink: path.uplink.clone(),
+            order: path.order,
             metered: path.metered,
+            cost,
             local,
             remote: path.remote,
             migrations: 0,

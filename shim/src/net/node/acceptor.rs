@@ -107,8 +107,7 @@ async fn set_up(
             handshake::answer(&mut control, &Message::Welcome(welcome))
                 .await
                 .map_err(|e| e.to_string())?;
-            // What shares the peer's address is likely to fail together.
-            let group = group_of(connection.remote_address().ip());
+            let group = lane::group_of(connection.remote_address());
             let lane = NewLane {
                 id: hello.lane,
                 info: LaneInfo { group, cost: 0, order: 0 },
@@ -143,11 +142,4 @@ async fn set_up(
             }
         }
     }
-}
-
-fn group_of(ip: IpAddr) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    ip.hash(&mut hasher);
-    hasher.finish()
 }
