@@ -96,7 +96,7 @@ impl Planner {
     /// What to do now.
     pub fn plan(&mut self, now: Instant, world: &World<'_>) -> Plan {
         let mut plan = Plan::default();
-        let paths = self.shunned(now, world);
+        let paths = self.shunned(now, world, &mut plan);
         let world = &World { paths: &paths, ..*world };
         self.keep_score(now, world, &mut plan);
         if world.lanes.iter().any(LaneView::is_up) {
@@ -148,13 +148,16 @@ impl Planner {
 
     /// The paths, with those to where the peer drains lanes counted as draining: a word of either
     /// end binds both, also after the lane that it was about is gone.
-    fn shunned(&mut self, now: Instant, world: &World<'_>) -> Vec<Path> {
+    fn shunned(&mut self, now: Instant, world: &World<'_>, plan: &mut Plan) -> Vec<Path> {
         for lane in world.lanes.iter().filter(|l| l.peer_drains) {
             self.peer_drains.insert(Prefix::of(lane.remote), now + PEER_DRAINS_FOR);
         }
         self.peer_drains.retain(|_, until| now < *until);
         for lane in world.lanes.iter().filter(|l| !l.peer_drains && l.is_up()) {
             self.peer_drains.remove(&Prefix::of(lane.remote));
+        }
+        if let Some(until) = self.peer_drains.values().min() {
+            plan.wake(*until);
         }
         let mut paths = world.paths.to_vec();
         for path in &mut paths {
