@@ -153,8 +153,9 @@ impl Dialer {
         // While all the lanes are there and answer, nothing needs to be looked up.
         let well = lanes.len() >= plan::wanted(&self.paths)
             && lanes.iter().all(|l| l.suspect_since.is_none());
-        let fresh = self.looked_up.is_some_and(|at| now < at + LOOK_UP_EVERY);
-        if fresh || (well && !self.paths.is_empty()) {
+        let fresh = |at: Instant| now < at + LOOK_UP_EVERY;
+        let enough = well && !self.paths.is_empty();
+        if self.looked_up.is_some_and(|at| fresh(at) || enough) {
             return;
         }
         self.looked_up = Some(now);

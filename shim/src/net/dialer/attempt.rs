@@ -143,7 +143,8 @@ impl Lookup {
                 Host::Name(name) => remotes.extend(self.named(name, locator.port)),
             }
         }
-        remotes.dedup();
+        let mut seen = std::collections::HashSet::new();
+        remotes.retain(|remote| seen.insert(*remote));
         remotes
     }
 

@@ -148,6 +148,5 @@ impl Planner {
 
 /// Somebody wants the lane gone, or its address is on its way out.
 fn must_leave(world: &World<'_>, lane: &LaneView) -> bool {
-    let drained = world.path_of(lane).is_some_and(|p| p.draining);
-    drained || lane.peer_drains || (world.is_gone(lane) && lane.is_up())
+    world.is_drained(lane) || lane.peer_drains || (world.is_gone(lane) && lane.is_up())
 }

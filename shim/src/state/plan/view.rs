@@ -94,10 +94,14 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
-    /// The path that a lane is on, while there is one.
-    pub(super) fn path_of(&self, lane: &LaneView) -> Option<&Path> {
-        let on = |p: &&Path| p.local == lane.local;
-        self.paths.iter().filter(on).max_by_key(|p| p.remote == lane.remote)
+    /// The path that a lane is on drains; or, where its locator is no longer listed, every path
+    /// from its address.
+    pub(super) fn is_drained(&self, lane: &LaneView) -> bool {
+        let from_here = || self.paths.iter().filter(|p| p.local == lane.local);
+        match from_here().find(|p| p.remote == lane.remote) {
+            Some(path) => path.draining,
+            None => from_here().next().is_some() && from_here().all(|p| p.draining),
+        }
     }
 
     /// The lane's address is ours no more, or is not to be used any more.

@@ -126,7 +126,10 @@ impl World {
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| !l.dead[side] && !l.attached[side])
         else {
             // It died while it was set up.
-            return if side == 0 { self.give_up(id) };
+            if side == 0 {
+                self.give_up(id);
+            }
+            return;
         };
         if side == 0 && lane.dead[1] {
             // No Welcome comes.

@@ -143,11 +143,10 @@ impl World {
                 return self.at(self.now + 2 * rtt, Happening::Attach { lane: id, side: 0 });
             }
         }
+        let later = self.now + SEC;
         match attempt {
-            0 | 1 => {
-                self.at(self.now + SEC, Happening::Handshake { lane: id, attempt: attempt + 1 })
-            }
-            _ => self.at(self.now + SEC + 10 * MS, Happening::GiveUp { lane: id }),
+            0 | 1 => self.at(later, Happening::Handshake { lane: id, attempt: attempt + 1 }),
+            _ => self.at(later + 10 * MS, Happening::GiveUp { lane: id }),
         }
     }
 }

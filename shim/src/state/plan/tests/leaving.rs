@@ -74,6 +74,8 @@ fn a_prefix_that_the_peer_drains_is_left_alone_after_its_lane_is_gone() {
     let mut planner = Planner::default();
     plan(&mut planner, t, &paths, &lanes);
     // Uplink 1 leads only there: it has no lane until the peer may be asked again.
+    let alone = plan(&mut planner, t, &paths, &lanes[1..]);
+    assert_eq!((alone.dial, alone.wake_at), (vec![], Some(t + PEER_DRAINS_FOR)));
     assert_eq!(plan(&mut planner, t + PEER_DRAINS_FOR / 2, &paths, &lanes[1..]).dial, []);
     assert_eq!(plan(&mut planner, t + PEER_DRAINS_FOR, &paths, &lanes[1..]).dial, [path(1, 1)]);
 }
@@ -217,4 +219,15 @@ fn a_metered_lane_is_kept_while_the_free_one_is_on_probation() {
     assert_eq!(plan(&mut planner, back + PA_HOLD, &paths, &lanes).drain, [], "it settles first");
     let due = back + PA_HOLD + KEEP_METERED;
     assert_eq!(plan(&mut planner, due, &paths, &lanes).drain, [LaneId(1)]);
+}
+
+#[test]
+fn a_lane_to_a_locator_that_is_no_longer_listed_drains_only_with_its_uplink() {
+    let t = Instant::now();
+    let other = lane(2, &path(2, 2));
+    let lanes = [lane(1, &path(1, 9)), other];
+    let paths = [path(1, 1), draining(path(1, 2)), path(2, 2)];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).drain, []);
+    let paths = [draining(path(1, 1)), draining(path(1, 2)), path(2, 2)];
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).drain, [LaneId(1)]);
 }
