@@ -19,7 +19,8 @@ fn said(plan: &Plan) -> String {
 #[test]
 fn every_state_and_event_of_a_lane() {
     let t = Instant::now();
-    let states: [(&str, fn(LaneView, Instant) -> LaneView); 4] = [
+    type Change = fn(LaneView, Instant) -> LaneView;
+    let states: [(&str, Change); 4] = [
         ("up", |l, _| l),
         ("doubted", |l, t| LaneView { suspect_since: Some(t), ..l }),
         ("silent", |l, t| LaneView { suspect_since: Some(t), confirmed: true, ..l }),

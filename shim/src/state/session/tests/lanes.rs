@@ -355,7 +355,7 @@ fn what_shares_an_uplink_after_a_move_is_known() {
     pair.ends[A].lane_moved(pair.now, L1, 1, 0);
     pair.write(A, id, 1_000);
     pair.run();
-    assert_eq!(pair.given_to(L2) > 0, true, "disjoint again");
+    assert!(pair.given_to(L2) > 0, "disjoint again");
 }
 
 #[test]
