@@ -54,6 +54,10 @@ use crate::vocab::ids::LaneId;
 /// The most lanes a session keeps.
 pub const MAX_LANES: usize = 4;
 
+/// Beside lanes that may answer, none is dialled beyond so many: those wanted, as many silent ones
+/// and as many on their way out. An acceptor takes 16.
+pub const MOST_LANES: usize = 3 * MAX_LANES;
+
 /// Remembers what was tried, and what failed.
 #[derive(Debug, Default)]
 pub struct Planner {

@@ -9,10 +9,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::Planner;
 use super::prefix::Prefix;
 use super::target::{self, Edge};
 use super::view::{Key, LaneView, Path, Plan, World};
+use super::{MOST_LANES, Planner};
 
 /// Dials under way at once, in all and per path.
 pub(super) const MAX_DIALS: usize = 16;
@@ -100,8 +100,9 @@ impl Planner {
                 (true, true) => MAX_DIALS_PER_PATH,
                 (true, false) => MAX_DIALS_BESIDE,
             };
-            if under_way >= MAX_DIALS || here >= most {
-                // The end of a dial asks again.
+            let full = !none && world.lanes.len() + under_way >= MOST_LANES;
+            if under_way >= MAX_DIALS || here >= most || full {
+                // The end of a dial, or of a lane, asks again.
                 continue;
             }
             under_way += 1;

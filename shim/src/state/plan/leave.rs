@@ -12,9 +12,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::Planner;
 use super::target;
 use super::view::{LaneView, Path, Plan, World};
+use super::{MAX_LANES, Planner};
 use crate::state::holddown::Standing;
 use crate::vocab::ids::LaneId;
 
@@ -55,13 +55,18 @@ impl Planner {
         let spare = |l: &&&LaneView| cold.contains(&l.id) || surplus.contains(&l.id);
         leaving.extend(lanes.iter().filter(spare).copied());
         leaving.sort_unstable_by_key(|l| l.id);
-        self.see_off(now, &leaving, staying.iter().any(|l| l.is_up()), plan);
+        let stays = staying.iter().any(|l| l.is_up());
+        self.see_off(now, &leaving, stays, plan);
     }
 
-    /// Drains what leaves, and closes it when it may.
-    fn see_off(&mut self, now: Instant, leaving: &[&LaneView], beside: bool, plan: &mut Plan) {
+    /// Drains what leaves, and closes it when it may: beside a lane that `stays`, or beside as many
+    /// newer ones as are ever wanted, though they leave as well (an uplink whose address is
+    /// replaced again and again must not heap up lanes).
+    fn see_off(&mut self, now: Instant, leaving: &[&LaneView], stays: bool, plan: &mut Plan) {
         let mut known: BTreeMap<LaneId, Leaving> = std::mem::take(&mut self.leaving);
-        for lane in leaving {
+        for (index, lane) in leaving.iter().enumerate() {
+            let newer = leaving[index + 1..].iter().filter(|l| l.is_up()).count();
+            let beside = stays || newer >= MAX_LANES;
             let mut state = known.remove(&lane.id).unwrap_or_default();
             state.beside_since = beside.then(|| state.beside_since.unwrap_or(now));
             self.leaving.insert(lane.id, state);

@@ -10,9 +10,8 @@ use throughline::state::session::select;
 use super::{Happening, World};
 use crate::link::{MS, Nanos, SEC};
 
-/// The most lanes that may be attached at once at the initiator: those wanted, a replacement for
-/// each, and one that a race made.
-const MOST_LANES: usize = 2 * plan::MAX_LANES + 1;
+/// The most lanes that may be attached at once at the initiator: what an acceptor takes.
+const MOST_LANES: usize = 16;
 
 impl World {
     pub(super) fn plan_soon(&mut self) {

@@ -73,6 +73,7 @@ fn a_prefix_that_the_peer_drains_is_left_alone_after_its_lane_is_gone() {
     let lanes = [drained, lane(2, &paths[1])];
     let mut planner = Planner::default();
     plan(&mut planner, t, &paths, &lanes);
+    planner.closed.insert(LaneId(1));
     // Uplink 1 leads only there: it has no lane until the peer may be asked again.
     let alone = plan(&mut planner, t, &paths, &lanes[1..]);
     assert_eq!((alone.dial, alone.wake_at), (vec![], Some(t + PEER_DRAINS_FOR)));
@@ -230,4 +231,26 @@ fn a_lane_to_a_locator_that_is_no_longer_listed_drains_only_with_its_uplink() {
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).drain, []);
     let paths = [draining(path(1, 1)), draining(path(1, 2)), path(2, 2)];
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).drain, [LaneId(1)]);
+}
+
+#[test]
+fn an_uplink_that_is_renumbered_again_and_again_does_not_heap_up_lanes() {
+    let t = Instant::now();
+    let old = |id: u64| {
+        let path = Path { local: IpAddr::from([10, 0, 1, 100 + id as u8]), ..path(1, 1) };
+        lane(id, &path)
+    };
+    let paths = [path(1, 1)];
+    let lanes: Vec<LaneView> = (1..=6).map(old).collect();
+    let mut planner = Planner::default();
+    let first = plan(&mut planner, t, &paths, &lanes);
+    assert_eq!((first.dial.len(), first.drain.len()), (1, 6));
+    assert_eq!(first.last, [3, 4, 5, 6].map(LaneId), "the others have enough beside them");
+    let then = plan(&mut planner, t + DRAIN_LEAST, &paths, &lanes);
+    assert_eq!(then.close, [1, 2].map(LaneId));
+    // Beside so many that may answer nothing more is dialled.
+    let lanes: Vec<LaneView> = (1..=MOST_LANES as u64).map(old).collect();
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).dial, []);
+    let silent: Vec<LaneView> = (1..=20).map(|id| silent(id, &paths[0], t)).collect();
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &silent).dial, paths, "none may answer");
 }
