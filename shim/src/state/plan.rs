@@ -2,8 +2,8 @@
 //!
 //! The planner is asked whenever something changed or is due. It wants as many lanes as there are
 //! free uplinks (or prefixes of the peer, if those are more), disjoint at both ends where that
-//! can be ([`target`]). It never takes a lane down because it is silent while nothing better is
-//! there, never closes one in use without having said so before, and never dials a metered uplink
+//! can be (`target`). It never takes a lane down because it is silent while nothing better is
+//! there, closes none that answers without draining it first (but a twin), and dials no metered uplink
 //! while a lane is up.
 //!
 //! A lane is in one of four states, and may besides be on its way out:
