@@ -8,6 +8,7 @@ pub mod stream;
 pub(crate) mod congestion;
 pub(crate) mod dialer;
 pub(crate) mod lane;
+pub(crate) mod locators;
 pub(crate) mod said;
 pub(crate) mod session;
 pub(crate) mod socket;

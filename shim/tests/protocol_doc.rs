@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use throughline::state::holddown::Standing;
+use throughline::state::session::select::{COSTLY, HELD, SETTLING, cost};
 use throughline::vocab::mode::Mode;
 use throughline::vocab::wire::control::{Decoder, MAX_BODY, MAX_ECHOES, Message};
 use throughline::vocab::wire::datagram::Datagram;
@@ -63,6 +65,15 @@ fn flow_state() -> FlowState {
     }
 }
 
+fn lane_use() -> LaneUse {
+    LaneUse { lane: LaneId(3), version: 2, cost: cost(1, false, Standing::Held), draining: false }
+}
+
+fn locators() -> Locators {
+    let list = ["192.0.2.1:5443", "[2001:db8::1]:5443"].map(|l| l.parse().unwrap()).to_vec();
+    Locators { generation: 1, list }
+}
+
 fn segment() -> SegmentHeader {
     let target = "db.internal:5432".parse::<Target>().unwrap();
     let open = Some(Open { target, mode: Mode::Auto });
@@ -72,7 +83,12 @@ fn segment() -> SegmentHeader {
 #[test]
 fn the_examples_decode_to_what_the_document_says_and_encode_to_the_same_bytes() {
     let examples = examples();
-    for (name, message) in [("Hello", hello()), ("FlowState", Message::FlowState(flow_state()))] {
+    for (name, message) in [
+        ("Hello", hello()),
+        ("FlowState", Message::FlowState(flow_state())),
+        ("LaneUse", Message::LaneUse(lane_use())),
+        ("Locators", Message::Locators(locators())),
+    ] {
         let bytes = &examples[name];
         let mut decoder = Decoder::default();
         decoder.push(bytes);
@@ -89,7 +105,7 @@ fn the_examples_decode_to_what_the_document_says_and_encode_to_the_same_bytes() 
     let pong = Datagram::Pong { seq: 300, received: 2_500_000 };
     assert_eq!(Datagram::decode(&examples["Pong"]), Ok(Some(pong)));
     assert_eq!(pong.to_bytes(0), examples["Pong"]);
-    assert_eq!(examples.len(), 5, "an example is not checked");
+    assert_eq!(examples.len(), 7, "an example is not checked");
 }
 
 #[test]
@@ -110,6 +126,16 @@ fn the_table_of_message_types_is_that_of_the_code() {
         let row = format!("| `0x{:02x}` | `{name}` |", message.to_bytes()[0]);
         assert!(DOCUMENT.contains(&row), "no row {row}");
     }
+}
+
+#[test]
+fn the_ranges_of_cost_are_those_of_the_code() {
+    for (from, to) in [(0, SETTLING), (SETTLING, HELD), (HELD, COSTLY)] {
+        let row = format!("| {from}–{} |", to - 1);
+        assert!(DOCUMENT.contains(&row), "no row {row}");
+    }
+    let money = cost(0, true, Standing::Well);
+    assert!(DOCUMENT.contains(&format!("We state {money} and more")));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 mod attempt;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,14 @@ use crate::net::said::Said;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::socket::{self, SocketOptions};
 use crate::net::uplinks::{Device, Snapshot};
-use crate::state::plan::{self, LaneView, Path, Planner, World};
+use crate::state::holddown::Standing;
+use crate::state::plan::{self, Key, LaneView, Path, Plan, Planner, World};
+use crate::state::session::select;
 use crate::vocab::ids::{LaneId, PeerId};
+use crate::vocab::locator::Locator;
+use crate::vocab::target::Host;
+use crate::vocab::wire::VERSION;
 use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
-use crate::vocab::wire::{VERSION, fact::LaneUse};
-
-/// The cost of a lane over a metered uplink ([`LaneUse::cost`]).
-pub(crate) const METERED_COST: u8 = 200;
 
 /// Names are looked up again at most this often.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
@@ -36,33 +37,36 @@ const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 const MOST_PATIENCE: Duration = Duration::from_secs(4);
 
-type Key = (IpAddr, SocketAddr);
+/// A dial under way.
+struct Dial {
+    lane: LaneId,
+    key: Key,
+    device: Device,
+    abort: AbortHandle,
+}
 
 /// The dialler of one session.
 pub(crate) struct Dialer {
     node: Arc<NodeShared>,
     peer: PeerId,
     planner: Planner,
-    attempts: JoinSet<Result<NewLane, DialError>>,
-    under_way: Vec<UnderWay>,
+    attempts: JoinSet<(LaneId, Key, Result<NewLane, DialError>)>,
+    under_way: Vec<Dial>,
     paths: Vec<Path>,
     /// The paths, each with the interface that its socket is bound to.
     ways: Vec<(Path, Device)>,
     looked_up: Option<Instant>,
     /// Of the uplinks that the paths were made from.
     generation: u64,
+    /// Where the peer says that it can be reached.
+    learned: Vec<SocketAddr>,
     /// The round trip of the last lane that was up.
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
     /// Failures that the log has.
     said: Said<(Key, String)>,
-}
-
-/// A dial under way.
-struct UnderWay {
-    key: Key,
-    device: Device,
-    task: AbortHandle,
+    /// Lanes of which the log has that they are the last and stay.
+    last: Vec<LaneId>,
 }
 
 impl Dialer {
@@ -70,16 +74,18 @@ impl Dialer {
         Self {
             node,
             peer,
-            planner: Planner::default(),
+            planner: Planner::new(rand::random()),
             attempts: JoinSet::new(),
             under_way: Vec::new(),
             paths: Vec::new(),
             ways: Vec::new(),
             looked_up: None,
             generation: 0,
+            learned: Vec::new(),
             rtt: None,
             lookup: attempt::Lookup::default(),
             said: Said::default(),
+            last: Vec::new(),
         }
     }
 
@@ -88,13 +94,19 @@ impl Dialer {
         let now = Instant::now();
         let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
-        self.look_up(now, uplinks, &lanes);
-        let dialling: Vec<Key> = self.under_way.iter().map(|dial| dial.key).collect();
+        self.look_up(session, now, uplinks, &lanes);
+        let dialling: Vec<Key> = self.under_way.iter().map(|d| d.key).collect();
         let plan = self
             .planner
             .plan(now, &World { paths: &self.paths, lanes: &lanes, dialling: &dialling, pressed });
+        self.state_uses(session, now, &lanes, &plan);
         for (id, path) in plan.migrate {
             self.migrate(session, id, &path);
+        }
+        for key in plan.abandon {
+            if let Some(at) = self.under_way.iter().position(|d| d.key == key) {
+                self.under_way.swap_remove(at).abort.abort();
+            }
         }
         for id in plan.close {
             session.with(|core, _| {
@@ -110,18 +122,60 @@ impl Dialer {
         [plan.wake_at, lookup].into_iter().flatten().min()
     }
 
+    /// Says what each lane costs and whether it drains, where that is new.
+    fn state_uses(
+        &mut self,
+        session: &SessionHandle,
+        now: Instant,
+        lanes: &[LaneView],
+        plan: &Plan,
+    ) {
+        session.with(|core, at| {
+            for view in lanes {
+                let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
+                let Some(dialled) = &mut lane.dialled else { continue };
+                let standing = self.planner.standing(now, view);
+                dialled.cost = select::cost(dialled.order, dialled.metered, standing);
+                core.session.use_lane(at, view.id, dialled.cost, plan.drain.contains(&view.id));
+            }
+        });
+        for id in &plan.last {
+            if !self.last.contains(id) {
+                info!(peer = ?self.peer, lane = %id, "lane drains, but stays in use: there is no other");
+            }
+        }
+        self.last.clone_from(&plan.last);
+    }
+
     /// Our addresses and the peer's, as they are now.
-    fn look_up(&mut self, now: Instant, uplinks: &Snapshot, lanes: &[LaneView]) {
+    fn look_up(
+        &mut self,
+        session: &SessionHandle,
+        now: Instant,
+        uplinks: &Snapshot,
+        lanes: &[LaneView],
+    ) {
+        let said = session.with(|core, _| {
+            let news = std::mem::take(&mut core.relocated);
+            (news || self.looked_up.is_none()).then(|| core.session.peer_locators().to_vec())
+        });
+        if let Some(said) = said {
+            self.learned = said.iter().filter_map(addr).collect();
+            self.looked_up = None;
+        }
         let changed = self.generation != uplinks.generation;
         // While all the lanes are there and answer, nothing needs to be looked up.
         let well = lanes.len() >= plan::wanted(&self.paths)
             && lanes.iter().all(|l| l.suspect_since.is_none());
-        let fresh = self.looked_up.is_some_and(|at| now < at + LOOK_UP_EVERY);
-        if !changed && (fresh || (well && !self.paths.is_empty())) {
+        let fresh = |at: Instant| now < at + LOOK_UP_EVERY;
+        let enough = well && !self.paths.is_empty();
+        if !changed && self.looked_up.is_some_and(|at| fresh(at) || enough) {
             return;
         }
         self.looked_up = Some(now);
-        let remotes = self.lookup.remotes(&self.node.locators(self.peer));
+        let mut remotes = self.lookup.remotes(&self.node.locators(self.peer));
+        // Only where the configured ones are known is known what the others are worth.
+        remotes.extend(plan::learned(&self.learned, &remotes));
         let ways = self.node.uplinks().paths(uplinks, &remotes);
         self.generation = uplinks.generation;
         if changed && ways.iter().any(|way| !self.ways.contains(way)) {
@@ -130,9 +184,9 @@ impl Dialer {
         }
         // Nor does a dial that began by a way that is no more come to anything.
         for dial in &self.under_way {
-            let way = ways.iter().find(|(path, _)| (path.local, path.remote) == dial.key);
+            let way = ways.iter().find(|(path, _)| path.key() == dial.key);
             if way.is_none_or(|(_, device)| *device != dial.device) {
-                dial.task.abort();
+                dial.abort.abort();
             }
         }
         self.paths = ways.iter().map(|(path, _)| path.clone()).collect();
@@ -150,30 +204,36 @@ impl Dialer {
             Hello { version: VERSION, session: session.id(), intent, generation, lane, offer };
         let patience =
             self.rtt.map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
-        let key = (path.local, path.remote);
+        let key = path.key();
         debug!(peer = ?self.peer, %lane, uplink = path.uplink, local = %path.local,
                remote = %path.remote, "dialling");
         let device = self.node.uplinks().device(path.local, path.remote);
         let (node, peer, over) = (self.node.clone(), self.peer, device.clone());
         let attempt = Attempt { node, peer, path, device: over, hello, patience };
-        let task = self.attempts.spawn(attempt.run());
-        self.under_way.push(UnderWay { key, device, task });
+        let abort = self.attempts.spawn(async move { (lane, key, attempt.run().await) });
+        self.under_way.push(Dial { lane, key, device, abort });
     }
 
     /// Waits for a dial to end, and does what follows from it. Cancel-safe.
     pub(crate) async fn dialled(&mut self, session: &SessionHandle) {
-        let (task, result) = match self.attempts.join_next_with_id().await {
-            Some(Ok((task, result))) => (task, Some(result)),
-            // Given up, or it panicked.
-            Some(Err(error)) => (error.id(), None),
-            None => return std::future::pending().await,
+        let (key, result) = loop {
+            match self.attempts.join_next().await {
+                Some(Ok((lane, key, result))) => {
+                    if let Some(at) = self.under_way.iter().position(|d| d.lane == lane) {
+                        self.under_way.swap_remove(at);
+                        break (key, result);
+                    }
+                    // Abandoned in the moment in which it got through.
+                    if let Ok(lane) = result {
+                        lane::end(&lane.connection, code::REPLACED, "another lane was first");
+                    }
+                }
+                // Abandoned, or it panicked, which is a way to fail.
+                Some(Err(_)) => self.under_way.retain(|d| !d.abort.is_finished()),
+                None => return std::future::pending().await,
+            }
         };
-        let Some(at) = self.under_way.iter().position(|dial| dial.task.id() == task) else {
-            return;
-        };
-        let key = self.under_way.swap_remove(at).key;
-        let Some(result) = result else { return };
-        self.planner.dialled(key.0, key.1, result.is_ok());
+        self.planner.dialled(key, result.is_ok());
         match result {
             Ok(lane) => self.attach(session, lane),
             Err(error) => self.failed(session, key, &error),
@@ -236,14 +296,21 @@ impl Dialer {
             info!(peer = ?self.peer, lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
             dialled.uplink.clone_from(&path.uplink);
             dialled.interface = interface;
+            (dialled.order, dialled.metered) = (path.order, path.metered);
             dialled.local = (path.local, dialled.endpoint.local_addr().map_or(0, |a| a.port())).into();
             dialled.migrations += 1;
             dialled.moved_at = Some(now);
-            if path.metered {
-                let word = LaneUse { lane: id, version: 2, cost: METERED_COST, draining: false };
-                core.session.set_lane_use(now, word);
-            }
+            dialled.cost = select::cost(path.order, path.metered, Standing::Well);
+            core.session.use_lane(now, id, dialled.cost, false);
+            core.session.lane_moved(now, id, path.order.into(), path.order);
         });
+    }
+}
+
+fn addr(locator: &Locator) -> Option<SocketAddr> {
+    match locator.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, locator.port)),
+        Host::Name(_) => None,
     }
 }
 
@@ -254,6 +321,7 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
         .iter()
         .filter_map(|(id, lane)| {
             let dialled = lane.dialled.as_ref()?;
+            let acked = lane.sensor.snapshot().newest_acked_sent;
             Some(LaneView {
                 id: *id,
                 uplink: dialled.uplink.clone(),
@@ -263,6 +331,9 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
                 suspect_since: lane.suspect_since,
                 confirmed: lane.confirmed,
                 moved_at: dialled.moved_at,
+                proven: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),
+                idle: core.session.lane_is_idle(*id),
+                peer_drains: core.session.peer_drains(*id),
             })
         })
         .collect();

@@ -33,7 +33,6 @@ use crate::state::health::HealthState;
 use crate::state::session::{LaneInfo, Violation};
 use crate::vocab::ids::LaneId;
 use crate::vocab::wire::codec::DecodeError;
-use crate::vocab::wire::fact::LaneUse;
 use crate::vocab::wire::hello::Offer;
 
 /// Application error codes with which a lane is closed (docs/PROTOCOL.md).
@@ -113,9 +112,13 @@ pub(crate) struct Dialled {
     pub(crate) endpoint: Endpoint,
     /// The uplink it is on now.
     pub(crate) uplink: String,
+    /// Its order among uplinks.
+    pub(crate) order: u32,
     pub(crate) metered: bool,
     /// The interface that has our address, where the system says.
     pub(crate) interface: Option<String>,
+    /// What we say that it costs ([`select::cost`](crate::state::session::select::cost)).
+    pub(crate) cost: u8,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) migrations: u64,
@@ -158,11 +161,8 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         core.detached_since = None;
         core.session.set_peer_offer(offer);
         core.session.lane_attached(now, id, info);
-        if info.cost > 0 {
-            // The peer cannot see what the lane costs here.
-            let word = LaneUse { lane: id, version: 1, cost: info.cost, draining: false };
-            core.session.set_lane_use(now, word);
-        }
+        // The peer cannot see what the lane costs here.
+        core.session.use_lane(now, id, info.cost, false);
     });
     session.established();
     info!(peer = ?session.peer(), session = %session.id(), lane = %id, %remote, uplink, "lane up");
@@ -229,6 +229,15 @@ async fn session_over(session: &SessionHandle) -> LaneEnd {
         tokio::time::sleep(LAST_WORD).await;
     }
     LaneEnd::SessionOver
+}
+
+/// What an accepted lane shares with others: those of one address of the peer are likely to fail
+/// together.
+pub(crate) fn group_of(remote: SocketAddr) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    remote.ip().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Ends a lane from outside; its task notices through the connection.

@@ -63,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) next_lane: u64,
     /// Since when there is no lane.
     pub(crate) detached_since: Option<Instant>,
+    /// The peer said that it can be reached elsewhere, and the dialler has not looked yet.
+    pub(crate) relocated: bool,
     /// Until when the driver sleeps.
     armed: Option<Instant>,
 }
@@ -85,6 +87,7 @@ impl SessionHandle {
                 generation: 0,
                 next_lane: 0,
                 detached_since: Some(Instant::now()),
+                relocated: false,
                 armed: None,
             }),
             driver: Arc::new(Notify::new()),
@@ -135,6 +138,9 @@ impl SessionHandle {
             let next = core.session.next_timeout();
             if next.is_some_and(|at| core.armed.is_none_or(|armed| at < armed)) {
                 core.armed = next;
+                self.0.driver.notify_one();
+            }
+            if core.relocated {
                 self.0.driver.notify_one();
             }
             (result, over)
@@ -207,6 +213,7 @@ impl Core {
                         lane.work.notify_one();
                     }
                 }
+                Event::Locators => self.relocated = true,
                 Event::Closed => {
                     over = self.session.closed().map(str::to_owned);
                 }

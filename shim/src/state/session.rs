@@ -49,6 +49,7 @@ use crate::state::memory::Memory;
 use crate::vocab::ids::{FlowId, LaneId, Side};
 use crate::vocab::wire::codec::DecodeError;
 use crate::vocab::wire::control::ControlError;
+use crate::vocab::wire::fact::Locators;
 use crate::vocab::wire::hello::Offer;
 
 /// What a session is told when it begins.
@@ -81,6 +82,8 @@ pub enum Event {
     Forgotten(FlowId),
     /// The lane has something to write.
     Work(LaneId),
+    /// The peer can be reached elsewhere than before ([`Session::peer_locators`]).
+    Locators,
     /// The session was closed by the peer; it is of no more use.
     Closed,
 }
@@ -167,6 +170,10 @@ pub struct Session {
     /// Flows that could be sent again on another lane if the budget allowed.
     hedge_waiting: BTreeSet<FlowId>,
     buffered: u64,
+    /// Where we can be reached; generation 0: nothing was ever said.
+    locators: Locators,
+    /// Where the peer says that it can be.
+    peer_locators: Locators,
     closed: Option<String>,
     /// Our last word to the peer, said on every lane.
     goodbye: Option<Bytes>,
@@ -193,6 +200,8 @@ impl Session {
             hedge: HedgeBudget::default(),
             hedge_waiting: BTreeSet::new(),
             buffered: 0,
+            locators: Locators { generation: 0, list: Vec::new() },
+            peer_locators: Locators { generation: 0, list: Vec::new() },
             closed: None,
             goodbye: None,
         }

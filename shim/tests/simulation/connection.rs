@@ -11,6 +11,8 @@ use crate::streams::{Inbox, Outbox, Piece};
 
 const MTU: usize = 1200;
 const OVERHEAD: usize = 40;
+/// Fits beside an acknowledgement.
+const PROBE: usize = 1100;
 const ACK_DELAY: Nanos = 5 * MS;
 /// A connection that hears nothing for so long while it waits for something is dead.
 const IDLE: Nanos = 10 * SEC;
@@ -23,7 +25,15 @@ pub(crate) enum Frame {
     Stop(u64),
     Ack(Vec<Range<u64>>),
     Ping,
+    /// A ping as large as a packet of bulk: a small answer would not prove that those pass.
+    Probe,
     Close,
+}
+
+impl Frame {
+    fn is_ping(&self) -> bool {
+        matches!(self, Self::Ping | Self::Probe)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +46,7 @@ impl Packet {
     pub(crate) fn size(&self) -> u64 {
         let payload = |f: &Frame| match f {
             Frame::Stream(piece) => piece.data.len() + 8,
+            Frame::Probe => PROBE,
             _ => 16,
         };
         (OVERHEAD + self.frames.iter().map(payload).sum::<usize>()) as u64
@@ -119,6 +130,27 @@ impl End {
         self.probes += 1;
     }
 
+    fn probe(&mut self) {
+        self.lost.push_back(Frame::Probe);
+        self.probes += 1;
+    }
+
+    /// The end is set up only now.
+    pub(crate) fn begin(&mut self, now: Nanos) {
+        (self.last_eliciting, self.heard) = (now, now);
+    }
+
+    /// The path is another one: what is under way on the old one is lost, and nothing is known of
+    /// the new one but what a ping will tell.
+    pub(crate) fn moved(&mut self, now: Nanos) {
+        for (_, sent) in std::mem::take(&mut self.sent) {
+            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
+        }
+        (self.in_flight, self.pto_count, self.last_eliciting, self.heard) = (0, 0, now, now);
+        self.sensor.moved();
+        self.ping();
+    }
+
     fn pto(&self) -> Nanos {
         (self.srtt + (4 * self.var).max(MS) + 25 * MS) << self.pto_count.min(6)
     }
@@ -178,6 +210,7 @@ impl End {
             let size = match &frame {
                 Frame::Stream(p) if self.outbox.reset.contains(&p.stream) => continue,
                 Frame::Stream(p) => p.data.len() + 8,
+                Frame::Probe => PROBE,
                 _ => 16,
             };
             if size > *room {
@@ -193,6 +226,11 @@ impl End {
             *room -= piece.data.len() + 8;
             frames.push(Frame::Stream(piece));
         }
+    }
+
+    /// Whether the packet is newer than all that came.
+    pub(crate) fn is_newest(&self, number: u64) -> bool {
+        number != u64::MAX && self.got.iter().last().is_none_or(|range| number >= range.end)
     }
 
     /// A packet came; returns its frames unless it is a duplicate.
@@ -246,7 +284,7 @@ impl End {
         for number in lost {
             let Some(sent) = self.sent.remove(&number) else { continue };
             self.in_flight -= sent.size;
-            self.lost.extend(sent.frames.into_iter().filter(|f| !matches!(f, Frame::Ping)));
+            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
         }
     }
 
@@ -274,7 +312,7 @@ impl End {
             self.ping();
         }
         if self.sensor.wants_ping(now) {
-            self.ping();
+            self.probe();
         }
         true
     }

@@ -25,6 +25,13 @@ pub(crate) struct Report {
     pub(crate) timeouts: u64,
     /// The longest from healing to the end.
     pub(crate) drained_in: Nanos,
+    /// Dials, moves, lanes closed after draining, looks at a lane on probation.
+    pub(crate) dials: u64,
+    pub(crate) moves: u64,
+    pub(crate) drained: u64,
+    pub(crate) held: u64,
+    /// The most lanes at once.
+    pub(crate) most_lanes: u64,
 }
 
 impl Report {
@@ -38,6 +45,11 @@ impl Report {
         self.virtual_seconds += other.virtual_seconds;
         self.timeouts += other.timeouts;
         self.drained_in = self.drained_in.max(other.drained_in);
+        self.dials += other.dials;
+        self.moves += other.moves;
+        self.drained += other.drained;
+        self.held += other.held;
+        self.most_lanes = self.most_lanes.max(other.most_lanes);
     }
 }
 
@@ -46,7 +58,8 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} flows ({} to a clean end both ways), {} bytes read, {} came twice, {} re-sent, {} \
-             events, {} session timers, {} virtual seconds, drained within {} ms",
+             events, {} session timers, {} virtual seconds, drained within {} ms; {} dials, {} \
+             moves, {} lanes drained, {} plans with a lane on probation, at most {} lanes at once",
             self.flows,
             self.clean,
             self.bytes,
@@ -56,6 +69,11 @@ impl fmt::Display for Report {
             self.timeouts,
             self.virtual_seconds,
             self.drained_in / MS,
+            self.dials,
+            self.moves,
+            self.drained,
+            self.held,
+            self.most_lanes,
         )
     }
 }

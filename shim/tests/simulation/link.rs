@@ -9,6 +9,9 @@ pub(crate) type Nanos = u64;
 pub(crate) const MS: Nanos = 1_000_000;
 pub(crate) const SEC: Nanos = 1_000 * MS;
 
+/// What an MTU black hole passes.
+const NARROW: u64 = 600;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     /// Bytes a second.
@@ -22,6 +25,8 @@ pub(crate) struct Link {
     pub(crate) duplicate: f64,
     /// Everything is lost until then.
     pub(crate) hole_until: Nanos,
+    /// Packets above [`NARROW`] are lost until then, and nobody says so.
+    pub(crate) narrow_until: Nanos,
     busy_until: Nanos,
 }
 
@@ -38,6 +43,7 @@ impl Link {
             jitter: (rough(rng, 0.2), rng.random_range(MS..40 * MS)),
             duplicate: rough(rng, 0.05),
             hole_until: 0,
+            narrow_until: 0,
             busy_until: 0,
         }
     }
@@ -48,6 +54,7 @@ impl Link {
         self.jitter.0 = 0.0;
         self.duplicate = 0.0;
         self.hole_until = 0;
+        self.narrow_until = 0;
         self.rate = self.rate.max(2_000_000);
     }
 
@@ -58,7 +65,10 @@ impl Link {
         size: u64,
         rng: &mut SmallRng,
     ) -> [Option<Nanos>; 2] {
-        if now < self.hole_until || (self.loss > 0.0 && rng.random_bool(self.loss)) {
+        if (now < self.narrow_until && size > NARROW)
+            || now < self.hole_until
+            || (self.loss > 0.0 && rng.random_bool(self.loss))
+        {
             return [None, None];
         }
         let start = self.busy_until.max(now);

@@ -1,11 +1,16 @@
-//! Two whole sessions over a simulated network, in virtual time, single-threaded, by seed.
+//! Two whole sessions over a simulated network, in virtual time, single-threaded, by seed; their
+//! lanes are dialled, moved, drained and closed by the planner itself.
 //!
-//! Each seed draws lanes, flows and a schedule of misfortunes: loss, reordering, duplication,
-//! delay, blackholes both ways or one, lane death, false suspicions, total outage of minutes,
-//! peer restart. Then everything heals, and the run must drain: every flow ended properly at both
-//! ends, every byte once and in order, one incoming flow per open, nothing held and no timer left.
+//! Each seed draws a network (uplinks, one perhaps metered; prefixes of the peer; a road from each to
+//! each), flows and a schedule of misfortunes: loss, reordering, duplication, delay; blackholes both
+//! ways or one, of a road, an uplink, a prefix, or crosswise; large packets lost; addresses lost,
+//! replaced, deprecated; drains by either end, costs; lane death, false suspicions, total outage of
+//! minutes, peer restart. Then everything heals, and the run must drain: every flow ended properly at
+//! both ends, every byte once and in order, one incoming flow per open, nothing held and no timer
+//! left. At last the lanes must be those that are wanted, disjoint, and no more.
 //!
-//! `THROUGHLINE_SIM_SEEDS=n` runs n seeds (2,000 without it), `THROUGHLINE_SIM_SEED=n` replays
+//! `THROUGHLINE_SIM_SEEDS=n` runs n seeds (2,000 without it; before a release 10,000),
+//! `THROUGHLINE_SIM_SEED=n` replays
 //! one, `THROUGHLINE_SIM_TRACE=1` prints what happens with virtual times.
 //! `THROUGHLINE_SIM_FIRST=n` begins at another seed, `THROUGHLINE_SIM_FAILURES=n` goes on until n
 //! have failed.

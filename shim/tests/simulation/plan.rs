@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use rand::rngs::SmallRng;
-use throughline::Mode;
+use throughline::{Class, Mode};
 
 use crate::link::{MS, Nanos, SEC};
 
@@ -67,10 +67,39 @@ pub(crate) enum Misfortune {
         directions: u8,
         lasts: Nanos,
     },
-    /// All lanes over an uplink go silent.
+    /// All roads over an uplink go silent.
     UplinkHole {
-        group: u64,
         directions: u8,
+        lasts: Nanos,
+    },
+    /// All roads to a prefix of the peer do.
+    RemoteHole {
+        directions: u8,
+        lasts: Nanos,
+    },
+    /// An uplink and a prefix fail: the local ISP of one lane, the remote one of the other.
+    Crosswise {
+        lasts: Nanos,
+    },
+    /// Large packets are lost over an uplink, small ones pass.
+    Narrow {
+        lasts: Nanos,
+    },
+    /// An uplink has no address for so long; then the same or another one.
+    AddressLost {
+        lasts: Nanos,
+        other: bool,
+    },
+    /// An uplink has another address at once; the old one lives on for so long, deprecated.
+    Renumber {
+        old_lasts: Nanos,
+    },
+    /// Somebody drains an uplink.
+    DrainUplink {
+        lasts: Nanos,
+    },
+    /// The peer drains what leads to one of its prefixes.
+    PeerDrains {
         lasts: Nanos,
     },
     /// A lane's connection is closed at one end.
@@ -103,9 +132,20 @@ pub(crate) enum Misfortune {
     },
 }
 
+/// What there is to reach the peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Net {
+    /// The classes of the uplinks.
+    pub(crate) uplinks: Vec<Class>,
+    /// One of them that costs.
+    pub(crate) metered: Option<usize>,
+    /// Prefixes of the peer.
+    pub(crate) remotes: usize,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) lanes: usize,
+    pub(crate) net: Net,
     pub(crate) rough: bool,
     pub(crate) initial_window: u64,
     pub(crate) memory: u64,
@@ -137,7 +177,7 @@ impl Plan {
             _ => {}
         }
         Self {
-            lanes: rng.random_range(1..4),
+            net: draw_net(rng),
             rough: rng.random_bool(0.6),
             initial_window: one_of(rng, &[2_000, 16_384, 65_536, 262_144, 1 << 20]),
             memory: one_of(rng, &[200_000, 4 << 20, 256 << 20]),
@@ -149,14 +189,31 @@ impl Plan {
     }
 }
 
+fn draw_net(rng: &mut SmallRng) -> Net {
+    let class = |rng: &mut SmallRng| match rng.random_bool(0.2) {
+        true => Class::ProviderIndependent,
+        false => Class::ProviderAssigned,
+    };
+    let uplinks: Vec<Class> = (0..rng.random_range(1..4)).map(|_| class(rng)).collect();
+    let metered = rng.random_bool(0.3).then(|| rng.random_range(0..uplinks.len()));
+    Net { uplinks, metered, remotes: rng.random_range(1..4) }
+}
+
 fn draw_misfortune(rng: &mut SmallRng) -> Misfortune {
     let directions = one_of(rng, &[1, 2, 3, 3]);
     let lasts = one_of(rng, &[20 * MS, 200 * MS, SEC, 15 * SEC]);
     let side = rng.random_range(0..2);
     match rng.random_range(0..100) {
-        0..25 => Misfortune::Hole { directions, lasts },
-        25..40 => Misfortune::UplinkHole { group: rng.random_range(0..3), directions, lasts },
-        40..60 => Misfortune::Kill { side, tell: rng.random_bool(0.6) },
+        0..15 => Misfortune::Hole { directions, lasts },
+        15..23 => Misfortune::UplinkHole { directions, lasts },
+        23..29 => Misfortune::RemoteHole { directions, lasts },
+        29..33 => Misfortune::Crosswise { lasts },
+        33..36 => Misfortune::Narrow { lasts },
+        36..40 => Misfortune::AddressLost { lasts, other: rng.random_bool(0.5) },
+        40..44 => Misfortune::Renumber { old_lasts: lasts },
+        44..48 => Misfortune::DrainUplink { lasts },
+        48..51 => Misfortune::PeerDrains { lasts },
+        51..60 => Misfortune::Kill { side, tell: rng.random_bool(0.6) },
         60..64 => Misfortune::Outage { lasts: rng.random_range(SEC..600 * SEC) },
         64..82 => Misfortune::FalseAlarm { side },
         82..91 => {

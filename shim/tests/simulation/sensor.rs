@@ -36,6 +36,25 @@ impl Sensor {
         }
     }
 
+    /// The lane moved: its new path begins innocent, and unproven.
+    pub(crate) fn moved(&mut self) {
+        (self.suspect, self.confirmed) = (None, false);
+    }
+
+    /// The kernel says that nothing can leave from the lane's address.
+    pub(crate) fn strand(&mut self, now: Nanos) {
+        self.suspect.get_or_insert(now);
+        self.confirmed = true;
+    }
+
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.suspect.is_some() && self.confirmed
+    }
+
+    pub(crate) fn has_proved_after(&self, moved: Nanos) -> bool {
+        self.proved > Some(moved)
+    }
+
     pub(crate) fn false_alarm(&mut self, now: Nanos) {
         self.suspect.get_or_insert(now);
     }

@@ -2,6 +2,8 @@
 
 mod dialling;
 mod misfortune;
+mod network;
+mod planning;
 mod pump;
 mod steps;
 
@@ -13,33 +15,43 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use throughline::state::memory::Memory;
+use throughline::state::plan::{Key, Planner};
 use throughline::state::session::{Event, Session, SessionConfig};
 use throughline::vocab::ids::Side;
 use throughline::vocab::wire::hello::Offer;
 use throughline::{FlowId, LaneId};
 
 use self::dialling::Lane;
+use self::misfortune::Cure;
+use self::network::Network;
 use crate::connection::Packet;
 use crate::flows::FlowRun;
 use crate::judge::{self, Report, Watch};
 use crate::link::{MS, Nanos, SEC};
-use crate::plan::Plan;
+use crate::plan::Plan as Script;
 
 /// After healing, everything must have drained within this.
 const DRAIN: Nanos = 240 * SEC;
 
+/// ... and for so long after that the lanes have time to become those that are wanted: the last
+/// dial of a path that failed for long comes 30 s later, what the peer drained is asked again after
+/// 60 s, and what is one too many then goes in 15.
+const SETTLE: Nanos = 110 * SEC;
+
 #[derive(Debug)]
 enum Happening {
-    Arrive { lane: LaneId, side: usize, packet: Packet },
+    Arrive { lane: LaneId, side: usize, packet: Packet, from: Key },
     LaneTimer { lane: LaneId, side: usize },
     SessionTimer { side: usize },
     Attach { lane: LaneId, side: usize },
+    Handshake { lane: LaneId, attempt: u32 },
     GiveUp { lane: LaneId },
-    Dial,
+    Plan,
     Open { flow: usize },
     Answer { flow: usize, era: u32 },
     Step { flow: usize, side: usize, half: usize },
     Misfortune(usize),
+    Cure(Cure),
     Heal,
 }
 
@@ -73,7 +85,7 @@ pub(crate) struct World {
     seed: u64,
     trace: bool,
     rng: SmallRng,
-    plan: Plan,
+    plan: Script,
     base: Instant,
     now: Nanos,
     queue: BinaryHeap<Reverse<Queued>>,
@@ -81,10 +93,17 @@ pub(crate) struct World {
     hosts: [Host; 2],
     lanes: BTreeMap<LaneId, Lane>,
     next_lane: u64,
-    /// No lane is dialled before this.
+    network: Network,
+    planner: Planner,
+    /// When the planner is asked next.
+    plan_at: Nanos,
+    /// Dials under way.
+    dials: BTreeMap<LaneId, Key>,
+    /// Everything is silent until then.
     outage_until: Nanos,
-    dial_queued: bool,
     healed: bool,
+    /// When the sessions had nothing left to do.
+    drained_at: Option<Nanos>,
     /// Counts the lives of the session: a restart begins a new one.
     era: u32,
     flows: Vec<FlowRun>,
@@ -97,7 +116,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, trace: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let plan = Plan::draw(&mut rng);
+        let plan = Script::draw(&mut rng);
+        let network = Network::new(&plan.net, plan.rough, &mut rng);
         let flows = plan.flows.iter().cloned().enumerate();
         let flows: Vec<_> = flows.map(|(n, f)| FlowRun::new(n, f)).collect();
         let mut world = Self {
@@ -112,9 +132,13 @@ impl World {
             plan,
             lanes: BTreeMap::new(),
             next_lane: 0,
+            network,
+            planner: Planner::new(seed),
+            plan_at: Nanos::MAX,
+            dials: BTreeMap::new(),
             outage_until: 0,
-            dial_queued: false,
             healed: false,
+            drained_at: None,
             era: 0,
             flows,
             by_id: BTreeMap::new(),
@@ -132,7 +156,7 @@ impl World {
             world.at(*at, Happening::Misfortune(index));
         }
         world.at(world.plan.heal_at, Happening::Heal);
-        world.dial_soon(0);
+        world.plan_soon();
         world
     }
 
@@ -171,10 +195,13 @@ impl World {
                 self.watch.healed_at = Some(self.now);
                 deadline = self.now + DRAIN;
             }
-            if self.healed && self.is_drained() {
+            if self.healed && self.drained_at.is_none() && self.is_drained() {
+                self.drained_at = Some(self.now);
+            }
+            if self.drained_at.is_some_and(|at| self.now > at + SETTLE) {
                 return self.finish();
             }
-            if self.now > deadline {
+            if self.drained_at.is_none() && self.now > deadline {
                 self.complain();
             }
         }
@@ -183,16 +210,18 @@ impl World {
 
     fn happen(&mut self, what: Happening) {
         match what {
-            Happening::Arrive { lane, side, packet } => self.arrive(lane, side, packet),
+            Happening::Arrive { lane, side, packet, from } => self.arrive(lane, side, packet, from),
             Happening::LaneTimer { lane, side } => self.lane_timer(lane, side),
             Happening::SessionTimer { side } => self.session_timer(side),
             Happening::Attach { lane, side } => self.attach(lane, side),
+            Happening::Handshake { lane, attempt } => self.handshake(lane, attempt),
             Happening::GiveUp { lane } => self.give_up(lane),
-            Happening::Dial => self.dial(),
+            Happening::Plan => self.plan(),
             Happening::Open { flow } => self.open(flow),
             Happening::Answer { flow, era } => self.answer(flow, era),
             Happening::Step { flow, side, half } => self.step(flow, side, half),
             Happening::Misfortune(index) => self.misfortune(index),
+            Happening::Cure(cure) => self.cure(cure),
             Happening::Heal => self.heal(),
         }
     }
@@ -263,12 +292,14 @@ impl World {
                     assert!(!again, "{id} was forgotten twice");
                 }
             }
+            Event::Locators => unreachable!("no locators are said here"),
             Event::Closed => self.closed(side),
         }
     }
 
     fn check_bounds(&mut self) {
         self.checked_at = self.now;
+        self.bury();
         if !self.lanes.values().any(|lane| lane.attached == [true; 2]) {
             self.watch.joined_at = self.now;
         }
@@ -293,6 +324,8 @@ impl World {
 
     fn finish(mut self) -> Report {
         self.check_bounds();
+        assert!(self.is_drained(), "a session at rest became busy again");
+        self.check_lanes();
         for host in &self.hosts {
             assert_eq!(host.memory.used(), 0, "memory is still set aside");
         }
@@ -304,7 +337,8 @@ impl World {
             self.report.flows += 1;
         }
         (self.report.duplicates, self.report.resent) = self.watch.totals();
-        self.report.drained_in = self.now - self.watch.healed_at.unwrap_or(0);
+        let drained_at = self.drained_at.unwrap_or(self.now);
+        self.report.drained_in = drained_at - self.watch.healed_at.unwrap_or(0);
         self.report.virtual_seconds = self.now / SEC;
         self.report
     }
@@ -331,7 +365,7 @@ impl World {
     }
 }
 
-fn host(plan: &Plan, side: usize) -> Host {
+fn host(plan: &Script, side: usize) -> Host {
     let memory = Arc::new(Memory::new(plan.memory));
     let offer = Offer {
         linger: Duration::from_secs(3600),

@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
-use super::METERED_COST;
 use crate::net::lane::handshake::{self, HandshakeError};
 use crate::net::lane::{Dialled, NewLane};
 use crate::net::node::shared::NodeShared;
 use crate::net::uplinks::Device;
 use crate::net::{socket, tls, transport};
+use crate::state::holddown::Standing;
 use crate::state::plan::Path;
-use crate::state::session::LaneInfo;
+use crate::state::session::{LaneInfo, select};
 use crate::vocab::ids::PeerId;
 use crate::vocab::locator::Locator;
 use crate::vocab::target::Host;
@@ -89,12 +89,14 @@ impl Attempt {
             Err(HandshakeError::Connection(error)) => return Err(named(&error)),
             other => other?,
         };
-        let cost = if path.metered { METERED_COST } else { 0 };
+        let cost = select::cost(path.order, path.metered, Standing::Well);
         let dialled = Dialled {
             endpoint,
             uplink: path.uplink.clone(),
+            order: path.order,
             metered: path.metered,
             interface: node.uplinks().interface(path.local),
+            cost,
             local,
             remote: path.remote,
             migrations: 0,
@@ -145,7 +147,8 @@ impl Lookup {
                 Host::Name(name) => remotes.extend(self.named(name, locator.port)),
             }
         }
-        remotes.dedup();
+        let mut seen = std::collections::HashSet::new();
+        remotes.retain(|remote| seen.insert(*remote));
         remotes
     }
 

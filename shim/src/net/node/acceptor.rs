@@ -110,8 +110,7 @@ async fn set_up(
             if let Some(local) = connection.local_ip() {
                 node.uplinks().check(local.to_canonical(), connection.remote_address());
             }
-            // What shares the peer's address is likely to fail together.
-            let group = group_of(connection.remote_address().ip());
+            let group = lane::group_of(connection.remote_address());
             let lane = NewLane {
                 id: hello.lane,
                 info: LaneInfo { group, cost: 0, order: 0 },
@@ -146,11 +145,4 @@ async fn set_up(
             }
         }
     }
-}
-
-fn group_of(ip: IpAddr) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    ip.hash(&mut hasher);
-    hasher.finish()
 }

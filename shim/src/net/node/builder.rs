@@ -23,6 +23,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub struct NodeBuilder {
     identity: Option<Identity>,
     listen: Vec<SocketAddr>,
+    locators: Vec<SocketAddr>,
     uplinks: Vec<UplinkConfig>,
     manage_routes: bool,
     peers: Vec<PeerConfig>,
@@ -65,6 +66,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn listen(mut self, addr: SocketAddr) -> Self {
         self.listen.push(addr);
+        self
+    }
+
+    /// Where peers reach us besides the addresses that we listen on, as the outside of a NAT; told
+    /// to them, so that they find us there although they do not know it. Call it again for more.
+    #[must_use]
+    pub fn locator(mut self, addr: SocketAddr) -> Self {
+        self.locators.push(addr);
         self
     }
 
@@ -117,6 +126,8 @@ impl NodeBuilder {
         let allowed = shared.allowed.clone();
         let factory = Arc::new(transport::server_config(config, shared.identity(), allowed));
         let endpoints = listen(&shared, &factory, &self.listen)?;
+        let listen = endpoints.iter().filter_map(|e| e.local_addr().ok()).collect();
+        shared.set_listen(listen, self.locators);
         for endpoint in &endpoints {
             tokio::spawn(acceptor::run(shared.clone(), endpoint.clone(), factory.clone()));
         }

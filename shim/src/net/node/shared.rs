@@ -1,8 +1,9 @@
 //! What the parts of a node share: its key, its peers, its sessions.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use super::router::Router;
 use super::{Limits, PeerConfig};
 use crate::net::dialer::Dialer;
 use crate::net::identity::Identity;
+use crate::net::locators;
 use crate::net::session::{SessionHandle, driver};
 use crate::net::tls::PeerSet;
 use crate::net::transport::LaneTransport;
@@ -50,6 +52,8 @@ pub(crate) struct NodeShared {
     /// Grows whenever a session comes, is established or goes.
     changes: watch::Sender<u64>,
     shutting_down: AtomicBool,
+    /// The addresses we listen on, and others where we can be reached.
+    listen: OnceLock<(Vec<SocketAddr>, Vec<SocketAddr>)>,
 }
 
 struct Peer {
@@ -91,6 +95,7 @@ impl NodeShared {
             order,
             changes: watch::Sender::new(0),
             shutting_down: AtomicBool::new(false),
+            listen: OnceLock::new(),
         })
     }
 
@@ -113,6 +118,18 @@ impl NodeShared {
 
     pub(super) fn peer_config(&self, peer: PeerId) -> Option<PeerConfig> {
         self.peers.lock().get(&peer).map(|p| p.config.clone())
+    }
+
+    /// Where we can be reached, told once after the sockets are bound.
+    pub(super) fn set_listen(&self, listen: Vec<SocketAddr>, others: Vec<SocketAddr>) {
+        let _ = self.listen.set((listen, others));
+    }
+
+    /// Where we can be reached, as it is now.
+    fn own_locators(&self) -> Vec<Locator> {
+        let Some((listen, others)) = self.listen.get() else { return Vec::new() };
+        let ours: Vec<_> = self.uplinks.now().uplinks.iter().flat_map(|u| u.ips()).collect();
+        locators::own(others, listen, &ours)
     }
 
     pub(crate) fn locators(&self, peer: PeerId) -> Vec<Locator> {
@@ -273,8 +290,10 @@ impl NodeShared {
         if lanes >= LANES_PER_SESSION || known {
             return reject(RejectCode::Limit, "too many lanes, or a lane number used twice");
         }
+        let locators = self.own_locators();
         let offer = session.with(|core, _| {
             core.generation = hello.generation;
+            core.session.set_locators(locators);
             core.session.offer()
         });
         Ok((session, Welcome { version: VERSION, offer }))
@@ -297,7 +316,8 @@ impl NodeShared {
             max_flows: self.limits.flows_per_session,
             memory: self.memory.clone(),
         };
-        let session = Session::new(config, theirs);
+        let mut session = Session::new(config, theirs);
+        session.set_locators(self.own_locators());
         SessionHandle::new(id, peer, session, self.router.clone(), self.changes.clone())
     }
 

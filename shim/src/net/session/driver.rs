@@ -134,6 +134,10 @@ fn look(
             }
         };
         pure.lane_health(now, id, health, seen.srtt, seen.newest_full_acked_sent);
+        if lane.dialled.is_none() {
+            // The peer may have moved it.
+            pure.lane_moved(now, id, lane::group_of(lane.connection.remote_address()), 0);
+        }
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
             if let Some(since) = lane.suspect_since.take() {

@@ -1,3 +1,14 @@
+//! The planner's rules, one by one; every state and event of a lane in `cells`.
+
+mod cells;
+mod leaving;
+mod wanted;
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::dial::*;
+use super::leave::*;
+use super::migrate::*;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -28,7 +39,14 @@ fn lane(id: u64, path: &Path) -> LaneView {
         suspect_since: None,
         confirmed: false,
         moved_at: None,
+        proven: true,
+        idle: true,
+        peer_drains: false,
     }
+}
+
+fn silent(id: u64, path: &Path, since: Instant) -> LaneView {
+    LaneView { suspect_since: Some(since), confirmed: true, ..lane(id, path) }
 }
 
 fn plan(planner: &mut Planner, now: Instant, paths: &[Path], lanes: &[LaneView]) -> Plan {
@@ -63,7 +81,7 @@ fn with_no_lane_up_every_path_is_dialled_at_a_steady_pace() {
     assert_eq!((first.dial.len(), first.wake_at), (2, Some(t + PRESSED)));
     assert!(plan(&mut planner, t + 100 * MS, &paths, &[]).dial.is_empty());
     for _ in 0..20 {
-        planner.dialled(paths[0].local, paths[0].remote, false);
+        planner.dialled(paths[0].key(), false);
     }
     assert_eq!(plan(&mut planner, t + PRESSED, &paths, &[]).dial.len(), 2);
     let late = t + PRESSED_FOR + 10 * PRESSED;
@@ -92,7 +110,7 @@ fn a_missing_second_lane_is_dialled_with_growing_patience() {
     for _ in 0..12 {
         let plan = plan(&mut planner, now, &paths, &up);
         assert_eq!(plan.dial, [path(2, 1)]);
-        planner.dialled(paths[1].local, paths[1].remote, false);
+        planner.dialled(paths[1].key(), false);
         let again =
             planner.plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: true });
         let next = again.wake_at.unwrap();
@@ -112,7 +130,10 @@ fn a_metered_uplink_is_cold_while_a_lane_is_up_and_its_lane_goes_some_time_after
     assert_eq!(plan(&mut planner, t, &paths, &up), Plan::default());
     let both = [lane(1, &paths[0]), lane(2, &paths[1])];
     assert_eq!(plan(&mut planner, t, &paths, &both).wake_at, Some(t + KEEP_METERED));
-    assert_eq!(plan(&mut planner, t + KEEP_METERED, &paths, &both).close, [LaneId(2)]);
+    let due = plan(&mut planner, t + KEEP_METERED, &paths, &both);
+    assert_eq!((due.drain, due.close), (vec![LaneId(2)], vec![]), "flows leave it first");
+    let end = t + KEEP_METERED + DRAIN_LEAST;
+    assert_eq!(plan(&mut planner, end, &paths, &both).close, [LaneId(2)]);
 }
 
 #[test]

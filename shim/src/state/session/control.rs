@@ -32,8 +32,7 @@ impl Session {
             }
             Message::LaneHealth(word) => self.peer_suspects(now, word),
             Message::LaneUse(word) => self.peer_lane_use(now, word),
-            // Who keeps a peer's locators is above the session; the lane's task passes them on.
-            Message::Locators(_) => {}
+            Message::Locators(locators) => self.peer_says_locators(locators),
             Message::Close { detail, .. } => self.end(format!("closed by the peer: {detail}")),
             Message::Hello(_) => return Err(Violation::OutOfPlace("Hello")),
             Message::Welcome(_) => return Err(Violation::OutOfPlace("Welcome")),

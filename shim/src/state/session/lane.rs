@@ -60,6 +60,8 @@ pub(super) struct Lane {
     pub(super) use_words: BTreeSet<LaneId>,
     /// Lanes whose health is to be told on this one.
     pub(super) health_words: BTreeSet<LaneId>,
+    /// Our locators are to be told on this one.
+    pub(super) locators_due: bool,
     /// Echoes to be written, latest version only, at most [`MAX_PENDING_ECHOES`].
     pub(super) echoes: BTreeMap<FlowId, u64>,
     /// The session's last word has not been written yet.
@@ -91,6 +93,7 @@ impl Lane {
             rtt: Duration::ZERO,
             use_words: BTreeSet::new(),
             health_words: BTreeSet::new(),
+            locators_due: false,
             echoes: BTreeMap::new(),
             goodbye: false,
             facts: VecDeque::new(),
@@ -126,6 +129,7 @@ impl Lane {
     pub(super) fn silence(&mut self) {
         self.use_words.clear();
         self.health_words.clear();
+        self.locators_due = false;
         self.echoes.clear();
         self.facts.clear();
         self.chores.clear();

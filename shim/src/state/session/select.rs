@@ -1,5 +1,20 @@
 //! Which lanes a flow uses: a pure function over what is known of them, with stickiness.
+//!
+//! What speaks for and against a lane is its *cost*, a number that either end may state and of which
+//! the greater binds both ([`cost`] says what ours is made of):
+//!
+//! | cost | |
+//! |---|---|
+//! | 0–31 | a home like any other; lower first |
+//! | 32–63 | settling, just off its probation: chosen like one of 0–31, but thick flows that live elsewhere stay there |
+//! | 64–127 | held: on probation, no home for a flow that has another |
+//! | 128–255 | costly: used only where no cheaper one is |
+//!
+//! A flow stays where it is while that is up. It leaves a lane in doubt, one that drains, and a
+//! costly one; and it [comes home](returns) when a lane that it would rather have is off its
+//! probation: so each failure moves it once, and each recovery once.
 
+use crate::state::holddown::Standing;
 use crate::vocab::ids::LaneId;
 
 /// A lane as a candidate.
@@ -21,8 +36,51 @@ pub struct Candidate {
     pub draining: bool,
 }
 
+/// From this cost up a lane has just come off its probation.
+pub const SETTLING: u8 = 32;
+
+/// From this cost up a lane is on probation.
+pub const HELD: u8 = 64;
+
 /// From this cost up a lane is used only where no cheaper one is (metered).
 pub const COSTLY: u8 = 128;
+
+/// The cost of a lane over a metered uplink.
+const METERED: u8 = 200;
+
+/// The cost of a lane, as its initiator states it: the order of its uplink, so that both ends
+/// prefer the same, then how far it is trusted, and whether it costs money.
+pub fn cost(order: u32, metered: bool, standing: Standing) -> u8 {
+    let order = order.min(15) as u8;
+    let trust = match (standing, metered) {
+        (Standing::Well, _) => 0,
+        (Standing::Settling, false) => SETTLING,
+        (Standing::Held, false) => HELD,
+        (Standing::Settling | Standing::Held, true) => 16,
+    };
+    order + trust + if metered { METERED } else { 0 }
+}
+
+/// Which flows choose their home anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returning {
+    /// Those that have to.
+    None,
+    /// Thin ones: they cost nothing where the lane fails again.
+    Thin,
+    /// All.
+    All,
+}
+
+/// Who comes home to a lane whose cost was `before` and is `now`: thin flows when its probation is
+/// over, all others when it has settled.
+pub fn returns(before: u8, now: u8) -> Returning {
+    match (before, now) {
+        (SETTLING..COSTLY, ..SETTLING) => Returning::All,
+        (HELD..COSTLY, ..HELD) => Returning::Thin,
+        _ => Returning::None,
+    }
+}
 
 /// The lane that takes a flow's new bytes.
 ///
@@ -56,12 +114,12 @@ pub fn second(lanes: &[Candidate], home: LaneId, present: Option<LaneId>) -> Opt
     same.or_else(|| lanes.iter().filter(fit).min_by_key(|l| rank(lanes, l))).map(|l| l.id)
 }
 
-/// Whether a flow that bonds lanes uses `id` beside its home: up, not metered, not draining, and
-/// the best over its uplink, which is not the home's. A costly lane is used only as a home.
+/// Whether a flow that bonds lanes uses `id` beside its home: up, not metered, not on probation, not
+/// draining, and the best over its uplink, which is not the home's. Any other is used only as a home.
 pub fn bonds(lanes: &[Candidate], home: LaneId, id: LaneId) -> bool {
     let find = |id| lanes.iter().find(|l| l.id == id);
     let (Some(home), Some(lane)) = (find(home), find(id)) else { return false };
-    let fit = |l: &&Candidate| l.synced && !l.suspect && !l.draining && l.cost < COSTLY;
+    let fit = |l: &&Candidate| l.synced && !l.suspect && !l.draining && l.cost < HELD;
     let peers = lanes.iter().filter(|l| l.group == lane.group).filter(fit);
     lane.group != home.group
         && peers.min_by_key(|l| rank(lanes, l)).is_some_and(|best| best.id == id)
@@ -70,7 +128,12 @@ pub fn bonds(lanes: &[Candidate], home: LaneId, id: LaneId) -> bool {
 /// Better lanes first: staying ones, then away from an uplink in doubt, then cheap, then by order.
 fn rank(lanes: &[Candidate], lane: &Candidate) -> (bool, bool, u8, u32, LaneId) {
     let doubted = lanes.iter().any(|l| l.suspect && l.group == lane.group && l.id != lane.id);
-    (lane.draining, doubted, lane.cost, lane.order, lane.id)
+    (lane.draining, doubted, price(lane.cost), lane.order, lane.id)
+}
+
+/// The cost as it counts in a choice: a lane that settles is as good as one that is well.
+fn price(cost: u8) -> u8 {
+    if (SETTLING..HELD).contains(&cost) { cost - SETTLING } else { cost }
 }
 
 #[cfg(test)]
@@ -152,5 +215,100 @@ mod tests {
         ] {
             assert_eq!(second(&[lane(1), unfit], home, None), None, "{unfit:?}");
         }
+    }
+
+    #[test]
+    fn a_held_lane_is_chosen_only_where_no_other_is_up() {
+        let held = Candidate { cost: cost(0, false, Standing::Held), ..lane(1) };
+        let other = Candidate { cost: cost(1, false, Standing::Well), order: 1, ..lane(2) };
+        assert_eq!(pick(&[held, other], None), Some(2));
+        assert_eq!(pick(&[held], None), Some(1), "the last path is never held down");
+        let also = Candidate { cost: cost(1, false, Standing::Held), ..other };
+        assert_eq!(pick(&[held, also], None), Some(1), "all alike");
+        let costly = Candidate { cost: cost(1, true, Standing::Well), ..other };
+        assert_eq!(pick(&[held, costly], None), Some(1), "not onto one that costs");
+        assert_eq!(pick(&[held, costly], Some(2)), Some(1));
+    }
+
+    #[test]
+    fn a_flow_on_a_lane_that_comes_onto_probation_stays_where_it_is() {
+        let held = Candidate { cost: cost(0, false, Standing::Held), ..lane(1) };
+        assert_eq!(pick(&[held, lane(2)], Some(1)), Some(1));
+    }
+
+    #[test]
+    fn a_held_lane_is_a_second_one_where_there_is_no_better_and_bonds_nothing() {
+        let held = Candidate { cost: cost(1, false, Standing::Held), ..lane(2) };
+        assert_eq!(second(&[lane(1), held], LaneId(1), None), Some(LaneId(2)));
+        assert_eq!(second(&[lane(1), held, lane(3)], LaneId(1), None), Some(LaneId(3)));
+        assert!(!bonds(&[lane(1), held], LaneId(1), LaneId(2)));
+        let settling = Candidate { cost: cost(1, false, Standing::Settling), ..held };
+        assert!(bonds(&[lane(1), settling], LaneId(1), LaneId(2)));
+    }
+
+    #[test]
+    fn a_bonding_flow_uses_the_best_lane_of_every_other_uplink() {
+        let lanes = [
+            lane(1),
+            Candidate { group: 1, ..lane(2) },
+            Candidate { order: 1, ..lane(3) },
+            Candidate { group: 3, ..lane(4) },
+            Candidate { suspect: true, ..lane(5) },
+            Candidate { group: 5, ..lane(6) },
+            lane(7),
+        ];
+        let used: Vec<u64> = (1..=7).filter(|id| bonds(&lanes, LaneId(1), LaneId(*id))).collect();
+        assert_eq!(used, [4, 6, 7], "not over the home's uplink, one over each other");
+        assert!(!bonds(&lanes, LaneId(9), LaneId(7)), "without a home nothing is bonded");
+        for unfit in [
+            Candidate { draining: true, ..lane(7) },
+            Candidate { cost: COSTLY, ..lane(7) },
+            Candidate { synced: false, ..lane(7) },
+        ] {
+            assert!(!bonds(&[lane(1), unfit], LaneId(1), LaneId(7)), "{unfit:?}");
+        }
+    }
+
+    #[test]
+    fn thin_flows_come_home_after_the_probation_and_the_others_when_the_lane_has_settled() {
+        let at = |standing| cost(3, false, standing);
+        let (held, settling, well) =
+            (at(Standing::Held), at(Standing::Settling), at(Standing::Well));
+        assert_eq!(returns(held, settling), Returning::Thin);
+        assert_eq!(returns(settling, well), Returning::All);
+        assert_eq!(returns(held, well), Returning::All);
+        let costly = cost(3, true, Standing::Well);
+        for (before, now) in [
+            (well, held),
+            (settling, held),
+            (well, well),
+            (held, held),
+            (costly, well),
+            (well, costly),
+        ] {
+            assert_eq!(returns(before, now), Returning::None, "{before} to {now}");
+        }
+    }
+
+    #[test]
+    fn costs_order_lanes_by_trust_and_money_before_the_order_of_uplinks() {
+        let all = [
+            cost(0, false, Standing::Well),
+            cost(99, false, Standing::Well),
+            cost(0, false, Standing::Settling),
+            cost(99, false, Standing::Settling),
+            cost(0, false, Standing::Held),
+            cost(99, false, Standing::Held),
+            cost(0, true, Standing::Well),
+            cost(99, true, Standing::Well),
+            cost(0, true, Standing::Held),
+            cost(99, true, Standing::Held),
+        ];
+        assert!(all.windows(2).all(|two| two[0] < two[1]), "{all:?}");
+        assert_eq!(
+            all.map(|c| c >= HELD),
+            [false, false, false, false, true, true, true, true, true, true]
+        );
+        assert_eq!(all.map(|c| c >= COSTLY).iter().filter(|c| **c).count(), 4);
     }
 }

@@ -140,6 +140,9 @@ impl Session {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let (uses, healths) =
             (std::mem::take(&mut lane.use_words), std::mem::take(&mut lane.health_words));
+        if std::mem::take(&mut lane.locators_due) {
+            Message::Locators(self.locators.clone()).encode(out);
+        }
         for word in uses.iter().filter_map(|l| self.lanes.get(l)?.our_use) {
             Message::LaneUse(word).encode(out);
         }

@@ -1,15 +1,18 @@
-//! Lanes: dialled by the initiator, attached at each end in its own time, and their deaths.
+//! Lanes: dialled by the initiator, attached at each end in its own time, moved, and their deaths.
 
 use std::collections::BTreeMap;
 
 use rand::Rng;
 use throughline::LaneId;
-use throughline::state::session::LaneInfo;
+use throughline::state::holddown::Standing;
+use throughline::state::plan::{Key, Path};
+use throughline::state::session::{LaneInfo, select};
 use throughline::vocab::wire::control::Decoder;
 
+use super::network::{Road, road};
 use super::{Happening, World};
 use crate::connection::{End, Frame, Packet};
-use crate::link::{Link, MS, Nanos, SEC};
+use crate::link::{Nanos, SEC};
 use crate::streams::CONTROL;
 
 /// What a side makes of a segment that comes.
@@ -24,10 +27,17 @@ pub(crate) enum Incoming {
 }
 
 pub(crate) struct Lane {
-    pub(crate) group: u64,
-    pub(crate) cost: u8,
-    /// By the side that sends.
-    pub(crate) links: [Link; 2],
+    /// Its addresses at the initiator, as they are now.
+    pub(crate) key: Key,
+    /// Where the acceptor last heard it from.
+    pub(crate) heard_from: Key,
+    pub(crate) order: u32,
+    pub(crate) metered: bool,
+    pub(crate) moved_at: Option<Nanos>,
+    /// Since when the initiator doubts it.
+    pub(crate) suspect_at: Option<Nanos>,
+    /// What the planner was last asked with: doubted, confirmed, proven.
+    pub(crate) planned: (bool, bool, bool),
     pub(crate) ends: [End; 2],
     pub(crate) attached: [bool; 2],
     pub(crate) dead: [bool; 2],
@@ -38,47 +48,37 @@ pub(crate) struct Lane {
     pub(crate) early: [Vec<Frame>; 2],
 }
 
+impl Lane {
+    /// The road it is on, as an end sees it.
+    pub(crate) fn road(&self, side: usize) -> Road {
+        road([self.key, self.heard_from][side])
+    }
+}
+
 impl World {
-    pub(super) fn dial_soon(&mut self, after: Nanos) {
-        if !self.dial_queued {
-            self.dial_queued = true;
-            let at = (self.now + after).max(self.outage_until);
-            self.at(at, Happening::Dial);
-        }
+    /// How well a handshake does: badly below 0.1, lost on its way back below 0.2.
+    pub(super) fn luck(&mut self) -> f64 {
+        if self.healed { 1.0 } else { self.rng.random_range(0.0..1.0) }
     }
 
-    /// Dials one lane if there are fewer than wanted, and comes back for the next.
-    pub(super) fn dial(&mut self) {
-        self.dial_queued = false;
-        if self.now < self.outage_until {
-            return self.dial_soon(0);
-        }
-        let alive = |lane: &&Lane| !lane.dead[0];
-        if self.lanes.values().filter(alive).count() >= self.plan.lanes {
-            return;
-        }
-        let used = |group| self.lanes.values().filter(alive).any(|l| l.group == group);
-        let disjoint = (0..3).find(|g| !used(*g)).unwrap_or(0);
-        let group = if self.rng.random_bool(0.1) { 0 } else { disjoint };
-        let cost = if self.rng.random_bool(0.1) { 200 } else { 0 };
-        let (rough, window) = (self.plan.rough && !self.healed, [16_000, 64_000, 256_000]);
-        let mut links = [Link::draw(&mut self.rng, rough), Link::draw(&mut self.rng, rough)];
-        if self.healed {
-            links.iter_mut().for_each(Link::heal);
-        }
-        let rtt = links[0].delay + links[1].delay;
-        let window = window[self.rng.random_range(0..3)];
-        let end = |now| End::new(now, window, rtt);
+    pub(super) fn dial(&mut self, path: &Path) {
+        let window = [16_000, 64_000, 256_000][self.rng.random_range(0..3)];
+        let key = path.key();
+        let rtt = self.network.rtt(road(key));
         let id = LaneId(self.next_lane);
         self.next_lane += 1;
-        let (hello, welcome) = (self.now + rtt + links[0].delay, self.now + 2 * rtt);
+        let end = || End::new(self.now, window, rtt);
         self.lanes.insert(
             id,
             Lane {
-                group,
-                cost,
-                ends: [end(welcome), end(hello)],
-                links,
+                key,
+                heard_from: key,
+                order: path.order,
+                metered: path.metered,
+                moved_at: None,
+                suspect_at: None,
+                planned: (false, false, true),
+                ends: [end(), end()],
                 attached: [false; 2],
                 dead: [false; 2],
                 armed: [Nanos::MAX; 2],
@@ -87,31 +87,48 @@ impl World {
                 early: [Vec::new(), Vec::new()],
             },
         );
-        let luck = if self.healed { 1.0 } else { self.rng.random_range(0.0..1.0) };
-        self.say(|| format!("dial {id} group {group}, rtt {} ms, luck {luck:.2}", rtt / MS));
-        if luck > 0.1 {
-            self.at(hello, Happening::Attach { lane: id, side: 1 });
-        }
-        if luck > 0.2 {
-            self.at(welcome, Happening::Attach { lane: id, side: 0 });
-        } else {
-            self.at(self.now + 3 * SEC, Happening::GiveUp { lane: id });
-        }
-        let pause = self.rng.random_range(MS..200 * MS);
-        self.dial_soon(pause);
+        self.dials.insert(id, key);
+        self.report.dials += 1;
+        self.say(|| format!("dial {id} {key:?}"));
+        self.at(self.now, Happening::Handshake { lane: id, attempt: 0 });
     }
 
     pub(super) fn give_up(&mut self, id: LaneId) {
+        if let Some(key) = self.dials.remove(&id) {
+            self.planner.dialled(key, false);
+            self.forsake(id);
+            self.plan_soon();
+        }
+    }
+
+    /// A dial that nobody needs any more.
+    pub(super) fn abandon(&mut self, id: LaneId) {
+        self.dials.remove(&id);
+        self.send(id, 0, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
+        self.forsake(id);
+    }
+
+    /// The initiator has no such lane. What the acceptor has of it dies by itself.
+    fn forsake(&mut self, id: LaneId) {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.dead[0] = true;
-            self.dial_soon(10 * MS);
+            if !lane.attached[1] {
+                lane.dead[1] = true;
+            }
         }
     }
 
     pub(super) fn attach(&mut self, id: LaneId, side: usize) {
         let (now, instant) = (self.now, self.instant());
+        if side == 0 && !self.dials.contains_key(&id) {
+            return;
+        }
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| !l.dead[side] && !l.attached[side])
         else {
+            // It died while it was set up.
+            if side == 0 {
+                self.give_up(id);
+            }
             return;
         };
         if side == 0 && lane.dead[1] {
@@ -119,15 +136,59 @@ impl World {
             return self.at(now + SEC, Happening::GiveUp { lane: id });
         }
         lane.attached[side] = true;
+        lane.ends[side].begin(now);
         lane.ends[side].outbox.open(CONTROL, 0);
-        let info = LaneInfo { group: lane.group, cost: lane.cost, order: lane.group as u32 };
+        let cost = select::cost(lane.order, lane.metered, Standing::Well);
+        let info = match side {
+            0 => LaneInfo { group: lane.order.into(), cost, order: lane.order },
+            _ => LaneInfo { group: lane.road(1).0 as u64, cost: 0, order: 0 },
+        };
+        let (key, remote) = (lane.key, lane.road(1).1);
         let early = std::mem::take(&mut lane.early[side]);
         self.say(|| format!("{side} attaches {id}"));
-        self.hosts[side].session.lane_attached(instant, id, info);
+        let session = &mut self.hosts[side].session;
+        session.lane_attached(instant, id, info);
+        match side {
+            0 => session.use_lane(instant, id, cost, false),
+            _ => session.use_lane(instant, id, 0, self.network.peer_drains[remote]),
+        }
+        if side == 0 {
+            self.dials.remove(&id);
+            self.planner.dialled(key, true);
+            self.plan_soon();
+        }
         for frame in early {
             self.frame(id, side, frame);
         }
         self.pump(id, side);
+    }
+
+    /// The initiator moves a lane to another address.
+    pub(super) fn migrate(&mut self, id: LaneId, path: &Path) {
+        let (now, instant) = (self.now, self.instant());
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[0]) else { return };
+        assert_eq!(lane.key.1, path.remote, "a lane cannot move to another locator");
+        (lane.key, lane.order, lane.metered) = (path.key(), path.order, path.metered);
+        (lane.moved_at, lane.suspect_at) = (Some(now), None);
+        lane.ends[0].moved(now);
+        let cost = select::cost(path.order, path.metered, Standing::Well);
+        let session = &mut self.hosts[0].session;
+        session.use_lane(instant, id, cost, false);
+        session.lane_moved(instant, id, path.order.into(), path.order);
+        self.say(|| format!("{id} moves to {:?}", path.key()));
+        self.sense(id, 0);
+        self.pump(id, 0);
+    }
+
+    /// The acceptor hears a lane from elsewhere.
+    pub(super) fn heard(&mut self, id: LaneId, from: Key) {
+        let (now, instant) = (self.now, self.instant());
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.heard_from != from) else { return };
+        lane.heard_from = from;
+        lane.ends[1].moved(now);
+        let group = lane.road(1).0 as u64;
+        self.hosts[1].session.lane_moved(instant, id, group, 0);
+        self.say(|| format!("1 hears {id} from {from:?}"));
     }
 
     /// An end's connection is over. The other end may be told.
@@ -144,18 +205,22 @@ impl World {
             self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
         }
         if side == 0 {
-            let pause = self.rng.random_range(10 * MS..SEC);
-            self.dial_soon(pause);
+            self.plan_soon();
         }
     }
 
-    /// Puts a packet onto the lane's link.
+    /// Puts a packet onto the road that the end thinks the lane is on.
     pub(super) fn send(&mut self, id: LaneId, side: usize, packet: &Packet) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let arrivals = lane.links[side].carry(self.now, packet.size(), &mut self.rng);
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let key = [lane.key, lane.heard_from][side];
+        if !self.network.is_alive(key.0) {
+            return;
+        }
+        let link = self.network.link(road(key), side);
+        let arrivals = link.carry(self.now, packet.size(), &mut self.rng);
         for at in arrivals.into_iter().flatten() {
             let packet = packet.clone();
-            self.at(at, Happening::Arrive { lane: id, side: 1 - side, packet });
+            self.at(at, Happening::Arrive { lane: id, side: 1 - side, packet, from: key });
         }
     }
 
@@ -166,5 +231,10 @@ impl World {
             lane.armed[side] = at;
             self.at(at, Happening::LaneTimer { lane: id, side });
         }
+    }
+
+    /// Forgets lanes that are dead at both ends.
+    pub(super) fn bury(&mut self) {
+        self.lanes.retain(|_, lane| lane.dead != [true; 2]);
     }
 }

@@ -2,11 +2,25 @@
 
 use rand::Rng;
 use throughline::LaneId;
-use throughline::vocab::wire::fact::LaneUse;
+use throughline::state::plan::Planner;
 
-use super::{World, host};
-use crate::link::{Link, Nanos, SEC};
+use super::network::{Road, any_road};
+use super::{Happening, World, host};
+use crate::link::Nanos;
 use crate::plan::Misfortune;
+
+/// What ends a misfortune.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cure {
+    /// The uplink has an address again.
+    Address { uplink: usize, other: bool },
+    /// What is deprecated on the uplink dies.
+    Expire { uplink: usize },
+    /// Nobody drains the uplink any more.
+    Resume { uplink: usize },
+    /// The peer takes lanes to the prefix again.
+    PeerResumes { remote: usize },
+}
 
 impl World {
     fn any_lane(&mut self, side: usize) -> Option<LaneId> {
@@ -18,17 +32,50 @@ impl World {
     pub(super) fn misfortune(&mut self, index: usize) {
         let misfortune = self.plan.misfortunes[index].1;
         self.say(|| format!("{misfortune:?}"));
+        self.plan_soon();
         match misfortune {
             Misfortune::Hole { directions, lasts } => {
-                if let Some(id) = self.any_lane(0) {
-                    self.hole(id, directions, lasts);
+                if let Some(road) = self.any_lane(0).map(|id| self.lanes[&id].road(0)) {
+                    let until = self.now + lasts;
+                    self.network.silence(|r| *r == road, directions, until);
                 }
             }
-            Misfortune::UplinkHole { group, directions, lasts } => {
-                let all = self.lanes.iter().filter(|(_, l)| l.group == group);
-                for id in all.map(|(id, _)| *id).collect::<Vec<_>>() {
-                    self.hole(id, directions, lasts);
-                }
+            Misfortune::UplinkHole { directions, lasts } => {
+                let (uplink, until) = (self.any_road().0, self.now + lasts);
+                self.network.silence(|r| r.0 == uplink, directions, until);
+            }
+            Misfortune::RemoteHole { directions, lasts } => {
+                let (remote, until) = (self.any_road().1, self.now + lasts);
+                self.network.silence(|r| r.1 == remote, directions, until);
+            }
+            Misfortune::Crosswise { lasts } => {
+                let ((uplink, remote), until) = (self.any_road(), self.now + lasts);
+                self.network.silence(|r| r.0 == uplink || r.1 == remote, 3, until);
+            }
+            Misfortune::Narrow { lasts } => {
+                let (uplink, until) = (self.any_road().0, self.now + lasts);
+                self.network.narrow(|r| r.0 == uplink, until);
+            }
+            Misfortune::AddressLost { lasts, other } => {
+                let uplink = self.any_road().0;
+                self.network.unlist(uplink);
+                self.strand();
+                self.at(self.now + lasts, Happening::Cure(Cure::Address { uplink, other }));
+            }
+            Misfortune::Renumber { old_lasts } => {
+                let uplink = self.any_road().0;
+                self.network.list(uplink, true, true);
+                self.at(self.now + old_lasts, Happening::Cure(Cure::Expire { uplink }));
+            }
+            Misfortune::DrainUplink { lasts } => {
+                let uplink = self.any_road().0;
+                self.network.drain(uplink, true);
+                self.at(self.now + lasts, Happening::Cure(Cure::Resume { uplink }));
+            }
+            Misfortune::PeerDrains { lasts } => {
+                let remote = self.any_road().1;
+                self.peer_drains(remote, true);
+                self.at(self.now + lasts, Happening::Cure(Cure::PeerResumes { remote }));
             }
             Misfortune::Kill { side, tell } => {
                 if let Some(id) = self.any_lane(side) {
@@ -47,19 +94,13 @@ impl World {
             }
             Misfortune::Use { side, cost, draining } => {
                 if let Some(lane) = self.any_lane(side) {
-                    let version = index as u64 + 1;
-                    let word = LaneUse { lane, version, cost, draining };
                     let instant = self.instant();
-                    self.hosts[side].session.set_lane_use(instant, word);
+                    self.hosts[side].session.use_lane(instant, lane, cost, draining);
                 }
             }
             Misfortune::Weather => {
-                if let Some(id) = self.any_lane(0) {
-                    let fresh = [(); 2].map(|()| Link::draw(&mut self.rng, self.plan.rough));
-                    if let Some(lane) = self.lanes.get_mut(&id) {
-                        lane.links = fresh;
-                    }
-                }
+                let road = self.any_road();
+                self.network.weather(road, self.plan.rough, &mut self.rng);
             }
             Misfortune::Restart { side } => self.restart(side),
             Misfortune::Close { side } => {
@@ -71,21 +112,53 @@ impl World {
         }
     }
 
-    fn hole(&mut self, id: LaneId, directions: u8, lasts: Nanos) {
-        let until = self.now + lasts;
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            for side in 0..2 {
-                if directions & (1 << side) != 0 {
-                    lane.links[side].hole_until = until;
-                }
+    fn any_road(&mut self) -> Road {
+        any_road(&self.network, &mut self.rng)
+    }
+
+    pub(super) fn cure(&mut self, cure: Cure) {
+        if self.healed {
+            return;
+        }
+        self.say(|| format!("{cure:?}"));
+        match cure {
+            Cure::Address { uplink, other } => self.network.list(uplink, other, false),
+            Cure::Expire { uplink } => self.network.expire(uplink),
+            Cure::Resume { uplink } => self.network.drain(uplink, false),
+            Cure::PeerResumes { remote } => self.peer_drains(remote, false),
+        }
+        self.strand();
+        self.plan_soon();
+    }
+
+    /// The kernel says of the initiator's lanes whose address is gone that it is.
+    fn strand(&mut self) {
+        let now = self.now;
+        for (id, lane) in &mut self.lanes {
+            if lane.attached[0] && !self.network.is_alive(lane.key.0) {
+                lane.ends[0].sensor.strand(now);
+                lane.armed[0] = now;
+                self.order += 1;
+                let timer = Happening::LaneTimer { lane: *id, side: 0 };
+                self.queue.push(std::cmp::Reverse(super::Queued(now, self.order, timer)));
+            }
+        }
+    }
+
+    fn peer_drains(&mut self, remote: usize, draining: bool) {
+        let instant = self.instant();
+        self.network.peer_drains[remote] = draining;
+        for (id, lane) in &self.lanes {
+            if lane.attached[1] && lane.road(1).1 == remote {
+                self.hosts[1].session.use_lane(instant, *id, 0, draining);
             }
         }
     }
 
     fn outage(&mut self, lasts: Nanos) {
         self.outage_until = self.outage_until.max(self.now + lasts);
+        self.network.silence(|_| true, 3, self.outage_until);
         for id in self.lanes.keys().copied().collect::<Vec<_>>() {
-            self.hole(id, 3, lasts);
             for side in 0..2 {
                 self.die(id, side, false);
             }
@@ -152,6 +225,11 @@ impl World {
         }
         self.era += 1;
         self.by_id.clear();
+        for id in std::mem::take(&mut self.dials).into_keys() {
+            self.die(id, 0, false);
+        }
+        self.planner = Planner::new(self.seed);
+        self.plan_soon();
         for run in self.flows.iter_mut().filter(|run| run.lost) {
             if let Some(opener) = run.apps[run.plan.opener].take_if(|app| !app.is_done()) {
                 panic!("{opener:?}");
@@ -161,13 +239,15 @@ impl World {
 
     pub(super) fn heal(&mut self) {
         if self.now < self.outage_until {
-            return self.at(self.outage_until, super::Happening::Heal);
+            return self.at(self.outage_until, Happening::Heal);
         }
         self.healed = true;
         self.say(|| "everything heals".to_owned());
-        for lane in self.lanes.values_mut() {
-            lane.links.iter_mut().for_each(Link::heal);
+        self.network.heal();
+        for remote in 0..self.network.remotes() {
+            self.peer_drains(remote, false);
         }
-        self.dial_soon(SEC / 10);
+        self.strand();
+        self.plan_soon();
     }
 }

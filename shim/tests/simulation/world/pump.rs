@@ -4,8 +4,10 @@ use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 use throughline::LaneId;
+use throughline::state::plan::Key;
 use throughline::state::session::{Accepted, Class, Priority, Transmit};
 use throughline::vocab::wire::codec::DecodeError;
+use throughline::vocab::wire::control::Message;
 use throughline::vocab::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 
 use super::dialling::Incoming;
@@ -72,7 +74,7 @@ impl World {
     }
 
     /// Tells the session what the lane's sensor thinks.
-    fn sense(&mut self, id: LaneId, side: usize) {
+    pub(super) fn sense(&mut self, id: LaneId, side: usize) {
         let (now, instant, base) = (self.now, self.instant(), self.base);
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
         let session = &mut self.hosts[side].session;
@@ -80,6 +82,16 @@ impl World {
             session.lane_health(instant, id, health, rtt, proved);
         }
         lane.ends[side].sensor.doubted = !session.lane_is_up(id);
+        if side == 0 {
+            let suspect_at = session.lane_is_suspect(id).then(|| lane.suspect_at.unwrap_or(now));
+            let sensor = &lane.ends[0].sensor;
+            let proven = lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved));
+            let news = (suspect_at.is_some(), sensor.is_confirmed(), proven);
+            lane.suspect_at = suspect_at;
+            if std::mem::replace(&mut lane.planned, news) != news {
+                self.plan_soon();
+            }
+        }
     }
 
     pub(super) fn lane_timer(&mut self, id: LaneId, side: usize) {
@@ -97,8 +109,11 @@ impl World {
         self.pump(id, side);
     }
 
-    pub(super) fn arrive(&mut self, id: LaneId, side: usize, packet: Packet) {
+    pub(super) fn arrive(&mut self, id: LaneId, side: usize, packet: Packet, from: Key) {
         let now = self.now;
+        if !self.network.is_alive(from.0) {
+            return;
+        }
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if lane.dead[side] {
             // As a stateless reset (RFC 9000 §10.3) does it.
@@ -110,6 +125,10 @@ impl World {
         if matches!(packet.frames[..], [Frame::Close]) {
             return self.die(id, side, false);
         }
+        if side == 1 && lane.ends[1].is_newest(packet.number) {
+            self.heard(id, from);
+        }
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
         let frames = lane.ends[side].receive(now, packet);
         for frame in frames {
             self.frame(id, side, frame);
@@ -128,7 +147,7 @@ impl World {
         let end = &mut lane.ends[side];
         match frame {
             Frame::Ack(ranges) => end.acked(now, &ranges),
-            Frame::Ping | Frame::Close => {}
+            Frame::Ping | Frame::Probe | Frame::Close => {}
             // STOP_SENDING is answered by a reset (RFC 9000 §3.5).
             Frame::Stop(stream) => end.reset(stream),
             Frame::Reset(stream) => {
@@ -161,6 +180,9 @@ impl World {
                 Ok(None) => return,
                 Ok(Some(message)) => {
                     self.say(|| format!("{side} <- {id} {message:?}"));
+                    if side == 0 && matches!(message, Message::LaneUse(_)) {
+                        self.plan_soon();
+                    }
                     if let Err(e) = self.hosts[side].session.control(instant, id, message) {
                         panic!("violation between honest ends: {e}");
                     }

@@ -1,7 +1,8 @@
 //! Suspicion, death and choice of lanes.
 
 use super::*;
-use crate::vocab::wire::fact::LaneUse;
+use crate::vocab::locator::Locator;
+use crate::vocab::wire::fact::{LaneUse, Locators};
 
 const GUESS: Health = Health::Suspect { confirmed: false };
 const SURE: Health = Health::Suspect { confirmed: true };
@@ -267,4 +268,144 @@ fn flows_wait_without_lanes_and_go_on_with_the_next() {
     assert_eq!(pair.read(B, id), (40_000, Ok(Read::Pending)));
     assert_eq!(pair.read(A, id), (30, Ok(Read::Pending)));
     assert_eq!(pair.count(A, &Event::Incoming(early)), 1);
+}
+
+#[test]
+fn locators_are_said_on_every_lane_and_the_latest_stands() {
+    let mut pair = Pair::new(1);
+    let at = |port| Locator::from(std::net::SocketAddr::from(([192, 0, 2, 1], port)));
+    pair.hold(L1);
+    pair.ends[B].set_locators(vec![at(1)]);
+    pair.run();
+    pair.ends[B].set_locators(vec![at(2)]);
+    pair.ends[B].set_locators(vec![at(2)]);
+    pair.run();
+    // What was said is lost with its lane; the next one begins with it.
+    pair.detach(L1);
+    pair.attach(L2);
+    pair.run();
+    assert_eq!(pair.ends[A].peer_locators(), [at(2)]);
+    assert_eq!(pair.count(A, &Event::Locators), 1);
+    let old = Locators { generation: 1, list: vec![at(1)] };
+    pair.ends[A].control(pair.now, L2, Message::Locators(old)).unwrap();
+    assert_eq!(pair.ends[A].peer_locators(), [at(2)], "an old word does not come back");
+    pair.detach(L2);
+    assert_eq!(pair.ends[A].peer_locators(), [at(2)], "remembered without a lane");
+}
+
+#[test]
+fn a_lane_is_idle_when_no_flow_lives_on_it_and_nothing_is_under_way() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    pair.write(A, id, 5_000);
+    pair.run();
+    assert!(!pair.ends[A].lane_is_idle(L1) && pair.ends[A].lane_is_idle(L2));
+    let word = LaneUse { lane: L1, version: 1, cost: 0, draining: true };
+    pair.ends[A].set_lane_use(pair.now, word);
+    pair.run();
+    assert!(!pair.ends[A].lane_is_idle(L1), "what it was given is still under way");
+    pair.release(L1);
+    pair.pass(ms(20));
+    assert!(pair.ends[A].lane_is_idle(L1) && !pair.ends[A].lane_is_idle(L2));
+    assert_eq!(pair.given_to(L2), 0, "nothing was sent again");
+    assert!(pair.ends[B].peer_drains(L1) && !pair.ends[A].peer_drains(L1));
+}
+
+#[test]
+fn flows_of_both_ends_come_home_after_the_probation_thin_ones_first() {
+    let mut pair = Pair::new(2);
+    let thin = pair.joined(A, Mode::Single);
+    let thick = pair.joined(A, Mode::Single);
+    pair.write(A, thick, 80_000);
+    pair.write(B, thick, 80_000);
+    pair.pass(ms(20));
+    let homes = |pair: &Pair, side: usize| {
+        [thin, thick].map(|id| pair.ends[side].flow(id).unwrap().tx.home.unwrap())
+    };
+    let say = |pair: &mut Pair, version, cost| {
+        let word = LaneUse { lane: L1, version, cost, draining: false };
+        pair.ends[A].set_lane_use(pair.now, word);
+        pair.run();
+    };
+    pair.health(A, L1, SURE);
+    say(&mut pair, 1, 64);
+    pair.health(A, L1, Health::Alive);
+    for side in [A, B] {
+        assert_eq!(homes(&pair, side), [L2, L2], "{side}: on probation");
+    }
+    say(&mut pair, 2, 32);
+    for side in [A, B] {
+        assert_eq!(homes(&pair, side), [L1, L2], "{side}: settling");
+    }
+    say(&mut pair, 3, 0);
+    for side in [A, B] {
+        assert_eq!(homes(&pair, side), [L1, L1], "{side}: well");
+    }
+}
+
+#[test]
+fn the_stricter_of_two_words_binds_both_ends() {
+    for side in [A, B] {
+        let mut pair = Pair::new(2);
+        let say = |pair: &mut Pair, side: usize, version, cost, draining| {
+            let word = LaneUse { lane: L1, version, cost, draining };
+            pair.ends[side].set_lane_use(pair.now, word);
+            pair.run();
+        };
+        say(&mut pair, side, 1, 200, false);
+        say(&mut pair, 1 - side, 1, 10, true);
+        for end in &pair.ends {
+            assert_eq!((end.lanes[&L1].cost(), end.lanes[&L1].draining()), (200, true));
+        }
+        say(&mut pair, 1 - side, 2, 10, false);
+        say(&mut pair, side, 2, 0, false);
+        for end in &pair.ends {
+            assert_eq!((end.lanes[&L1].cost(), end.lanes[&L1].draining()), (10, false));
+        }
+    }
+}
+
+#[test]
+fn what_shares_an_uplink_after_a_move_is_known() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Redundant);
+    pair.ends[A].lane_moved(pair.now, L1, 2, 0);
+    pair.write(A, id, 1_000);
+    pair.run();
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (1_000, 0), "no second over one uplink");
+    pair.ends[A].lane_moved(pair.now, L1, 1, 0);
+    pair.write(A, id, 1_000);
+    pair.run();
+    assert!(pair.given_to(L2) > 0, "disjoint again");
+}
+
+#[test]
+fn a_redundant_flow_goes_on_over_one_lane_and_over_two_again() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Redundant);
+    pair.health(A, L2, SURE);
+    pair.write(A, id, 10_000);
+    pair.pass(ms(20));
+    assert_eq!(pair.read(B, id), (10_000, Ok(Read::Pending)));
+    pair.health(A, L2, Health::Alive);
+    pair.given.clear();
+    pair.write(A, id, 20_000);
+    pair.run();
+    assert_eq!((pair.given_to(L1), pair.given_to(L2)), (20_000, 20_000));
+    pair.pass(ms(20));
+    assert_eq!(pair.read(B, id), (20_000, Ok(Read::Pending)));
+}
+
+#[test]
+fn a_bonding_flow_loses_nothing_with_the_lane_that_is_not_its_home() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Bond);
+    pair.hold(L2);
+    let written = pair.write(A, id, 100_000) as u64;
+    pair.run();
+    assert!(pair.given_to(L2) > 0);
+    pair.detach(L2);
+    pair.pass(ms(50));
+    assert_eq!(pair.read(B, id), (written, Ok(Read::Pending)));
 }
