@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use self::attempt::{Attempt, DialError};
+use crate::net::events::EventKind;
 use crate::net::lane::handshake::HandshakeError;
 use crate::net::lane::{self, NewLane, code};
 use crate::net::node::shared::NodeShared;
@@ -23,11 +24,8 @@ use crate::net::socket;
 use crate::net::uplinks;
 use crate::state::plan::{self, LaneView, Path, Planner, World};
 use crate::vocab::ids::{LaneId, PeerId};
+use crate::vocab::wire::VERSION;
 use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
-use crate::vocab::wire::{VERSION, fact::LaneUse};
-
-/// The cost of a lane over a metered uplink ([`LaneUse::cost`]).
-pub(crate) const METERED_COST: u8 = 200;
 
 /// Addresses and names are looked up again at most this often.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
@@ -76,6 +74,7 @@ impl Dialer {
         let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
         self.look_up(now, &lanes);
+        self.node.drains().mark(&mut self.paths);
         let plan = self.planner.plan(
             now,
             &World { paths: &self.paths, lanes: &lanes, dialling: &self.under_way, pressed },
@@ -85,8 +84,8 @@ impl Dialer {
         }
         for id in plan.close {
             session.with(|core, _| {
-                if let Some(lane) = core.lanes.get(&id) {
-                    lane::end(&lane.connection, code::REPLACED, "replaced by another lane");
+                if let Some(lane) = core.lanes.get_mut(&id) {
+                    lane.end(code::REPLACED, "replaced by another lane");
                 }
             });
         }
@@ -124,7 +123,7 @@ impl Dialer {
         let patience =
             self.rtt.map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
         let key = (path.local, path.remote);
-        debug!(peer = ?self.peer, %lane, uplink = path.uplink, local = %path.local,
+        debug!(peer = %session.name(), %lane, uplink = path.uplink, local = %path.local,
                remote = %path.remote, "dialling");
         let attempt = Attempt { node: self.node.clone(), peer: self.peer, path, hello, patience };
         self.under_way.push(key);
@@ -167,15 +166,15 @@ impl Dialer {
         let text = error.to_string();
         let news = self.said.is_news(Instant::now(), ((local, remote), text));
         match error.is_expected() {
-            false if news => warn!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
-            true if news => info!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
-            _ => debug!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
+            false if news => warn!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
+            true if news => info!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
+            _ => debug!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
         }
-        self.node.not_reached(self.peer, format!("{local} to {remote}: {error}"));
+        self.node.not_reached(self.peer, format!("from {local} to {remote}: {error}"));
         let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error else { return };
         match code {
             RejectCode::UnknownSession => {
-                warn!(peer = ?self.peer, session = %session.id(), "peer restarted; flows end");
+                warn!(peer = %session.name(), session = %session.id(), "peer restarted; flows end");
                 session.lose("peer restarted and no longer knows the session");
             }
             RejectCode::Stale | RejectCode::Superseded => {
@@ -190,7 +189,7 @@ impl Dialer {
         let socket = match socket::bind((path.local, 0).into(), &socket::SocketOptions::default()) {
             Ok(socket) => socket,
             Err(error) => {
-                warn!(lane = %id, local = %path.local, "cannot bind: {error}");
+                warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot bind: {error}");
                 return;
             }
         };
@@ -199,18 +198,19 @@ impl Dialer {
             let Some(dialled) = &mut lane.dialled else { return };
             lane.sensor.migrating(now);
             if let Err(error) = dialled.endpoint.rebind(socket) {
-                warn!(lane = %id, local = %path.local, "cannot move: {error}");
+                warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot move: {error}");
                 return;
             }
-            info!(peer = ?self.peer, lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
-            dialled.uplink.clone_from(&path.uplink);
-            dialled.local = (path.local, dialled.endpoint.local_addr().map_or(0, |a| a.port())).into();
+            info!(peer = %session.name(), lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
+            let from = std::mem::replace(&mut dialled.uplink, path.uplink.clone());
+            let port = dialled.endpoint.local_addr().map_or(0, |a| a.port());
+            dialled.local = (path.local, port).into();
+            dialled.metered = path.metered;
             dialled.migrations += 1;
             dialled.moved_at = Some(now);
-            if path.metered {
-                let word = LaneUse { lane: id, version: 2, cost: METERED_COST, draining: false };
-                core.session.set_lane_use(now, word);
-            }
+            let (to, local) = (path.uplink.clone(), dialled.local);
+            session.log().lane(id, Some(&path.uplink), EventKind::LaneMoved { from, to, local });
+            core.session.use_lane(now, id, lane.cost(), session.is_drained(&path.uplink));
         });
     }
 }

@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod builder;
+mod drain;
 mod incoming;
 mod limits;
 pub(crate) mod router;
@@ -26,6 +27,8 @@ pub use self::builder::{BuildError, NodeBuilder};
 pub use self::incoming::{AcceptError, IncomingFlow, Listener};
 pub use self::limits::{Limits, PeerConfig};
 use self::shared::NodeShared;
+use crate::net::drains::{Drain, UnknownUplink};
+use crate::net::events::Events;
 use crate::net::lane::LAST_WORD;
 use crate::net::session::SessionHandle;
 use crate::net::session::waiters::wait;
@@ -225,6 +228,28 @@ impl Node {
     /// A snapshot of the node.
     pub fn status(&self) -> NodeStatus {
         status::of(&self.shared, self.local_addrs())
+    }
+
+    /// What happened of late, and what happens from now on.
+    pub fn events(&self) -> Events {
+        self.shared.events().follow()
+    }
+
+    /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and
+    /// nothing new goes over it until [`resume`](Self::resume) or the end of the node.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn drain(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.shared.set_drained(name, true)
+    }
+
+    /// Uses the uplink `name` again.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn resume(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.shared.set_drained(name, false)
     }
 
     /// Ends the node: no new flows; live ones have until `deadline` to end, then are reset.

@@ -33,6 +33,8 @@ pub struct UplinkStatus {
     pub class: Class,
     /// Whether using it costs money, so that it stays cold until needed.
     pub metered: bool,
+    /// Whether it is drained: its lanes take nothing new.
+    pub draining: bool,
 }
 
 /// A peer and its sessions.

@@ -157,12 +157,13 @@ pub(crate) fn paths(uplinks: &[Uplink], remotes: &[SocketAddr]) -> Vec<Path> {
 }
 
 impl Uplink {
-    pub(crate) fn status(&self) -> UplinkStatus {
+    pub(crate) fn status(&self, draining: bool) -> UplinkStatus {
         UplinkStatus {
             name: self.name.clone(),
             addresses: self.addresses.clone(),
             class: self.class,
             metered: self.metered,
+            draining,
         }
     }
 }

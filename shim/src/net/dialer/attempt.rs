@@ -9,9 +9,8 @@ use parking_lot::Mutex;
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
-use super::METERED_COST;
 use crate::net::lane::handshake::{self, HandshakeError};
-use crate::net::lane::{Dialled, NewLane};
+use crate::net::lane::{Dialled, METERED_COST, NewLane};
 use crate::net::node::shared::NodeShared;
 use crate::net::{socket, tls, transport};
 use crate::state::plan::Path;
@@ -74,6 +73,7 @@ impl Attempt {
 
     async fn dial(self) -> Result<NewLane, DialError> {
         let Self { node, peer, path, hello, .. } = self;
+        let began = Instant::now();
         let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions::default())?;
         let local = socket.local_addr()?;
         let config = transport::dialling_endpoint_config();
@@ -103,6 +103,8 @@ impl Attempt {
             sensor,
             control,
             dialled: Some(dialled),
+            accepted: None,
+            took: began.elapsed(),
             offer: welcome.offer,
         })
     }

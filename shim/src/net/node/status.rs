@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::shared::NodeShared;
+use crate::net::clock::BootTime;
 use crate::net::lane::LaneEntry;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::status::{
@@ -22,17 +23,18 @@ pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
             sessions: node.sessions(*id).iter().map(session).collect(),
         })
     });
+    let uplink = |u: &Uplink| u.status(node.drains().contains(&u.name));
     NodeStatus {
         id: node.identity().peer_id(),
         uptime: node.started.elapsed(),
         listen,
-        uplinks: uplinks::enumerate(node.uplinks()).iter().map(Uplink::status).collect(),
+        uplinks: uplinks::enumerate(node.uplinks()).iter().map(uplink).collect(),
         peers: peers.collect(),
     }
 }
 
 fn session(session: &SessionHandle) -> SessionStatus {
-    session.with(|core, now| {
+    session.with(|core, _| {
         let mut lanes: Vec<LaneStatus> =
             core.lanes.iter().map(|(id, entry)| lane(core, *id, entry)).collect();
         lanes.sort_unstable_by_key(|l| l.id);
@@ -43,7 +45,7 @@ fn session(session: &SessionHandle) -> SessionStatus {
             side: core.session.side(),
             lanes,
             flows,
-            detached: core.detached_since.map(|since| now.saturating_duration_since(since)),
+            detached: core.detached_since.map(BootTime::elapsed),
         }
     })
 }
@@ -51,13 +53,6 @@ fn session(session: &SessionHandle) -> SessionStatus {
 fn lane(core: &Core, id: LaneId, entry: &LaneEntry) -> LaneStatus {
     let seen = entry.sensor.snapshot();
     let stats = entry.connection.stats();
-    let local = match &entry.dialled {
-        Some(dialled) => dialled.local,
-        None => SocketAddr::new(
-            entry.connection.local_ip().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-            0,
-        ),
-    };
     let state = match (entry.suspect_since, core.session.lane_is_up(id)) {
         (Some(_), _) => LaneState::Suspect,
         (None, true) => LaneState::Up,
@@ -65,8 +60,8 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry) -> LaneStatus {
     };
     LaneStatus {
         id,
-        uplink: entry.dialled.as_ref().map(|d| d.uplink.clone()),
-        local,
+        uplink: entry.uplink().map(str::to_owned),
+        local: entry.local(),
         remote: entry.connection.remote_address(),
         state,
         rtt: seen.srtt,

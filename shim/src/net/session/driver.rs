@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::{Core, SessionHandle};
 use crate::net::dialer::Dialer;
-use crate::net::lane::{self, code};
+use crate::net::lane::{LaneEntry, code};
 use crate::state::health::Verdict;
 use crate::state::session::Health;
 use crate::vocab::ids::LaneId;
@@ -80,19 +80,25 @@ fn look(
     core.session.handle_timeout(now);
     let mut next = None;
     if let Some(since) = core.detached_since {
-        let until = since + core.session.offer().linger;
-        if until <= now {
+        let left = core.session.offer().linger.saturating_sub(since.elapsed());
+        if left.is_zero() {
             core.session.lost("no lane came back within the linger time");
         }
-        next = Some(until);
+        next = Some(now + left);
     }
+    let slept = std::mem::take(&mut core.slept);
     let Core { session: pure, lanes, .. } = core;
+    let log = session.log();
     let mut ids: Vec<LaneId> = lanes.keys().copied().collect();
     ids.sort_unstable();
     for id in ids {
         let Some(lane) = lanes.get_mut(&id) else { continue };
         let seen = lane.sensor.snapshot();
         lane.health.stalled(now, late_by);
+        if slept {
+            probe(now, lane);
+        }
+        lane.tell_path(log, id, &seen);
         let verdict = lane.health.judge(now, &seen);
         let health = match verdict {
             Verdict::Alive { check_at } => {
@@ -106,35 +112,63 @@ fn look(
         };
         lane.confirmed = health == (Health::Suspect { confirmed: true });
         pure.lane_health(now, id, health, seen.srtt, seen.newest_acked_sent);
+        // A lane that was idle has been silent only since it was asked something.
+        let silent = || {
+            let since = seen.last_ack.max(seen.oldest_unacked).unwrap_or(now);
+            now.saturating_duration_since(since)
+        };
+        let ours = (health != Health::Alive).then(silent);
+        lane.tell_doubt(log, id, now, ours, pure.peer_suspects_lane(id));
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
             if let Some(since) = lane.suspect_since.take() {
                 lane.probed = None;
                 let for_ms = now.saturating_duration_since(since).as_millis();
-                info!(peer = ?session.peer(), lane = %id, for_ms, "lane answers again");
+                info!(peer = %session.name(), lane = %id, uplink = lane.uplink(), for_ms, "lane answers again");
             }
             continue;
         }
-        let since = *lane.suspect_since.get_or_insert_with(|| {
-            info!(peer = ?session.peer(), lane = %id, rtt_ms = seen.srtt.as_millis(), "lane suspect");
-            now
-        });
+        if lane.suspect_since.is_none() {
+            let rtt_ms = seen.srtt.as_millis();
+            info!(peer = %session.name(), lane = %id, uplink = lane.uplink(), rtt_ms, "lane suspect");
+        }
+        let since = *lane.suspect_since.get_or_insert(now);
         if now.saturating_duration_since(since) >= SILENT {
-            lane::end(&lane.connection, code::SILENT, "nothing heard for 10 s");
+            lane.end(code::SILENT, "nothing heard for 10 s");
             continue;
         }
         let probe_at = lane.probed.map_or(now, |at| at + PROBE_EVERY);
         if probe_at <= now {
-            lane.probed = Some(now);
-            lane.sensor.grant();
-            let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
-            // As large as a packet of bulk: a small answer would not prove that those pass.
-            let len = lane.connection.max_datagram_size().unwrap_or(0);
-            let _ = lane.connection.send_datagram(ping.to_bytes(len));
+            probe(now, lane);
             next = earliest(next, Some(now + PROBE_EVERY));
         } else {
             next = earliest(next, Some(probe_at));
         }
     }
-    earliest(next, pure.next_timeout())
+    next = earliest(next, tell_hedges(session, core, now));
+    earliest(next, core.session.next_timeout())
+}
+
+/// Asks a lane whether it is alive, past a full window.
+fn probe(now: Instant, lane: &mut LaneEntry) {
+    lane.probed = Some(now);
+    lane.sensor.grant();
+    let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
+    // As large as a packet of bulk: a small answer would not prove that those pass.
+    let len = lane.connection.max_datagram_size().unwrap_or(0);
+    let _ = lane.connection.send_datagram(ping.to_bytes(len));
+}
+
+/// Tells what went out again on which lane; returns when to look again.
+fn tell_hedges(session: &SessionHandle, core: &mut Core, now: Instant) -> Option<Instant> {
+    let Core { session: pure, lanes, .. } = core;
+    let doubted = || {
+        let mut ids: Vec<LaneId> = pure.lanes_in_doubt().collect();
+        ids.sort_unstable();
+        ids
+    };
+    let tell = |(id, lane): (&LaneId, &mut LaneEntry)| {
+        lane.tell_hedged(session.log(), *id, now, pure, doubted)
+    };
+    lanes.iter_mut().filter_map(tell).min()
 }

@@ -52,6 +52,8 @@ pub(super) struct Lane {
     /// The peer told us on another lane that it suspects this one, and when.
     pub(super) peer_suspects: Option<Instant>,
     pub(super) rtt: Duration,
+    /// Bytes in doubt elsewhere that went out on it again.
+    pub(super) resent: u64,
     /// Lanes whose use is to be told on this one; each as it is when it is written.
     pub(super) use_words: BTreeSet<LaneId>,
     /// Lanes whose health is to be told on this one.
@@ -85,6 +87,7 @@ impl Lane {
             peer_health_version: 0,
             peer_suspects: None,
             rtt: Duration::ZERO,
+            resent: 0,
             use_words: BTreeSet::new(),
             health_words: BTreeSet::new(),
             echoes: BTreeMap::new(),

@@ -123,6 +123,16 @@ impl Session {
         self.reconsider(now);
     }
 
+    /// Says how a lane is to be used, if that is not what was said last: the one place that
+    /// numbers our words. Unsaid, a lane is free and stays.
+    pub fn use_lane(&mut self, now: Instant, id: LaneId, cost: u8, draining: bool) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let last = lane.our_use.map_or((0, 0, false), |w| (w.version, w.cost, w.draining));
+        if (last.1, last.2) != (cost, draining) {
+            self.set_lane_use(now, LaneUse { lane: id, version: last.0 + 1, cost, draining });
+        }
+    }
+
     /// The peer's word on how a lane is to be used.
     pub(super) fn peer_lane_use(&mut self, now: Instant, word: LaneUse) {
         let Some(lane) = self.lanes.get_mut(&word.lane) else { return };
@@ -145,6 +155,26 @@ impl Session {
     /// Whether a lane's acknowledgements are overdue, by our sensor or by the peer's word.
     pub fn lane_is_suspect(&self, id: LaneId) -> bool {
         self.lanes.get(&id).is_some_and(Lane::is_suspect)
+    }
+
+    /// The lanes whose acknowledgements are overdue, by our sensor or by the peer's word.
+    pub fn lanes_in_doubt(&self) -> impl Iterator<Item = LaneId> + '_ {
+        self.lanes.iter().filter(|(_, l)| l.is_suspect()).map(|(id, _)| *id)
+    }
+
+    /// Whether the peer says that it gets no acknowledgement on a lane.
+    pub fn peer_suspects_lane(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(|l| l.peer_suspects.is_some())
+    }
+
+    /// Bytes that were in doubt on another lane, or lost with one, and went out on this one.
+    pub fn lane_resent(&self, id: LaneId) -> u64 {
+        self.lanes.get(&id).map_or(0, |l| l.resent)
+    }
+
+    /// Whether either end says that the lane is about to go.
+    pub fn lane_is_draining(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(Lane::draining)
     }
 
     /// Whether the peer is to be told that the session is over.
