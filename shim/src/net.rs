@@ -9,7 +9,7 @@ pub mod stream;
 pub(crate) mod clock;
 pub(crate) mod congestion;
 pub(crate) mod dialer;
-pub(crate) mod drains;
+pub mod drains;
 pub(crate) mod lane;
 pub(crate) mod said;
 pub(crate) mod session;

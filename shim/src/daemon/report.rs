@@ -42,6 +42,12 @@ pub struct UplinkReport {
     pub class: String,
     /// Whether using it costs money.
     pub metered: bool,
+    /// Whether it is drained: its lanes take nothing new.
+    #[serde(default)]
+    pub draining: bool,
+    /// How many lanes are on it.
+    #[serde(default)]
+    pub lanes: usize,
 }
 
 /// A peer and its sessions.
@@ -118,12 +124,15 @@ pub struct FlowReport {
 
 impl From<&NodeStatus> for Report {
     fn from(node: &NodeStatus) -> Self {
+        let lanes = || node.peers.iter().flat_map(|p| &p.sessions).flat_map(|s| &s.lanes);
+        let on = |name: &str| lanes().filter(|l| l.uplink.as_deref() == Some(name)).count();
+        let uplink = |u: &UplinkStatus| UplinkReport { lanes: on(&u.name), ..u.into() };
         Self {
             id: node.id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: node.uptime.as_secs_f64(),
             listen: node.listen.clone(),
-            uplinks: node.uplinks.iter().map(Into::into).collect(),
+            uplinks: node.uplinks.iter().map(uplink).collect(),
             peers: node.peers.iter().map(Into::into).collect(),
         }
     }
@@ -136,6 +145,8 @@ impl From<&UplinkStatus> for UplinkReport {
             addresses: uplink.addresses.clone(),
             class: uplink.class.to_string(),
             metered: uplink.metered,
+            draining: uplink.draining,
+            lanes: 0,
         }
     }
 }

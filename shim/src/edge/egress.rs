@@ -58,15 +58,16 @@ impl Egress {
     }
 
     async fn serve_flow(&self, incoming: IncomingFlow) {
-        let (peer, target) = (incoming.peer(), incoming.target().clone());
-        match self.connect(peer, &target).await {
+        let (id, peer) = (incoming.peer(), incoming.peer_name().clone());
+        let target = incoming.target().clone();
+        match self.connect(id, &target).await {
             Ok(tcp) => {
-                debug!(?peer, %target, "flow opened");
+                debug!(%peer, %target, "flow opened");
                 let relayed = relay(tcp, incoming.accept()).await;
-                debug!(?peer, %target, ?relayed, "flow ended");
+                debug!(%peer, %target, ?relayed, "flow ended");
             }
             Err(failure) => {
-                info!(?peer, %target, %failure, "flow refused");
+                info!(%peer, %target, %failure, "flow refused");
                 incoming.refuse(failure);
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{FlowReport, LaneReport, Report, SessionReport};
+use super::{FlowReport, LaneReport, Report, SessionReport, UplinkReport};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,7 +16,9 @@ impl fmt::Display for Report {
             let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
             let addresses =
                 if addresses.is_empty() { "no address".to_owned() } else { addresses.join(" ") };
-            writeln!(f, "uplink {}  {addresses}  {}{metered}", uplink.name, uplink.class)?;
+            let draining = if uplink.draining { "  draining" } else { "" };
+            let (name, class) = (&uplink.name, &uplink.class);
+            writeln!(f, "uplink {name}  {addresses}  {class}{metered}{draining}")?;
         }
         for peer in &self.peers {
             writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;
@@ -28,6 +30,31 @@ impl fmt::Display for Report {
             }
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// The uplinks alone, as `uplink list` shows them.
+    pub(in crate::daemon) fn uplink_table(&self) -> String {
+        let row = |uplink: &UplinkReport| {
+            let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
+            let state = match (uplink.draining, uplink.addresses.is_empty()) {
+                (true, _) => "draining",
+                (false, true) => "no address",
+                (false, false) => "in use",
+            };
+            [
+                uplink.name.clone(),
+                addresses.join(" "),
+                uplink.class.clone(),
+                if uplink.metered { "yes" } else { "no" }.to_owned(),
+                state.to_owned(),
+                uplink.lanes.to_string(),
+            ]
+        };
+        let rows: Vec<_> = self.uplinks.iter().map(row).collect();
+        let head = ["uplink", "addresses", "class", "metered", "state", "lanes"];
+        if rows.is_empty() { "no uplink".to_owned() } else { lines_of(head, &rows, "") }
     }
 }
 
@@ -75,8 +102,13 @@ fn write_rows<const N: usize>(
     head: [&str; N],
     rows: &[[String; N]],
 ) -> fmt::Result {
+    f.write_str(&lines_of(head, rows, "    "))
+}
+
+fn lines_of<const N: usize>(head: [&str; N], rows: &[[String; N]], indent: &str) -> String {
+    let mut text = String::new();
     if rows.is_empty() {
-        return Ok(());
+        return text;
     }
     let head = head.map(str::to_owned);
     let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].len()).max();
@@ -86,9 +118,11 @@ fn write_rows<const N: usize>(
         for (cell, width) in row.iter().zip(widths) {
             line.push_str(&format!("{cell:width$}  "));
         }
-        writeln!(f, "    {}", line.trim_end())?;
+        text.push_str(indent);
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
-    Ok(())
+    text
 }
 
 /// Whole seconds, in words.

@@ -11,6 +11,8 @@ pub(in crate::daemon) fn sample() -> Report {
             addresses: vec!["192.0.2.7".parse().unwrap()],
             class: "pa".to_owned(),
             metered: true,
+            draining: true,
+            lanes: 1,
         }],
         peers: vec![
             PeerReport {
@@ -59,7 +61,7 @@ fn the_table_tells_a_person_what_there_is() {
     let expected = "\
 tlk1abc  up 1h 2m 3s
 listening on udp [::]:5443
-uplink isp-a  192.0.2.7  pa  metered
+uplink isp-a  192.0.2.7  pa  metered  draining
 
 peer branch1  tlk1def
   session 01234567  initiator  attached
@@ -83,4 +85,13 @@ fn the_json_has_the_names_that_programs_rely_on() {
     assert_eq!(json["peers"][0]["sessions"][0]["detached_s"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["flows"][0]["duplicate_bytes"], 1000);
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), sample());
+}
+
+#[test]
+fn the_uplinks_alone_make_a_table() {
+    let expected = "\
+uplink  addresses  class  metered  state     lanes
+isp-a   192.0.2.7  pa     yes      draining  1
+";
+    assert_eq!(sample().uplink_table(), expected);
 }
