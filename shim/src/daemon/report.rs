@@ -59,8 +59,20 @@ pub struct PeerReport {
     pub id: String,
     /// Its locators as configured.
     pub locators: Vec<String>,
+    /// Every dial to it fails, where that is so; `null` otherwise.
+    #[serde(default)]
+    pub failing: Option<FailingReport>,
     /// The sessions with it.
     pub sessions: Vec<SessionReport>,
+}
+
+/// Every dial to a peer fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailingReport {
+    /// For how long none has succeeded, in seconds.
+    pub since_s: f64,
+    /// Why the last one failed.
+    pub error: String,
 }
 
 /// A session.
@@ -157,6 +169,10 @@ impl From<&PeerStatus> for PeerReport {
             name: peer.name.clone(),
             id: peer.id.to_string(),
             locators: peer.locators.clone(),
+            failing: peer.failing.as_ref().map(|failing| FailingReport {
+                since_s: failing.since.as_secs_f64(),
+                error: failing.error.clone(),
+            }),
             sessions: peer.sessions.iter().map(Into::into).collect(),
         }
     }

@@ -72,6 +72,14 @@ impl Router {
 
     /// Opens the way that the policy decides for `target`; waits for the far side's outcome.
     pub async fn open(&self, ingress: &str, target: Target) -> Result<Outbound, RouteError> {
+        let opened = self.decide(ingress, target.clone()).await;
+        if let Err(error) = &opened {
+            self.node.tell_refused(&target, &error.to_string());
+        }
+        opened
+    }
+
+    async fn decide(&self, ingress: &str, target: Target) -> Result<Outbound, RouteError> {
         match self.policy.decide(ingress, &target) {
             Decision::Peers { via, mode } => {
                 let connect = |peer| self.node.connect_with(peer, target.clone(), mode);

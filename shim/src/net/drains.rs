@@ -83,7 +83,7 @@ mod tests {
         let (drains, path) = (Drains::default(), |uplink: &str| Path {
             uplink: uplink.into(),
             order: 0,
-            class: crate::Class::default(),
+            class: crate::vocab::class::Class::default(),
             metered: false,
             draining: false,
             local: [127, 0, 0, 1].into(),

@@ -28,7 +28,7 @@ pub use self::incoming::{AcceptError, IncomingFlow, Listener};
 pub use self::limits::{Limits, PeerConfig};
 use self::shared::NodeShared;
 use crate::net::drains::{Drain, UnknownUplink};
-use crate::net::events::Events;
+use crate::net::events::{Events, Subject};
 use crate::net::lane::LAST_WORD;
 use crate::net::session::SessionHandle;
 use crate::net::session::waiters::wait;
@@ -233,6 +233,11 @@ impl Node {
     /// What happened of late, and what happens from now on.
     pub fn events(&self) -> Events {
         self.shared.events().follow()
+    }
+
+    /// Tells those who follow events that a flow of this host's was refused.
+    pub(crate) fn tell_refused(&self, target: &Target, why: &str) {
+        self.shared.events().refused(Subject::default(), &target.to_string(), why);
     }
 
     /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and

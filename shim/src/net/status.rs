@@ -46,8 +46,19 @@ pub struct PeerStatus {
     pub id: PeerId,
     /// Its locators as given.
     pub locators: Vec<String>,
+    /// Every dial to it fails, where that is so.
+    pub failing: Option<Failing>,
     /// The sessions with it.
     pub sessions: Vec<SessionStatus>,
+}
+
+/// Every dial to a peer fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// For how long none has succeeded.
+    pub since: Duration,
+    /// Why the last one failed.
+    pub error: String,
 }
 
 /// A session.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{FlowReport, LaneReport, Report, SessionReport, UplinkReport};
+use super::{FailingReport, FlowReport, LaneReport, Report, SessionReport, UplinkReport};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,8 +22,15 @@ impl fmt::Display for Report {
         }
         for peer in &self.peers {
             writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;
-            if peer.sessions.is_empty() {
-                writeln!(f, "  no session")?;
+            if let Some(FailingReport { since_s, error }) = &peer.failing {
+                writeln!(f, "  no dial gets through for {}; the last: {error}", seconds(*since_s))?;
+            }
+            match (peer.sessions.is_empty(), peer.locators.is_empty()) {
+                (true, true) => {
+                    writeln!(f, "  no session; it has no locators, so it has to dial us")?
+                }
+                (true, false) => writeln!(f, "  no session")?,
+                (false, _) => {}
             }
             for session in &peer.sessions {
                 write_session(f, session)?;

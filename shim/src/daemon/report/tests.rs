@@ -19,6 +19,10 @@ pub(in crate::daemon) fn sample() -> Report {
                 name: "branch1".to_owned(),
                 id: "tlk1def".to_owned(),
                 locators: vec!["branch1.example:5443".to_owned()],
+                failing: Some(FailingReport {
+                    since_s: 61.5,
+                    error: "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s".to_owned(),
+                }),
                 sessions: vec![SessionReport {
                     id: "0123456789abcdef0123456789abcdef".to_owned(),
                     side: "initiator".to_owned(),
@@ -50,6 +54,7 @@ pub(in crate::daemon) fn sample() -> Report {
                 name: "branch2".to_owned(),
                 id: "tlk1ghi".to_owned(),
                 locators: vec![],
+                failing: None,
                 sessions: vec![],
             },
         ],
@@ -64,6 +69,7 @@ listening on udp [::]:5443
 uplink isp-a  192.0.2.7  pa  metered  draining
 
 peer branch1  tlk1def
+  no dial gets through for 1m 1s; the last: from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s
   session 01234567  initiator  attached
     lane  uplink  local            remote             state  rtt      sent    moved
     l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  1x
@@ -71,7 +77,7 @@ peer branch1  tlk1def
     f4    10.20.0.1:22  auto  999 B  123 MB    0 B     1.0 kB
 
 peer branch2  tlk1ghi
-  no session
+  no session; it has no locators, so it has to dial us
 ";
     assert_eq!(sample().to_string(), expected);
 }

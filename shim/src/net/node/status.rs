@@ -7,7 +7,7 @@ use crate::net::clock::BootTime;
 use crate::net::lane::LaneEntry;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::status::{
-    FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
+    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
 };
 use crate::net::uplinks::{self, Uplink};
 use crate::state::flow::Flow;
@@ -20,6 +20,9 @@ pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
             name: config.name,
             id: *id,
             locators: config.locators.iter().map(ToString::to_string).collect(),
+            failing: node
+                .failing(*id)
+                .map(|(since, error)| Failing { since: since.elapsed(), error }),
             sessions: node.sessions(*id).iter().map(session).collect(),
         })
     });
