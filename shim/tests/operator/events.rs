@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use throughline::daemon::admin::{self, EventReport, Told};
 use throughline::daemon::emulator::Way;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::flows::{Flows, connect};
 use super::site::{PATIENCE, Site};
+
+/// Lanes that are moved from one dead path to another are given up after QUIC's idle timeout, 30 s.
+const OUTAGE: Duration = Duration::from_secs(60);
 
 /// The events so far.
 async fn told(socket: &std::path::Path) -> Vec<EventReport> {
@@ -123,12 +128,15 @@ async fn a_one_way_failure_is_named_at_both_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
-    let site = Site::start().await;
+    let site = Site::start_beside_others().await;
     let mut followed = admin::events(&site.near_socket(), true).await.unwrap();
-    let flows = Flows::start(site.socks()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut app = connect(site.socks(), listener.local_addr().unwrap()).await.unwrap();
+    let (mut served, _) = listener.accept().await.unwrap();
     for isp in ["isp-a", "isp-b"] {
         site.isp(isp).blackhole(Way::Both);
     }
+    app.write_all(b"hello").await.unwrap();
     let mut wait_for = async |kind: &str| {
         let found = async {
             loop {
@@ -139,11 +147,10 @@ async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
                 }
             }
         };
-        timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no {kind}"))
+        timeout(OUTAGE, found).await.unwrap_or_else(|_| panic!("no {kind}"))
     };
-    // A silent lane is closed after 10 s.
     let down = wait_for("lane-down").await;
-    assert_eq!(down.details.why.as_deref(), Some("nothing heard for 10 s"));
+    assert!(!down.details.why.as_ref().unwrap().is_empty(), "{down}");
     let detached = wait_for("session-detached").await;
     assert_eq!(detached.details.for_ms, Some(12.0 * 3600.0 * 1e3));
     let report = site.near_report().await;
@@ -159,7 +166,9 @@ async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
         site.near_report().await.peers[0].failing.is_none()
     })
     .await;
-    flows.end().await;
+    let mut hello = [0; 5];
+    timeout(PATIENCE, served.read_exact(&mut hello)).await.expect("lost").unwrap();
+    assert_eq!(&hello, b"hello");
     site.end().await;
 }
 

@@ -29,8 +29,10 @@ pub(crate) struct Told {
     ours: bool,
     theirs: bool,
     one_way: bool,
-    /// Packets received when it fell under suspicion.
-    received: u64,
+    /// Packets received when what was under way had come; and when more came, and how many there
+    /// were then.
+    under_way: Option<u64>,
+    heard: Option<(Instant, u64)>,
     /// Bytes sent again on it that were told, and since when more are.
     resent: u64,
     counting: Option<(Instant, Vec<LaneId>)>,
@@ -45,10 +47,17 @@ impl Told {
             ours: false,
             theirs: false,
             one_way: false,
-            received: 0,
+            under_way: None,
+            heard: None,
             resent: 0,
             counting: None,
         }
+    }
+
+    /// There is no doubt in the lane any more.
+    fn trust(&mut self) {
+        (self.ours, self.theirs, self.one_way) = (false, false, false);
+        (self.under_way, self.heard) = (None, None);
     }
 
     /// How long the lane has been there.
@@ -58,12 +67,19 @@ impl Told {
 }
 
 impl LaneEntry {
-    /// Tells what is new about the lane's path: the peer moved it.
-    pub(crate) fn tell_path(&mut self, log: &SessionLog, id: LaneId, seen: &SensorSnapshot) {
+    /// Tells what is new about the lane's path: the peer moved it. Returns whether it is another
+    /// path since last time; a doubt in the old one is moot then, and not healed.
+    pub(crate) fn tell_path(
+        &mut self,
+        log: &SessionLog,
+        id: LaneId,
+        seen: &SensorSnapshot,
+    ) -> bool {
         if self.told.epoch == seen.epoch {
-            return;
+            return false;
         }
         self.told.epoch = seen.epoch;
+        self.told.trust();
         let remote = self.connection.remote_address();
         let from = std::mem::replace(&mut self.told.remote, remote);
         if from != remote {
@@ -71,6 +87,7 @@ impl LaneEntry {
             info!(peer = %log.peer(), lane = %id, uplink, %from, to = %remote, "the peer moved the lane");
             log.lane(id, uplink, EventKind::PeerMoved { from, to: remote });
         }
+        true
     }
 
     /// Tells what is new about the doubt in a lane: whose it is, that it is of one direction only,
@@ -82,20 +99,20 @@ impl LaneEntry {
         now: Instant,
         ours: Option<Duration>,
         theirs: bool,
+        rto: Duration,
     ) {
         let doubted = self.told.ours || self.told.theirs;
+        if !doubted && ours.is_none() && !theirs {
+            return;
+        }
         let uplink = self.uplink().map(str::to_owned);
         let tell = |kind| log.lane(id, uplink.as_deref(), kind);
         if ours.is_none() && !theirs {
             if let (true, Some(since)) = (doubted, self.suspect_since) {
                 tell(EventKind::LaneHealed { after: now.saturating_duration_since(since) });
             }
-            (self.told.ours, self.told.theirs, self.told.one_way) = (false, false, false);
+            self.told.trust();
             return;
-        }
-        let received = self.connection.stats().udp_rx.datagrams;
-        if !doubted {
-            self.told.received = received;
         }
         if let (false, Some(silent)) = (self.told.ours, ours) {
             self.told.ours = true;
@@ -106,14 +123,21 @@ impl LaneEntry {
             self.told.theirs = true;
             tell(EventKind::LaneSuspected { by: Suspicion::Peers });
         }
-        let long =
-            self.suspect_since.is_some_and(|s| now.saturating_duration_since(s) >= COUNT_FOR);
-        let received = received.saturating_sub(self.told.received);
-        // One may have been under way when the path died; several are sent after.
-        if long && ours.is_some() && received >= 2 && !self.told.one_way {
+        if self.told.one_way || !self.suspect_since.is_some_and(|s| now >= s + COUNT_FOR) {
+            return;
+        }
+        let received = self.connection.stats().udp_rx.datagrams;
+        // What was under way when the path died has come by now. A path that heals brings the
+        // peer's packets first; within a timeout it brings the answers to our probes as well.
+        let under_way = *self.told.under_way.get_or_insert(received);
+        if received <= under_way {
+            return;
+        }
+        let (first, then) = *self.told.heard.get_or_insert((now, received));
+        if ours.is_some() && received > then && now >= first + COUNT_FOR + 2 * rto {
             self.told.one_way = true;
             info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what we send is lost");
-            tell(EventKind::LaneOneWay { received });
+            tell(EventKind::LaneOneWay { received: received - under_way });
         }
     }
 

@@ -98,7 +98,7 @@ fn look(
         if slept {
             probe(now, lane);
         }
-        lane.tell_path(log, id, &seen);
+        let moved = lane.tell_path(log, id, &seen);
         let verdict = lane.health.judge(now, &seen);
         let health = match verdict {
             Verdict::Alive { check_at } => {
@@ -118,13 +118,16 @@ fn look(
             now.saturating_duration_since(since)
         };
         let ours = (health != Health::Alive).then(silent);
-        lane.tell_doubt(log, id, now, ours, pure.peer_suspects_lane(id));
+        let rto = lane.health.rto(&seen);
+        lane.tell_doubt(log, id, now, ours, pure.peer_suspects_lane(id), rto);
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
             if let Some(since) = lane.suspect_since.take() {
                 lane.probed = None;
                 let for_ms = now.saturating_duration_since(since).as_millis();
-                info!(peer = %session.name(), lane = %id, uplink = lane.uplink(), for_ms, "lane answers again");
+                if !moved {
+                    info!(peer = %session.name(), lane = %id, uplink = lane.uplink(), for_ms, "lane answers again");
+                }
             }
             continue;
         }
