@@ -72,6 +72,14 @@ fn keygen_writes_a_private_file_and_id_prints_the_same_key() {
 }
 
 #[test]
+fn keygen_says_that_the_directory_is_missing() {
+    let site = Site::new();
+    let (_, stderr) = outcome(&["keygen", &site.name("nodir/x.key")], 1);
+    let expected = format!("there is no directory {}", site.name("nodir"));
+    assert!(stderr.contains(&expected) && stderr.contains("mkdir -p"), "{stderr}");
+}
+
+#[test]
 fn keygen_overwrites_nothing() {
     let site = Site::new();
     let key = site.keygen();
@@ -143,10 +151,15 @@ fn check_says_what_it_found() {
         "listen = '[::]:5443'
          [peers.branch1]
          key = '{}'
-         allow = '10.0.0.0/8:22'
+         allow = ['10.0.0.0/8:22', '127.0.0.1/32:22', '[::1]:22']
          [ingress.socks]
          kind = 'socks5'
-         listen = '127.0.0.1:1080'",
+         listen = '127.0.0.1:1080'
+         via = 'branch1'
+         peer-down = 'reject'
+         [ingress.any]
+         kind = 'socks5'
+         listen = '127.0.0.1:1081'",
         throughline::PeerId::from_bytes([1; 32])
     ));
     let (stdout, _) = outcome(&["check", &config], 0);
@@ -154,8 +167,9 @@ fn check_says_what_it_found() {
         "identity {key}
 listens for peers on udp [::]:5443
 uplinks are discovered
-peer branch1: dials us; may reach 10.0.0.0/8:22 through us
-ingress socks: socks5 on tcp 127.0.0.1:1080
+peer branch1: dials us; may reach 10.0.0.0/8:22, 127.0.0.1:22, [::1]:22 through us
+ingress socks: socks5 on tcp 127.0.0.1:1080 via branch1; while down: reject
+ingress any: socks5 on tcp 127.0.0.1:1081, rules decide where to
 the configuration is right
 "
     );

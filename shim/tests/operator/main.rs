@@ -5,4 +5,5 @@
 mod drain;
 mod events;
 mod flows;
+mod peer_down;
 mod site;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use throughline::Identity;
 use throughline::daemon::admin;
-use throughline::daemon::config::{Config, IdentitySource};
+use throughline::daemon::config::{Admin, Config, IdentitySource};
 use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
 use throughline::daemon::report::{LaneReport, Report};
 use throughline::daemon::run::{Daemon, start};
@@ -41,6 +41,9 @@ pub(crate) struct Site {
 pub(crate) async fn daemon(identity: Identity, text: &str) -> Daemon {
     let mut config = Config::parse("test.toml", &format!("identity = 'given'\n{text}")).unwrap();
     config.identity = IdentitySource::Given(identity);
+    if config.admin == Admin::Default {
+        config.admin = Admin::Off;
+    }
     start(config).await.unwrap()
 }
 

@@ -11,10 +11,12 @@ use tracing::info;
 
 use super::router::Router;
 use super::{Limits, PeerConfig};
+use crate::net::clock::BootTime;
 use crate::net::dialer::Dialer;
 use crate::net::drains::Drains;
 use crate::net::events::{EventKind, EventLog, Subject};
 use crate::net::identity::Identity;
+use crate::net::lane::LaneEntry;
 use crate::net::session::{SessionHandle, Surroundings, driver};
 use crate::net::tls::PeerSet;
 use crate::net::transport::LaneTransport;
@@ -212,6 +214,34 @@ impl NodeShared {
         let established = || sessions.iter().rev().filter(|s| s.is_established()).filter(open);
         let attached = established().find(|s| s.with(|core, _| !core.lanes.is_empty()));
         attached.or_else(|| established().next()).cloned()
+    }
+
+    /// For how long no lane to the peer has answered; `None` where one does. A peer that was never
+    /// reached is down since its first failed dial; one that only dials us, always.
+    pub(super) fn down_for(&self, peer: PeerId) -> Option<Duration> {
+        let sessions = self.sessions(peer);
+        let mut known = Vec::new();
+        for session in sessions.iter().filter(|s| s.is_established()) {
+            let down = session.with(|core, now| {
+                if core.lanes.keys().any(|id| core.session.lane_is_up(*id)) {
+                    return None;
+                }
+                let doubted = |l: &LaneEntry| {
+                    l.suspect_since.map_or(Duration::ZERO, |s| now.saturating_duration_since(s))
+                };
+                let least = core.lanes.values().map(doubted).min();
+                least.or_else(|| core.detached_since.map(BootTime::elapsed))
+            });
+            known.push(down?);
+        }
+        if let Some(least) = known.into_iter().min() {
+            return Some(least);
+        }
+        match self.failing(peer) {
+            Some((since, _)) => Some(since.elapsed()),
+            None if self.locators(peer).is_empty() => Some(Duration::MAX),
+            None => Some(Duration::ZERO),
+        }
     }
 
     /// Begins a session with the peer, unless there is one.
