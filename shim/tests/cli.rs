@@ -276,3 +276,66 @@ fn run_answers_status_and_ends_cleanly_on_sigterm() {
 fn terminate(process: u32) {
     assert!(Command::new("kill").arg(process.to_string()).status().unwrap().success());
 }
+
+#[test]
+fn events_are_followed_while_an_uplink_is_drained_and_used_again() {
+    let site = Site::new();
+    site.keygen();
+    let config = site.config(
+        "[uplinks.isp-a]
+         prefixes = '127.0.11.1'
+         [uplinks.isp-b]
+         prefixes = '127.0.12.1'",
+    );
+    for arguments in [&["events", "-c", &config][..], &["uplink", "list", "-c", &config]] {
+        let (_, stderr) = outcome(arguments, 1);
+        assert!(stderr.contains("no daemon answers at"), "{stderr}");
+    }
+    let mut command = throughline(&["run", "-c", &config]);
+    let mut daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    while !log.next().expect("the daemon ended").unwrap().contains("running") {}
+    let drained = std::thread::spawn(move || log.map_while(Result::ok).count());
+
+    let (stdout, _) = outcome(&["uplink", "list", "-c", &config], 0);
+    let table = "\
+uplink  addresses   class  metered  state   lanes
+isp-a   127.0.11.1  pa     no       in use  0
+isp-b   127.0.12.1  pa     no       in use  0
+";
+    assert_eq!(stdout, table);
+    let (_, stderr) = outcome(&["uplink", "drain", "isp-c", "-c", &config], 1);
+    assert!(stderr.contains("there is no uplink `isp-c`; there are `isp-a`, `isp-b`"), "{stderr}");
+
+    let mut follow = throughline(&["events", "--follow", "--json", "-c", &config]);
+    let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut next = || -> serde_json::Value {
+        serde_json::from_str(&events.next().expect("no event").unwrap()).unwrap()
+    };
+    let (stdout, stderr) = outcome(&["uplink", "drain", "isp-a", "-c", &config], 0);
+    assert!(stdout.starts_with("isp-a is drained") && stderr.is_empty(), "{stdout}{stderr}");
+    let event = next();
+    assert_eq!((&event["event"], &event["uplink"]), (&"drain-began".into(), &"isp-a".into()));
+    assert_eq!(event["lane"], serde_json::Value::Null);
+    let (stdout, _) = outcome(&["uplink", "drain", "isp-a", "-c", &config], 0);
+    assert!(stdout.contains("was drained already"), "{stdout}");
+    let (_, stderr) = outcome(&["uplink", "drain", "isp-b", "-c", &config], 0);
+    assert!(stderr.contains("warning: No other uplink is left"), "{stderr}");
+    assert_eq!(next()["uplink"], "isp-b");
+    let (stdout, _) = outcome(&["uplink", "resume", "isp-a", "--json", "-c", &config], 0);
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&answer["draining"], &answer["changed"]), (&false.into(), &true.into()));
+    assert_eq!(next()["event"], "drain-ended");
+    let (stdout, _) = outcome(&["events", "-c", &config], 0);
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{stdout}");
+    assert!(lines[0].ends_with("Z  isp-a  drain began"), "{stdout}");
+
+    terminate(daemon.id());
+    assert!(daemon.wait().unwrap().success());
+    drained.join().unwrap();
+    let ended = follow.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(text(&ended.stderr), "The daemon has ended.\n");
+}

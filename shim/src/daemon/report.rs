@@ -132,6 +132,9 @@ pub struct FlowReport {
     pub resent_bytes: u64,
     /// Bytes that came more than once.
     pub duplicate_bytes: u64,
+    /// Those of them that did because the flow goes on two lanes: that is how it is meant.
+    #[serde(default)]
+    pub copy_bytes: u64,
 }
 
 impl From<&NodeStatus> for Report {
@@ -226,6 +229,7 @@ impl From<&FlowStatus> for FlowReport {
             received_bytes: flow.received,
             resent_bytes: flow.resent,
             duplicate_bytes: flow.duplicate,
+            copy_bytes: flow.copies,
         }
     }
 }

@@ -31,6 +31,12 @@ impl BootTime {
         Self(read(BOOT))
     }
 
+    /// So long ago.
+    #[cfg(test)]
+    pub(crate) fn ago(time: Duration) -> Self {
+        Self(read(BOOT).saturating_sub(time))
+    }
+
     /// The time that has passed since, asleep or awake.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)

@@ -22,6 +22,7 @@ pub use self::kind::{EventKind, Suspicion};
 use crate::net::clock;
 use crate::vocab::ids::{LaneId, SessionId};
 use crate::vocab::name::PeerName;
+use crate::vocab::target::unrepeated;
 
 /// Events that are kept.
 pub const KEPT: usize = 1000;
@@ -140,7 +141,7 @@ impl EventLog {
     pub(crate) fn refused(&self, about: Subject, target: &str, why: &str) {
         let mut ring = self.0.lock();
         let Some(besides) = ring.refusals.next(Instant::now()) else { return };
-        let (target, why) = (target.to_owned(), why.to_owned());
+        let (target, why) = (target.to_owned(), unrepeated(target, why).to_owned());
         ring.tell(about, EventKind::FlowRefused { target, why, besides });
     }
 

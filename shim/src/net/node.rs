@@ -327,3 +327,6 @@ impl std::fmt::Debug for Node {
         f.debug_tuple("Node").field(&self.id()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

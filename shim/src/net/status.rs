@@ -135,4 +135,6 @@ pub struct FlowStatus {
     pub resent: u64,
     /// Bytes that came more than once.
     pub duplicate: u64,
+    /// Those of them that did because the flow goes on two lanes: that is how it is meant.
+    pub copies: u64,
 }

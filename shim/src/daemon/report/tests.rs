@@ -47,6 +47,7 @@ pub(in crate::daemon) fn sample() -> Report {
                         received_bytes: 123_456_789,
                         resent_bytes: 0,
                         duplicate_bytes: 1_000,
+                        copy_bytes: 900,
                     }],
                 }],
             },
@@ -73,8 +74,8 @@ peer branch1  tlk1def
   session 01234567  initiator  attached
     lane  uplink  local            remote             state  rtt      sent    moved
     l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  1x
-    flow  target        mode  sent   received  resent  duplicate
-    f4    10.20.0.1:22  auto  999 B  123 MB    0 B     1.0 kB
+    flow  target        mode  sent   received  resent  duplicate  copies
+    f4    10.20.0.1:22  auto  999 B  123 MB    0 B     100 B      900 B
 
 peer branch2  tlk1ghi
   no session; it has no locators, so it has to dial us

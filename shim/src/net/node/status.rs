@@ -88,5 +88,6 @@ fn flow(flow: &Flow) -> FlowStatus {
         received: flow.rx.assembler.read_offset(),
         resent: flow.tx.resent,
         duplicate: flow.rx.assembler.duplicate(),
+        copies: flow.rx.copies,
     }
 }

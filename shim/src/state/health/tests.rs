@@ -245,3 +245,14 @@ fn a_timer_that_is_a_little_late_is_no_stall() {
     lane.judge.stalled(lane.at(1013), 3 * MS);
     assert!(lane.suspect(1013));
 }
+
+#[test]
+fn a_suspicion_says_which_rule_raised_it() {
+    let mut lane = Lane::bulk();
+    assert!(lane.suspect(1010));
+    assert_eq!(lane.judge.rule(), Rule::Bulk);
+    let mut lane = Lane::new();
+    lane.seen.oldest_unacked = Some(lane.at(100));
+    assert!(lane.suspect(200));
+    assert_eq!(lane.judge.rule(), Rule::Thin);
+}
