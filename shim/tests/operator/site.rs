@@ -22,7 +22,9 @@ pub(crate) const RTT: Duration = Duration::from_millis(20);
 static MACHINE: Mutex<()> = Mutex::const_new(());
 
 /// An ISP's name, the near side's address in it, how the far side sees that, and a locator.
-const ISPS: [(&str, [u8; 4], [u8; 4], [u8; 4]); 2] = [
+type Isp = (&'static str, [u8; 4], [u8; 4], [u8; 4]);
+
+const ISPS: [Isp; 2] = [
     ("isp-a", [127, 0, 11, 1], [127, 0, 21, 1], [127, 0, 31, 1]),
     ("isp-b", [127, 0, 12, 1], [127, 0, 22, 1], [127, 0, 32, 1]),
 ];

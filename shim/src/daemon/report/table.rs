@@ -25,12 +25,12 @@ impl fmt::Display for Report {
             if let Some(FailingReport { since_s, error }) = &peer.failing {
                 writeln!(f, "  no dial gets through for {}; the last: {error}", seconds(*since_s))?;
             }
-            match (peer.sessions.is_empty(), peer.locators.is_empty()) {
-                (true, true) => {
-                    writeln!(f, "  no session; it has no locators, so it has to dial us")?
-                }
-                (true, false) => writeln!(f, "  no session")?,
-                (false, _) => {}
+            if peer.sessions.is_empty() {
+                let cure = match peer.locators.is_empty() {
+                    true => "; it has no locators, so it has to dial us",
+                    false => "",
+                };
+                writeln!(f, "  no session{cure}")?;
             }
             for session in &peer.sessions {
                 write_session(f, session)?;

@@ -123,7 +123,7 @@ impl LaneEntry {
             self.told.theirs = true;
             tell(EventKind::LaneSuspected { by: Suspicion::Peers });
         }
-        if self.told.one_way || !self.suspect_since.is_some_and(|s| now >= s + COUNT_FOR) {
+        if self.told.one_way || self.suspect_since.is_none_or(|s| now < s + COUNT_FOR) {
             return;
         }
         let received = self.connection.stats().udp_rx.datagrams;
