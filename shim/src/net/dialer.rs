@@ -68,6 +68,12 @@ impl Dialer {
         }
     }
 
+    /// The machine slept: what failed before says nothing, and addresses may be others.
+    pub(crate) fn begin_afresh(&mut self) {
+        self.planner.forget_failures();
+        self.looked_up = None;
+    }
+
     /// Does what the planner says; returns when to come back.
     pub(crate) fn step(&mut self, session: &SessionHandle) -> Option<Instant> {
         let now = Instant::now();

@@ -33,11 +33,15 @@ pub(crate) async fn run(session: SessionHandle, mut dialer: Option<Dialer>) {
             .filter(|_| by_timer)
             .map(|at| Instant::now().saturating_duration_since(at))
             .unwrap_or_default();
-        let mut next = session.with(|core, now| look(&session, core, now, late_by));
+        let (slept, mut next) =
+            session.with(|core, now| (core.slept, look(&session, core, now, late_by)));
         if session.is_over() {
             return;
         }
         if let Some(dialer) = &mut dialer {
+            if slept {
+                dialer.begin_afresh();
+            }
             next = earliest(next, dialer.step(&session));
         }
         session.set_armed(next);
