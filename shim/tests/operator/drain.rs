@@ -25,6 +25,12 @@ async fn passes(isp: &IspHandle, time: Duration) -> u64 {
     passed(isp) - before
 }
 
+/// How often either end fell into doubt about a lane.
+fn suspicions(site: &Site) -> usize {
+    let events = [&site.near, &site.far].map(|daemon| daemon.node().events().recent);
+    events.iter().flatten().filter(|event| event.kind.name() == "lane-suspected").count()
+}
+
 /// A keep-alive, its acknowledgement, a word or two on lanes. Bulk would be millions.
 const NOTHING: u64 = 5_000;
 
@@ -32,19 +38,33 @@ const NOTHING: u64 = 5_000;
 async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
     let site = Site::start().await;
     let flows = Flows::start(site.socks()).await;
-    let (isp_a, isp_b) = (site.isp("isp-a"), site.isp("isp-b"));
     tokio::time::sleep(SECOND).await;
-    assert!(passes(&isp_a, SECOND).await > 1_000_000, "isp-a is not what flows use");
+    // Flows stay with the first lane that was up: drain the uplink that carries more.
+    let (on_a, on_b) = (site.isp("isp-a"), site.isp("isp-b"));
+    let (a, b) = tokio::join!(passes(&on_a, SECOND), passes(&on_b, SECOND));
+    let (drained, other) = if a >= b { (on_a, on_b) } else { (on_b, on_a) };
+    assert!(a.max(b) > 1_000_000, "bulk is on neither: {a} and {b} bytes");
 
     let (began, down, up) =
         (Instant::now(), flows.down.load(Ordering::Relaxed), flows.up.load(Ordering::Relaxed));
-    let answer = admin::drain(&site.near_socket(), "isp-a", true).await.unwrap();
+    let answer = admin::drain(&site.near_socket(), drained.name(), true).await.unwrap();
     assert!(answer.draining && answer.changed && answer.warning.is_none(), "{answer:?}");
     tokio::time::sleep(SECOND).await;
-    let rest = passes(&isp_a, 2 * SECOND).await;
     let worst = flows.worst_echo(began);
-    println!("worst echo at the drain {worst:?}; isp-a then passed {rest} bytes in 2 s");
-    assert!(rest <= NOTHING, "{rest} bytes over a drained uplink");
+    let mut tries = 0;
+    loop {
+        let before = suspicions(&site);
+        let rest = passes(&drained, 2 * SECOND).await;
+        println!("worst echo {worst:?}; {} then passed {rest} bytes in 2 s", drained.name());
+        if rest <= NOTHING {
+            break;
+        }
+        // On a machine that is too busy to acknowledge, the other uplink's lanes fall under
+        // suspicion, and a draining lane is better than none. Then it has to be looked at again.
+        tries += 1;
+        let doubted = suspicions(&site) > before;
+        assert!(doubted && tries < 5, "{rest} bytes over a drained uplink");
+    }
     // The bar is 25 ms over the round trip (issue 3); a busy machine gets more.
     assert!(worst <= RTT + Duration::from_millis(80), "{worst:?}");
     for (what, then, now) in [("down", down, &flows.down), ("up", up, &flows.up)] {
@@ -54,18 +74,18 @@ async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
 
     // Now it can be cut, and nobody notices that either.
     let cut = Instant::now();
-    isp_a.blackhole(Way::Both);
+    drained.blackhole(Way::Both);
     tokio::time::sleep(SECOND).await;
-    isp_a.heal(Way::Both);
+    drained.heal(Way::Both);
     let worst = flows.worst_echo(cut);
     assert!(worst <= RTT + Duration::from_millis(80), "{worst:?} at the cut");
 
-    admin::drain(&site.near_socket(), "isp-a", false).await.unwrap();
-    site.until("isp-a is used again by the thin flow", async |site| {
-        passes(&site.isp("isp-a"), SECOND / 10).await > 2_000
+    admin::drain(&site.near_socket(), drained.name(), false).await.unwrap();
+    site.until("the thin flow uses it again", async |_| {
+        passes(&drained, SECOND / 10).await > 2_000
     })
     .await;
-    assert!(passes(&isp_b, SECOND).await > 100_000);
+    assert!(passes(&other, SECOND).await > 100_000);
     flows.end().await;
     site.end().await;
 }
