@@ -19,6 +19,8 @@ pub mod daemon;
 #[cfg(feature = "daemon")]
 pub mod edge;
 
+pub use net::drains::{Drain, UnknownUplink};
+pub use net::events::{Event, EventKind, EventStream, Events, Followed, Suspicion};
 pub use net::identity::{Identity, IdentityError};
 pub use net::node::{
     AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, ManageError, Node,
@@ -29,6 +31,7 @@ pub use vocab::class::Class;
 pub use vocab::ids::{FlowId, LaneId, ParsePeerIdError, PeerId, SessionId};
 pub use vocab::locator::Locator;
 pub use vocab::mode::Mode;
+pub use vocab::name::PeerName;
 pub use vocab::outcome::{FailureCode, OpenFailure};
 pub use vocab::target::{Host, Target};
 

@@ -4,6 +4,7 @@ pub mod class;
 pub mod ids;
 pub mod locator;
 pub mod mode;
+pub mod name;
 pub mod outcome;
 pub mod target;
 pub mod wire;

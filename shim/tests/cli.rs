@@ -72,6 +72,14 @@ fn keygen_writes_a_private_file_and_id_prints_the_same_key() {
 }
 
 #[test]
+fn keygen_says_that_the_directory_is_missing() {
+    let site = Site::new();
+    let (_, stderr) = outcome(&["keygen", &site.name("nodir/x.key")], 1);
+    let expected = format!("there is no directory {}", site.name("nodir"));
+    assert!(stderr.contains(&expected) && stderr.contains("mkdir -p"), "{stderr}");
+}
+
+#[test]
 fn keygen_overwrites_nothing() {
     let site = Site::new();
     let key = site.keygen();
@@ -144,10 +152,15 @@ fn check_says_what_it_found() {
          manage-routes = true
          [peers.branch1]
          key = '{}'
-         allow = '10.0.0.0/8:22'
+         allow = ['10.0.0.0/8:22', '127.0.0.1/32:22', '[::1]:22']
          [ingress.socks]
          kind = 'socks5'
-         listen = '127.0.0.1:1080'",
+         listen = '127.0.0.1:1080'
+         via = 'branch1'
+         peer-down = 'reject'
+         [ingress.any]
+         kind = 'socks5'
+         listen = '127.0.0.1:1081'",
         throughline::PeerId::from_bytes([1; 32])
     ));
     let (stdout, _) = outcome(&["check", &config], 0);
@@ -156,8 +169,9 @@ fn check_says_what_it_found() {
 listens for peers on udp [::]:5443
 uplinks are discovered
 sets rules and routes for them (needs CAP_NET_ADMIN)
-peer branch1: dials us; may reach 10.0.0.0/8:22 through us
-ingress socks: socks5 on tcp 127.0.0.1:1080
+peer branch1: dials us; may reach 10.0.0.0/8:22, 127.0.0.1:22, [::1]:22 through us
+ingress socks: socks5 on tcp 127.0.0.1:1080 via branch1; while down: reject
+ingress any: socks5 on tcp 127.0.0.1:1081, rules decide where to
 the configuration is right
 "
     );
@@ -263,4 +277,67 @@ fn run_answers_status_and_ends_cleanly_on_sigterm() {
 
 fn terminate(process: u32) {
     assert!(Command::new("kill").arg(process.to_string()).status().unwrap().success());
+}
+
+#[test]
+fn events_are_followed_while_an_uplink_is_drained_and_used_again() {
+    let site = Site::new();
+    site.keygen();
+    let config = site.config(
+        "[uplinks.isp-a]
+         prefixes = '127.0.11.1'
+         [uplinks.isp-b]
+         prefixes = '127.0.12.1'",
+    );
+    for arguments in [&["events", "-c", &config][..], &["uplink", "list", "-c", &config]] {
+        let (_, stderr) = outcome(arguments, 1);
+        assert!(stderr.contains("no daemon answers at"), "{stderr}");
+    }
+    let mut command = throughline(&["run", "-c", &config]);
+    let mut daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    while !log.next().expect("the daemon ended").unwrap().contains("running") {}
+    let drained = std::thread::spawn(move || log.map_while(Result::ok).count());
+
+    let (stdout, _) = outcome(&["uplink", "list", "-c", &config], 0);
+    let table = "\
+uplink  addresses   class  metered  state   lanes
+isp-a   127.0.11.1  pa     no       in use  0
+isp-b   127.0.12.1  pa     no       in use  0
+";
+    assert_eq!(stdout, table);
+    let (_, stderr) = outcome(&["uplink", "drain", "isp-c", "-c", &config], 1);
+    assert!(stderr.contains("there is no uplink `isp-c`; there are `isp-a`, `isp-b`"), "{stderr}");
+
+    let mut follow = throughline(&["events", "--follow", "--json", "-c", &config]);
+    let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut next = || -> serde_json::Value {
+        serde_json::from_str(&events.next().expect("no event").unwrap()).unwrap()
+    };
+    let (stdout, stderr) = outcome(&["uplink", "drain", "isp-a", "-c", &config], 0);
+    assert!(stdout.starts_with("isp-a is drained") && stderr.is_empty(), "{stdout}{stderr}");
+    let event = next();
+    assert_eq!((&event["event"], &event["uplink"]), (&"drain-began".into(), &"isp-a".into()));
+    assert_eq!(event["lane"], serde_json::Value::Null);
+    let (stdout, _) = outcome(&["uplink", "drain", "isp-a", "-c", &config], 0);
+    assert!(stdout.contains("was drained already"), "{stdout}");
+    let (_, stderr) = outcome(&["uplink", "drain", "isp-b", "-c", &config], 0);
+    assert!(stderr.contains("warning: No other uplink is left"), "{stderr}");
+    assert_eq!(next()["uplink"], "isp-b");
+    let (stdout, _) = outcome(&["uplink", "resume", "isp-a", "--json", "-c", &config], 0);
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&answer["draining"], &answer["changed"]), (&false.into(), &true.into()));
+    assert_eq!(next()["event"], "drain-ended");
+    let (stdout, _) = outcome(&["events", "-c", &config], 0);
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{stdout}");
+    assert!(lines[0].ends_with("Z  isp-a  drain began"), "{stdout}");
+
+    terminate(daemon.id());
+    assert!(daemon.wait().unwrap().success());
+    drained.join().unwrap();
+    let ended = follow.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(text(&ended.stderr), "The daemon has ended.\n");
 }

@@ -1,27 +1,29 @@
 //! The admin socket: a Unix socket that answers questions about the daemon.
 //!
 //! A connection carries one line of JSON as the request, `{"command": "status"}`, and one line as
-//! the answer, `{"status": {…}}` or `{"error": "…"}`. The socket has mode 0600 before anybody can
-//! connect. A file left by a daemon that died is replaced; one whose daemon answers is not.
+//! the answer, `{"status": {…}}` or `{"error": "…"}`. Only [`Request::Events`] is answered with a
+//! line for each event, for as long as the asker follows. The socket has mode 0600 before anybody
+//! can connect. A file left by a daemon that died is replaced; one whose daemon answers is not.
+
+mod client;
+mod event;
+mod serve;
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::net::UnixListener;
 
+pub use self::client::{EventReader, Told, drain, events, status};
+pub use self::event::{Details, EventReport};
 use crate::daemon::report::Report;
-use crate::edge::tasks::Tasks;
-use crate::net::node::Node;
+use crate::net::drains::Drain;
 
 /// The longest request: a thousand times what one needs.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -35,9 +37,6 @@ const MAX_CONNECTIONS: usize = 16;
 /// For a whole exchange. Both ends are on this host.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The rest after a failed accept.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
@@ -45,6 +44,22 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub enum Request {
     /// What is the state of the daemon?
     Status,
+    /// What happened of late?
+    Events {
+        /// And what happens from now on?
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Flows are to leave an uplink.
+    DrainUplink {
+        /// Its name.
+        uplink: String,
+    },
+    /// A drained uplink is to be used again.
+    ResumeUplink {
+        /// Its name.
+        uplink: String,
+    },
 }
 
 /// The answer to a request.
@@ -54,8 +69,43 @@ pub enum Request {
 pub enum Answer {
     /// The state of the daemon.
     Status(Box<Report>),
+    /// Something that happened; more may follow.
+    Event(Box<EventReport>),
+    /// The asker was slow, and so many events passed it by.
+    Missed(u64),
+    /// What became of an uplink.
+    Uplink(UplinkAnswer),
+    /// The request was understood, but there is nothing that it could be done to.
+    Refused(String),
     /// The request was not understood.
     Error(String),
+}
+
+/// What became of an uplink that was to be drained or used again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkAnswer {
+    /// Its name.
+    pub uplink: String,
+    /// Whether it is drained now.
+    pub draining: bool,
+    /// Whether that is new.
+    pub changed: bool,
+    /// What somebody should know who does this.
+    pub warning: Option<String>,
+}
+
+impl From<&Drain> for UplinkAnswer {
+    fn from(drain: &Drain) -> Self {
+        let warning = drain.last.then(|| {
+            format!(
+                "No other uplink is left, so flows stay on {} until one comes; if it is cut they \
+                 wait.",
+                drain.uplink
+            )
+        });
+        let Drain { uplink, draining, changed, .. } = drain.clone();
+        Self { uplink, draining, changed, warning }
+    }
 }
 
 /// Why there is no admin socket, or no answer from one.
@@ -87,6 +137,9 @@ pub enum AdminError {
         /// Why.
         source: io::Error,
     },
+    /// The daemon does not do what it was asked for.
+    #[error("{0}")]
+    Refused(String),
     /// The daemon answered with an error, or not in time, or with something else.
     #[error("the daemon at {path} gave no answer: {reason}")]
     NoAnswer {
@@ -144,39 +197,6 @@ impl AdminSocket {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Answers questions about `node` until the tasks are drained.
-    pub async fn serve(self, node: Node, tasks: Tasks) {
-        self.answer_with(Arc::new(move || Report::from(&node.status())), tasks).await;
-    }
-
-    async fn answer_with(self, report: Arc<dyn Fn() -> Report + Send + Sync>, tasks: Tasks) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            // The semaphore is never closed.
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = tasks.draining() => return,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let report = Arc::clone(&report);
-                    tasks.spawn(async move {
-                        let exchange = timeout(EXCHANGE_TIMEOUT, serve_one(stream, &*report));
-                        if let Ok(Err(error)) = exchange.await {
-                            debug!(%error, "an admin connection failed");
-                        }
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept an admin connection");
-                    sleep(ACCEPT_RETRY).await;
-                }
-            }
-        }
-    }
 }
 
 impl Drop for AdminSocket {
@@ -186,55 +206,11 @@ impl Drop for AdminSocket {
     }
 }
 
-async fn serve_one(
-    mut stream: UnixStream,
-    report: &(dyn Fn() -> Report + Send + Sync),
-) -> io::Result<()> {
-    let line = read_line(&mut stream, MAX_REQUEST).await?;
-    let answer = match serde_json::from_slice(&line) {
-        _ if line.len() as u64 > MAX_REQUEST => {
-            Answer::Error(format!("the request is longer than {MAX_REQUEST} bytes"))
-        }
-        Ok(Request::Status) => Answer::Status(Box::new(report())),
-        Err(error) => {
-            Answer::Error(format!("not a request, write {{\"command\":\"status\"}}: {error}"))
-        }
-    };
-    let mut line = serde_json::to_vec(&answer).map_err(io::Error::other)?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
-    stream.shutdown().await
-}
-
 /// A line, and one byte more than `most` where it is longer.
 async fn read_line(stream: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     BufReader::new(stream.take(most + 1)).read_until(b'\n', &mut line).await?;
     Ok(line)
-}
-
-/// Asks the daemon behind the socket at `path` for its state.
-///
-/// # Errors
-/// No daemon answers there, or not as expected.
-pub async fn status(path: &Path) -> Result<Report, AdminError> {
-    let not_running = |source| AdminError::NotRunning { path: path.to_owned(), source };
-    let no_answer = |reason: String| AdminError::NoAnswer { path: path.to_owned(), reason };
-    let mut stream = UnixStream::connect(path).await.map_err(not_running)?;
-    let exchange = async {
-        let mut line = serde_json::to_vec(&Request::Status).map_err(io::Error::other)?;
-        line.push(b'\n');
-        stream.write_all(&line).await?;
-        read_line(&mut stream, MAX_ANSWER).await
-    };
-    let line = match timeout(EXCHANGE_TIMEOUT, exchange).await {
-        Ok(line) => line.map_err(|error| no_answer(error.to_string()))?,
-        Err(_) => return Err(no_answer(format!("none within {} s", EXCHANGE_TIMEOUT.as_secs()))),
-    };
-    match serde_json::from_slice(&line).map_err(|error| no_answer(error.to_string()))? {
-        Answer::Status(report) => Ok(*report),
-        Answer::Error(error) => Err(no_answer(error)),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 //! was asked for goes to stdout; logs and errors go to stderr.
 
 mod check;
+mod events;
+mod uplink;
+
+pub use self::events::EventsArgs;
+pub use self::uplink::{ListArgs, NameArgs, UplinkCommand};
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -57,6 +62,11 @@ pub enum Command {
     },
     /// Show the peers, sessions, lanes and flows of the running daemon
     Status(StatusArgs),
+    /// Show what happened of late: lanes that came, fell silent, moved, healed, and why
+    Events(EventsArgs),
+    /// List the uplinks of the running daemon; drain one for planned work, and use it again
+    #[command(subcommand)]
+    Uplink(UplinkCommand),
     /// Watch flows survive two failing ISPs, all on this machine
     Demo(DemoArgs),
 }
@@ -75,6 +85,14 @@ pub struct StatusArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: AdminArgs,
+}
+
+/// Which daemon: by its configuration, its admin socket, or the one at the default place.
+#[derive(Debug, Args)]
+pub struct AdminArgs {
     /// Ask the daemon that runs with this configuration
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -112,6 +130,8 @@ async fn execute(command: Command) -> ExitCode {
             Err(error) => wrong(error),
         },
         Command::Status(args) => show_status(args).await,
+        Command::Events(args) => events::show(args).await,
+        Command::Uplink(command) => uplink::execute(command).await,
         Command::Demo(args) => demo::run(args).await,
     }
 }
@@ -153,15 +173,26 @@ async fn next_signal(
     }
 }
 
+impl AdminArgs {
+    /// Where its admin socket is; or, where the configuration is wrong, the exit code after the
+    /// error has been told.
+    fn path(self) -> Result<PathBuf, ExitCode> {
+        match (self.socket, self.config) {
+            (Some(path), _) => Ok(path),
+            (None, None) => Ok(AdminSocket::default_path()),
+            (None, Some(file)) => match Config::load(&file).map(|config| config.admin) {
+                Ok(Admin::At(path)) => Ok(path),
+                Ok(Admin::Default | Admin::Off) => Ok(AdminSocket::default_path()),
+                Err(error) => Err(wrong(error)),
+            },
+        }
+    }
+}
+
 async fn show_status(args: StatusArgs) -> ExitCode {
-    let path = match (args.socket, args.config) {
-        (Some(path), _) => path,
-        (None, None) => AdminSocket::default_path(),
-        (None, Some(file)) => match Config::load(&file).map(|config| config.admin) {
-            Ok(Admin::At(path)) => path,
-            Ok(Admin::Default | Admin::Off) => AdminSocket::default_path(),
-            Err(error) => return wrong(error),
-        },
+    let path = match args.daemon.path() {
+        Ok(path) => path,
+        Err(code) => return code,
     };
     match status(&path).await {
         Ok(report) if args.json => match serde_json::to_string_pretty(&report) {

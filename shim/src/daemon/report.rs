@@ -43,6 +43,12 @@ pub struct UplinkReport {
     pub class: String,
     /// Whether using it costs money.
     pub metered: bool,
+    /// Whether it is drained: its lanes take nothing new.
+    #[serde(default)]
+    pub draining: bool,
+    /// How many lanes are on it.
+    #[serde(default)]
+    pub lanes: usize,
     /// How packets from its addresses leave for each address of the peers.
     pub exits: Vec<ExitReport>,
 }
@@ -75,8 +81,20 @@ pub struct PeerReport {
     pub id: String,
     /// Its locators as configured.
     pub locators: Vec<String>,
+    /// Every dial to it fails, where that is so; `null` otherwise.
+    #[serde(default)]
+    pub failing: Option<FailingReport>,
     /// The sessions with it.
     pub sessions: Vec<SessionReport>,
+}
+
+/// Every dial to a peer fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailingReport {
+    /// For how long none has succeeded, in seconds.
+    pub since_s: f64,
+    /// Why the last one failed.
+    pub error: String,
 }
 
 /// A session.
@@ -140,16 +158,22 @@ pub struct FlowReport {
     pub resent_bytes: u64,
     /// Bytes that came more than once.
     pub duplicate_bytes: u64,
+    /// Those of them that did because the flow goes on two lanes: that is how it is meant.
+    #[serde(default)]
+    pub copy_bytes: u64,
 }
 
 impl From<&NodeStatus> for Report {
     fn from(node: &NodeStatus) -> Self {
+        let lanes = || node.peers.iter().flat_map(|p| &p.sessions).flat_map(|s| &s.lanes);
+        let on = |name: &str| lanes().filter(|l| l.uplink.as_deref() == Some(name)).count();
+        let uplink = |u: &UplinkStatus| UplinkReport { lanes: on(&u.name), ..u.into() };
         Self {
             id: node.id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: node.uptime.as_secs_f64(),
             listen: node.listen.clone(),
-            uplinks: node.uplinks.iter().map(Into::into).collect(),
+            uplinks: node.uplinks.iter().map(uplink).collect(),
             peers: node.peers.iter().map(Into::into).collect(),
         }
     }
@@ -162,6 +186,8 @@ impl From<&UplinkStatus> for UplinkReport {
             addresses: uplink.addresses.clone(),
             class: uplink.class.to_string(),
             metered: uplink.metered,
+            draining: uplink.draining,
+            lanes: 0,
             exits: uplink.exits.iter().map(Into::into).collect(),
         }
     }
@@ -195,6 +221,10 @@ impl From<&PeerStatus> for PeerReport {
             name: peer.name.clone(),
             id: peer.id.to_string(),
             locators: peer.locators.clone(),
+            failing: peer.failing.as_ref().map(|failing| FailingReport {
+                since_s: failing.since.as_secs_f64(),
+                error: failing.error.clone(),
+            }),
             sessions: peer.sessions.iter().map(Into::into).collect(),
         }
     }
@@ -250,6 +280,7 @@ impl From<&FlowStatus> for FlowReport {
             received_bytes: flow.received,
             resent_bytes: flow.resent,
             duplicate_bytes: flow.duplicate,
+            copy_bytes: flow.copies,
         }
     }
 }

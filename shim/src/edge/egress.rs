@@ -20,7 +20,7 @@ use crate::edge::tasks::Tasks;
 use crate::net::node::{IncomingFlow, Listener};
 use crate::vocab::ids::PeerId;
 use crate::vocab::outcome::{FailureCode, OpenFailure};
-use crate::vocab::target::Target;
+use crate::vocab::target::{Target, unrepeated};
 
 /// Dials of one peer at a time: enough for a browser that opens everything at once, too few to scan
 /// networks or to exhaust the resolver's threads (tokio has 512).
@@ -58,15 +58,17 @@ impl Egress {
     }
 
     async fn serve_flow(&self, incoming: IncomingFlow) {
-        let (peer, target) = (incoming.peer(), incoming.target().clone());
-        match self.connect(peer, &target).await {
+        let (id, peer) = (incoming.peer(), incoming.peer_name().clone());
+        let target = incoming.target().clone();
+        match self.connect(id, &target).await {
             Ok(tcp) => {
-                debug!(?peer, %target, "flow opened");
+                debug!(%peer, %target, "flow opened");
                 let relayed = relay(tcp, incoming.accept()).await;
-                debug!(?peer, %target, ?relayed, "flow ended");
+                debug!(%peer, %target, ?relayed, "flow ended");
             }
             Err(failure) => {
-                info!(?peer, %target, %failure, "flow refused");
+                let text = target.to_string();
+                info!(%peer, target = text, "flow refused: {}", unrepeated(&text, &failure.detail));
                 incoming.refuse(failure);
             }
         }

@@ -9,7 +9,7 @@ use crate::edge::accept::accept_loop;
 use crate::edge::relay::close_with_reset;
 use crate::edge::route::{Router, join};
 use crate::edge::tasks::Tasks;
-use crate::vocab::target::Target;
+use crate::vocab::target::{Target, unrepeated};
 
 /// Serves the listener until the tasks are drained. A connection whose flow cannot be opened is
 /// reset: there is no other way to tell the application.
@@ -28,7 +28,8 @@ pub async fn serve(
             match router.open(&ingress, to.clone()).await {
                 Ok(outbound) => join(tcp, outbound, &ingress, &to).await,
                 Err(error) => {
-                    info!(%ingress, target = %to, %error, "connection reset");
+                    let (target, error) = (to.to_string(), error.to_string());
+                    info!(%ingress, target, "connection reset: {}", unrepeated(&target, &error));
                     close_with_reset(tcp);
                 }
             }

@@ -24,7 +24,7 @@ use crate::edge::accept::accept_loop;
 use crate::edge::route::{RouteError, Router, join};
 use crate::edge::tasks::Tasks;
 use crate::vocab::outcome::FailureCode;
-use crate::vocab::target::{Host, Target};
+use crate::vocab::target::{Host, Target, unrepeated};
 
 /// From the connection to the whole request: seconds more than any honest client needs.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ enum Refusal {
     Command(Socks5Command),
     #[error("{0} is no host name")]
     Name(TargetAddr),
-    #[error("{target}: {error}")]
+    #[error("{target}: {}", unrepeated(&target.to_string(), &error.to_string()))]
     Route { target: Target, error: RouteError },
 }
 

@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
 use self::attempt::{Attempt, DialError};
+use crate::net::events::EventKind;
 use crate::net::lane::handshake::HandshakeError;
 use crate::net::lane::{self, NewLane, code};
 use crate::net::node::shared::NodeShared;
@@ -89,12 +90,19 @@ impl Dialer {
         }
     }
 
+    /// The machine slept: what failed before says nothing, and addresses may be others.
+    pub(crate) fn begin_afresh(&mut self) {
+        self.planner.forget_failures();
+        self.looked_up = None;
+    }
+
     /// Does what the planner says; returns when to come back.
     pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
         let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
         self.look_up(session, now, uplinks, &lanes);
+        self.node.drains().mark(&mut self.paths);
         let dialling: Vec<Key> = self.under_way.iter().map(|d| d.key).collect();
         let plan = self
             .planner
@@ -110,8 +118,8 @@ impl Dialer {
         }
         for id in plan.close {
             session.with(|core, _| {
-                if let Some(lane) = core.lanes.get(&id) {
-                    lane::end(&lane.connection, code::REPLACED, "replaced by another lane");
+                if let Some(lane) = core.lanes.get_mut(&id) {
+                    lane.end(code::REPLACED, "replaced by another lane");
                 }
             });
         }
@@ -205,7 +213,7 @@ impl Dialer {
         let patience =
             self.rtt.map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
         let key = path.key();
-        debug!(peer = ?self.peer, %lane, uplink = path.uplink, local = %path.local,
+        debug!(peer = %session.name(), %lane, uplink = path.uplink, local = %path.local,
                remote = %path.remote, "dialling");
         let device = self.node.uplinks().device(path.local, path.remote);
         let (node, peer, over) = (self.node.clone(), self.peer, device.clone());
@@ -256,15 +264,15 @@ impl Dialer {
         let text = error.to_string();
         let news = self.said.is_news(Instant::now(), ((local, remote), text));
         match error.is_expected() {
-            false if news => warn!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
-            true if news => info!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
-            _ => debug!(peer = ?self.peer, %local, %remote, "dial failed: {error}"),
+            false if news => warn!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
+            true if news => info!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
+            _ => debug!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
         }
-        self.node.not_reached(self.peer, format!("{local} to {remote}: {error}"));
+        self.node.not_reached(self.peer, format!("from {local} to {remote}: {error}"));
         let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error else { return };
         match code {
             RejectCode::UnknownSession => {
-                warn!(peer = ?self.peer, session = %session.id(), "peer restarted; flows end");
+                warn!(peer = %session.name(), session = %session.id(), "peer restarted; flows end");
                 session.lose("peer restarted and no longer knows the session");
             }
             RejectCode::Stale | RejectCode::Superseded => {
@@ -280,7 +288,7 @@ impl Dialer {
         let socket = match socket::bind((path.local, 0).into(), &options) {
             Ok(socket) => socket,
             Err(error) => {
-                warn!(lane = %id, local = %path.local, "cannot bind: {error}");
+                warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot bind: {error}");
                 return;
             }
         };
@@ -290,18 +298,21 @@ impl Dialer {
             let Some(dialled) = &mut lane.dialled else { return };
             lane.sensor.migrating(now);
             if let Err(error) = dialled.endpoint.rebind(socket) {
-                warn!(lane = %id, local = %path.local, "cannot move: {error}");
+                warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot move: {error}");
                 return;
             }
-            info!(peer = ?self.peer, lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
-            dialled.uplink.clone_from(&path.uplink);
+            info!(peer = %session.name(), lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
+            let from = std::mem::replace(&mut dialled.uplink, path.uplink.clone());
+            let port = dialled.endpoint.local_addr().map_or(0, |a| a.port());
+            dialled.local = (path.local, port).into();
             dialled.interface = interface;
             (dialled.order, dialled.metered) = (path.order, path.metered);
-            dialled.local = (path.local, dialled.endpoint.local_addr().map_or(0, |a| a.port())).into();
             dialled.migrations += 1;
             dialled.moved_at = Some(now);
             dialled.cost = select::cost(path.order, path.metered, Standing::Well);
-            core.session.use_lane(now, id, dialled.cost, false);
+            let (to, local) = (path.uplink.clone(), dialled.local);
+            session.log().lane(id, Some(&path.uplink), EventKind::LaneMoved { from, to, local });
+            core.session.use_lane(now, id, lane.cost(), session.is_drained(&path.uplink));
             core.session.lane_moved(now, id, path.order.into(), path.order);
         });
     }

@@ -71,6 +71,12 @@ pub enum IdentityError {
         /// Why.
         source: std::io::Error,
     },
+    /// The directory that the file is to be in is not there.
+    #[error("there is no directory {path} to write an identity to; run `mkdir -p {path}`", path = path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The file could not be written.
     #[error("cannot write identity file {path}: {source}", path = path.display())]
     Write {

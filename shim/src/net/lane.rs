@@ -15,6 +15,7 @@ pub(crate) mod handshake;
 mod pump;
 mod reader;
 mod segment;
+mod told;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,8 +26,11 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tracing::{debug, info};
 
+use self::handshake::ControlStream;
+use self::told::Told;
+use crate::net::clock::BootTime;
 use crate::net::congestion::sensor::LaneSensor;
-use crate::net::lane::handshake::ControlStream;
+use crate::net::events::EventKind;
 use crate::net::session::{Phase, SessionHandle};
 use crate::net::transport;
 use crate::state::health::HealthState;
@@ -93,6 +97,19 @@ pub(crate) struct LaneEntry {
     pub(crate) had_address: bool,
     /// Where we dialled it: how to move it.
     pub(crate) dialled: Option<Dialled>,
+    /// Our end of a lane that the peer dialled.
+    pub(crate) accepted: Option<Accepted>,
+    pub(crate) told: Told,
+    /// Why we ended it, if we did.
+    ending: Option<&'static str>,
+}
+
+/// Our end of a lane that the peer dialled; it stays, whatever the peer's does.
+#[derive(Clone, Debug)]
+pub(crate) struct Accepted {
+    /// The uplink that the address belongs to, where it is known.
+    pub(crate) uplink: Option<String>,
+    pub(crate) local: SocketAddr,
 }
 
 impl LaneEntry {
@@ -133,39 +150,84 @@ pub(crate) struct NewLane {
     pub(crate) sensor: Arc<LaneSensor>,
     pub(crate) control: ControlStream,
     pub(crate) dialled: Option<Dialled>,
+    pub(crate) accepted: Option<Accepted>,
+    /// How long the set-up took.
+    pub(crate) took: Duration,
     /// What the peer promised in this lane's exchange.
     pub(crate) offer: Offer,
 }
 
+impl LaneEntry {
+    /// The uplink it is on at our end, where that is known.
+    pub(crate) fn uplink(&self) -> Option<&str> {
+        match (&self.dialled, &self.accepted) {
+            (Some(dialled), _) => Some(&dialled.uplink),
+            (None, accepted) => accepted.as_ref()?.uplink.as_deref(),
+        }
+    }
+
+    /// Our address.
+    pub(crate) fn local(&self) -> SocketAddr {
+        let dialled = self.dialled.as_ref().map(|d| d.local);
+        let local = dialled.or_else(|| self.accepted.as_ref().map(|a| a.local));
+        // Every lane is one or the other.
+        local.unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// What it costs at our end ([`LaneUse::cost`](crate::vocab::wire::fact::LaneUse::cost)).
+    pub(crate) fn cost(&self) -> u8 {
+        self.dialled.as_ref().map_or(0, |d| d.cost)
+    }
+
+    /// Ends the lane from outside; its task notices through the connection.
+    pub(crate) fn end(&mut self, code: VarInt, reason: &'static str) {
+        self.ending.get_or_insert(reason);
+        end(&self.connection, code, reason);
+    }
+}
+
 /// Attaches a lane to its session and runs it to its end.
 pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
-    let NewLane { id, info, connection, sensor, control, dialled, offer } = lane;
+    let NewLane { id, info, connection, sensor, control, dialled, accepted, took, offer } = lane;
     let work = Arc::new(Notify::new());
     let remote = connection.remote_address();
-    let uplink = dialled.as_ref().map(|d| d.uplink.clone()).unwrap_or_default();
+    let log = session.log();
     session.with(|core, now| {
-        core.lanes.insert(
-            id,
-            LaneEntry {
-                connection: connection.clone(),
-                sensor: sensor.clone(),
-                health: HealthState::new(transport::MAX_ACK_DELAY),
-                work: work.clone(),
-                suspect_since: None,
-                confirmed: false,
-                probed: None,
-                had_address: false,
-                dialled,
-            },
-        );
-        core.detached_since = None;
+        let by_us = dialled.is_some();
+        let entry = LaneEntry {
+            connection: connection.clone(),
+            sensor: sensor.clone(),
+            health: HealthState::new(transport::MAX_ACK_DELAY),
+            work: work.clone(),
+            suspect_since: None,
+            confirmed: false,
+            probed: None,
+            had_address: false,
+            dialled,
+            accepted,
+            told: Told::new(now, remote),
+            ending: None,
+        };
+        let (uplink, local) = (entry.uplink().map(str::to_owned), entry.local());
+        let cost = entry.cost();
+        core.lanes.insert(id, entry);
+        let detached = core.detached_since.take().map(BootTime::elapsed);
         core.session.set_peer_offer(offer);
         core.session.lane_attached(now, id, info);
-        // The peer cannot see what the lane costs here.
-        core.session.use_lane(now, id, info.cost, false);
+        // The peer cannot see what the lane costs here, nor what is planned.
+        let draining = uplink.as_deref().is_some_and(|uplink| session.is_drained(uplink));
+        core.session.use_lane(now, id, cost, draining);
+        info!(peer = %session.name(), session = %session.id(), lane = %id, uplink, %local, %remote,
+              ?took, "lane up");
+        let up = EventKind::LaneUp { local, remote, took, dialled: by_us };
+        log.lane(id, uplink.as_deref(), up);
+        match detached {
+            Some(_) if !session.is_established() => log.session(EventKind::SessionUp),
+            Some(after) => log.session(EventKind::SessionResumed { after }),
+            None => {}
+        }
     });
     session.established();
-    info!(peer = ?session.peer(), session = %session.id(), lane = %id, %remote, uplink, "lane up");
 
     let ControlStream { send, recv, decoder } = control;
     let alarm = session.driver_alarm();
@@ -179,20 +241,33 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         end = session_over(&session) => end,
     };
     close(&connection, &end);
-    session.with(|core, now| {
+    let (uplink, why) = session.with(|core, now| {
         core.session.lane_detached(now, id);
-        core.lanes.remove(&id);
+        let entry = core.lanes.remove(&id);
+        let uplink = entry.as_ref().and_then(|e| e.uplink()).map(str::to_owned);
+        let why = match entry.as_ref().and_then(|e| e.ending) {
+            Some(ending) => ending.to_owned(),
+            None => end.to_string(),
+        };
+        let after = entry.map(|e| e.told.age(now)).unwrap_or_default();
+        let log = session.log();
+        log.lane(id, uplink.as_deref(), EventKind::LaneDown { why: why.clone(), after });
         if core.lanes.is_empty() {
-            core.detached_since = Some(now);
+            core.detached_since = Some(BootTime::now());
+            if core.session.closed().is_none() {
+                let linger = core.session.offer().linger;
+                log.session(EventKind::SessionDetached { linger });
+            }
         }
+        (uplink, why)
     });
     session.driver_alarm().notify_one();
     match end {
         LaneEnd::Violation(_) | LaneEnd::Datagram(_) | LaneEnd::ControlStream(_) => {
-            tracing::warn!(peer = ?session.peer(), lane = %id, %remote, "lane closed: {end}");
+            tracing::warn!(peer = %session.name(), lane = %id, uplink, %remote, "lane closed: {why}");
         }
         LaneEnd::Connection(_) | LaneEnd::SessionOver => {
-            info!(peer = ?session.peer(), lane = %id, %remote, "lane down: {end}");
+            info!(peer = %session.name(), lane = %id, uplink, %remote, "lane down: {why}");
         }
     }
 }

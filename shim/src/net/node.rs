@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod builder;
+mod drain;
 mod incoming;
 mod limits;
 pub(crate) mod router;
@@ -26,6 +27,8 @@ pub use self::builder::{BuildError, NodeBuilder};
 pub use self::incoming::{AcceptError, IncomingFlow, Listener};
 pub use self::limits::{Limits, PeerConfig};
 use self::shared::NodeShared;
+use crate::net::drains::{Drain, UnknownUplink};
+use crate::net::events::{Events, Subject};
 use crate::net::lane::LAST_WORD;
 use crate::net::session::SessionHandle;
 use crate::net::session::waiters::wait;
@@ -35,6 +38,7 @@ pub use crate::net::uplinks::{ManageError, UplinkConfig};
 use crate::state::session::{FlowError, OpenError};
 use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
+use crate::vocab::name::PeerName;
 use crate::vocab::outcome::OpenFailure;
 use crate::vocab::target::Target;
 use crate::vocab::wire::fact::Open;
@@ -50,7 +54,7 @@ const SESSION_WITHIN_IF_DOWN: Duration = Duration::from_secs(2);
 /// outage in between is survived.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// How often a shutdown looks whether what it waits for has ended.
+/// How often whoever waits looks whether that has come about which nothing tells of.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A running node. Clones are handles to the same node; it ends with [`Node::shutdown`].
@@ -69,13 +73,13 @@ pub enum ConnectError {
     UnknownPeer(PeerId),
     /// We have no locator of the peer and it has no session with us.
     #[error("peer {0} has no locator and has not dialled us")]
-    NoLocator(PeerId),
+    NoLocator(PeerName),
     /// The peer could not be reached in time.
     #[error("peer {0} cannot be reached: {1}")]
-    Unreachable(PeerId, String),
+    Unreachable(PeerName, String),
     /// The open was sent, but no answer came: the far side may have dialled the destination.
     #[error("no answer from peer {0}: {1}")]
-    Unanswered(PeerId, String),
+    Unanswered(PeerName, String),
     /// The peer answered, and said no.
     #[error("{0}")]
     Refused(#[from] OpenFailure),
@@ -127,7 +131,7 @@ impl Node {
         let opened = session.with(|core, now| core.session.open(now, Open { target, mode }));
         let id = opened.map_err(|error| match error {
             OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
-            OpenError::Closed(reason) => ConnectError::Unreachable(peer, reason),
+            OpenError::Closed(reason) => ConnectError::Unreachable(session.name().clone(), reason),
             OpenError::Target(error) => ConnectError::Target(error.to_string()),
         })?;
         // From here on dropping the stream, or this future, resets the flow.
@@ -141,11 +145,12 @@ impl Node {
                 }
             })
         });
+        let unanswered = |why| ConnectError::Unanswered(session.name().clone(), why);
         match timeout_at(Instant::now() + ANSWER_WITHIN, answer).await {
             Ok(Ok(())) => Ok(stream),
             Ok(Err(FlowError::Failed(failure))) => Err(failure.into()),
-            Ok(Err(error)) => Err(ConnectError::Unanswered(peer, error.to_string())),
-            Err(_) => Err(ConnectError::Unanswered(peer, format!("none within {ANSWER_WITHIN:?}"))),
+            Ok(Err(error)) => Err(unanswered(error.to_string())),
+            Err(_) => Err(unanswered(format!("none within {ANSWER_WITHIN:?}"))),
         }
     }
 
@@ -168,7 +173,7 @@ impl Node {
                 return Ok(session);
             }
             if config.locators.is_empty() {
-                return Err(ConnectError::NoLocator(peer));
+                return Err(ConnectError::NoLocator(self.shared.name(peer)));
             }
             self.shared.initiate(peer);
             for session in self.shared.sessions(peer) {
@@ -180,12 +185,41 @@ impl Node {
         }
     }
 
+    /// Whether a lane to the peer answers now, or does so before none has for `patience`. Waits no
+    /// longer than that, and not at all for a peer that is known to be down for so long already.
+    pub async fn reaches(&self, peer: PeerId, patience: Duration) -> bool {
+        let _wanted = self.shared.want(peer);
+        let mut changes = self.shared.changes();
+        let deadline = Instant::now() + patience;
+        loop {
+            changes.borrow_and_update();
+            match self.shared.down_for(peer) {
+                None => return true,
+                Some(down) if down >= patience || self.shared.is_shutting_down() => return false,
+                Some(_) if Instant::now() >= deadline => return false,
+                Some(_) => {}
+            }
+            self.shared.initiate(peer);
+            for session in self.shared.sessions(peer) {
+                session.driver_alarm().notify_one();
+            }
+            // A lane that answers again is no change among sessions, so look now and then.
+            let _ =
+                timeout_at((Instant::now() + LOOK_EVERY).min(deadline), changes.changed()).await;
+        }
+    }
+
+    /// What the configuration calls a peer; the beginning of its key where we do not know it.
+    pub fn peer_name(&self, peer: PeerId) -> PeerName {
+        self.shared.name(peer)
+    }
+
     fn unreachable(&self, peer: PeerId, what: &str) -> ConnectError {
         let detail = match self.shared.failing(peer) {
             Some((_, error)) => format!("{what}; last dial: {error}"),
             None => what.to_owned(),
         };
-        ConnectError::Unreachable(peer, detail)
+        ConnectError::Unreachable(self.shared.name(peer), detail)
     }
 
     /// Accepts the flows that peers open to the service `name`.
@@ -225,6 +259,33 @@ impl Node {
     /// A snapshot of the node.
     pub fn status(&self) -> NodeStatus {
         status::of(&self.shared, self.local_addrs())
+    }
+
+    /// What happened of late, and what happens from now on.
+    pub fn events(&self) -> Events {
+        self.shared.events().follow()
+    }
+
+    /// Tells those who follow events that a flow of this host's was refused.
+    pub(crate) fn tell_refused(&self, target: &Target, why: &str) {
+        self.shared.events().refused(Subject::default(), &target.to_string(), why);
+    }
+
+    /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and
+    /// nothing new goes over it until [`resume`](Self::resume) or the end of the node.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn drain(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.shared.set_drained(name, true)
+    }
+
+    /// Uses the uplink `name` again.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn resume(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.shared.set_drained(name, false)
     }
 
     /// Ends the node: no new flows; live ones have until `deadline` to end, then are reset.
@@ -268,3 +329,6 @@ impl std::fmt::Debug for Node {
         f.debug_tuple("Node").field(&self.id()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,10 +21,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use self::waiters::{FlowWaiters, Wakers};
+use crate::net::clock::BootTime;
+use crate::net::drains::Drains;
+use crate::net::events::{EventLog, SessionLog};
 use crate::net::lane::LaneEntry;
 use crate::net::node::router::Router;
 use crate::state::session::{Event, Session};
 use crate::vocab::ids::{FlowId, LaneId, PeerId, SessionId, Side};
+use crate::vocab::name::PeerName;
 
 /// How far a session is, for those who wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +52,18 @@ struct Inner {
     /// Wakes the driver: a deadline came closer, a lane came or became busy.
     driver: Arc<Notify>,
     phase: watch::Sender<Phase>,
-    router: Router,
+    log: SessionLog,
+    node: Surroundings,
+}
+
+/// What a session has of its node.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) router: Router,
     /// The node's count of changes among its sessions, for those who wait for one.
-    changes: watch::Sender<u64>,
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) events: EventLog,
+    pub(crate) drains: Drains,
 }
 
 /// What the lock guards.
@@ -61,10 +74,12 @@ pub(crate) struct Core {
     /// The highest generation that attached.
     pub(crate) generation: u64,
     pub(crate) next_lane: u64,
-    /// Since when there is no lane.
-    pub(crate) detached_since: Option<Instant>,
     /// The peer said that it can be reached elsewhere, and the dialler has not looked yet.
     pub(crate) relocated: bool,
+    /// Since when there is no lane. The peer counts the time that we sleep, so we do too.
+    pub(crate) detached_since: Option<BootTime>,
+    /// The machine slept: every lane is to be probed.
+    pub(crate) slept: bool,
     /// Until when the driver sleeps.
     armed: Option<Instant>,
 }
@@ -73,9 +88,9 @@ impl SessionHandle {
     pub(crate) fn new(
         id: SessionId,
         peer: PeerId,
+        name: PeerName,
         session: Session,
-        router: Router,
-        changes: watch::Sender<u64>,
+        node: Surroundings,
     ) -> Self {
         Self(Arc::new(Inner {
             id,
@@ -86,14 +101,15 @@ impl SessionHandle {
                 flows: HashMap::new(),
                 generation: 0,
                 next_lane: 0,
-                detached_since: Some(Instant::now()),
                 relocated: false,
+                detached_since: Some(BootTime::now()),
+                slept: false,
                 armed: None,
             }),
             driver: Arc::new(Notify::new()),
             phase: watch::Sender::new(Phase::Connecting),
-            router,
-            changes,
+            log: SessionLog::new(node.events.clone(), name, id),
+            node,
         }))
     }
 
@@ -105,6 +121,33 @@ impl SessionHandle {
         self.0.peer
     }
 
+    /// What the peer is called here.
+    pub(crate) fn name(&self) -> &PeerName {
+        self.0.log.peer()
+    }
+
+    /// Where the session's events are told.
+    pub(crate) fn log(&self) -> &SessionLog {
+        &self.0.log
+    }
+
+    /// Whether an uplink of ours is drained.
+    pub(crate) fn is_drained(&self, uplink: &str) -> bool {
+        self.0.node.drains.contains(uplink)
+    }
+
+    /// Says of every lane how it is to be used, as its uplink is now: metered, drained.
+    pub(crate) fn state_uses(&self) {
+        self.with(|core, now| {
+            let Core { session, lanes, .. } = core;
+            // What the dialler says of its lanes comes from the planner.
+            for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialled.is_none()) {
+                let draining = lane.uplink().is_some_and(|uplink| self.is_drained(uplink));
+                session.use_lane(now, *id, lane.cost(), draining);
+            }
+        });
+    }
+
     pub(crate) fn side(&self) -> Side {
         self.0.core.lock().session.side()
     }
@@ -112,6 +155,14 @@ impl SessionHandle {
     /// Follows how far the session is.
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
         self.0.phase.subscribe()
+    }
+
+    /// Why the session is over, if it is.
+    pub(crate) fn end_reason(&self) -> Option<String> {
+        match &*self.0.phase.borrow() {
+            Phase::Over(reason) => Some(reason.clone()),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -147,7 +198,7 @@ impl SessionHandle {
         };
         wakers.wake();
         for flow in incoming {
-            self.0.router.route(self, flow);
+            self.0.node.router.route(self, flow);
         }
         if let Some(reason) = over {
             self.end(reason);
@@ -169,7 +220,7 @@ impl SessionHandle {
             }
             first
         });
-        self.0.changes.send_modify(|count| *count += 1);
+        self.0.node.changes.send_modify(|count| *count += 1);
         self.0.driver.notify_one();
     }
 

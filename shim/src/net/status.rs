@@ -34,6 +34,8 @@ pub struct UplinkStatus {
     pub class: Class,
     /// Whether using it costs money, so that it stays cold until needed.
     pub metered: bool,
+    /// Whether it is drained: its lanes take nothing new.
+    pub draining: bool,
     /// How packets from its addresses leave for each address of the peers.
     pub exits: Vec<ExitStatus>,
 }
@@ -123,8 +125,19 @@ pub struct PeerStatus {
     pub id: PeerId,
     /// Its locators as given.
     pub locators: Vec<String>,
+    /// Every dial to it fails, where that is so.
+    pub failing: Option<Failing>,
     /// The sessions with it.
     pub sessions: Vec<SessionStatus>,
+}
+
+/// Every dial to a peer fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// For how long none has succeeded.
+    pub since: Duration,
+    /// Why the last one failed.
+    pub error: String,
 }
 
 /// A session.
@@ -205,4 +218,6 @@ pub struct FlowStatus {
     pub resent: u64,
     /// Bytes that came more than once.
     pub duplicate: u64,
+    /// Those of them that did because the flow goes on two lanes: that is how it is meant.
+    pub copies: u64,
 }

@@ -37,6 +37,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use self::exit::{Exit, Ways};
+pub(crate) use self::grouping::Uplink;
 pub(crate) use self::watcher::Snapshot;
 use self::watcher::{Before, Watcher};
 use crate::net::status::UplinkStatus;
@@ -213,7 +214,7 @@ impl Uplinks {
     pub(crate) fn status(&self, remotes: &[SocketAddr]) -> Vec<UplinkStatus> {
         let snapshot = self.now();
         let paths = paths::paths(&snapshot.uplinks, remotes);
-        let one = |uplink: &grouping::Uplink| {
+        let one = |uplink: &Uplink| {
             let ours = paths.iter().filter(|path| path.uplink == uplink.name);
             let exit = |path: &Path| {
                 let exit = self.exit(&snapshot, path.local, path.remote);

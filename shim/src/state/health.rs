@@ -79,6 +79,24 @@ pub enum Verdict {
     },
 }
 
+/// What raises a suspicion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The acknowledgement clock of a busy lane has stopped.
+    Bulk,
+    /// A packet is unacknowledged for longer than the retransmission timeout.
+    Thin,
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bulk => "bulk",
+            Self::Thin => "thin",
+        })
+    }
+}
+
 /// The least retransmission timeout. A lane with a shorter round trip is not judged more sharply:
 /// schedulers and radio links pause for 10–20 ms without meaning anything by it.
 const RTO_FLOOR: Duration = Duration::from_millis(30);
@@ -115,6 +133,8 @@ pub struct HealthState {
     max_ack_delay: Duration,
     epoch: u64,
     suspect_since: Option<Instant>,
+    /// What raised the last suspicion.
+    rule: Rule,
     /// No suspicion is raised before this: we have just woken from a stall.
     hold_until: Option<Instant>,
     /// A stall was forgiven and nothing has been acknowledged since (this was the last one then).
@@ -130,6 +150,7 @@ impl HealthState {
             max_ack_delay,
             epoch: 0,
             suspect_since: None,
+            rule: Rule::Thin,
             hold_until: None,
             forgiven: None,
             last_ack: None,
@@ -149,13 +170,19 @@ impl HealthState {
         if let Some(since) = self.suspect_since {
             return self.suspect(now, since, seen);
         }
-        let Some(due) = self.due(seen) else { return Verdict::Alive { check_at: None } };
+        let Some((due, rule)) = self.due(seen) else { return Verdict::Alive { check_at: None } };
         let due = self.hold_until.map_or(due, |hold| due.max(hold));
         if now < due {
             return Verdict::Alive { check_at: Some(due) };
         }
         self.suspect_since = Some(now);
+        self.rule = rule;
         self.suspect(now, now, seen)
+    }
+
+    /// Which rule raised the last suspicion.
+    pub fn rule(&self) -> Rule {
+        self.rule
     }
 
     /// Says that our own timer fired at `now`, `late_by` after its time: we did not run (CPU
@@ -194,8 +221,8 @@ impl HealthState {
         }
     }
 
-    /// When the lane becomes suspect if nothing more is acknowledged.
-    fn due(&self, seen: &SensorSnapshot) -> Option<Instant> {
+    /// When the lane becomes suspect if nothing more is acknowledged, and by which rule.
+    fn due(&self, seen: &SensorSnapshot) -> Option<(Instant, Rule)> {
         let oldest = seen.oldest_unacked?;
         let bulk = seen.in_flight >= BULK_IN_FLIGHT;
         // A bulk clock that ticks slowly is no silence for the thin rule either.
@@ -205,10 +232,11 @@ impl HealthState {
         // The clock ran over the oldest packet only if an acknowledgement came after it was sent:
         // the first flight after idleness has no clock yet.
         if !bulk || seen.last_ack.is_none_or(|last| oldest > last) {
-            return Some(thin);
+            return Some((thin, Rule::Thin));
         }
         let overdue = oldest + seen.srtt + seen.rttvar.max(BULK_MARGIN);
-        Some(overdue.max(last_ack + BULK_SILENCE.max(clock)).min(thin))
+        let stopped = overdue.max(last_ack + BULK_SILENCE.max(clock));
+        Some(if stopped < thin { (stopped, Rule::Bulk) } else { (thin, Rule::Thin) })
     }
 }
 

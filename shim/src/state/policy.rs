@@ -25,6 +25,8 @@ pub enum Decision {
         via: Vec<PeerId>,
         /// How the flow uses the lanes.
         mode: Mode,
+        /// What becomes of it where none of them can be reached.
+        down: PeerDown,
     },
     /// Dialled from this host itself, as if Throughline were not there.
     Direct,
@@ -42,6 +44,24 @@ pub enum Via {
     /// Not at all.
     Reject,
 }
+
+/// What becomes of a new flow where no peer that it may go through can be reached. Flows that are
+/// open wait in any case: that is what a session is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PeerDown {
+    /// It waits, for as long as its application may be kept waiting.
+    #[default]
+    Wait,
+    /// It is dialled from this host itself, in the clear as far as we are concerned.
+    Direct,
+    /// It is refused at once.
+    Reject,
+}
+
+/// A text that names no [`PeerDown`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is nothing to do while peers are down; use wait, direct or reject")]
+pub struct ParsePeerDownError(pub String);
 
 /// A host name, or every name below a domain (`*.corp.example`, not `corp.example` itself).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +97,8 @@ pub struct Rule {
     pub via: Via,
     /// The mode; where absent, the ingress's, else `auto`.
     pub mode: Option<Mode>,
+    /// What happens while its peers are down; where absent, what the ingress says, else the policy.
+    pub down: Option<PeerDown>,
 }
 
 /// What an ingress says for flows that no rule matches.
@@ -86,6 +108,8 @@ pub struct IngressDefault {
     pub via: Option<Via>,
     /// The mode; where absent, `auto`.
     pub mode: Option<Mode>,
+    /// What happens while peers are down; where absent, what the policy says.
+    pub down: Option<PeerDown>,
 }
 
 /// The rules in order, and what holds where none matches.
@@ -94,12 +118,25 @@ pub struct Policy {
     rules: Vec<Rule>,
     ingresses: HashMap<String, IngressDefault>,
     default: Via,
+    down: PeerDown,
 }
 
 impl Policy {
     /// A policy of these rules, in order; `default` holds for what nothing else decides.
     pub fn new(rules: Vec<Rule>, ingresses: HashMap<String, IngressDefault>, default: Via) -> Self {
-        Self { rules, ingresses, default }
+        Self { rules, ingresses, default, down: PeerDown::default() }
+    }
+
+    /// The same policy, where `down` holds for what neither a rule nor an ingress decides.
+    #[must_use]
+    pub fn with_peer_down(mut self, down: PeerDown) -> Self {
+        self.down = down;
+        self
+    }
+
+    /// What the ingress says for flows that no rule matches.
+    pub fn ingress(&self, name: &str) -> Option<&IngressDefault> {
+        self.ingresses.get(name)
     }
 
     /// Where a flow to `target` goes that came in at the ingress named `ingress`.
@@ -111,10 +148,13 @@ impl Policy {
             None => own.and_then(|own| own.via.as_ref()).unwrap_or(&self.default),
         };
         let mode = rule.and_then(|rule| rule.mode).or_else(|| own.and_then(|own| own.mode));
+        let down = rule.and_then(|rule| rule.down).or_else(|| own.and_then(|own| own.down));
         match via {
-            Via::Peers(peers) => {
-                Decision::Peers { via: peers.clone(), mode: mode.unwrap_or_default() }
-            }
+            Via::Peers(peers) => Decision::Peers {
+                via: peers.clone(),
+                mode: mode.unwrap_or_default(),
+                down: down.unwrap_or(self.down),
+            },
             Via::Direct => Decision::Direct,
             Via::Reject => Decision::Reject,
         }
@@ -151,6 +191,29 @@ impl NamePattern {
         } else {
             name == self.name
         }
+    }
+}
+
+impl FromStr for PeerDown {
+    type Err = ParsePeerDownError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "wait" => Ok(Self::Wait),
+            "direct" => Ok(Self::Direct),
+            "reject" => Ok(Self::Reject),
+            other => Err(ParsePeerDownError(other.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for PeerDown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wait => "wait",
+            Self::Direct => "direct",
+            Self::Reject => "reject",
+        })
     }
 }
 

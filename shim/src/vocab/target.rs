@@ -110,6 +110,14 @@ impl fmt::Display for Target {
     }
 }
 
+/// What `text` says about `target`, without its name in front where that was said already
+/// (`h:1: refused` is `refused`).
+pub fn unrepeated<'a>(target: &str, text: &'a str) -> &'a str {
+    let rest = text.strip_prefix(target).unwrap_or(text);
+    let said = [": ", " is ", " "].iter().find_map(|joint| rest.strip_prefix(joint));
+    if rest.len() < text.len() { said.unwrap_or(text) } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +135,19 @@ mod tests {
         assert_eq!("host:0".parse::<Target>(), Err(ParseTargetError::Port("0".into())));
         assert_eq!("a b:1".parse::<Target>(), Err(ParseTargetError::Host("a b".into())));
         assert_eq!(":1".parse::<Target>(), Err(ParseTargetError::Host(String::new())));
+    }
+
+    #[test]
+    fn what_was_said_of_a_target_is_not_said_again() {
+        for (text, rest) in [
+            ("h:1: refused", "refused"),
+            ("h:1 is not allowed", "not allowed"),
+            ("h:1 did not answer", "did not answer"),
+            ("h:12: refused", "h:12: refused"),
+            ("no route", "no route"),
+            ("h:1", "h:1"),
+        ] {
+            assert_eq!(unrepeated("h:1", text), rest);
+        }
     }
 }

@@ -56,7 +56,9 @@ impl Site {
             .limits(limits)
             .peer(peer(honest.peer_id(), "honest", &[]));
         for guest in guests {
-            builder = builder.peer(peer(*guest, "guest", &[]));
+            // A name that no other test gives, so that each finds its own lines in the log.
+            let name = format!("guest-{}", guest.short());
+            builder = builder.peer(peer(*guest, &name, &[]));
         }
         let node = builder.build().await.unwrap();
         serve_echo(&node);

@@ -6,6 +6,8 @@ use crate::daemon::config::{Config, IdentitySource, IngressKind, Peer};
 use crate::daemon::run::StartError;
 use crate::net::identity::Identity;
 use crate::net::node::BuildError;
+use crate::state::policy::Via;
+use crate::vocab::ids::PeerId;
 
 /// Says what `config` amounts to.
 ///
@@ -26,12 +28,35 @@ pub(super) fn describe(config: &Config) -> Result<String, StartError> {
     Ok(text.trim_end().to_owned())
 }
 
+/// Where the flows of an ingress go that no rule decides.
+fn describe_via(config: &Config, ingress: &str) -> String {
+    let Some(own) = config.policy.ingress(ingress) else { return String::new() };
+    let name = |id: &PeerId| {
+        let peer = config.peers.iter().find(|peer| peer.config.id == *id);
+        peer.map_or_else(|| id.to_string(), |peer| peer.config.name.clone())
+    };
+    let via = match &own.via {
+        None => return ", rules decide where to".to_owned(),
+        Some(Via::Peers(peers)) => {
+            let names: Vec<_> = peers.iter().map(name).collect();
+            names.join(", else ")
+        }
+        Some(Via::Direct) => "direct".to_owned(),
+        Some(Via::Reject) => return ", rejected where no rule matches".to_owned(),
+    };
+    let down = own.down.map(|down| format!("; while down: {down}")).unwrap_or_default();
+    format!(" via {via}{down}")
+}
+
 fn describe_rest(config: &Config, text: &mut String) -> fmt::Result {
     for addr in &config.listen {
         writeln!(text, "listens for peers on udp {addr}")?;
     }
     for uplink in &config.uplinks {
-        let prefixes = uplink.prefixes.iter().map(ToString::to_string);
+        let prefixes = uplink.prefixes.iter().map(|prefix| {
+            let host = prefix.prefix_len() == prefix.max_prefix_len();
+            if host { prefix.addr().to_string() } else { prefix.to_string() }
+        });
         let interface = uplink.interface.iter().map(|name| format!("interface {name}"));
         let what: Vec<_> = prefixes.chain(interface).collect();
         let metered = if uplink.metered { ", metered" } else { "" };
@@ -63,7 +88,8 @@ fn describe_rest(config: &Config, text: &mut String) -> fmt::Result {
             IngressKind::Socks5(Some(_)) => "socks5 with a password".to_owned(),
             IngressKind::Forward(to) => format!("forward to {to}"),
         };
-        writeln!(text, "ingress {}: {kind} on tcp {}", ingress.name, ingress.listen)?;
+        let via = describe_via(config, &ingress.name);
+        writeln!(text, "ingress {}: {kind} on tcp {}{via}", ingress.name, ingress.listen)?;
     }
     writeln!(text, "the configuration is right")
 }

@@ -15,7 +15,7 @@ use super::raw::{OneOrMany, RawConfig, RawPeer, RawRule, RawUplink, Tables, Word
 use super::{Admin, Config, IdentitySource, Peer};
 use crate::edge::acl::Acl;
 use crate::net::node::{Limits, PeerConfig, UplinkConfig};
-use crate::state::policy::{Destination, Policy, Rule, Via};
+use crate::state::policy::{Destination, PeerDown, Policy, Rule, Via};
 use crate::vocab::class::Class;
 use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
@@ -59,7 +59,9 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     config.manage_routes = raw.manage_routes;
     config.peers = peers;
     config.ingresses = ingresses;
-    config.policy = Policy::new(rules, own, source.default(raw.default.as_ref())?);
+    let down = source.peer_down(raw.peer_down.as_ref())?.unwrap_or_default();
+    let default = source.default(raw.default.as_ref())?;
+    config.policy = Policy::new(rules, own, default).with_peer_down(down);
     config.admin = raw.admin.as_ref().map_or(Admin::Default, |path| Admin::At(source.path(path)));
     Ok(config)
 }
@@ -336,6 +338,10 @@ impl Source<'_> {
         mode.map(|mode| self.value(word(mode))).transpose()
     }
 
+    pub(super) fn peer_down(&self, down: Option<&Word>) -> Result<Option<PeerDown>, ConfigError> {
+        down.map(|down| self.value(word(down))).transpose()
+    }
+
     fn rule(
         &self,
         rule: &Spanned<RawRule>,
@@ -360,6 +366,11 @@ impl Source<'_> {
         let via = self.via(raw.via.as_ref(), peers)?.ok_or_else(|| {
             self.error(rule.span(), "This rule has no `via`; name peers, \"direct\" or \"reject\".")
         })?;
+        if let (Some(down), Via::Direct | Via::Reject) = (&raw.peer_down, &via) {
+            let message = "`peer-down` is for flows that go through peers, and this rule names \
+                           none in `via`; remove it.";
+            return Err(self.error(down.span(), message));
+        }
         Ok(Rule {
             to,
             ports: self.values(raw.ports.as_ref())?,
@@ -369,6 +380,7 @@ impl Source<'_> {
                 .collect(),
             via,
             mode: self.mode(raw.mode.as_ref())?,
+            down: self.peer_down(raw.peer_down.as_ref())?,
         })
     }
 

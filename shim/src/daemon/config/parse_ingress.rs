@@ -40,6 +40,7 @@ impl Source<'_> {
             let default = IngressDefault {
                 via: self.via(raw.via.as_ref(), peers)?,
                 mode: self.mode(raw.mode.as_ref())?,
+                down: self.peer_down(raw.peer_down.as_ref())?,
             };
             own.insert(ingress.name.clone(), default);
             ingresses.push(ingress);

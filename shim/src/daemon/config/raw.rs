@@ -21,6 +21,8 @@ pub(super) struct RawConfig {
     pub(super) identity: Option<Spanned<String>>,
     pub(super) listen: Option<Words>,
     pub(super) default: Option<Word>,
+    #[serde(rename = "peer-down")]
+    pub(super) peer_down: Option<Word>,
     pub(super) linger: Option<Word>,
     pub(super) memory: Option<Word>,
     pub(super) admin: Option<Spanned<String>>,
@@ -62,6 +64,8 @@ pub(super) struct RawIngress {
     pub(super) to: Option<Word>,
     pub(super) via: Option<Words>,
     pub(super) mode: Option<Word>,
+    #[serde(rename = "peer-down")]
+    pub(super) peer_down: Option<Word>,
     pub(super) username: Option<Word>,
     pub(super) password: Option<Word>,
 }
@@ -74,6 +78,8 @@ pub(super) struct RawRule {
     pub(super) ingress: Option<Words>,
     pub(super) via: Option<Words>,
     pub(super) mode: Option<Word>,
+    #[serde(rename = "peer-down")]
+    pub(super) peer_down: Option<Word>,
 }
 
 /// A string, or a number written out.

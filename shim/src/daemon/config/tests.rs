@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::state::policy::Decision;
+use crate::state::policy::{Decision, PeerDown};
 use crate::vocab::class::Class;
 use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
@@ -97,7 +97,8 @@ fn a_whole_configuration_becomes_real_types_in_the_order_of_the_file() {
 fn rules_then_the_ingress_then_the_default_decide() {
     let config = parse(WHOLE).unwrap();
     let decide = |ingress, target: &str| config.policy.decide(ingress, &target.parse().unwrap());
-    let peers = |via: &[PeerId], mode| Decision::Peers { via: via.to_vec(), mode };
+    let peers =
+        |via: &[PeerId], mode| Decision::Peers { via: via.to_vec(), mode, down: PeerDown::Wait };
     assert_eq!(decide("socks", "10.20.1.1:5433"), peers(&[A, B], Mode::Bond));
     assert_eq!(decide("socks", "git.corp.example:22"), peers(&[A, B], Mode::Bond));
     assert_eq!(decide("socks", "192.0.2.1:80"), Decision::Reject);
@@ -128,6 +129,18 @@ fn an_error_shows_the_place_and_the_cure() {
 /// (text after `identity`, line, column, message)
 const WRONG: &[(&str, usize, usize, &str)] = &[
     ("lisen = 'x'", 2, 1, "There is no field `lisen` here; did you mean `listen`?"),
+    (
+        "peer-down = 'drop'",
+        2,
+        13,
+        "`drop` is nothing to do while peers are down; use wait, direct or reject.",
+    ),
+    (
+        "[[rule]]\nvia = 'direct'\npeer-down = 'wait'",
+        4,
+        13,
+        "`peer-down` is for flows that go through peers, and this rule names none in `via`; remove it.",
+    ),
     ("identity = 'again'", 2, 1, "This cannot be read: duplicate key."),
     (
         "listen = '127.0.0.1'",
@@ -368,4 +381,36 @@ fn broken_toml_is_told_with_its_place() {
     let error = parse("identity = 'k'\nlisten = [\n").err().unwrap();
     assert!(error.message().starts_with("This cannot be read: "), "{error}");
     assert!(error.position().is_some());
+}
+
+#[test]
+fn peer_down_is_read_for_the_whole_for_an_ingress_and_for_a_rule() {
+    let text = format!(
+        "identity = 'k'
+         peer-down = 'reject'
+         [peers.a]
+         key = '{A}'
+         [ingress.one]
+         kind = 'socks5'
+         listen = '127.0.0.1:0'
+         via = 'a'
+         [ingress.two]
+         kind = 'socks5'
+         listen = '127.0.0.1:0'
+         via = 'a'
+         peer-down = 'direct'
+         [[rule]]
+         to = 'patient'
+         via = 'a'
+         peer-down = 'wait'"
+    );
+    let config = parse(&text).unwrap();
+    let down = |ingress, target: &str| match config.policy.decide(ingress, &target.parse().unwrap())
+    {
+        Decision::Peers { down, .. } => down,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(down("one", "h:1"), PeerDown::Reject);
+    assert_eq!(down("two", "h:1"), PeerDown::Direct);
+    assert_eq!(down("two", "patient:1"), PeerDown::Wait);
 }

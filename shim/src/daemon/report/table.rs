@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{FlowReport, LaneReport, Report, SessionReport};
+use super::{FailingReport, FlowReport, LaneReport, Report, SessionReport, UplinkReport};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,21 +16,55 @@ impl fmt::Display for Report {
             let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
             let addresses =
                 if addresses.is_empty() { "no address".to_owned() } else { addresses.join(" ") };
-            writeln!(f, "uplink {}  {addresses}  {}{metered}", uplink.name, uplink.class)?;
+            let draining = if uplink.draining { "  draining" } else { "" };
+            let (name, class) = (&uplink.name, &uplink.class);
+            writeln!(f, "uplink {name}  {addresses}  {class}{metered}{draining}")?;
             for trouble in uplink.exits.iter().filter_map(|exit| exit.trouble.as_ref()) {
                 writeln!(f, "  ! {trouble}")?;
             }
         }
         for peer in &self.peers {
             writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;
+            if let Some(FailingReport { since_s, error }) = &peer.failing {
+                writeln!(f, "  no dial gets through for {}; the last: {error}", seconds(*since_s))?;
+            }
             if peer.sessions.is_empty() {
-                writeln!(f, "  no session")?;
+                let cure = match peer.locators.is_empty() {
+                    true => "; it has no locators, so it has to dial us",
+                    false => "",
+                };
+                writeln!(f, "  no session{cure}")?;
             }
             for session in &peer.sessions {
                 write_session(f, session)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// The uplinks alone, as `uplink list` shows them.
+    pub(in crate::daemon) fn uplink_table(&self) -> String {
+        let row = |uplink: &UplinkReport| {
+            let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
+            let state = match (uplink.draining, uplink.addresses.is_empty()) {
+                (true, _) => "draining",
+                (false, true) => "no address",
+                (false, false) => "in use",
+            };
+            [
+                uplink.name.clone(),
+                addresses.join(" "),
+                uplink.class.clone(),
+                if uplink.metered { "yes" } else { "no" }.to_owned(),
+                state.to_owned(),
+                uplink.lanes.to_string(),
+            ]
+        };
+        let rows: Vec<_> = self.uplinks.iter().map(row).collect();
+        let head = ["uplink", "addresses", "class", "metered", "state", "lanes"];
+        if rows.is_empty() { "no uplink".to_owned() } else { lines_of(head, &rows, "") }
     }
 }
 
@@ -44,7 +78,8 @@ fn write_session(f: &mut fmt::Formatter<'_>, session: &SessionReport) -> fmt::Re
     let lanes: Vec<_> = session.lanes.iter().map(lane_row).collect();
     write_rows(f, ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "moved"], &lanes)?;
     let flows: Vec<_> = session.flows.iter().map(flow_row).collect();
-    write_rows(f, ["flow", "target", "mode", "sent", "received", "resent", "duplicate"], &flows)
+    let head = ["flow", "target", "mode", "sent", "received", "resent", "duplicate", "copies"];
+    write_rows(f, head, &flows)
 }
 
 fn lane_row(lane: &LaneReport) -> [String; 8] {
@@ -60,7 +95,7 @@ fn lane_row(lane: &LaneReport) -> [String; 8] {
     ]
 }
 
-fn flow_row(flow: &FlowReport) -> [String; 7] {
+fn flow_row(flow: &FlowReport) -> [String; 8] {
     [
         format!("f{}", flow.id),
         flow.target.clone(),
@@ -68,7 +103,9 @@ fn flow_row(flow: &FlowReport) -> [String; 7] {
         amount(flow.sent_bytes),
         amount(flow.received_bytes),
         amount(flow.resent_bytes),
-        amount(flow.duplicate_bytes),
+        // A flow on two lanes gets everything twice; what is left came for want of a lane.
+        amount(flow.duplicate_bytes.saturating_sub(flow.copy_bytes)),
+        amount(flow.copy_bytes),
     ]
 }
 
@@ -78,8 +115,13 @@ fn write_rows<const N: usize>(
     head: [&str; N],
     rows: &[[String; N]],
 ) -> fmt::Result {
+    f.write_str(&lines_of(head, rows, "    "))
+}
+
+fn lines_of<const N: usize>(head: [&str; N], rows: &[[String; N]], indent: &str) -> String {
+    let mut text = String::new();
     if rows.is_empty() {
-        return Ok(());
+        return text;
     }
     let head = head.map(str::to_owned);
     let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].len()).max();
@@ -89,9 +131,11 @@ fn write_rows<const N: usize>(
         for (cell, width) in row.iter().zip(widths) {
             line.push_str(&format!("{cell:width$}  "));
         }
-        writeln!(f, "    {}", line.trim_end())?;
+        text.push_str(indent);
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
-    Ok(())
+    text
 }
 
 /// Whole seconds, in words.

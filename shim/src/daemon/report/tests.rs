@@ -31,12 +31,18 @@ pub(in crate::daemon) fn sample() -> Report {
                     trouble: Some("packets leave by eth1; mend it".to_owned()),
                 },
             ],
+            draining: true,
+            lanes: 1,
         }],
         peers: vec![
             PeerReport {
                 name: "branch1".to_owned(),
                 id: "tlk1def".to_owned(),
                 locators: vec!["branch1.example:5443".to_owned()],
+                failing: Some(FailingReport {
+                    since_s: 61.5,
+                    error: "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s".to_owned(),
+                }),
                 sessions: vec![SessionReport {
                     id: "0123456789abcdef0123456789abcdef".to_owned(),
                     side: "initiator".to_owned(),
@@ -63,6 +69,7 @@ pub(in crate::daemon) fn sample() -> Report {
                         received_bytes: 123_456_789,
                         resent_bytes: 0,
                         duplicate_bytes: 1_000,
+                        copy_bytes: 900,
                     }],
                 }],
             },
@@ -70,6 +77,7 @@ pub(in crate::daemon) fn sample() -> Report {
                 name: "branch2".to_owned(),
                 id: "tlk1ghi".to_owned(),
                 locators: vec![],
+                failing: None,
                 sessions: vec![],
             },
         ],
@@ -81,18 +89,19 @@ fn the_table_tells_a_person_what_there_is() {
     let expected = "\
 tlk1abc  up 1h 2m 3s
 listening on udp [::]:5443
-uplink isp-a  192.0.2.7  pa  metered
+uplink isp-a  192.0.2.7  pa  metered  draining
   ! packets leave by eth1; mend it
 
 peer branch1  tlk1def
+  no dial gets through for 1m 1s; the last: from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s
   session 01234567  initiator  attached
     lane  uplink  local            remote             state  rtt      sent    moved
     l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  1x
-    flow  target        mode  sent   received  resent  duplicate
-    f4    10.20.0.1:22  auto  999 B  123 MB    0 B     1.0 kB
+    flow  target        mode  sent   received  resent  duplicate  copies
+    f4    10.20.0.1:22  auto  999 B  123 MB    0 B     100 B      900 B
 
 peer branch2  tlk1ghi
-  no session
+  no session; it has no locators, so it has to dial us
 ";
     assert_eq!(sample().to_string(), expected);
 }
@@ -109,4 +118,13 @@ fn the_json_has_the_names_that_programs_rely_on() {
     assert_eq!(json["peers"][0]["sessions"][0]["detached_s"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["flows"][0]["duplicate_bytes"], 1000);
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), sample());
+}
+
+#[test]
+fn the_uplinks_alone_make_a_table() {
+    let expected = "\
+uplink  addresses  class  metered  state     lanes
+isp-a   192.0.2.7  pa     yes      draining  1
+";
+    assert_eq!(sample().uplink_table(), expected);
 }

@@ -126,8 +126,15 @@ impl fmt::Display for AclEntry {
         match &self.hosts {
             Hosts::Any => f.write_str("*")?,
             Hosts::Localhost => f.write_str("localhost")?,
-            Hosts::Prefix(prefix @ IpNet::V6(_)) => write!(f, "[{prefix}]")?,
-            Hosts::Prefix(prefix) => write!(f, "{prefix}")?,
+            Hosts::Prefix(prefix) => {
+                // A prefix of one address is written as that address.
+                let host = prefix.prefix_len() == prefix.max_prefix_len();
+                let text = if host { prefix.addr().to_string() } else { prefix.to_string() };
+                match prefix {
+                    IpNet::V4(_) => f.write_str(&text)?,
+                    IpNet::V6(_) => write!(f, "[{text}]")?,
+                }
+            }
             Hosts::Name(pattern) => write!(f, "{pattern}")?,
         }
         write!(f, ":{}", self.ports)

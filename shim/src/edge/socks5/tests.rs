@@ -2,7 +2,6 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::net::node::ConnectError;
-use crate::vocab::ids::PeerId;
 use crate::vocab::outcome::OpenFailure;
 
 const HELLO: &[u8] = &[5, 1, 0];
@@ -67,7 +66,6 @@ async fn addresses_of_both_families_are_connected_to() {
 
 #[tokio::test]
 async fn the_reply_carries_the_far_sides_outcome() {
-    let peer = PeerId::from_bytes([1; 32]);
     let table = [
         (failed(FailureCode::Refused), 5),
         (failed(FailureCode::HostUnreachable), 4),
@@ -78,8 +76,9 @@ async fn the_reply_carries_the_far_sides_outcome() {
         (failed(FailureCode::LimitReached), 1),
         (failed(FailureCode::Other), 1),
         (Err(RouteError::Rejected("h:1".parse().unwrap())), 2),
-        (Err(ConnectError::Unreachable(peer, "silent".to_owned()).into()), 4),
-        (Err(ConnectError::NoLocator(peer).into()), 4),
+        (Err(ConnectError::Unreachable("p".into(), "silent".to_owned()).into()), 4),
+        (Err(ConnectError::NoLocator("p".into()).into()), 4),
+        (Err(RouteError::PeersDown(vec!["p".into()])), 4),
         (Err(ConnectError::ShuttingDown.into()), 1),
     ];
     for (answer, code) in table {

@@ -77,6 +77,7 @@ impl Attempt {
 
     async fn dial(self) -> Result<NewLane, DialError> {
         let Self { node, peer, path, device, hello, .. } = self;
+        let began = Instant::now();
         let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions { device })?;
         let local = socket.local_addr()?;
         let config = transport::dialling_endpoint_config();
@@ -109,6 +110,8 @@ impl Attempt {
             sensor,
             control,
             dialled: Some(dialled),
+            accepted: None,
+            took: began.elapsed(),
             offer: welcome.offer,
         })
     }

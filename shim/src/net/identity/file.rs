@@ -52,6 +52,9 @@ pub(super) fn write_private(path: &Path, text: &[u8]) -> Result<(), IdentityErro
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => IdentityError::Exists { path: path.to_owned() },
+        io::ErrorKind::NotFound => {
+            IdentityError::NoDirectory { path: path.parent().unwrap_or(path).to_owned() }
+        }
         _ => IdentityError::Write { path: path.to_owned(), source },
     })?;
     file.write_all(text).and_then(|()| file.sync_all()).map_err(|source| {

@@ -1,17 +1,17 @@
 //! Accepts lanes: one task per listening address, one short-lived task per connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use quinn::{ConnectionError, Endpoint, Incoming, TransportErrorCode};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode};
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use super::shared::NodeShared;
 use crate::net::lane::handshake::{self, HandshakeError};
-use crate::net::lane::{self, NewLane, code};
+use crate::net::lane::{self, Accepted, NewLane, code};
 use crate::net::said::Said;
 use crate::net::tls;
 use crate::net::transport::ServerFactory;
@@ -32,6 +32,7 @@ const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
     let permits = Arc::new(Semaphore::new(SETTING_UP));
     let said = Arc::new(Mutex::new(Said::default()));
+    let port = endpoint.local_addr().map_or(0, |addr| addr.port());
     while let Some(incoming) = endpoint.accept().await {
         let Ok(permit) = permits.clone().try_acquire_owned() else {
             incoming.refuse();
@@ -45,7 +46,7 @@ pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
         let (node, factory, said) = (node.clone(), factory.clone(), said.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
-            let set_up = set_up(&node, &factory, incoming);
+            let set_up = set_up(&node, &factory, incoming, port);
             let ready = tokio::time::timeout(SET_UP_WITHIN, set_up).await;
             drop(permit);
             match ready {
@@ -73,7 +74,9 @@ async fn set_up(
     node: &Arc<NodeShared>,
     factory: &ServerFactory,
     incoming: Incoming,
+    port: u16,
 ) -> Result<Option<Ready>, String> {
+    let began = Instant::now();
     let (config, sensor) = factory.for_connection();
     let connecting = incoming.accept_with(config).map_err(|e| tls::reason(&e))?;
     let connection = match connecting.await {
@@ -90,16 +93,17 @@ async fn set_up(
         connection.close(code::REJECTED, b"no certificate");
         return Err("peer showed no certificate".to_owned());
     };
+    let name = node.name(peer);
     let (mut control, hello) = match handshake::receive(&connection).await {
         Ok(received) => received,
         Err(HandshakeError::Connection(error)) => {
             // A dialler that found another path first just goes.
-            debug!(?peer, "connection gone before Hello: {error}");
+            debug!(peer = %name, "connection gone before Hello: {error}");
             return Ok(None);
         }
         Err(error) => {
             connection.close(code::PROTOCOL, error.to_string().as_bytes());
-            return Err(format!("peer {peer:?}: {error}"));
+            return Err(format!("peer {name}: {error}"));
         }
     };
     match node.admit(peer, &hello) {
@@ -114,10 +118,12 @@ async fn set_up(
             let lane = NewLane {
                 id: hello.lane,
                 info: LaneInfo { group, cost: 0, order: 0 },
+                accepted: Some(accepted(node, &connection, port)),
                 connection,
                 sensor,
                 control,
                 dialled: None,
+                took: began.elapsed(),
                 offer: hello.offer,
             };
             Ok(Some((session, lane)))
@@ -138,11 +144,19 @@ async fn set_up(
             let _ = tokio::time::timeout(Duration::from_secs(2), connection.closed()).await;
             connection.close(code::REJECTED, detail.as_bytes());
             if expected {
-                info!(?peer, "no lane: {detail}");
+                info!(peer = %name, "no lane: {detail}");
                 Ok(None)
             } else {
-                Err(format!("peer {peer:?}: {detail}"))
+                Err(format!("peer {name}: {detail}"))
             }
         }
     }
+}
+
+/// Our end of a lane that the peer dialled.
+fn accepted(node: &NodeShared, connection: &Connection, port: u16) -> Accepted {
+    // Linux tells to which of our addresses a packet came; other systems may not.
+    let ip = connection.local_ip();
+    let local = ip.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()).to_canonical();
+    Accepted { uplink: ip.and_then(|_| node.uplink_of(local)), local: (local, port).into() }
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::shared::NodeShared;
 use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor};
+use crate::net::clock::{self, Sleep};
 use crate::net::identity::Identity;
 use crate::net::uplinks::{ManageError, Uplinks};
 use crate::net::{socket, transport};
@@ -136,6 +137,7 @@ impl NodeBuilder {
                 tokio::spawn(keep(Arc::downgrade(&shared), *peer));
             }
         }
+        tokio::spawn(watch_clock(Arc::downgrade(&shared)));
         Ok(Node::new(shared, endpoints))
     }
 }
@@ -169,6 +171,21 @@ fn listen(
         }
     }
     Ok(endpoints)
+}
+
+/// Notices that the machine slept. It wakes once more after the node is gone, if ever.
+async fn watch_clock(node: std::sync::Weak<NodeShared>) {
+    let mut sleep = Sleep::watch();
+    loop {
+        clock::may_have_slept().await;
+        let Some(node) = node.upgrade() else { return };
+        if node.is_shutting_down() {
+            return;
+        }
+        if let Some(lasted) = sleep.noticed() {
+            node.slept(lasted);
+        }
+    }
 }
 
 /// Keeps a session with a peer that we can dial.

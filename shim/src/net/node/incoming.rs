@@ -7,6 +7,7 @@ use crate::net::session::SessionHandle;
 use crate::net::stream::FlowStream;
 use crate::vocab::ids::{FlowId, PeerId};
 use crate::vocab::mode::Mode;
+use crate::vocab::name::PeerName;
 use crate::vocab::outcome::{FailureCode, OpenFailure};
 use crate::vocab::target::Target;
 
@@ -27,6 +28,7 @@ pub enum AcceptError {
 pub struct IncomingFlow {
     session: Option<SessionHandle>,
     peer: PeerId,
+    name: PeerName,
     id: FlowId,
     target: Target,
     mode: Mode,
@@ -42,13 +44,18 @@ pub struct Listener {
 impl IncomingFlow {
     pub(super) fn new(session: SessionHandle, id: FlowId, target: Target) -> Self {
         let mode = session.with(|core, _| core.session.flow(id).map(|f| f.mode()));
-        let (peer, mode) = (session.peer(), mode.unwrap_or_default());
-        Self { session: Some(session), peer, id, target, mode }
+        let (peer, name) = (session.peer(), session.name().clone());
+        Self { session: Some(session), peer, name, id, target, mode: mode.unwrap_or_default() }
     }
 
     /// Who asks.
     pub fn peer(&self) -> PeerId {
         self.peer
+    }
+
+    /// What the configuration calls the one who asks.
+    pub fn peer_name(&self) -> &PeerName {
+        &self.name
     }
 
     /// Where the flow is to lead.
@@ -77,6 +84,7 @@ impl IncomingFlow {
 
     fn answer(&mut self, failure: OpenFailure) {
         if let Some(session) = self.session.take() {
+            session.log().refused(&self.target.to_string(), &failure.detail);
             session.with(|core, now| core.session.refuse(now, self.id, failure));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -12,10 +12,14 @@ use tracing::info;
 
 use super::router::Router;
 use super::{Limits, PeerConfig};
+use crate::net::clock::BootTime;
 use crate::net::dialer::Dialer;
+use crate::net::drains::Drains;
+use crate::net::events::{EventKind, EventLog, Subject};
 use crate::net::identity::Identity;
+use crate::net::lane::LaneEntry;
 use crate::net::locators;
-use crate::net::session::{SessionHandle, driver};
+use crate::net::session::{SessionHandle, Surroundings, driver};
 use crate::net::tls::PeerSet;
 use crate::net::transport::LaneTransport;
 use crate::net::uplinks::Uplinks;
@@ -23,6 +27,7 @@ use crate::state::memory::Memory;
 use crate::state::session::{Session, SessionConfig};
 use crate::vocab::ids::{PeerId, SessionId, Side};
 use crate::vocab::locator::Locator;
+use crate::vocab::name::PeerName;
 use crate::vocab::wire::VERSION;
 use crate::vocab::wire::hello::{Hello, Intent, Offer, Reject, RejectCode, Welcome};
 
@@ -35,7 +40,7 @@ const LANES_PER_SESSION: usize = 16;
 
 /// For so long our own attempt to create a session stands against the peer's, where our key is
 /// the smaller one. After that the peer's may come: ours does not get through.
-const OURS_STANDS: std::time::Duration = std::time::Duration::from_secs(3);
+const OURS_STANDS: Duration = Duration::from_secs(3);
 
 pub(crate) struct NodeShared {
     identity: Identity,
@@ -49,8 +54,8 @@ pub(crate) struct NodeShared {
     peers: Mutex<HashMap<PeerId, Peer>>,
     /// Peers in the order they were given.
     order: Vec<PeerId>,
-    /// Grows whenever a session comes, is established or goes.
-    changes: watch::Sender<u64>,
+    /// What sessions have of us. `changes` grows whenever one comes, is established or goes.
+    around: Surroundings,
     shutting_down: AtomicBool,
     /// The addresses we listen on, and others where we can be reached.
     listen: OnceLock<(Vec<SocketAddr>, Vec<SocketAddr>)>,
@@ -78,6 +83,7 @@ impl NodeShared {
         peers: Vec<PeerConfig>,
     ) -> Arc<Self> {
         let order: Vec<PeerId> = peers.iter().map(|p| p.id).collect();
+        let router = Router::default();
         let hold = |config: PeerConfig| {
             let peer = Peer { config, sessions: Vec::new(), waiting: 0, failing: None };
             (peer.config.id, peer)
@@ -88,12 +94,17 @@ impl NodeShared {
             uplinks,
             memory: Arc::new(Memory::new(limits.memory)),
             limits,
-            router: Router::default(),
+            router: router.clone(),
             allowed: Arc::new(PeerSet::new(order.iter().copied())),
             started: Instant::now(),
             peers: Mutex::new(peers.into_iter().map(hold).collect()),
             order,
-            changes: watch::Sender::new(0),
+            around: Surroundings {
+                router,
+                changes: watch::Sender::new(0),
+                events: EventLog::default(),
+                drains: Drains::default(),
+            },
             shutting_down: AtomicBool::new(false),
             listen: OnceLock::new(),
         })
@@ -109,6 +120,24 @@ impl NodeShared {
 
     pub(crate) fn uplinks(&self) -> &Uplinks {
         &self.uplinks
+    }
+
+    /// What the peer is called here; the beginning of its key where we do not know it.
+    pub(crate) fn name(&self, peer: PeerId) -> PeerName {
+        let peers = self.peers.lock();
+        peers
+            .get(&peer)
+            .map_or_else(|| peer.short().as_str().into(), |p| p.config.name.as_str().into())
+    }
+
+    /// Where events are told.
+    pub(crate) fn events(&self) -> &EventLog {
+        &self.around.events
+    }
+
+    /// The uplinks that are drained.
+    pub(crate) fn drains(&self) -> &Drains {
+        &self.around.drains
     }
 
     /// Peers in the order they were given.
@@ -169,11 +198,11 @@ impl NodeShared {
 
     /// Follows the coming and going of sessions.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.around.changes.subscribe()
     }
 
     fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        self.around.changes.send_modify(|count| *count += 1);
     }
 
     pub(super) fn shut_down(&self) {
@@ -204,6 +233,34 @@ impl NodeShared {
         attached.or_else(|| established().next()).cloned()
     }
 
+    /// For how long no lane to the peer has answered; `None` where one does. A peer that was never
+    /// reached is down since its first failed dial; one that only dials us, always.
+    pub(super) fn down_for(&self, peer: PeerId) -> Option<Duration> {
+        let sessions = self.sessions(peer);
+        let mut known = Vec::new();
+        for session in sessions.iter().filter(|s| s.is_established()) {
+            let down = session.with(|core, now| {
+                if core.lanes.keys().any(|id| core.session.lane_is_up(*id)) {
+                    return None;
+                }
+                let doubted = |l: &LaneEntry| {
+                    l.suspect_since.map_or(Duration::ZERO, |s| now.saturating_duration_since(s))
+                };
+                let least = core.lanes.values().map(doubted).min();
+                least.or_else(|| core.detached_since.map(BootTime::elapsed))
+            });
+            known.push(down?);
+        }
+        if let Some(least) = known.into_iter().min() {
+            return Some(least);
+        }
+        match self.failing(peer) {
+            Some((since, _)) => Some(since.elapsed()),
+            None if self.locators(peer).is_empty() => Some(Duration::MAX),
+            None => Some(Duration::ZERO),
+        }
+    }
+
     /// Begins a session with the peer, unless there is one.
     pub(super) fn initiate(self: &Arc<Self>, peer: PeerId) {
         let mut peers = self.peers.lock();
@@ -212,10 +269,22 @@ impl NodeShared {
         if !entry.sessions.is_empty() || entry.config.locators.is_empty() {
             return;
         }
-        let session = self.session(SessionId(rand::random()), peer, Side::Initiator, self.offer());
+        let name = PeerName::from(entry.config.name.as_str());
+        let id = SessionId(rand::random());
+        let session = self.session(id, peer, name, Side::Initiator, self.offer());
         entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
         drop(peers);
         self.drive(session, Some(Dialer::new(self.clone(), peer)));
+    }
+
+    /// The machine slept: nothing is known of any lane, and a linger may have run out.
+    pub(super) fn slept(&self, lasted: Duration) {
+        info!(?lasted, "the machine slept; every lane is probed");
+        self.events().tell(Subject::default(), EventKind::Slept { lasted });
+        for session in self.order.iter().flat_map(|peer| self.sessions(*peer)) {
+            session.with(|core, _| core.slept = true);
+            session.driver_alarm().notify_one();
+        }
     }
 
     /// Judges a `Hello`: the session it attaches to and our `Welcome`, or why not.
@@ -264,7 +333,8 @@ impl NodeShared {
             // Outside the lock: the session's waiters may come back to us.
             tokio::spawn(async move { oldest.lose("given up for a newer session of this peer") });
         }
-        let session = self.session(hello.session, peer, Side::Acceptor, hello.offer);
+        let name = PeerName::from(entry.config.name.as_str());
+        let session = self.session(hello.session, peer, name, Side::Acceptor, hello.offer);
         entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
         drop(peers);
         self.drive(session.clone(), None);
@@ -309,7 +379,14 @@ impl NodeShared {
         }
     }
 
-    fn session(&self, id: SessionId, peer: PeerId, side: Side, theirs: Offer) -> SessionHandle {
+    fn session(
+        &self,
+        id: SessionId,
+        peer: PeerId,
+        name: PeerName,
+        side: Side,
+        theirs: Offer,
+    ) -> SessionHandle {
         let config = SessionConfig {
             side,
             offer: self.offer(),
@@ -318,7 +395,7 @@ impl NodeShared {
         };
         let mut session = Session::new(config, theirs);
         session.set_locators(self.own_locators());
-        SessionHandle::new(id, peer, session, self.router.clone(), self.changes.clone())
+        SessionHandle::new(id, peer, name, session, self.around.clone())
     }
 
     fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
@@ -326,8 +403,10 @@ impl NodeShared {
         let uplinks = self.uplinks.follow();
         tokio::spawn(async move {
             let (id, peer) = (session.id(), session.peer());
-            driver::run(session, dialer, uplinks).await;
-            info!(?peer, session = %id, "session over");
+            driver::run(session.clone(), dialer, uplinks).await;
+            let why = session.end_reason().unwrap_or_default();
+            info!(peer = %session.name(), session = %id, "session over: {why}");
+            session.log().session(EventKind::SessionOver { why });
             if let Some(node) = node.upgrade() {
                 if let Some(entry) = node.peers.lock().get_mut(&peer) {
                     entry.sessions.retain(|h| h.session.id() != id);

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use super::shared::NodeShared;
+use crate::net::clock::BootTime;
 use crate::net::lane::LaneEntry;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::status::{
-    FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
+    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
 };
 use crate::net::uplinks::Snapshot;
 use crate::state::flow::Flow;
@@ -22,15 +23,22 @@ pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
             name: config.name,
             id: *id,
             locators: config.locators.iter().map(ToString::to_string).collect(),
+            failing: node
+                .failing(*id)
+                .map(|(since, error)| Failing { since: since.elapsed(), error }),
             sessions: node.sessions(*id).iter().map(|s| session(s, &snapshot)).collect(),
         })
     });
     let peers = peers.collect::<Vec<_>>();
+    let mut uplinks = node.uplinks().status(&remotes(node, &peers));
+    for uplink in &mut uplinks {
+        uplink.draining = node.drains().contains(&uplink.name);
+    }
     NodeStatus {
         id: node.identity().peer_id(),
         uptime: node.started.elapsed(),
         listen,
-        uplinks: node.uplinks().status(&remotes(node, &peers)),
+        uplinks,
         peers,
     }
 }
@@ -51,7 +59,7 @@ fn remotes(node: &NodeShared, peers: &[PeerStatus]) -> Vec<SocketAddr> {
 }
 
 fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
-    session.with(|core, now| {
+    session.with(|core, _| {
         let mut lanes: Vec<LaneStatus> =
             core.lanes.iter().map(|(id, entry)| lane(core, *id, entry, snapshot)).collect();
         lanes.sort_unstable_by_key(|l| l.id);
@@ -62,7 +70,7 @@ fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
             side: core.session.side(),
             lanes,
             flows,
-            detached: core.detached_since.map(|since| now.saturating_duration_since(since)),
+            detached: core.detached_since.map(BootTime::elapsed),
         }
     })
 }
@@ -70,13 +78,6 @@ fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
 fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> LaneStatus {
     let seen = entry.sensor.snapshot();
     let stats = entry.connection.stats();
-    let local = match &entry.dialled {
-        Some(dialled) => dialled.local,
-        None => SocketAddr::new(
-            entry.connection.local_ip().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-            0,
-        ),
-    };
     let state = match (entry.suspect_since, core.session.lane_is_up(id)) {
         (Some(_), _) => LaneState::Suspect,
         (None, true) => LaneState::Up,
@@ -84,12 +85,12 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
     };
     LaneStatus {
         id,
-        uplink: entry.dialled.as_ref().map(|d| d.uplink.clone()),
+        uplink: entry.uplink().map(str::to_owned),
         interface: match &entry.dialled {
             Some(dialled) => dialled.interface.clone(),
-            None => snapshot.picture.interface_of(local.ip()).map(str::to_owned),
+            None => snapshot.picture.interface_of(entry.local().ip()).map(str::to_owned),
         },
-        local,
+        local: entry.local(),
         remote: entry.connection.remote_address(),
         state,
         rtt: seen.srtt,
@@ -114,5 +115,6 @@ fn flow(flow: &Flow) -> FlowStatus {
         received: flow.rx.assembler.read_offset(),
         resent: flow.tx.resent,
         duplicate: flow.rx.assembler.duplicate(),
+        copies: flow.rx.copies,
     }
 }

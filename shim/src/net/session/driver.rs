@@ -50,11 +50,15 @@ pub(crate) async fn run(
             .map(|at| Instant::now().saturating_duration_since(at))
             .unwrap_or_default();
         let snapshot = uplinks.borrow_and_update().clone();
-        let mut next = session.with(|core, now| look(&session, core, &snapshot, now, late_by));
+        let (slept, mut next) =
+            session.with(|core, now| (core.slept, look(&session, core, &snapshot, now, late_by)));
         if session.is_over() {
             return;
         }
         if let Some(dialer) = &mut dialer {
+            if slept {
+                dialer.begin_afresh();
+            }
             next = earliest(next, dialer.step(&session, &snapshot));
         }
         session.set_armed(next);
@@ -106,19 +110,25 @@ fn look(
     core.session.handle_timeout(now);
     let mut next = None;
     if let Some(since) = core.detached_since {
-        let until = since + core.session.offer().linger;
-        if until <= now {
+        let left = core.session.offer().linger.saturating_sub(since.elapsed());
+        if left.is_zero() {
             core.session.lost("no lane came back within the linger time");
         }
-        next = Some(until);
+        next = Some(now + left);
     }
+    let slept = std::mem::take(&mut core.slept);
     let Core { session: pure, lanes, .. } = core;
+    let log = session.log();
     let mut ids: Vec<LaneId> = lanes.keys().copied().collect();
     ids.sort_unstable();
     for id in ids {
         let Some(lane) = lanes.get_mut(&id) else { continue };
         let seen = lane.sensor.snapshot();
         lane.health.stalled(now, late_by);
+        if slept {
+            probe(now, lane);
+        }
+        let moved = lane.tell_path(log, id, &seen);
         let verdict = lane.health.judge(now, &seen);
         let stranded = stranded(lane, uplinks);
         let health = match verdict {
@@ -138,33 +148,40 @@ fn look(
             // The peer may have moved it.
             pure.lane_moved(now, id, lane::group_of(lane.connection.remote_address()), 0);
         }
+        // A lane that was idle has been silent only since it was asked something.
+        let silent = || {
+            let since = seen.last_ack.max(seen.oldest_unacked).unwrap_or(now);
+            now.saturating_duration_since(since)
+        };
+        let ours = (health != Health::Alive).then(silent);
+        let rto = lane.health.rto(&seen);
+        let by_peer = pure.peer_suspects_lane(id);
+        lane.tell_doubt(log, id, now, ours, by_peer, rto);
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
             if let Some(since) = lane.suspect_since.take() {
                 (lane.probed, lane.confirmed) = (None, false);
                 let for_ms = now.saturating_duration_since(since).as_millis();
-                info!(peer = ?session.peer(), lane = %id, for_ms, "lane answers again");
+                if !moved {
+                    info!(peer = %session.name(), lane = %id, uplink = lane.uplink(), for_ms, "lane answers again");
+                }
             }
             continue;
         }
-        let since = *lane.suspect_since.get_or_insert_with(|| {
-            let (peer, rtt_ms) = (session.peer(), seen.srtt.as_millis());
-            match stranded {
-                true => info!(?peer, lane = %id, "lane suspect: its address or link is gone"),
-                false => info!(?peer, lane = %id, rtt_ms, "lane suspect"),
-            }
-            now
-        });
+        if lane.suspect_since.is_none() {
+            let (rtt_ms, uplink) = (seen.srtt.as_millis(), lane.uplink());
+            info!(peer = %session.name(), lane = %id, uplink, rtt_ms, stranded, by_peer, "lane suspect");
+        }
+        let since = *lane.suspect_since.get_or_insert(now);
         // What the peer sends and cannot see acknowledged is as lost as what we send.
-        let confirm_at = since + lane.health.rto(&seen);
-        let by_peer = pure.peer_suspects_lane(id);
+        let confirm_at = since + rto;
         lane.confirmed =
             health == (Health::Suspect { confirmed: true }) || by_peer && now >= confirm_at;
         if by_peer && !lane.confirmed {
             next = earliest(next, Some(confirm_at));
         }
         if now.saturating_duration_since(since) >= SILENT {
-            lane::end(&lane.connection, code::SILENT, "nothing heard for 10 s");
+            lane.end(code::SILENT, "nothing heard for 10 s");
             continue;
         }
         let probe_at = lane.probed.map_or(now, |(at, _)| at + PROBE_EVERY);
@@ -175,23 +192,42 @@ fn look(
             // path loses much.
             let patience = if seen.newest_acked_sent < Some(since) { DEAF } else { NARROW };
             if hears && lane.confirmed && now.saturating_duration_since(since) >= patience {
-                let why = "what is sent is not acknowledged, although packets come";
-                lane::end(&lane.connection, code::ONE_WAY, why);
+                lane.end(code::ONE_WAY, "what is sent is not acknowledged, although packets come");
                 continue;
             }
-            lane.probed = Some((now, heard));
             pure.repeat_suspicion(id);
-            lane.sensor.grant();
-            let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
-            // As large as a packet of bulk: a small answer would not prove that those pass.
-            let len = lane.connection.max_datagram_size().unwrap_or(0);
-            let _ = lane.connection.send_datagram(ping.to_bytes(len));
+            probe(now, lane);
             next = earliest(next, Some(now + PROBE_EVERY));
         } else {
             next = earliest(next, Some(probe_at));
         }
     }
-    earliest(next, pure.next_timeout())
+    next = earliest(next, tell_hedges(session, core, now));
+    earliest(next, core.session.next_timeout())
+}
+
+/// Asks a lane whether it is alive, past a full window.
+fn probe(now: Instant, lane: &mut LaneEntry) {
+    lane.probed = Some((now, lane.connection.stats().udp_rx.datagrams));
+    lane.sensor.grant();
+    let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
+    // As large as a packet of bulk: a small answer would not prove that those pass.
+    let len = lane.connection.max_datagram_size().unwrap_or(0);
+    let _ = lane.connection.send_datagram(ping.to_bytes(len));
+}
+
+/// Tells what went out again on which lane; returns when to look again.
+fn tell_hedges(session: &SessionHandle, core: &mut Core, now: Instant) -> Option<Instant> {
+    let Core { session: pure, lanes, .. } = core;
+    let doubted = || {
+        let mut ids: Vec<LaneId> = pure.lanes_in_doubt().collect();
+        ids.sort_unstable();
+        ids
+    };
+    let tell = |(id, lane): (&LaneId, &mut LaneEntry)| {
+        lane.tell_hedged(session.log(), *id, now, pure, doubted)
+    };
+    lanes.iter_mut().filter_map(tell).min()
 }
 
 /// Whether the system says that nothing can leave from the lane's address any more. What it never

@@ -32,6 +32,7 @@ impl Uplink {
             addresses: self.ips().collect(),
             class: self.class,
             metered: self.metered,
+            draining: false,
             exits: Vec::new(),
         }
     }

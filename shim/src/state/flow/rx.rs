@@ -67,6 +67,11 @@ pub struct Rx {
     pub end_seen: bool,
     /// Bytes that came since our state was last stated.
     pub unstated: u64,
+    /// Bytes that came a second time because the flow goes on two lanes: that is how it is meant.
+    pub copies: u64,
+    /// Bytes that came first in segments marked as re-sent: their first sending may still come, and
+    /// is no copy then.
+    resent_first: u64,
     edge: u64,
     window: u64,
     epoch: Option<(Instant, u64)>,
@@ -82,6 +87,8 @@ impl Rx {
             discard: false,
             end_seen: false,
             unstated: 0,
+            copies: 0,
+            resent_first: 0,
             edge: window,
             window,
             epoch: None,
@@ -117,6 +124,20 @@ impl Rx {
             self.assembler.discard();
         }
         Ok(new)
+    }
+
+    /// Tells copies apart from what was sent again: of a piece of a segment `new` bytes were new and
+    /// `known` had come before. `twice`: the flow may go on two lanes.
+    pub fn count(&mut self, resent: bool, twice: bool, new: u64, known: u64) {
+        if resent {
+            self.resent_first += new;
+            return;
+        }
+        let late = known.min(self.resent_first);
+        self.resent_first -= late;
+        if twice {
+            self.copies += known - late;
+        }
     }
 
     /// In how many separate stretches bytes may come before those that are missing.
@@ -315,5 +336,26 @@ mod tests {
         rx.insert(0, zeros(MAX_WINDOW as usize)).unwrap();
         rx.assembler.pop_at_most(usize::MAX);
         assert_eq!(rx.wanted_growth(t), 0);
+    }
+
+    #[test]
+    fn copies_on_a_second_lane_are_told_apart_from_what_was_sent_again() {
+        let mut rx = Rx::new(1 << 20);
+        // A thin flow on two lanes: all of it comes twice.
+        rx.count(false, true, 100, 0);
+        rx.count(false, true, 0, 100);
+        assert_eq!(rx.copies, 100);
+        // Sent again in vain: no copy.
+        rx.count(true, true, 0, 50);
+        assert_eq!(rx.copies, 100);
+        // Sent again, and the first sending comes after all: none either.
+        rx.count(true, true, 70, 0);
+        rx.count(false, true, 0, 70);
+        assert_eq!(rx.copies, 100);
+        rx.count(false, true, 0, 1);
+        assert_eq!(rx.copies, 101);
+        // A flow that is never on two lanes has none.
+        rx.count(false, false, 0, 10);
+        assert_eq!(rx.copies, 101);
     }
 }

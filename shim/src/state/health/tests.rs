@@ -262,3 +262,14 @@ fn a_small_packet_clears_nothing_and_is_no_progress() {
     lane.acked(120, 100, None);
     assert!(!lane.suspect(121), "a full one does");
 }
+
+#[test]
+fn a_suspicion_says_which_rule_raised_it() {
+    let mut lane = Lane::bulk();
+    assert!(lane.suspect(1010));
+    assert_eq!(lane.judge.rule(), Rule::Bulk);
+    let mut lane = Lane::new();
+    lane.seen.oldest_unacked = Some(lane.at(100));
+    assert!(lane.suspect(200));
+    assert_eq!(lane.judge.rule(), Rule::Thin);
+}

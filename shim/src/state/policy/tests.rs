@@ -14,11 +14,13 @@ fn rule(to: &[&str], ports: &[&str], ingress: &[&str], via: Via, mode: Option<Mo
         ingress: ingress.iter().map(|&text| text.to_owned()).collect(),
         via,
         mode,
+        down: None,
     }
 }
 
 fn policy() -> Policy {
-    let own = IngressDefault { via: Some(Via::Peers(vec![B])), mode: Some(Mode::Single) };
+    let own =
+        IngressDefault { via: Some(Via::Peers(vec![B])), mode: Some(Mode::Single), down: None };
     Policy::new(
         vec![
             rule(&["10.20.99.0/24"], &[], &[], Via::Reject, None),
@@ -39,7 +41,8 @@ fn policy() -> Policy {
 
 #[test]
 fn the_first_rule_that_matches_decides() {
-    let peers = |via: &[PeerId], mode| Decision::Peers { via: via.to_vec(), mode };
+    let peers =
+        |via: &[PeerId], mode| Decision::Peers { via: via.to_vec(), mode, down: PeerDown::Wait };
     let table = [
         ("socks", "10.20.1.1:22", peers(&[A, B], Mode::Bond)),
         ("socks", "10.20.1.1:5433", peers(&[A, B], Mode::Bond)),
@@ -65,14 +68,15 @@ fn the_first_rule_that_matches_decides() {
 
 #[test]
 fn a_rule_without_a_mode_takes_that_of_the_ingress() {
-    let own = IngressDefault { via: None, mode: Some(Mode::Redundant) };
+    let own = IngressDefault { via: None, mode: Some(Mode::Redundant), down: None };
     let policy = Policy::new(
         vec![rule(&["h"], &[], &[], Via::Peers(vec![A]), None)],
         HashMap::from([("in".to_owned(), own)]),
         Via::Reject,
     );
     let decision = policy.decide("in", &"h:1".parse().unwrap());
-    assert_eq!(decision, Decision::Peers { via: vec![A], mode: Mode::Redundant });
+    let down = PeerDown::Wait;
+    assert_eq!(decision, Decision::Peers { via: vec![A], mode: Mode::Redundant, down });
     assert_eq!(policy.decide("in", &"i:1".parse().unwrap()), Decision::Reject);
 }
 
@@ -91,4 +95,33 @@ fn what_is_no_name_pattern_is_refused() {
     for text in ["", "*", "*.", "10.0.0.1", "a b", "a*.example"] {
         assert!(text.parse::<NamePattern>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn what_happens_while_peers_are_down_is_said_by_the_rule_then_the_ingress_then_the_policy() {
+    use PeerDown::{Direct, Reject, Wait};
+    let decide = |rule_says, ingress_says, policy_says| {
+        let mut rule = rule(&["h"], &[], &[], Via::Peers(vec![A]), None);
+        rule.down = rule_says;
+        let own = IngressDefault { down: ingress_says, ..IngressDefault::default() };
+        let policy = Policy::new(vec![rule], HashMap::from([("in".to_owned(), own)]), Via::Reject);
+        let policy = policy.with_peer_down(policy_says);
+        match policy.decide("in", &"h:1".parse().unwrap()) {
+            Decision::Peers { down, .. } => down,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(decide(None, None, Wait), Wait);
+    assert_eq!(decide(None, None, Reject), Reject);
+    assert_eq!(decide(None, Some(Direct), Reject), Direct);
+    assert_eq!(decide(Some(Wait), Some(Direct), Reject), Wait);
+}
+
+#[test]
+fn what_happens_while_peers_are_down_survives_being_written_and_read() {
+    for down in [PeerDown::Wait, PeerDown::Direct, PeerDown::Reject] {
+        assert_eq!(down.to_string().parse(), Ok(down));
+    }
+    let error = "drop".parse::<PeerDown>().unwrap_err().to_string();
+    assert!(error.contains("`drop`") && error.contains("wait, direct or reject"), "{error}");
 }

@@ -22,10 +22,10 @@ impl Session {
         }
     }
 
-    /// States a flow on every lane that can be trusted, or on all where none can.
+    /// States a flow on every lane that can be trusted and stays, or on all where there is none.
     pub(super) fn state_flow(&mut self, now: Instant, id: FlowId) {
-        let mut lanes: smallvec::SmallVec<[LaneId; 8]> =
-            self.lanes.iter().filter(|(_, l)| !l.is_suspect()).map(|(id, _)| *id).collect();
+        let fit = self.lanes.iter().filter(|(_, l)| !l.is_suspect() && !l.draining());
+        let mut lanes: smallvec::SmallVec<[LaneId; 8]> = fit.map(|(id, _)| *id).collect();
         if lanes.is_empty() {
             lanes.extend(self.lanes.keys().copied());
         }
@@ -169,7 +169,7 @@ impl Session {
         }
         let best = |up: bool| {
             let fit = self.lanes.iter().filter(move |(_, l)| !up || !l.is_suspect());
-            fit.min_by_key(|(_, l)| l.rtt).map(|(id, _)| *id)
+            fit.min_by_key(|(_, l)| (l.draining(), l.rtt)).map(|(id, _)| *id)
         };
         let Some(id) = best(true).or_else(|| best(false)) else {
             // Without a lane the peer states everything anew on the next one.

@@ -56,6 +56,8 @@ pub(super) struct Lane {
     /// The peer told us that it suspects this lane: when it last said so.
     pub(super) peer_suspects: Option<Instant>,
     pub(super) rtt: Duration,
+    /// Bytes in doubt elsewhere that went out on it again.
+    pub(super) resent: u64,
     /// Lanes whose use is to be told on this one; each as it is when it is written.
     pub(super) use_words: BTreeSet<LaneId>,
     /// Lanes whose health is to be told on this one.
@@ -91,6 +93,7 @@ impl Lane {
             peer_health_version: 0,
             peer_suspects: None,
             rtt: Duration::ZERO,
+            resent: 0,
             use_words: BTreeSet::new(),
             health_words: BTreeSet::new(),
             locators_due: false,

@@ -245,9 +245,24 @@ impl Session {
         self.lanes.get(&id).is_some_and(Lane::is_suspect)
     }
 
+    /// The lanes whose acknowledgements are overdue, by our sensor or by the peer's word.
+    pub fn lanes_in_doubt(&self) -> impl Iterator<Item = LaneId> + '_ {
+        self.lanes.iter().filter(|(_, l)| l.is_suspect()).map(|(id, _)| *id)
+    }
+
     /// Whether the peer says that acknowledgements of what it sends on a lane are overdue.
     pub fn peer_suspects_lane(&self, id: LaneId) -> bool {
-        self.lanes.get(&id).is_some_and(|lane| lane.peer_suspects.is_some())
+        self.lanes.get(&id).is_some_and(|l| l.peer_suspects.is_some())
+    }
+
+    /// Bytes that were in doubt on another lane, or lost with one, and went out on this one.
+    pub fn lane_resent(&self, id: LaneId) -> u64 {
+        self.lanes.get(&id).map_or(0, |l| l.resent)
+    }
+
+    /// Whether either end says that the lane is about to go.
+    pub fn lane_is_draining(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(Lane::draining)
     }
 
     /// Whether the peer is to be told that the session is over.

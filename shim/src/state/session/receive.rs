@@ -8,6 +8,7 @@ use super::ids::Seen;
 use super::{Event, Session, Violation};
 use crate::state::flow::{EVERY_BYTES, Flow, Urgency};
 use crate::vocab::ids::FlowId;
+use crate::vocab::mode::Mode;
 use crate::vocab::outcome::{FailureCode, OpenFailure};
 use crate::vocab::wire::fact::Open;
 use crate::vocab::wire::segment::SegmentHeader;
@@ -50,13 +51,15 @@ impl Session {
         if flow.reset_out.is_some() {
             return Ok(Accepted::Stop);
         }
-        let mut new = 0;
+        let (mut new, start) = (0, offset);
         for chunk in chunks {
             let chunk = std::mem::take(chunk);
             let len = chunk.len() as u64;
             new += flow.rx.insert(offset, chunk).map_err(|breach| breach.into_violation(id))?;
             offset += len;
         }
+        let twice = matches!(flow.mode(), Mode::Auto | Mode::Redundant);
+        flow.rx.count(resent, twice, new, offset - start - new);
         if flow.rx.discard && flow.rx.open_window() {
             self.touch(now, id, Urgency::Soon);
             return Ok(Accepted::Read);

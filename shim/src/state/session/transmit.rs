@@ -224,8 +224,12 @@ impl Session {
         // Given to a lane in doubt for want of another: the next that is up looks.
         flow.tx.uncovered |= lane.is_suspect();
         let booking = flow.tx.book(now, id, lane.next_key, class == Class::Urgent, chunk);
-        if guess && chunk.resent {
-            hedge.spend(chunk.range.end - chunk.range.start);
+        if chunk.resent {
+            let bytes = chunk.range.end - chunk.range.start;
+            lane.resent += bytes;
+            if guess {
+                hedge.spend(bytes);
+            }
         }
         if booking.fresh {
             lane.next_key += 1;

@@ -409,3 +409,44 @@ fn a_bonding_flow_loses_nothing_with_the_lane_that_is_not_its_home() {
     pair.pass(ms(50));
     assert_eq!(pair.read(B, id), (written, Ok(Read::Pending)));
 }
+
+#[test]
+fn words_on_a_lane_are_numbered_in_one_place_and_said_once() {
+    let mut pair = Pair::new(2);
+    let word =
+        |pair: &Pair| pair.ends[A].lanes[&L1].our_use.map(|w| (w.version, w.cost, w.draining));
+    // Free and staying is what is assumed of a lane of which nothing was said.
+    pair.ends[A].use_lane(pair.now, L1, 0, false);
+    assert_eq!(word(&pair), None);
+    for (version, cost, draining) in [(1, 200, false), (2, 200, true), (3, 0, true), (4, 0, false)]
+    {
+        for _ in 0..2 {
+            pair.ends[A].use_lane(pair.now, L1, cost, draining);
+            assert_eq!(word(&pair), Some((version, cost, draining)));
+        }
+        pair.run();
+        let there = &pair.ends[B].lanes[&L1];
+        assert_eq!((there.cost(), there.draining()), (cost, draining));
+    }
+}
+
+#[test]
+fn a_draining_lane_carries_no_statements_while_another_does() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    pair.ends[A].use_lane(pair.now, L1, 0, true);
+    pair.run();
+    let backlog = |pair: &Pair, lane| [A, B].map(|side| pair.ends[side].lane_backlog(lane));
+    pair.hold(L1);
+    pair.write(A, id, 60_000);
+    pair.pass(ms(300));
+    assert_eq!(pair.read(B, id), (60_000, Ok(Read::Pending)));
+    pair.pass(ms(300));
+    assert_eq!(backlog(&pair, L1), [0, 0]);
+    // With no other it is better than none.
+    pair.detach(L2);
+    pair.release(L1);
+    pair.write(A, id, 1_000);
+    pair.pass(ms(300));
+    assert_eq!(pair.read(B, id), (1_000, Ok(Read::Pending)));
+}
