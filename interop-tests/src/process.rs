@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::lab::Outcome;
+use crate::support::Outcome;
 
 /// The built program, made anew where it is missing or older than its sources: `cargo test -p
 /// interop-tests` builds the library only.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use throughline::net::status::FlowStatus;
 use throughline::{Mode, Node};
 
-use crate::lab::{Outcome, sessions};
+use crate::support::{Outcome, sessions};
 use crate::measure::Bulk;
 use crate::pair::{Pair, Shape};
 

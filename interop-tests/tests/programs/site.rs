@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
 use tempfile::TempDir;
 use throughline::daemon::emulator::{Emulator, IspHandle, Profile};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::{Outcome, alone};
+use interop_tests::support::{Outcome, alone};
 use interop_tests::process;
 
 use crate::cuts::Cuts;
