@@ -79,7 +79,7 @@ impl Isp {
              link set dev {CORE} up\n\
              link set dev {SITE} up\n\
              route add default via {core4}\n\
-             -6 route add default via {core6}"
+             route add default via {core6}"
         ))?;
         // Offloads would make super-frames without checksums of what the router forwards.
         for (host, device) in [(core, there), (&self.router, CORE)] {

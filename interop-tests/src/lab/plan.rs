@@ -83,11 +83,6 @@ impl Prefix {
     pub fn host_cidr(&self) -> String {
         format!("{}/{}", self.host, self.length)
     }
-
-    /// The flag that tells `ip route` and `ip rule` the family.
-    pub fn flag(&self) -> &'static str {
-        if self.network.is_ipv4() { "-4" } else { "-6" }
-    }
 }
 
 /// The two ends of the line between ISP `number` and the internet's core: the core's, the ISP's.

@@ -56,14 +56,14 @@ impl Site {
 
     /// Gives the host an address, and a route for what comes from it.
     pub(super) fn add(&self, uplink: &Uplink, prefix: &Prefix, order: usize) -> Outcome {
-        let (device, table, flag) = (&uplink.device, uplink.table(), prefix.flag());
+        let (device, table) = (&uplink.device, uplink.table());
         let (gateway, host, metric) = (prefix.gateway, prefix.host, 100 + order);
         let nodad = if prefix.network.is_ipv6() { "nodad" } else { "" };
         self.host.ip(&format!(
             "addr add {} dev {device} {nodad}\n\
-             {flag} route replace default via {gateway} dev {device} table {table}\n\
-             {flag} route replace default via {gateway} dev {device} metric {metric}\n\
-             {flag} rule add from {host} lookup {table} priority {table}",
+             route replace default via {gateway} dev {device} table {table}\n\
+             route replace default via {gateway} dev {device} metric {metric}\n\
+             rule add from {host} lookup {table} priority {table}",
             prefix.host_cidr()
         ))
     }

@@ -1,11 +1,13 @@
 //! The thread that moves packets: waits, takes, releases.
 
 use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::prctl;
 use nix::sys::time::TimeSpec;
 
 use super::handle::WireHandle;
@@ -56,6 +58,7 @@ impl Engine {
     }
 
     pub(super) fn run(mut self) {
+        prefer();
         let mut loaded = false;
         while !self.stop.load(Ordering::Relaxed) {
             if loaded {
@@ -135,4 +138,15 @@ impl Engine {
         }
         moved
     }
+}
+
+/// Puts this thread before what the lab's hosts run, which is to be measured by it, and has its
+/// sleeps end on time. Where that is not allowed, times are a little less exact.
+fn prefer() {
+    // Nanoseconds; the kernel's default of 50 µs would be added at each wire.
+    let _ = prctl::set_timerslack(1);
+    let thread = nix::unistd::gettid().to_string();
+    let mut renice = Command::new("renice");
+    renice.args(["-n", "-15", "-p", &thread]);
+    let _ = renice.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
