@@ -24,11 +24,16 @@
 //!
 //! Touch the machine's own network, or need anything outside of it.
 
+pub mod daemons;
 pub mod enter;
+pub mod failure;
+pub mod flow;
 pub mod host;
 pub mod isp;
+mod mptcp;
 pub mod namespace;
 pub mod plan;
+pub mod scenario;
 pub mod site;
 pub mod wan;
 
@@ -98,6 +103,16 @@ pub enum Side {
     Client,
     /// Where servers are.
     Server,
+}
+
+impl Side {
+    /// The one at the other end.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
 }
 
 impl Lab {

@@ -72,4 +72,13 @@ impl Site {
     pub(super) fn remove(&self, uplink: &Uplink, prefix: &Prefix) -> Outcome {
         self.host.ip(&format!("addr del {} dev {}", prefix.host_cidr(), uplink.device))
     }
+
+    /// Says that an address is not to be used for anything new: preferred lifetime 0.
+    pub(super) fn deprecate(&self, uplink: &Uplink, prefix: &Prefix) -> Outcome {
+        self.host.ip(&format!(
+            "addr change {} dev {} preferred_lft 0",
+            prefix.host_cidr(),
+            uplink.device
+        ))
+    }
 }
