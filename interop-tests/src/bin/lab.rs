@@ -202,20 +202,22 @@ fn system(scenario: &Scenario) -> String {
 fn markdown(scenario: &Scenario, seen: &Seen) {
     for flow in &seen.flows {
         let well = flow.well.map_or("–".into(), |well| ms(well).to_string());
+        let (before, after) = match flow.rates {
+            Some((before, after)) => (format!("{before:.0}"), format!("{after:.0}")),
+            None => ("–".into(), "–".into()),
+        };
         let end = match &flow.end {
             Ok(count) => format!("{count} right"),
             Err(error) => format!("**{error}**"),
         };
         println!(
-            "| {} | {:?} {} | {} | {:?} | {} | {well} | {:.0} | {:.0} | {end} |",
+            "| {} | {:?} {} | {} | {:?} | {} | {well} | {before} | {after} | {end} |",
             scenario.failure,
             scenario.side,
             seen.victim,
             system(scenario),
             flow.kind,
             ms(flow.gap),
-            flow.before,
-            flow.after,
         );
     }
 }
@@ -253,8 +255,8 @@ fn json(scenario: &Scenario, seen: &Seen) -> serde_json::Value {
                 "flow": format!("{:?}", flow.kind).to_lowercase(),
                 "gap_ms": ms(flow.gap),
                 "well_ms": flow.well.map(ms),
-                "mbits_before": flow.before.round(),
-                "mbits_after": flow.after.round(),
+                "mbits_before": flow.rates.map(|(before, _)| before.round()),
+                "mbits_after": flow.rates.map(|(_, after)| after.round()),
                 "carried": flow.end.as_ref().ok(),
                 "error": flow.end.as_ref().err(),
             })

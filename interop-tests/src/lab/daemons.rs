@@ -43,7 +43,7 @@ impl Daemons {
     /// # Errors
     /// When they do not run, or the lanes do not come up within 10 s; shows the logs.
     pub async fn start(lab: &Lab, setup: Setup) -> Outcome<Self> {
-        let place = tempfile::tempdir()?;
+        let place = tempfile::tempdir_in(super::enter::PLACE)?;
         let path = place.path();
         let (client_key, server_key) = (keygen(path, "client")?, keygen(path, "server")?);
         let locators = addresses(&lab.server);

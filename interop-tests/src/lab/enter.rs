@@ -9,12 +9,16 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::process;
 use crate::support::Outcome;
 
 /// Set inside.
 const INSIDE: &str = "THROUGHLINE_LAB_INSIDE";
+
+/// Where a lab keeps its files: nothing else is seen there from inside.
+pub(super) const PLACE: &str = "/run";
 
 /// Namespaces around the program: as root first, then as anybody.
 const WAYS: [&[&str]; 2] = [
@@ -41,6 +45,22 @@ pub fn enter() -> Outcome {
     Err(command.exec().into())
 }
 
+/// Whether there can be a lab here.
+///
+/// # Errors
+/// When there can be none; the message says why.
+pub fn available() -> Outcome {
+    command().map(drop)
+}
+
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test of this program runs: they measure time, and would measure each
+/// other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    MACHINE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 /// For a test of libtest: outside, starts this test alone inside, and says whether to go on here.
 /// `Ok(false)` means that it has been run, or was skipped with a line that says why.
 ///
@@ -50,6 +70,7 @@ pub fn enter_test(name: &str) -> Outcome<bool> {
     if is_inside() {
         return Ok(true);
     }
+    let _alone = alone();
     let mut command = match command() {
         Ok(command) => command,
         Err(why) => {
@@ -73,12 +94,13 @@ pub fn enter_test(name: &str) -> Outcome<bool> {
 
 /// This program, to be started inside.
 fn command() -> Outcome<Command> {
-    if let Some(missing) = ["ip", "nft", "unshare", "setpriv"]
+    if let Some(missing) = ["ip", "nft", "ethtool", "conntrack", "unshare", "setpriv"]
         .into_iter()
         .find(|program| process::installed(program).is_none())
     {
         return Err(format!(
-            "`{missing}` is not installed (apt-get install iproute2 nftables util-linux)"
+            "`{missing}` is not installed (apt-get install iproute2 nftables ethtool conntrack \
+             util-linux)"
         )
         .into());
     }
@@ -88,7 +110,9 @@ fn command() -> Outcome<Command> {
     // A test that is killed takes what it started inside with it.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "unshare"]).args(way);
-    command.arg(std::env::current_exe()?).env(INSIDE, "1");
+    // Files of the lab are on a file system of its own, and gone with it.
+    let start = format!("mount -t tmpfs lab {PLACE} && exec \"$0\" \"$@\"");
+    command.args(["sh", "-c", &start]).arg(std::env::current_exe()?).env(INSIDE, "1");
     command.env(process::PROGRAM, throughline).env("PATH", path());
     Ok(command)
 }

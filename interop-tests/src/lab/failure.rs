@@ -46,6 +46,8 @@ pub enum Failure {
 /// A failure that has happened, or is still going on.
 #[derive(Clone, Copy, Debug)]
 pub struct Struck {
+    /// When it began.
+    pub begun: Instant,
     /// From when gaps and recovery count.
     pub since: Instant,
     /// Until when effects show.
@@ -99,7 +101,7 @@ impl Failure {
     ) -> Outcome<Struck> {
         let site = lab.side(side);
         let uplink = site.uplinks.get(victim).ok_or("no such uplink")?;
-        let (wire, since) = (&uplink.wire, Instant::now());
+        let (wire, begun) = (&uplink.wire, Instant::now());
         match self {
             Self::Blackhole | Self::Standby => wire.blackhole(Way::Both),
             Self::OneWayUp => wire.blackhole(Way::Up),
@@ -129,7 +131,7 @@ impl Failure {
                 tokio::time::sleep(length).await;
                 wires.iter().for_each(|wire| wire.heal(Way::Both));
                 let since = Instant::now();
-                return Ok(Struck { since, until: since + AFTERMATH });
+                return Ok(Struck { begun, since, until: since + AFTERMATH });
             }
             Self::BrownOut => wire.change(Way::Both, |profile| {
                 profile.loss = 0.1;
@@ -144,7 +146,7 @@ impl Failure {
                     wire.heal(Way::Both);
                     tokio::time::sleep(length).await;
                 }
-                return Ok(Struck { since, until: Instant::now() });
+                return Ok(Struck { begun, since: begun, until: Instant::now() });
             }
             Self::Renumbering => {
                 let isp = lab.isp(uplink)?;
@@ -169,7 +171,7 @@ impl Failure {
             }
             Self::Drain => drain(&uplink.device)?,
         }
-        Ok(Struck { since, until: Instant::now() + AFTERMATH })
+        Ok(Struck { begun, since: begun, until: Instant::now() + AFTERMATH })
     }
 }
 

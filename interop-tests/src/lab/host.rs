@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::Write;
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -105,6 +106,15 @@ impl Host {
     /// What `ip` says.
     pub fn ip(&self, batch: &str) -> Outcome {
         self.feed(Command::new("ip").args(["-batch", "-"]), batch)
+    }
+
+    /// The same for one family; `ip rule` takes the other's addresses otherwise for wrong ones.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn ip_of(&self, family: IpAddr, batch: &str) -> Outcome {
+        let flag = if family.is_ipv4() { "-4" } else { "-6" };
+        self.feed(Command::new("ip").args([flag, "-batch", "-"]), batch)
     }
 
     /// Loads rules into `nft`.

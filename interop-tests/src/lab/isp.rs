@@ -68,14 +68,17 @@ impl Isp {
         let (there, peer) = (self.router.name(), namespace::path(self.router.namespace())?);
         core.ip(&format!("link add {there} type veth peer name {CORE} netns {peer}"))?;
         let [(core4, isp4), (core6, isp6)] = transit(self.number);
+        // Routers ask for each other from link-local addresses (RFC 4861 §7.2.2).
         core.ip(&format!(
             "addr add {core4}/30 dev {there}\n\
              addr add {core6}/64 dev {there} nodad\n\
+             addr add fe80::1/64 dev {there} nodad\n\
              link set dev {there} up"
         ))?;
         self.router.ip(&format!(
             "addr add {isp4}/30 dev {CORE}\n\
              addr add {isp6}/64 dev {CORE} nodad\n\
+             addr add fe80::2/64 dev {CORE} nodad\n\
              link set dev {CORE} up\n\
              link set dev {SITE} up\n\
              route add default via {core4}\n\

@@ -55,10 +55,9 @@ pub struct FlowSeen {
     pub gap: Duration,
     /// Bulk: how long after the failure it first ran at [`WELL`] for 100 ms.
     pub well: Option<Duration>,
-    /// Bulk: Mbit/s over the last second before the failure.
-    pub before: f64,
-    /// Bulk: Mbit/s from the failure until its effects are over.
-    pub after: f64,
+    /// Bulk: Mbit/s over the last second before the failure, and from it until its effects are
+    /// over.
+    pub rates: Option<(f64, f64)>,
     /// What it carried, bytes or messages, all of them right; or what was wrong.
     pub end: Result<u64, String>,
 }
@@ -140,15 +139,15 @@ fn before(since: Instant) -> Instant {
 }
 
 async fn observe(flow: &Flow, struck: Struck) -> FlowSeen {
-    let Struck { since, until } = struck;
-    let record = &flow.record;
-    let second = Duration::from_secs(1);
-    FlowSeen {
-        kind: flow.kind,
-        gap: record.longest_gap(since, until).await,
-        well: record.recovered(since, WELL).await,
-        before: record.rate(since - second, since).await / 1e6,
-        after: record.rate(since, until).await / 1e6,
-        end: Ok(0),
+    let Struck { begun, since, until } = struck;
+    let (record, kind) = (&flow.record, flow.kind);
+    let mut seen = FlowSeen { kind, gap: Duration::ZERO, well: None, rates: None, end: Ok(0) };
+    if kind != Kind::Echo {
+        let second = Duration::from_secs(1);
+        let rate = async |from, to| record.rate(from, to).await / 1e6;
+        seen.gap = record.longest_gap(since, until).await;
+        seen.well = record.recovered(since, WELL).await;
+        seen.rates = Some((rate(begun - second, begun).await, rate(since, until).await));
     }
+    seen
 }

@@ -59,13 +59,14 @@ impl Site {
         let (device, table) = (&uplink.device, uplink.table());
         let (gateway, host, metric) = (prefix.gateway, prefix.host, 100 + order);
         let nodad = if prefix.network.is_ipv6() { "nodad" } else { "" };
-        self.host.ip(&format!(
+        let batch = format!(
             "addr add {} dev {device} {nodad}\n\
              route replace default via {gateway} dev {device} table {table}\n\
              route replace default via {gateway} dev {device} metric {metric}\n\
              rule add from {host} lookup {table} priority {table}",
             prefix.host_cidr()
-        ))
+        );
+        self.host.ip_of(host, &batch)
     }
 
     /// Takes an address away, as an administrator or a DHCP server does. Routes and rules stay.
