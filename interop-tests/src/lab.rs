@@ -24,6 +24,7 @@
 //!
 //! Touch the machine's own network, or need anything outside of it.
 
+pub mod bgp;
 pub mod daemons;
 pub mod enter;
 pub mod failure;
@@ -39,6 +40,7 @@ pub mod wan;
 
 use std::time::Duration;
 
+use bgp::Bgp;
 use host::Host;
 use isp::Isp;
 use plan::{Family, Prefix};
@@ -64,6 +66,8 @@ pub struct Shape {
     pub family: Family,
     /// Whether the client's ISPs translate addresses (IPv4 only).
     pub nat: bool,
+    /// Whether the client's site has a prefix of its own, too, and announces it (IPv4 only).
+    pub bgp: Option<Bgp>,
 }
 
 impl Default for Shape {
@@ -77,6 +81,7 @@ impl Default for Shape {
             queue: Duration::from_millis(50),
             family: Family::V4,
             nat: false,
+            bgp: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::Kind;
 use interop_tests::lab::plan::Family;
@@ -63,6 +64,12 @@ struct Run {
     /// What each ISP queues, in milliseconds.
     #[arg(long, default_value_t = 50)]
     queue: u64,
+    /// The client's site announces a prefix of its own by BGP with this hold time in seconds.
+    #[arg(long)]
+    bgp: Option<u64>,
+    /// BGP with bidirectional forwarding detection.
+    #[arg(long, requires = "bgp")]
+    bfd: bool,
     /// One line of JSON for each run.
     #[arg(long)]
     json: bool,
@@ -161,6 +168,7 @@ async fn one(
                 Addresses::V6 => Family::V6,
                 Addresses::Both => Family::Both,
             },
+            bgp: run.bgp.map(|hold| Bgp { hold: Duration::from_secs(hold), bfd: run.bfd }),
             ..Shape::default()
         },
         system,
@@ -192,10 +200,15 @@ fn ms(time: Duration) -> f64 {
 }
 
 fn system(scenario: &Scenario) -> String {
-    match scenario.system {
+    let system = match scenario.system {
         System::Throughline(mode) => mode.to_string(),
         System::Tcp => "tcp".into(),
         System::Mptcp => "mptcp".into(),
+    };
+    match scenario.shape.bgp {
+        None => system,
+        Some(Bgp { bfd: true, .. }) => format!("{system} + BGP, BFD"),
+        Some(Bgp { hold, .. }) => format!("{system} + BGP, hold {} s", hold.as_secs()),
     }
 }
 

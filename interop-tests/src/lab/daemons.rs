@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use throughline::Mode;
 
+use super::plan::Prefix;
 use super::{Lab, Side, Site};
 use crate::process::{self, Process};
 use crate::support::Outcome;
@@ -63,7 +64,7 @@ impl Daemons {
                  [peers.server]\nkey = '{server_key}'\nlocators = {locators:?}\n\
                  [ingress.socks]\nkind = 'socks5'\nlisten = '127.0.0.1:1080'\nvia = 'server'\n\
                  mode = '{mode}'\n",
-                uplinks(&lab.client, setup.standby)
+                uplinks(&lab.client, setup.standby) + &independent(lab)
             ),
         )?;
         let server = daemon(lab, Side::Server, path)?;
@@ -154,6 +155,15 @@ fn uplinks(site: &Site, standby: bool) -> String {
         let _ = write!(text, "[uplinks.{name}]\ninterface = '{name}'\nmetered = {metered}\n");
     }
     text
+}
+
+/// The site's own prefix, where it has one.
+fn independent(lab: &Lab) -> String {
+    let prefix = Prefix::independent()[0].cidr();
+    match lab.shape.bgp {
+        Some(_) => format!("[uplinks.pi]\nprefixes = '{prefix}'\nclass = 'pi'\n"),
+        None => String::new(),
+    }
 }
 
 fn keygen(place: &Path, name: &str) -> Outcome<String> {

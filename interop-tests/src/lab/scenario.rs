@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use throughline::Mode;
 
+use super::bgp::Speakers;
 use super::daemons::{Daemons, Setup};
 use super::failure::{Failure, Struck};
 use super::flow::{Flow, Kind, Via};
+use super::plan::Prefix;
 use super::{Lab, Shape, Side};
 use crate::support::Outcome;
 
@@ -15,7 +17,7 @@ use crate::support::Outcome;
 pub enum System {
     /// Two daemons, flows in this mode.
     Throughline(Mode),
-    /// Plain TCP over the first ISPs.
+    /// Plain TCP over the first ISPs; from the site's own prefix, where it has one by BGP.
     Tcp,
     /// The kernel's Multipath TCP.
     Mptcp,
@@ -68,7 +70,7 @@ pub const WELL: u64 = 150_000_000;
 /// Before the failure flows find their lanes and their pace.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// How long a flow may take to end. What is buffered has to be carried, by what is left.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Scenario {
     /// Runs it once.
@@ -79,6 +81,10 @@ impl Scenario {
     pub async fn run(&self) -> Outcome<Seen> {
         let shape = Shape { nat: self.failure.needs_nat() || self.shape.nat, ..self.shape };
         let lab = Lab::new(shape)?;
+        let _speakers = match shape.bgp {
+            Some(bgp) => Some(Speakers::start(&lab, bgp).await?),
+            None => None,
+        };
         let (via, daemons) = self.bring_up(&lab).await?;
         let mut flows = Vec::new();
         for kind in &self.flows {
@@ -123,6 +129,9 @@ impl Scenario {
                 let setup = Setup { mode, standby: self.failure.needs_standby() };
                 let daemons = Daemons::start(lab, setup).await?;
                 (Via::Socks(daemons.socks), Some(daemons))
+            }
+            System::Tcp if lab.shape.bgp.is_some() => {
+                (Via::TcpFrom(Prefix::independent()[0].host, server), None)
             }
             System::Tcp => (Via::Tcp(server), None),
             System::Mptcp => {

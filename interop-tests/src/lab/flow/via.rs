@@ -12,8 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Via {
     /// The SOCKS5 ingress at this address; servers are the far daemon's neighbours.
     Socks(SocketAddr),
-    /// Plain TCP to this address of the server.
+    /// Plain TCP to this address of the server, from the address that routing picks.
     Tcp(IpAddr),
+    /// Plain TCP to an address of the server from one of the client.
+    TcpFrom(IpAddr, IpAddr),
     /// Multipath TCP (RFC 8684), as the kernel does it.
     Mptcp(IpAddr),
 }
@@ -39,9 +41,12 @@ impl Via {
                     Socks5Stream::connect(proxy, "127.0.0.1".into(), port, Config::default());
                 stream.await.map_err(io::Error::other)?.get_socket()
             }
-            Self::Tcp(to) | Self::Mptcp(to) => {
+            Self::Tcp(to) | Self::Mptcp(to) | Self::TcpFrom(_, to) => {
                 let domain = if to.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
                 let socket = self.socket(domain)?;
+                if let Self::TcpFrom(from, _) = self {
+                    socket.bind(&SocketAddr::from((*from, 0)).into())?;
+                }
                 match socket.connect(&SocketAddr::from((*to, port)).into()) {
                     Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => return Err(error),
                     _ => {}
@@ -61,7 +66,7 @@ impl Via {
     fn socket(&self, domain: Domain) -> io::Result<Socket> {
         let protocol = match self {
             Self::Mptcp(_) => Protocol::MPTCP,
-            Self::Socks(_) | Self::Tcp(_) => Protocol::TCP,
+            Self::Socks(_) | Self::Tcp(_) | Self::TcpFrom(..) => Protocol::TCP,
         };
         let socket = Socket::new(domain, Type::STREAM, Some(protocol))?;
         socket.set_nonblocking(true)?;
