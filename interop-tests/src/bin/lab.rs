@@ -15,7 +15,7 @@ use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::Kind;
 use interop_tests::lab::plan::Family;
-use interop_tests::lab::scenario::{Scenario, Seen, System};
+use interop_tests::lab::scenario::{PATIENCE, Scenario, Seen, System};
 use interop_tests::lab::{Shape, Side, enter};
 use interop_tests::support::Outcome;
 use throughline::Mode;
@@ -178,6 +178,7 @@ async fn one(
             End::Server => Side::Server,
         },
         flows: flows.to_vec(),
+        patience: PATIENCE,
     };
     let mut all = Vec::new();
     for _ in 0..run.runs {

@@ -36,6 +36,8 @@ pub struct Scenario {
     pub side: Side,
     /// What runs, all at once.
     pub flows: Vec<Kind>,
+    /// How long a flow may take to end; see [`PATIENCE`].
+    pub patience: Duration,
 }
 
 /// What the flows saw.
@@ -69,8 +71,9 @@ pub const WELL: u64 = 150_000_000;
 
 /// Before the failure flows find their lanes and their pace.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// How long a flow may take to end. What is buffered has to be carried, by what is left.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a flow may take to end, usually: what is buffered has to be carried, by what is left,
+/// and BGP may have to notice first.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Scenario {
     /// Runs it once.
@@ -104,7 +107,7 @@ impl Scenario {
         }
         for (flow, seen) in flows.into_iter().zip(&mut seen) {
             let (kind, record) = (flow.kind, flow.record.clone());
-            seen.end = flow.finish(PATIENCE).await.map_err(|error| error.to_string());
+            seen.end = flow.finish(self.patience).await.map_err(|error| error.to_string());
             if kind == Kind::Echo {
                 // Messages still out at `until` have come by now, or the flow has not ended.
                 seen.gap = match &seen.end {
