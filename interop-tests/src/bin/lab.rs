@@ -134,8 +134,8 @@ fn main() -> Outcome<ExitCode> {
 async fn all(run: &Run) -> Outcome<ExitCode> {
     let mut right = true;
     if !run.json {
-        println!("| failure | side | system | flow | gap ms | ≥ 150 after ms | Mbit/s before | after | end |");
-        println!("|---|---|---|---|---|---|---|---|---|");
+        println!("| failure | side | system | flow | gap ms | ≥ 150 after ms | Mbit/s before | after | machine ms | end |");
+        println!("|---|---|---|---|---|---|---|---|---|---|");
     }
     for failure in &run.failures {
         for Carrier(system) in &run.modes {
@@ -225,13 +225,14 @@ fn markdown(scenario: &Scenario, seen: &Seen) {
             Err(error) => format!("**{error}**"),
         };
         println!(
-            "| {} | {:?} {} | {} | {:?} | {} | {well} | {before} | {after} | {end} |",
+            "| {} | {:?} {} | {} | {:?} | {} | {well} | {before} | {after} | {} | {end} |",
             scenario.failure,
             scenario.side,
             seen.victim,
             system(scenario),
             flow.kind,
             ms(flow.gap),
+            ms(seen.machine),
         );
     }
 }
@@ -247,7 +248,7 @@ fn medians(scenario: &Scenario, all: &[Seen]) {
         let middle = all.len() / 2;
         let well = (*kind != Kind::Echo).then(|| well[middle]).filter(|well| *well < Duration::MAX);
         println!(
-            "| **{}** | {:?} | {} | {kind:?} | **{}** ({}–{}) | **{}** | | | median of {} |",
+            "| **{}** | {:?} | {} | {kind:?} | **{}** ({}–{}) | **{}** | | | | median of {} |",
             scenario.failure,
             scenario.side,
             system(scenario),
@@ -281,6 +282,7 @@ fn json(scenario: &Scenario, seen: &Seen) -> serde_json::Value {
         "side": format!("{:?}", scenario.side).to_lowercase(),
         "system": system(scenario),
         "victim": seen.victim,
+        "machine_ms": ms(seen.machine),
         "flows": flows,
     })
 }

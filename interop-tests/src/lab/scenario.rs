@@ -1,8 +1,12 @@
 //! One run: a lab, a system, flows, a failure; and what the flows saw.
 
+mod pulse;
+
 use std::time::{Duration, Instant};
 
 use throughline::Mode;
+
+use pulse::Pulse;
 
 use super::bgp::Speakers;
 use super::daemons::{Daemons, Setup};
@@ -47,6 +51,9 @@ pub struct Seen {
     pub flows: Vec<FlowSeen>,
     /// The ISP that failed.
     pub victim: String,
+    /// How late a thread woke that had nothing to wait for but a processor: where this is not small
+    /// against a gap, the gap says more about the machine.
+    pub machine: Duration,
 }
 
 /// What a flow saw.
@@ -94,6 +101,7 @@ impl Scenario {
             flows.push(Flow::start(&lab, &via, *kind).await?);
         }
         tokio::time::sleep(WARM_UP).await;
+        let pulse = Pulse::start();
         let victim = lab.busier(self.side, Duration::from_millis(200)).await;
         let drain = |uplink: &str| {
             let daemons = daemons.as_ref().ok_or("nothing to drain without Throughline")?;
@@ -101,6 +109,7 @@ impl Scenario {
         };
         let struck = self.failure.strike(&lab, self.side, victim, drain).await?;
         tokio::time::sleep_until(struck.until.into()).await;
+        let machine = pulse.worst(struck.since, struck.until);
         let mut seen = Vec::new();
         for flow in &flows {
             seen.push(observe(flow, struck).await);
@@ -122,7 +131,7 @@ impl Scenario {
         {
             eprintln!("{}\n{}", daemons.client.log(), daemons.server.log());
         }
-        Ok(Seen { flows: seen, victim })
+        Ok(Seen { flows: seen, victim, machine })
     }
 
     async fn bring_up(&self, lab: &Lab) -> Outcome<(Via, Option<Daemons>)> {
