@@ -160,7 +160,8 @@ impl Lab {
             let far = End { namespace: router.namespace(), device: isp::SITE };
             let wire = wan.wire(&near, &far, profile)?;
             isps.push(Isp::new(router, number, nat, wire.clone(), core)?);
-            let given = if nat { vec![Prefix::behind_nat(number)] } else { Prefix::of_isp(number).into() };
+            let given =
+                if nat { vec![Prefix::behind_nat(number)] } else { Prefix::of_isp(number).into() };
             let prefixes = given.into_iter().filter(|p| shape.family.has(p.host)).collect();
             uplinks.push(Uplink { isp: number, device, wire, prefixes });
         }
@@ -191,7 +192,10 @@ impl Lab {
         tokio::time::sleep(span).await;
         let moved = carried().into_iter().zip(before).map(|(after, before)| after - before);
         // The first of equals: the preferred one.
-        moved.enumerate().max_by_key(|(index, bytes)| (*bytes, usize::MAX - index)).map_or(0, |m| m.0)
+        moved
+            .enumerate()
+            .max_by_key(|(index, bytes)| (*bytes, usize::MAX - index))
+            .map_or(0, |m| m.0)
     }
 
     /// Heals every wire.

@@ -134,7 +134,9 @@ fn main() -> Outcome<ExitCode> {
 async fn all(run: &Run) -> Outcome<ExitCode> {
     let mut right = true;
     if !run.json {
-        println!("| failure | side | system | flow | gap ms | ≥ 150 after ms | Mbit/s before | after | machine ms | end |");
+        println!(
+            "| failure | side | system | flow | gap ms | ≥ 150 after ms | Mbit/s before | after | machine ms | end |"
+        );
         println!("|---|---|---|---|---|---|---|---|---|---|");
     }
     for failure in &run.failures {

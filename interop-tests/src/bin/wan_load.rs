@@ -61,7 +61,11 @@ async fn idle(lab: &Lab) -> Outcome<bool> {
     server.abort();
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
     let good = median.abs_diff(lab.shape.rtt) < EXACT;
-    println!("idle    median {median:?}, worst {worst:?}, wanted {:?}  {}", lab.shape.rtt, verdict(good));
+    println!(
+        "idle    median {median:?}, worst {worst:?}, wanted {:?}  {}",
+        lab.shape.rtt,
+        verdict(good)
+    );
     Ok(good)
 }
 

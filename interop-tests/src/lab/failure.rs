@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::plan::Prefix;
-use super::wan::{WireHandle, Way};
+use super::wan::{Way, WireHandle};
 use super::{Lab, Side, isp};
 use crate::support::Outcome;
 

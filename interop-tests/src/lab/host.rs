@@ -82,10 +82,7 @@ impl Host {
     ///
     /// # Errors
     /// When `work` panics.
-    pub fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Outcome<T> {
+    pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
         namespace::within(&self.namespace, work)
     }
 

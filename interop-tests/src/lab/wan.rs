@@ -67,12 +67,7 @@ impl Wan {
     ///
     /// # Errors
     /// When a device cannot be made.
-    pub fn wire(
-        &mut self,
-        near: &End<'_>,
-        far: &End<'_>,
-        profile: Profile,
-    ) -> Outcome<WireHandle> {
+    pub fn wire(&mut self, near: &End<'_>, far: &End<'_>, profile: Profile) -> Outcome<WireHandle> {
         let handle = WireHandle::new(profile);
         let (near, far) = (Port::make(near)?, Port::make(far)?);
         self.wires.push((near, far, handle.clone()));
@@ -86,8 +81,7 @@ impl Wan {
     pub fn start(&mut self) -> io::Result<()> {
         let stop = Arc::new(AtomicBool::new(false));
         let engine = Engine::new(std::mem::take(&mut self.wires), Arc::clone(&stop));
-        let thread =
-            std::thread::Builder::new().name("wan".into()).spawn(move || engine.run())?;
+        let thread = std::thread::Builder::new().name("wan".into()).spawn(move || engine.run())?;
         self.running = Some((stop, thread));
         Ok(())
     }

@@ -41,7 +41,10 @@ async fn survives(
     for _ in 0..2 {
         let seen = scenario.run().await?;
         for flow in &seen.flows {
-            println!("    {failure}, {:?} of {}: {:?} {:?}", flow.kind, seen.victim, flow.gap, flow.end);
+            println!(
+                "    {failure}, {:?} of {}: {:?} {:?}",
+                flow.kind, seen.victim, flow.gap, flow.end
+            );
             let carried = flow.end.clone()?;
             let least = if flow.kind == Kind::Echo { 100 } else { 1 << 20 };
             assert!(carried > least, "{:?} carried {carried}", flow.kind);

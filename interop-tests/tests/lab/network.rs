@@ -80,7 +80,8 @@ in_the_lab!("network", an_isp_drops_what_comes_from_the_other_ones_address, asyn
 
 in_the_lab!("network", a_wire_has_its_delay_and_a_blackhole_is_silent, async {
     let lab = Lab::new(Shape::default())?;
-    let (from, to) = (lab.client.uplinks[0].prefixes[0].host, lab.server.uplinks[0].prefixes[0].host);
+    let (from, to) =
+        (lab.client.uplinks[0].prefixes[0].host, lab.server.uplinks[0].prefixes[0].host);
     let socket = socket(&lab, from, who_is_it(&lab, to).await?).await?;
     let mut best = SECOND;
     for _ in 0..20 {
@@ -140,7 +141,8 @@ in_the_lab!("network", a_sender_is_told_that_its_packet_is_too_big, async {
 
 in_the_lab!("network", a_nat_shows_its_own_address_and_another_port_after_it_forgot, async {
     let lab = Lab::new(Shape { nat: true, ..Shape::default() })?;
-    let (from, to) = (lab.client.uplinks[0].prefixes[0].host, lab.server.uplinks[0].prefixes[0].host);
+    let (from, to) =
+        (lab.client.uplinks[0].prefixes[0].host, lab.server.uplinks[0].prefixes[0].host);
     assert_eq!(from, IpAddr::from(Ipv4Addr::new(10, 10, 0, 10)));
     let socket = socket(&lab, from, who_is_it(&lab, to).await?).await?;
     let first = ask(&socket).await.ok_or("no answer")?;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
+use interop_tests::support::Outcome;
 use tempfile::TempDir;
 use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
 

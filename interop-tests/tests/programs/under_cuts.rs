@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use interop_tests::support::{Outcome, alone};
 use interop_tests::process;
+use interop_tests::support::{Outcome, alone};
 
 use crate::cuts::Cuts;
 use crate::site::Sites;

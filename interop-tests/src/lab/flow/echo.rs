@@ -33,11 +33,7 @@ pub(super) async fn answer(mut stream: TcpStream) -> Outcome<u64> {
 }
 
 /// Sends messages until it is told to stop, and checks what comes back; how many that was.
-pub(super) async fn ask(
-    stream: TcpStream,
-    record: &Record,
-    stop: Arc<AtomicBool>,
-) -> Outcome<u64> {
+pub(super) async fn ask(stream: TcpStream, record: &Record, stop: Arc<AtomicBool>) -> Outcome<u64> {
     let (mut reader, mut writer) = stream.into_split();
     let (send_times, mut times) = mpsc::channel::<Instant>(UNANSWERED);
     let sender = tokio::spawn(async move {

@@ -11,11 +11,7 @@ const QUOTE_V6: usize = 1280 - 48;
 /// The error that `router` sends to the source of `packet`. `None` where it must not send any: to
 /// an IPv4 packet without DF a router would send fragments, which a wire does not do, so it is told
 /// as well.
-pub(super) fn too_big(
-    packet: &[u8],
-    mtu: usize,
-    router: (Ipv4Addr, Ipv6Addr),
-) -> Option<Vec<u8>> {
+pub(super) fn too_big(packet: &[u8], mtu: usize, router: (Ipv4Addr, Ipv6Addr)) -> Option<Vec<u8>> {
     match packet.first()? >> 4 {
         4 if packet.len() >= 20 => {
             let quote = &packet[..packet.len().min(QUOTE_V4)];

@@ -46,7 +46,6 @@ impl Port {
     pub(super) fn give(&self, packet: &[u8]) -> io::Result<()> {
         self.device.send(packet).map(drop)
     }
-
 }
 
 impl AsFd for Port {
