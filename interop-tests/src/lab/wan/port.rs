@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Command;
 
 use tun_rs::{DeviceBuilder, SyncDevice};
 
@@ -11,7 +12,7 @@ use crate::support::Outcome;
 
 /// Packets that the device holds for us. When both cores are taken for a moment we must not lose
 /// what a link would have kept: this is 60 ms of full packets at 1 Gbit/s.
-const BACKLOG: u32 = 5000;
+const BACKLOG: &str = "5000";
 
 /// One device.
 pub(super) struct Port {
@@ -22,15 +23,16 @@ impl Port {
     pub(super) fn make(end: &End<'_>) -> Outcome<Self> {
         let name = end.device.to_owned();
         let device = namespace::within(end.namespace, move || {
-            let device = DeviceBuilder::new()
-                .name(&name)
-                .mtu(1500)
-                .enable(false)
-                .with(|linux| {
-                    linux.tx_queue_len(BACKLOG);
-                })
-                .build_sync();
-            device.map_err(|error| format!("cannot make the TUN device {name}: {error}"))
+            let device = DeviceBuilder::new().name(&name).mtu(1500).enable(false).build_sync();
+            let device =
+                device.map_err(|error| format!("cannot make the TUN device {name}: {error}"))?;
+            // Not by the builder: that ioctl is for the machine's root only.
+            let mut ip = Command::new("ip");
+            ip.args(["link", "set", "dev", &name, "txqueuelen", BACKLOG]);
+            match ip.status() {
+                Ok(status) if status.success() => Ok(device),
+                other => Err(format!("cannot lengthen the queue of {name}: {other:?}")),
+            }
         })??;
         device.set_nonblocking(true)?;
         Ok(Self { device })
