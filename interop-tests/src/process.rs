@@ -38,7 +38,9 @@ pub fn throughline() -> Outcome<PathBuf> {
     if directory.ends_with("release") {
         cargo.arg("--release");
     }
-    if !cargo.status()?.success() {
+    let built =
+        cargo.status().map_err(|error| format!("cannot start cargo to build it: {error}"))?;
+    if !built.success() {
         return Err("the program `throughline` cannot be built".into());
     }
     Ok(program)

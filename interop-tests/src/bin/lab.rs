@@ -127,7 +127,8 @@ fn main() -> Outcome<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     enter::enter()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(all(&run))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(enter::until_signal(all(&run)))
 }
 
 /// Every combination that was asked for.

@@ -17,7 +17,7 @@ const EXACT: Duration = Duration::from_micros(500);
 fn main() -> Outcome<ExitCode> {
     enter::enter()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run())
+    runtime.block_on(enter::until_signal(run()))
 }
 
 async fn run() -> Outcome<ExitCode> {

@@ -6,16 +6,22 @@
 //! `unshare`, however that ends; network namespaces without a name vanish with their last process.
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, MutexGuard};
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::process;
 use crate::support::Outcome;
 
 /// Set inside.
 const INSIDE: &str = "THROUGHLINE_LAB_INSIDE";
+
+/// The exit status of a program that was interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// Where a lab keeps its files: nothing else is seen there from inside.
 pub(super) const PLACE: &str = "/run";
@@ -59,6 +65,23 @@ static MACHINE: Mutex<()> = Mutex::new(());
 /// other.
 pub fn alone() -> MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Runs the program's work until it is done, or until SIGINT or SIGTERM: inside, the program is its
+/// namespace's first process, which no signal ends by itself.
+///
+/// # Errors
+/// Those of the work; when signals cannot be had.
+pub async fn until_signal(work: impl Future<Output = Outcome<ExitCode>>) -> Outcome<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = work => result,
+        result = tokio::signal::ctrl_c() => {
+            result?;
+            Ok(INTERRUPTED.into())
+        },
+        _ = terminate.recv() => Ok(INTERRUPTED.into()),
+    }
 }
 
 /// For a test of libtest: outside, starts this test alone inside, and says whether to go on here.
