@@ -52,6 +52,10 @@ struct Run {
     /// How often.
     #[arg(long, default_value_t = 1)]
     runs: usize,
+    /// Do not count runs in which the machine itself was later than this, in milliseconds, but
+    /// repeat them; at most five times as many runs in all.
+    #[arg(long)]
+    believe: Option<u64>,
     /// Which addresses there are.
     #[arg(long, value_enum, default_value = "v4")]
     family: Addresses,
@@ -183,20 +187,26 @@ async fn one(
         flows: flows.to_vec(),
         patience: PATIENCE,
     };
-    let mut all = Vec::new();
-    for _ in 0..run.runs {
+    let (mut all, mut right) = (Vec::new(), true);
+    for _ in 0..run.runs * if run.believe.is_some() { 5 } else { 1 } {
         let seen = scenario.run().await?;
+        right &= seen.flows.iter().all(|flow| flow.end.is_ok());
         if run.json {
             println!("{}", json(&scenario, &seen));
         } else {
             markdown(&scenario, &seen);
         }
-        all.push(seen);
+        if run.believe.is_none_or(|limit| seen.machine <= milliseconds(limit)) {
+            all.push(seen);
+        }
+        if all.len() == run.runs {
+            break;
+        }
     }
-    if run.runs > 1 && !run.json {
+    if all.len() > 1 && !run.json {
         medians(&scenario, &all);
     }
-    Ok(all.iter().flat_map(|seen| &seen.flows).all(|flow| flow.end.is_ok()))
+    Ok(right)
 }
 
 fn ms(time: Duration) -> f64 {
