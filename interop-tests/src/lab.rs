@@ -1,83 +1,207 @@
-//! What every test needs: the machine to itself, the log on demand, a median.
+//! The lab: an internet of ISPs on one machine, with a site at either end.
+//!
+//! # Model
+//!
+//! ```text
+//!              isp-a ─┐         ┌─ isp-c
+//!   client ═══        ├── core ──┤       ═══ server
+//!              isp-b ─┘         └─ isp-d
+//! ```
+//!
+//! Everything is a Linux network namespace. A **site** ([`site`]) is a host with an address from
+//! each of its ISPs and routes by source. An **ISP** ([`isp`]) is a router that forwards from its
+//! customer only what it gave it (BCP 38), behind a NAT where asked. The **core** joins the ISPs.
+//! The double lines are wires of an emulated wide area network ([`wan`]): that is where rate,
+//! delay and queue are, and where things fail.
+//!
+//! # Life-cycle
+//!
+//! [`enter`] takes the whole program into namespaces of its own, where it is root. A [`Lab`] is
+//! made in some 200 ms and gone when it is dropped. What a crash leaves behind dies with the
+//! program: no namespace has a name, and programs started in the lab are killed.
+//!
+//! # What it never does
+//!
+//! Touch the machine's own network, or need anything outside of it.
 
-use std::future::Future;
-use std::sync::Once;
-use std::time::{Duration, Instant};
+pub mod bgp;
+pub mod daemons;
+pub mod enter;
+pub mod failure;
+pub mod flow;
+pub mod host;
+pub mod isp;
+mod mptcp;
+pub mod namespace;
+pub mod plan;
+pub mod scenario;
+pub mod site;
+pub mod wan;
 
-use throughline::Node;
-use throughline::net::status::{LaneStatus, SessionStatus};
-use tokio::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
-/// Where a test's error goes.
-pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use bgp::Bgp;
+use host::Host;
+use isp::Isp;
+use plan::{Family, Prefix};
+use site::{Site, Uplink};
+use wan::{End, Profile, Queue, Wan, Way};
 
-static MACHINE: Mutex<()> = Mutex::const_new(());
-static LOG: Once = Once::new();
+use crate::support::Outcome;
 
-/// Waits until no other test of this program runs: they measure time, and would measure each
-/// other. `THROUGHLINE_LOG=debug` shows the log of what follows.
-pub async fn alone() -> MutexGuard<'static, ()> {
-    let guard = MACHINE.lock().await;
-    LOG.call_once(|| {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("THROUGHLINE_LOG");
-        tracing_subscriber::fmt()
-            .with_env_filter(filter.unwrap_or_else(|_| "error".into()))
-            .with_ansi(false)
-            .with_writer(std::io::stderr)
-            .init();
-    });
-    guard
+/// What a lab is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// How many ISPs the client's site has, 1 or 2.
+    pub client_isps: u8,
+    /// How many the server's has.
+    pub server_isps: u8,
+    /// Bit/s each way of every ISP.
+    pub rate: u64,
+    /// The round trip between the sites without queueing.
+    pub rtt: Duration,
+    /// What each ISP queues before it drops.
+    pub queue: Duration,
+    /// The families in use.
+    pub family: Family,
+    /// Whether the client's ISPs translate addresses (IPv4 only).
+    pub nat: bool,
+    /// Whether the client's site has a prefix of its own, too, and announces it (IPv4 only).
+    pub bgp: Option<Bgp>,
 }
 
-/// The median of three runs: one may be disturbed by whatever else the machine does, two are not.
-///
-/// # Errors
-/// When a run fails.
-pub async fn median_of_3<F>(mut run: impl FnMut() -> F) -> Outcome<Duration>
-where
-    F: Future<Output = Outcome<Duration>>,
-{
-    let mut runs = [run().await?, run().await?, run().await?];
-    runs.sort();
-    println!("    {runs:?}");
-    Ok(runs[1])
-}
-
-/// Looks every millisecond until `found` gives something; `None` if it does not within `patience`.
-pub async fn eventually<T>(
-    patience: Duration,
-    mut found: impl AsyncFnMut() -> Option<T>,
-) -> Option<T> {
-    let until = Instant::now() + patience;
-    loop {
-        if let Some(value) = found().await {
-            return Some(value);
+impl Default for Shape {
+    /// Two ISPs at either end of 200 Mbit/s, 20 ms between the sites, queues of 50 ms, IPv4.
+    fn default() -> Self {
+        Self {
+            client_isps: 2,
+            server_isps: 2,
+            rate: 200_000_000,
+            rtt: Duration::from_millis(20),
+            queue: Duration::from_millis(50),
+            family: Family::V4,
+            nat: false,
+            bgp: None,
         }
-        if Instant::now() >= until {
-            return None;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// The sessions of a node, with all its peers.
-pub fn sessions(node: &Node) -> Vec<SessionStatus> {
-    node.status().peers.into_iter().flat_map(|peer| peer.sessions).collect()
+/// A running lab.
+pub struct Lab {
+    /// Where applications are.
+    pub client: Site,
+    /// Where their servers are.
+    pub server: Site,
+    /// All ISPs: the client's, then the server's.
+    pub isps: Vec<Isp>,
+    /// What joins the ISPs.
+    pub core: Host,
+    /// What it was made like.
+    pub shape: Shape,
+    _wan: Wan,
 }
 
-/// The lanes of a node, with all its peers.
-pub fn lanes(node: &Node) -> Vec<LaneStatus> {
-    sessions(node).into_iter().flat_map(|session| session.lanes).collect()
+/// An end of the lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Where applications are.
+    Client,
+    /// Where servers are.
+    Server,
 }
 
-/// The time of day's minutes and seconds (UTC), as they stand in the daemons' logs.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the logs tell the time of day; nothing depends on it"
-)]
-pub fn clock() -> String {
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seconds = now.as_secs() % 3600;
-    format!("{:02}:{:02}.{:03}", seconds / 60, seconds % 60, now.subsec_millis())
+impl Side {
+    /// The one at the other end.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+impl Lab {
+    /// Makes it. Call [`enter::enter`] or [`enter::enter_test`] first.
+    ///
+    /// # Errors
+    /// When we are not in namespaces of our own, or one of its parts cannot be made.
+    pub fn new(shape: Shape) -> Outcome<Self> {
+        if !enter::is_inside() {
+            return Err("the lab is made in namespaces of its own: call `enter` first".into());
+        }
+        let core = Host::router("core")?;
+        let mut wan = Wan::default();
+        let (client, mut isps) =
+            Self::site(&mut wan, &core, &shape, "client", 0..shape.client_isps, shape.nat)?;
+        let (server, more) =
+            Self::site(&mut wan, &core, &shape, "server", 2..2 + shape.server_isps, false)?;
+        isps.extend(more);
+        wan.start()?;
+        Ok(Self { client, server, isps, core, shape, _wan: wan })
+    }
+
+    fn site(
+        wan: &mut Wan,
+        core: &Host,
+        shape: &Shape,
+        name: &str,
+        numbers: std::ops::Range<u8>,
+        nat: bool,
+    ) -> Outcome<(Site, Vec<Isp>)> {
+        let host = Host::new(name)?;
+        let (mut uplinks, mut isps) = (Vec::new(), Vec::new());
+        for number in numbers {
+            let device = isp::name(number);
+            let router = Host::router(&device)?;
+            // Each way crosses two wires.
+            let mut profile = Profile::new(shape.rate, shape.rtt / 4);
+            profile.queue = Queue::Time(shape.queue);
+            let near = End { namespace: host.namespace(), device: &device };
+            let far = End { namespace: router.namespace(), device: isp::SITE };
+            let wire = wan.wire(&near, &far, profile)?;
+            isps.push(Isp::new(router, number, nat, wire.clone(), core)?);
+            let given =
+                if nat { vec![Prefix::behind_nat(number)] } else { Prefix::of_isp(number).into() };
+            let prefixes = given.into_iter().filter(|p| shape.family.has(p.host)).collect();
+            uplinks.push(Uplink { isp: number, device, wire, prefixes });
+        }
+        let site = Site { host, uplinks, family: shape.family };
+        site.configure()?;
+        Ok((site, isps))
+    }
+
+    /// A site.
+    pub fn side(&self, side: Side) -> &Site {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
+    /// The ISP of an uplink.
+    pub fn isp(&self, uplink: &Uplink) -> Outcome<&Isp> {
+        Ok(self.isps.iter().find(|isp| isp.number == uplink.isp).ok_or("no such ISP")?)
+    }
+
+    /// The uplink of a site that carried most in `span` from now: its place in the list.
+    pub async fn busier(&self, side: Side, span: Duration) -> usize {
+        let carried = || -> Vec<u64> {
+            self.side(side).uplinks.iter().map(|u| u.wire.stats().carried()).collect()
+        };
+        let before = carried();
+        tokio::time::sleep(span).await;
+        let moved = carried().into_iter().zip(before).map(|(after, before)| after - before);
+        // The first of equals: the preferred one.
+        moved
+            .enumerate()
+            .max_by_key(|(index, bytes)| (*bytes, usize::MAX - index))
+            .map_or(0, |m| m.0)
+    }
+
+    /// Heals every wire.
+    pub fn heal(&self) {
+        for isp in &self.isps {
+            isp.wire.heal(Way::Both);
+        }
+    }
 }

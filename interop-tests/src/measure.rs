@@ -26,7 +26,7 @@ pub struct Sample {
 pub struct Record(Arc<Mutex<Vec<Sample>>>);
 
 impl Record {
-    async fn push(&self, value: u64) {
+    pub(crate) async fn push(&self, value: u64) {
         self.0.lock().await.push(Sample { at: Instant::now(), value });
     }
 
@@ -94,10 +94,10 @@ fn pattern(offset: u64) -> u8 {
 
 /// The period of [`block`]: the stream repeats after it. A prime, so that no segment that is put
 /// in another's place looks right.
-const PERIOD: usize = 1_048_573;
+pub(crate) const PERIOD: usize = 1_048_573;
 
 /// One period of the test stream, twice, so that any part of it is one slice.
-fn block() -> Bytes {
+pub(crate) fn block() -> Bytes {
     (0..2 * PERIOD as u64).map(|i| pattern(i % PERIOD as u64)).collect::<Vec<u8>>().into()
 }
 

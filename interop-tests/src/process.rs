@@ -8,17 +8,25 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::lab::Outcome;
+use crate::support::Outcome;
+
+/// Names the program to use instead of a built one.
+pub const PROGRAM: &str = "THROUGHLINE_PROGRAM";
 
 /// The built program, made anew where it is missing or older than its sources: `cargo test -p
-/// interop-tests` builds the library only.
+/// interop-tests` builds the library only. [`PROGRAM`] in the environment names another.
 ///
 /// # Errors
 /// When it cannot be built.
 pub fn throughline() -> Outcome<PathBuf> {
-    let test = std::env::current_exe()?;
-    // target/PROFILE/deps/TEST
-    let directory = test.ancestors().nth(2).ok_or("no target directory")?;
+    if let Some(program) = std::env::var_os(PROGRAM) {
+        return Ok(program.into());
+    }
+    let this = std::env::current_exe()?;
+    // target/PROFILE/BINARY or target/PROFILE/deps/TEST
+    let directory = this.parent().ok_or("no target directory")?;
+    let directory = if directory.ends_with("deps") { directory.parent() } else { Some(directory) };
+    let directory = directory.ok_or("no target directory")?;
     let program = directory.join("throughline");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let built = program.metadata().and_then(|m| m.modified()).ok();
@@ -30,7 +38,9 @@ pub fn throughline() -> Outcome<PathBuf> {
     if directory.ends_with("release") {
         cargo.arg("--release");
     }
-    if !cargo.status()?.success() {
+    let built =
+        cargo.status().map_err(|error| format!("cannot start cargo to build it: {error}"))?;
+    if !built.success() {
         return Err("the program `throughline` cannot be built".into());
     }
     Ok(program)

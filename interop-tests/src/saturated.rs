@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use throughline::net::status::FlowStatus;
 use throughline::{Mode, Node};
 
-use crate::lab::{Outcome, sessions};
 use crate::measure::Bulk;
 use crate::pair::{Pair, Shape};
+use crate::support::{Outcome, sessions};
 
 /// Before the first second that counts, the flows find their lanes and their pace.
 const WARM_UP: Duration = Duration::from_secs(3);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use interop_tests::lab::{Outcome, alone, lanes};
+use interop_tests::support::{Outcome, alone, lanes};
 use interop_tests::pair::{Pair, Shape};
 use throughline::net::status::LaneStatus;
 

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::{Outcome, alone, eventually, lanes, median_of_3};
 use interop_tests::measure::Bulk;
 use interop_tests::pair::{Pair, Shape};
+use interop_tests::support::{Outcome, alone, eventually, lanes, median_of_3};
 use throughline::Mode;
 use throughline::daemon::emulator::Way;
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::{Outcome, alone, eventually, median_of_3, sessions};
 use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
+use interop_tests::support::{Outcome, alone, eventually, median_of_3, sessions};
 use throughline::Mode;
 use throughline::daemon::emulator::Way;
 

@@ -8,7 +8,7 @@
 
 mod python;
 
-use interop_tests::lab::{Outcome, alone};
+use interop_tests::support::{Outcome, alone};
 
 use crate::python::Python;
 

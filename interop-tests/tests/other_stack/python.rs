@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use interop_tests::process;
 use tokio::process::Command;
 use tokio::sync::OnceCell;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use interop_tests::lab::clock;
+use interop_tests::support::clock;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use throughline::daemon::emulator::{IspHandle, Way};

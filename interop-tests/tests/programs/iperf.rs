@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
 use serde_json::Value;
 use tokio::process::Command;

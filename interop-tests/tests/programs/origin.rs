@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};

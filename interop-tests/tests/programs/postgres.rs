@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
 use tokio::process::Command;
 

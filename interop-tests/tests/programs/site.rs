@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use interop_tests::lab::Outcome;
 use interop_tests::process::{self, Process};
 use serde_json::Value;
+use interop_tests::support::Outcome;
 use tempfile::TempDir;
 use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::{Outcome, clock};
 use interop_tests::process::{self, Process};
+use interop_tests::support::{Outcome, clock};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 use sha2::{Digest, Sha256};

@@ -1,6 +1,6 @@
 //! Whose turn it is on a machine of two cores.
 
-use interop_tests::lab;
+use interop_tests::support;
 use tokio::sync::{MutexGuard, Semaphore, SemaphorePermit};
 
 /// How many tests that share the machine run at a time: each is some five programs that mostly
@@ -22,7 +22,7 @@ pub(crate) async fn shared() -> Turn {
 
 /// Waits for the whole machine: for tests that measure time.
 pub(crate) async fn alone() -> Turn {
-    Turn { _share: permits(SHARES).await, _alone: Some(lab::alone().await) }
+    Turn { _share: permits(SHARES).await, _alone: Some(support::alone().await) }
 }
 
 async fn permits(count: u32) -> SemaphorePermit<'static> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 
 use crate::cuts::Cuts;
 use crate::site::{self, Sites};

@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use interop_tests::lab::Outcome;
+use interop_tests::support::Outcome;
 use interop_tests::process::Process;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;

@@ -1,0 +1,301 @@
+//! Runs scenarios in the lab and says what the flows saw: a line of Markdown or JSON for each run,
+//! and the medians.
+//!
+//! ```console
+//! cargo run --release -p interop-tests --bin lab -- run blackhole --mode auto --runs 10
+//! cargo run --release -p interop-tests --bin lab -- list
+//! ```
+
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use interop_tests::lab::bgp::Bgp;
+use interop_tests::lab::failure::Failure;
+use interop_tests::lab::flow::Kind;
+use interop_tests::lab::plan::Family;
+use interop_tests::lab::scenario::{PATIENCE, Scenario, Seen, System};
+use interop_tests::lab::{Shape, Side, enter};
+use interop_tests::support::Outcome;
+use throughline::Mode;
+
+/// An internet of ISPs in network namespaces, and what survives in it.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Lists the failures.
+    List,
+    /// Runs a failure.
+    Run(Run),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Failures, as `list` names them.
+    #[arg(required = true)]
+    failures: Vec<Failure>,
+    /// What carries the flows: a mode of Throughline (`single`, `auto`, …), `tcp` or `mptcp`.
+    #[arg(long = "mode", value_delimiter = ',', default_value = "single,auto")]
+    modes: Vec<Carrier>,
+    /// Flows: several with `+` run at once, several with `,` one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "echo,download,upload")]
+    flows: Vec<Flows>,
+    /// Whose ISP fails.
+    #[arg(long, value_delimiter = ',', default_value = "client")]
+    side: Vec<End>,
+    /// How often.
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
+    /// Do not count runs in which the machine itself was later than this, in milliseconds, but
+    /// repeat them; at most five times as many runs in all.
+    #[arg(long)]
+    believe: Option<u64>,
+    /// Which addresses there are.
+    #[arg(long, value_enum, default_value = "v4")]
+    family: Addresses,
+    /// Mbit/s of each ISP.
+    #[arg(long, default_value_t = 200)]
+    rate: u64,
+    /// Round trip between the sites, in milliseconds.
+    #[arg(long, default_value_t = 20)]
+    rtt: u64,
+    /// What each ISP queues, in milliseconds.
+    #[arg(long, default_value_t = 50)]
+    queue: u64,
+    /// The client's site announces a prefix of its own by BGP with this hold time in seconds.
+    #[arg(long)]
+    bgp: Option<u64>,
+    /// BGP with bidirectional forwarding detection.
+    #[arg(long, requires = "bgp")]
+    bfd: bool,
+    /// One line of JSON for each run.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum End {
+    Client,
+    Server,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Addresses {
+    V4,
+    V6,
+    Both,
+}
+
+#[derive(Clone, Copy)]
+struct Carrier(System);
+
+impl FromStr for Carrier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "tcp" => System::Tcp,
+            "mptcp" => System::Mptcp,
+            mode => System::Throughline(mode.parse::<Mode>().map_err(|error| error.to_string())?),
+        }))
+    }
+}
+
+#[derive(Clone)]
+struct Flows(Vec<Kind>);
+
+impl FromStr for Flows {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kinds = text.split('+').map(|word| match word {
+            "echo" => Ok(Kind::Echo),
+            "download" => Ok(Kind::Download),
+            "upload" => Ok(Kind::Upload),
+            other => Err(format!("there is no flow `{other}`: echo, download, upload")),
+        });
+        kinds.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn main() -> Outcome<ExitCode> {
+    let args = Args::parse();
+    let What::Run(run) = args.command else {
+        Failure::ALL.iter().for_each(|failure| println!("{failure}"));
+        return Ok(ExitCode::SUCCESS);
+    };
+    enter::enter()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(enter::until_signal(all(&run)))
+}
+
+/// Every combination that was asked for.
+async fn all(run: &Run) -> Outcome<ExitCode> {
+    let mut right = true;
+    if !run.json {
+        println!(
+            "| failure | side | system | flow | gap ms | ≥ 150 after ms | Mbit/s before | after | machine ms | end |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|---|");
+    }
+    for failure in &run.failures {
+        for Carrier(system) in &run.modes {
+            for side in &run.side {
+                for Flows(flows) in &run.flows {
+                    right &= one(run, *failure, *system, *side, flows).await?;
+                }
+            }
+        }
+    }
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One combination, as often as was asked for; whether every byte was right.
+async fn one(
+    run: &Run,
+    failure: Failure,
+    system: System,
+    side: End,
+    flows: &[Kind],
+) -> Outcome<bool> {
+    let milliseconds = Duration::from_millis;
+    let scenario = Scenario {
+        shape: Shape {
+            rate: run.rate * 1_000_000,
+            rtt: milliseconds(run.rtt),
+            queue: milliseconds(run.queue),
+            family: match run.family {
+                Addresses::V4 => Family::V4,
+                Addresses::V6 => Family::V6,
+                Addresses::Both => Family::Both,
+            },
+            bgp: run.bgp.map(|hold| Bgp { hold: Duration::from_secs(hold), bfd: run.bfd }),
+            ..Shape::default()
+        },
+        system,
+        failure,
+        side: match side {
+            End::Client => Side::Client,
+            End::Server => Side::Server,
+        },
+        flows: flows.to_vec(),
+        patience: PATIENCE,
+    };
+    let (mut all, mut right) = (Vec::new(), true);
+    for _ in 0..run.runs * if run.believe.is_some() { 5 } else { 1 } {
+        let seen = scenario.run().await?;
+        right &= seen.flows.iter().all(|flow| flow.end.is_ok());
+        if run.json {
+            println!("{}", json(&scenario, &seen));
+        } else {
+            markdown(&scenario, &seen);
+        }
+        if run.believe.is_none_or(|limit| seen.machine <= milliseconds(limit)) {
+            all.push(seen);
+        }
+        if all.len() == run.runs {
+            break;
+        }
+    }
+    if all.len() > 1 && !run.json {
+        medians(&scenario, &all);
+    }
+    Ok(right)
+}
+
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+fn system(scenario: &Scenario) -> String {
+    let system = match scenario.system {
+        System::Throughline(mode) => mode.to_string(),
+        System::Tcp => "tcp".into(),
+        System::Mptcp => "mptcp".into(),
+    };
+    match scenario.shape.bgp {
+        None => system,
+        Some(Bgp { bfd: true, .. }) => format!("{system} + BGP, BFD"),
+        Some(Bgp { hold, .. }) => format!("{system} + BGP, hold {} s", hold.as_secs()),
+    }
+}
+
+fn markdown(scenario: &Scenario, seen: &Seen) {
+    for flow in &seen.flows {
+        let well = flow.well.map_or("–".into(), |well| ms(well).to_string());
+        let (before, after) = match flow.rates {
+            Some((before, after)) => (format!("{before:.0}"), format!("{after:.0}")),
+            None => ("–".into(), "–".into()),
+        };
+        let end = match &flow.end {
+            Ok(count) => format!("{count} right"),
+            Err(error) => format!("**{error}**"),
+        };
+        println!(
+            "| {} | {:?} {} | {} | {:?} | {} | {well} | {before} | {after} | {} | {end} |",
+            scenario.failure,
+            scenario.side,
+            seen.victim,
+            system(scenario),
+            flow.kind,
+            ms(flow.gap),
+            ms(seen.machine),
+        );
+    }
+}
+
+fn medians(scenario: &Scenario, all: &[Seen]) {
+    for (index, kind) in scenario.flows.iter().enumerate() {
+        let flows = || all.iter().map(|seen| &seen.flows[index]);
+        let mut gaps: Vec<_> = flows().map(|flow| flow.gap).collect();
+        // One that never recovers is the worst.
+        let mut well: Vec<_> = flows().map(|flow| flow.well.unwrap_or(Duration::MAX)).collect();
+        gaps.sort();
+        well.sort();
+        let middle = all.len() / 2;
+        let well = (*kind != Kind::Echo).then(|| well[middle]).filter(|well| *well < Duration::MAX);
+        println!(
+            "| **{}** | {:?} | {} | {kind:?} | **{}** ({}–{}) | **{}** | | | | median of {} |",
+            scenario.failure,
+            scenario.side,
+            system(scenario),
+            ms(gaps[middle]),
+            ms(gaps[0]),
+            ms(gaps[gaps.len() - 1]),
+            well.map_or("–".into(), |well| ms(well).to_string()),
+            all.len(),
+        );
+    }
+}
+
+fn json(scenario: &Scenario, seen: &Seen) -> serde_json::Value {
+    let flows: Vec<_> = seen
+        .flows
+        .iter()
+        .map(|flow| {
+            serde_json::json!({
+                "flow": format!("{:?}", flow.kind).to_lowercase(),
+                "gap_ms": ms(flow.gap),
+                "well_ms": flow.well.map(ms),
+                "mbits_before": flow.rates.map(|(before, _)| before.round()),
+                "mbits_after": flow.rates.map(|(_, after)| after.round()),
+                "carried": flow.end.as_ref().ok(),
+                "error": flow.end.as_ref().err(),
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "failure": scenario.failure.to_string(),
+        "side": format!("{:?}", scenario.side).to_lowercase(),
+        "system": system(scenario),
+        "victim": seen.victim,
+        "machine_ms": ms(seen.machine),
+        "flows": flows,
+    })
+}

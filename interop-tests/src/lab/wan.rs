@@ -1,0 +1,98 @@
+//! An emulated wide area network: wires with a rate, a delay, a queue, loss and failures, between
+//! network namespaces.
+//!
+//! # Model
+//!
+//! A **wire** joins two TUN devices in two namespaces: a site's (near) and its ISP's (far). It has
+//! two directions, each a link: **up**, from the site into the internet, and **down**. What the
+//! kernel sends into one device is read by the emulator, held by the link for as long as a
+//! real one would, and written to the other device. A TUN device knows no neighbours and no
+//! offloads: a blackhole is silent, and every packet is one that could stand on a cable.
+//!
+//! A link sends one packet after the other at its rate, holds a bounded queue before that (tail
+//! drop), and delivers a delay later. It may lose at random, let packets be overtaken, and refuse
+//! what is too large, silently or with an ICMP error. What is sent into a blackhole, or under way
+//! when it opens, is gone without a word.
+//!
+//! # Life-cycle
+//!
+//! One OS thread moves everything. With nothing to do it sleeps in `ppoll`; a lone packet wakes it
+//! at once, and leaves within some tens of microseconds of its time. Under load it works in
+//! ticks of [`engine::TICK`], so that cost hardly grows with the rate. It ends with the [`Wan`],
+//! and the devices with it.
+//!
+//! # What it never does
+//!
+//! Corrupt or duplicate packets, or change one.
+
+mod engine;
+mod handle;
+mod icmp;
+mod link;
+mod port;
+mod profile;
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::support::Outcome;
+
+pub use handle::{LinkStats, Tally, WireHandle, WireStats};
+pub use profile::{Oversize, Profile, Queue, Way};
+
+use engine::Engine;
+use port::Port;
+
+/// One end of a wire: a device to be made in a namespace.
+pub struct End<'a> {
+    /// The namespace, as an open file.
+    pub namespace: &'a File,
+    /// What the device is called there.
+    pub device: &'a str,
+}
+
+/// Wires to be, and then their thread. Dropping it ends the thread and removes the devices.
+#[derive(Default)]
+pub struct Wan {
+    wires: Vec<(Port, Port, WireHandle)>,
+    running: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+}
+
+impl Wan {
+    /// Makes a wire from `near` to `far`. The devices are down; who owns the namespaces gives them
+    /// addresses and brings them up. Nothing passes before [`start`](Self::start).
+    ///
+    /// # Errors
+    /// When a device cannot be made.
+    pub fn wire(&mut self, near: &End<'_>, far: &End<'_>, profile: Profile) -> Outcome<WireHandle> {
+        let handle = WireHandle::new(profile);
+        let (near, far) = (Port::make(near)?, Port::make(far)?);
+        self.wires.push((near, far, handle.clone()));
+        Ok(handle)
+    }
+
+    /// Starts the thread. Wires made after it are not part of it.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(&mut self) -> io::Result<()> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let engine = Engine::new(std::mem::take(&mut self.wires), Arc::clone(&stop));
+        let thread = std::thread::Builder::new().name("wan".into()).spawn(move || engine.run())?;
+        self.running = Some((stop, thread));
+        Ok(())
+    }
+}
+
+impl Drop for Wan {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            stop.store(true, Ordering::Relaxed);
+            // A panic in there has been printed; there is nothing to add while dropping.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What every test needs: the machine to itself, the log on demand, a median.
+
+use std::future::Future;
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use throughline::Node;
+use throughline::net::status::{LaneStatus, SessionStatus};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Where a test's error goes.
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+static MACHINE: Mutex<()> = Mutex::const_new(());
+static LOG: Once = Once::new();
+
+/// Waits until no other test of this program runs: they measure time, and would measure each
+/// other. `THROUGHLINE_LOG=debug` shows the log of what follows.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    let guard = MACHINE.lock().await;
+    LOG.call_once(|| {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("THROUGHLINE_LOG");
+        tracing_subscriber::fmt()
+            .with_env_filter(filter.unwrap_or_else(|_| "error".into()))
+            .with_ansi(false)
+            .with_writer(std::io::stderr)
+            .init();
+    });
+    guard
+}
+
+/// The median of three runs: one may be disturbed by whatever else the machine does, two are not.
+///
+/// # Errors
+/// When a run fails.
+pub async fn median_of_3<F>(mut run: impl FnMut() -> F) -> Outcome<Duration>
+where
+    F: Future<Output = Outcome<Duration>>,
+{
+    let mut runs = [run().await?, run().await?, run().await?];
+    runs.sort();
+    println!("    {runs:?}");
+    Ok(runs[1])
+}
+
+/// Looks every millisecond until `found` gives something; `None` if it does not within `patience`.
+pub async fn eventually<T>(
+    patience: Duration,
+    mut found: impl AsyncFnMut() -> Option<T>,
+) -> Option<T> {
+    let until = Instant::now() + patience;
+    loop {
+        if let Some(value) = found().await {
+            return Some(value);
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The sessions of a node, with all its peers.
+pub fn sessions(node: &Node) -> Vec<SessionStatus> {
+    node.status().peers.into_iter().flat_map(|peer| peer.sessions).collect()
+}
+
+/// The lanes of a node, with all its peers.
+pub fn lanes(node: &Node) -> Vec<LaneStatus> {
+    sessions(node).into_iter().flat_map(|session| session.lanes).collect()
+}
+
+/// The time of day's minutes and seconds (UTC), as they stand in the daemons' logs.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the logs tell the time of day; nothing depends on it"
+)]
+pub fn clock() -> String {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seconds = now.as_secs() % 3600;
+    format!("{:02}:{:02}.{:03}", seconds / 60, seconds % 60, now.subsec_millis())
+}

@@ -1,0 +1,90 @@
+//! One body, and a matrix of failures, sides, families and flows.
+
+use std::time::Duration;
+
+use interop_tests::lab::failure::Failure;
+use interop_tests::lab::flow::Kind;
+use interop_tests::lab::plan::Family;
+use interop_tests::lab::scenario::{PATIENCE, Scenario, System};
+use interop_tests::lab::{Shape, Side};
+use interop_tests::support::Outcome;
+use throughline::Mode;
+
+use crate::in_the_lab;
+
+const CLIENT: Side = Side::Client;
+const SERVER: Side = Side::Server;
+const V4: Family = Family::V4;
+const V6: Family = Family::V6;
+
+/// Little enough that two busy cores carry it in the dev profile.
+const RATE: u64 = 50_000_000;
+
+/// All flows at once, one failure; nothing stands still for longer than `bound`.
+async fn survives(
+    failure: Failure,
+    side: Side,
+    mode: Mode,
+    family: Family,
+    bound: Duration,
+) -> Outcome {
+    let scenario = Scenario {
+        shape: Shape { rate: RATE, family, ..Shape::default() },
+        system: System::Throughline(mode),
+        failure,
+        side,
+        flows: vec![Kind::Echo, Kind::Download, Kind::Upload],
+        patience: PATIENCE,
+    };
+    // A machine that does something else for a second is no failure of ours, twice in a row is.
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let seen = scenario.run().await?;
+        for flow in &seen.flows {
+            println!(
+                "    {failure}, {:?} of {}: {:?} {:?}",
+                flow.kind, seen.victim, flow.gap, flow.end
+            );
+            let carried = flow.end.clone()?;
+            let least = if flow.kind == Kind::Echo { 100 } else { 1 << 20 };
+            assert!(carried > least, "{:?} carried {carried}", flow.kind);
+        }
+        slow = seen.flows.into_iter().filter(|flow| flow.gap > bound).collect();
+        if slow.is_empty() {
+            return Ok(());
+        }
+    }
+    panic!("{failure}: stood still for more than {bound:?}: {slow:#?}");
+}
+
+/// What a failure may cost where there is a lane to go on: MPTCP's stalls are twice to four times
+/// as long.
+const HALF: Duration = Duration::from_millis(500);
+/// Where lanes have to be dialled, and after an outage.
+const LONG: Duration = Duration::from_millis(1500);
+
+macro_rules! survives {
+    ($($name:ident: $failure:expr, $side:expr, $mode:ident, $family:expr, $bound:expr;)*) => {$(
+        in_the_lab!("failures", $name, survives($failure, $side, Mode::$mode, $family, $bound));
+    )*};
+}
+
+survives! {
+    a_silent_isp_of_the_client: Failure::Blackhole, CLIENT, Auto, V4, HALF;
+    a_silent_isp_of_the_client_in_mode_single: Failure::Blackhole, CLIENT, Single, V4, HALF;
+    a_silent_isp_of_the_server: Failure::Blackhole, SERVER, Auto, V4, HALF;
+    a_silent_isp_over_ipv6: Failure::Blackhole, CLIENT, Auto, V6, HALF;
+    a_pulled_cable_of_the_client: Failure::Carrier, CLIENT, Auto, V4, HALF;
+    a_pulled_cable_of_the_server: Failure::Carrier, SERVER, Auto, V4, HALF;
+    an_address_that_is_taken_away: Failure::Address, CLIENT, Auto, V4, HALF;
+    an_isp_that_drops_what_is_sent: Failure::OneWayUp, CLIENT, Auto, V4, HALF;
+    an_isp_that_drops_what_is_received: Failure::OneWayDown, CLIENT, Single, V4, HALF;
+    a_cold_standby: Failure::Standby, CLIENT, Single, V4, LONG;
+    a_crosswise_double_failure: Failure::Crosswise, CLIENT, Auto, V4, LONG;
+    no_isp_at_all_for_three_seconds: Failure::AllDown(Duration::from_secs(3)), CLIENT, Auto, V4, LONG;
+    an_isp_that_drops_large_packets: Failure::MtuHole, CLIENT, Auto, V4, LONG;
+    a_nat_that_forgets: Failure::Rebinding, CLIENT, Auto, V4, LONG;
+    a_brown_out: Failure::BrownOut, CLIENT, Auto, V4, LONG;
+    an_isp_that_flaps: Failure::Flap(Duration::from_secs(1)), CLIENT, Auto, V4, LONG;
+    a_renumbered_site: Failure::Renumbering, CLIENT, Auto, V4, LONG;
+}
