@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use interop_tests::support::{Outcome, alone, lanes};
 use interop_tests::pair::{Pair, Shape};
+use interop_tests::support::{Outcome, alone, lanes};
 use throughline::net::status::LaneStatus;
 
 /// Lanes have found their path's MTU by then, and said all that they have to say.

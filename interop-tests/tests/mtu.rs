@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use interop_tests::support::{Outcome, alone, median_of_3};
 use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
+use interop_tests::support::{Outcome, alone, median_of_3};
 use throughline::Mode;
 use throughline::daemon::emulator::Way;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use interop_tests::support::Outcome;
 use interop_tests::process;
+use interop_tests::support::Outcome;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
+use interop_tests::support::Outcome;
 use tokio::process::Command;
 
 use crate::failure;

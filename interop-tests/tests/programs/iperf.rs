@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
+use interop_tests::support::Outcome;
 use serde_json::Value;
 use tokio::process::Command;
 

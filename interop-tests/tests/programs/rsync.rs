@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use interop_tests::support::Outcome;
 use interop_tests::process::{self, Process};
+use interop_tests::support::Outcome;
 use tokio::process::Command;
 
 use crate::failure;

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use interop_tests::process::{self, Process};
-use serde_json::Value;
 use interop_tests::support::Outcome;
+use serde_json::Value;
 use tempfile::TempDir;
 use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

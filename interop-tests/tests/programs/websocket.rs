@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use interop_tests::support::Outcome;
 use interop_tests::process::Process;
+use interop_tests::support::Outcome;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 

@@ -5,6 +5,7 @@
 //! dialer, which belongs to the session's driver; dropping it ends them.
 
 mod attempt;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use crate::net::said::Said;
 use crate::net::session::{Core, SessionHandle};
 use crate::net::socket::{self, SocketOptions};
 use crate::net::uplinks::{Device, Snapshot};
-use crate::state::holddown::Standing;
-use crate::state::plan::{self, Key, LaneView, Path, Plan, Planner, World};
+use crate::state::holddown::{Part, Standing};
+use crate::state::plan::{self, Key, LaneView, Path, Planner, World};
 use crate::state::session::select;
 use crate::vocab::ids::{LaneId, PeerId};
 use crate::vocab::locator::Locator;
@@ -68,6 +69,8 @@ pub(crate) struct Dialer {
     said: Said<(Key, String)>,
     /// Lanes of which the log has that they are the last and stay.
     last: Vec<LaneId>,
+    /// What is held down, as it was told.
+    held: Vec<Part>,
 }
 
 impl Dialer {
@@ -87,6 +90,7 @@ impl Dialer {
             lookup: attempt::Lookup::default(),
             said: Said::default(),
             last: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -108,6 +112,7 @@ impl Dialer {
             .planner
             .plan(now, &World { paths: &self.paths, lanes: &lanes, dialling: &dialling, pressed });
         self.state_uses(session, now, &lanes, &plan);
+        self.tell_held(session, now);
         for (id, path) in plan.migrate {
             self.migrate(session, id, &path);
         }
@@ -128,31 +133,6 @@ impl Dialer {
         }
         let lookup = self.paths.is_empty().then(|| now + LOOK_UP_EVERY * 4);
         [plan.wake_at, lookup].into_iter().flatten().min()
-    }
-
-    /// Says what each lane costs and whether it drains, where that is new.
-    fn state_uses(
-        &mut self,
-        session: &SessionHandle,
-        now: Instant,
-        lanes: &[LaneView],
-        plan: &Plan,
-    ) {
-        session.with(|core, at| {
-            for view in lanes {
-                let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
-                let Some(dialled) = &mut lane.dialled else { continue };
-                let standing = self.planner.standing(now, view);
-                dialled.cost = select::cost(dialled.order, dialled.metered, standing);
-                core.session.use_lane(at, view.id, dialled.cost, plan.drain.contains(&view.id));
-            }
-        });
-        for id in &plan.last {
-            if !self.last.contains(id) {
-                info!(peer = ?self.peer, lane = %id, "lane drains, but stays in use: there is no other");
-            }
-        }
-        self.last.clone_from(&plan.last);
     }
 
     /// Our addresses and the peer's, as they are now.

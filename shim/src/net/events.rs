@@ -217,6 +217,11 @@ impl SessionLog {
         self.events.tell(self.subject(), kind);
     }
 
+    /// Tells of an uplink, or of a prefix of the peer, by name.
+    pub(crate) fn part(&self, name: String, kind: EventKind) {
+        self.events.tell(Subject { uplink: Some(name), ..self.subject() }, kind);
+    }
+
     /// Tells of a lane.
     pub(crate) fn lane(&self, lane: LaneId, uplink: Option<&str>, kind: EventKind) {
         let uplink = uplink.map(str::to_owned);

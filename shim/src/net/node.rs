@@ -5,6 +5,7 @@
 //! live ones until the deadline, sessions closed with a word to the peer, endpoints last.
 
 mod acceptor;
+mod addresses;
 mod builder;
 mod drain;
 mod incoming;

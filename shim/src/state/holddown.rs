@@ -59,6 +59,15 @@ pub enum Part {
     Prefix(Prefix),
 }
 
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Uplink(name) => f.write_str(name),
+            Self::Prefix(prefix) => write!(f, "the peer's {prefix}"),
+        }
+    }
+}
+
 /// How far a part is trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
@@ -201,6 +210,12 @@ impl HoldDown {
     /// How far a part is trusted.
     pub fn standing(&self, now: Instant, part: &Part) -> Standing {
         self.scores.get(part).map_or(Standing::Well, |score| score.standing(now))
+    }
+
+    /// The parts that are held down, and how long each is after it answers again.
+    pub fn held(&self, now: Instant) -> Vec<(Part, Duration)> {
+        let held = self.scores.iter().filter(|(_, score)| score.standing(now) == Standing::Held);
+        held.map(|(part, score)| (part.clone(), score.hold())).collect()
     }
 
     /// When some part's standing changes, if nothing more happens.

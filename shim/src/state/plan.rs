@@ -125,6 +125,11 @@ impl Planner {
         parts(&[], lane).iter().map(standing).max().unwrap_or_default()
     }
 
+    /// What is held down, and how long each is once it answers again.
+    pub fn held(&self, now: Instant) -> Vec<(Part, Duration)> {
+        self.holddown.held(now)
+    }
+
     /// Takes in which lanes answer and which fell silent or vanished.
     fn keep_score(&mut self, now: Instant, world: &World<'_>, plan: &mut Plan) {
         let seen = |l: &LaneView| Seen {

@@ -98,6 +98,12 @@ async fn a_silent_blackhole_is_told_from_suspicion_to_healing() {
     let instead_of = over_b.details.instead_of.as_ref().unwrap();
     assert!(instead_of.contains(&suspected.lane.unwrap()), "{over_b}");
     assert!(!instead_of.contains(&over_b.lane.unwrap()), "{over_b}");
+    // It failed while the other answered, for longer than the grace.
+    let held = find(&events, "hold-down-began");
+    let held_a = held.iter().find(|e| e.uplink.as_deref() == Some("isp-a"));
+    let held_a = held_a.unwrap_or_else(|| panic!("{}", text(&events)));
+    assert_eq!(held_a.details.for_ms, Some(10_000.0), "{held_a}");
+    assert!(!held.iter().any(|e| e.uplink.as_deref() == Some("isp-b")), "{}", text(&events));
     println!("{}", text(&events));
     site.end().await;
 }

@@ -55,6 +55,33 @@ fn an_address_that_comes_or_goes_is_known_at_once() {
 }
 
 #[test]
+fn addresses_that_come_and_go_are_told_as_events() {
+    in_namespace("watch::addresses_that_come_and_go_are_told_as_events", || {
+        run(async {
+            let node = node_with_a_link().await;
+            let told = || -> Vec<String> {
+                node.events().recent.iter().map(|e| e.kind.to_string()).collect()
+            };
+            let heard = async |words: &str| {
+                let since = Instant::now();
+                while !told().iter().any(|t| t == words) {
+                    assert!(since.elapsed() < SOON, "not told: {words}; but {:#?}", told());
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            ip("addr add 192.0.2.5/24 dev v0");
+            heard("address 192.0.2.5 came").await;
+            ip("link set v0 down");
+            heard("address 192.0.2.5 went: its link is down").await;
+            ip("link set v0 up");
+            listed(&node, "192.0.2.5", true, SOON).await;
+            ip("addr del 192.0.2.5/24 dev v0");
+            heard("address 192.0.2.5 went: it was removed").await;
+        });
+    });
+}
+
+#[test]
 fn a_deprecated_address_is_no_source_until_it_is_preferred_again() {
     in_namespace("watch::a_deprecated_address_is_no_source_until_it_is_preferred_again", || {
         run(async {

@@ -135,9 +135,16 @@ impl LaneEntry {
         }
         let (first, then) = *self.told.heard.get_or_insert((now, received));
         if ours.is_some() && received > then && now >= first + COUNT_FOR + 2 * rto {
-            self.told.one_way = true;
+            self.tell_one_way(log, id, received - under_way);
+        }
+    }
+
+    /// Tells that what we send on the lane is lost, while `received` datagrams of the peer came.
+    pub(crate) fn tell_one_way(&mut self, log: &SessionLog, id: LaneId, received: u64) {
+        if !std::mem::replace(&mut self.told.one_way, true) {
+            let uplink = self.uplink();
             info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what we send is lost");
-            tell(EventKind::LaneOneWay { received: received - under_way });
+            log.lane(id, uplink, EventKind::LaneOneWay { received });
         }
     }
 

@@ -8,7 +8,7 @@ use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
 use super::shared::NodeShared;
-use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor};
+use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor, addresses};
 use crate::net::clock::{self, Sleep};
 use crate::net::identity::Identity;
 use crate::net::uplinks::{ManageError, Uplinks};
@@ -138,6 +138,7 @@ impl NodeBuilder {
             }
         }
         tokio::spawn(watch_clock(Arc::downgrade(&shared)));
+        tokio::spawn(addresses::tell(shared.uplinks().follow(), shared.events().clone()));
         Ok(Node::new(shared, endpoints))
     }
 }

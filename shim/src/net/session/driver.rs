@@ -187,11 +187,12 @@ fn look(
         let probe_at = lane.probed.map_or(now, |(at, _)| at + PROBE_EVERY);
         if probe_at <= now {
             let heard = lane.connection.stats().udp_rx.datagrams;
-            let hears = lane.probed.is_some_and(|(_, before)| heard > before);
+            let hears = lane.probed.map_or(0, |(_, before)| heard - before);
             // Acknowledgements of small packets may mean that only large ones vanish, or that the
             // path loses much.
             let patience = if seen.newest_acked_sent < Some(since) { DEAF } else { NARROW };
-            if hears && lane.confirmed && now.saturating_duration_since(since) >= patience {
+            if hears > 0 && lane.confirmed && now.saturating_duration_since(since) >= patience {
+                lane.tell_one_way(log, id, hears);
                 lane.end(code::ONE_WAY, "what is sent is not acknowledged, although packets come");
                 continue;
             }

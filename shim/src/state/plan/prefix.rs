@@ -26,6 +26,16 @@ impl Prefix {
     }
 }
 
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            ip if ip.is_loopback() => write!(f, "{}", SocketAddr::new(ip, self.1)),
+            IpAddr::V4(ip) => write!(f, "{ip}/24"),
+            IpAddr::V6(ip) => write!(f, "{ip}/48"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
