@@ -35,7 +35,7 @@ const GROWTH: f64 = 0.2;
 
 /// The least queue that ends slow start: more than jitter makes, because that would leave a window
 /// that is a fraction of what the path holds.
-const SHOWS: Duration = Duration::from_millis(5);
+const SHOWS: Duration = Duration::from_millis(4);
 
 /// How long a loss says where the path overflows. CUBIC itself would take longer; but senders come
 /// and go, and a window on a wrong plateau crawls.

@@ -3,7 +3,10 @@
 //!
 //! It sleeps until the earliest deadline there is, or until its alarm says that something came
 //! closer, or the node's uplinks change: a lane whose address is gone, or whose link lost its
-//! carrier, is down at once, whatever its acknowledgements say. With nothing outstanding and nothing wanted it does not wake at all.
+//! carrier, is down at once, whatever its acknowledgements say. With nothing outstanding and nothing
+//! wanted it does not wake at all.
+
+mod doubt;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,29 +14,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::info;
 
+use self::doubt::{Doubt, probe};
 use super::{Core, SessionHandle};
 use crate::net::dialer::Dialer;
-use crate::net::lane::{self, LaneEntry, code};
+use crate::net::lane::{self, LaneEntry};
 use crate::net::uplinks::Snapshot;
 use crate::state::health::Verdict;
 use crate::state::session::Health;
 use crate::vocab::ids::LaneId;
-use crate::vocab::wire::datagram::Datagram;
-
-/// A lane in doubt is probed this often; a path that heals is noticed within this and a round
-/// trip.
-const PROBE_EVERY: Duration = Duration::from_millis(100);
-
-/// Where the peer's packets come but none that we send since is acknowledged, the lane is closed after this: our
-/// direction is dead, or swallows what is large (and everything that waits goes in large packets).
-/// Only the initiator can dial anew, at the MTU that passes everywhere, and the close reaches it.
-const DEAF: Duration = Duration::from_millis(100);
-
-/// ... and after this where small packets are acknowledged and four full ones in a row are not.
-const NARROW: Duration = Duration::from_millis(400);
-
-/// A lane that was silent for this long is closed. Its place is being dialled all the while.
-const SILENT: Duration = Duration::from_secs(10);
 
 /// Runs until the session is over.
 pub(crate) async fn run(
@@ -172,49 +160,17 @@ fn look(
             let (rtt_ms, uplink) = (seen.srtt.as_millis(), lane.uplink());
             info!(peer = %session.name(), lane = %id, uplink, rtt_ms, stranded, by_peer, "lane suspect");
         }
-        let since = *lane.suspect_since.get_or_insert(now);
-        // What the peer sends and cannot see acknowledged is as lost as what we send.
-        let confirm_at = since + rto;
-        lane.confirmed =
-            health == (Health::Suspect { confirmed: true }) || by_peer && now >= confirm_at;
-        if by_peer && !lane.confirmed {
-            next = earliest(next, Some(confirm_at));
-        }
-        if now.saturating_duration_since(since) >= SILENT {
-            lane.end(code::SILENT, "nothing heard for 10 s");
-            continue;
-        }
-        let probe_at = lane.probed.map_or(now, |(at, _)| at + PROBE_EVERY);
-        if probe_at <= now {
-            let heard = lane.connection.stats().udp_rx.datagrams;
-            let hears = lane.probed.map_or(0, |(_, before)| heard - before);
-            // Acknowledgements of small packets may mean that only large ones vanish, or that the
-            // path loses much.
-            let patience = if seen.newest_acked_sent < Some(since) { DEAF } else { NARROW };
-            if hears > 0 && lane.confirmed && now.saturating_duration_since(since) >= patience {
-                lane.tell_one_way(log, id, hears);
-                lane.end(code::ONE_WAY, "what is sent is not acknowledged, although packets come");
-                continue;
-            }
-            pure.repeat_suspicion(id);
-            probe(now, lane);
-            next = earliest(next, Some(now + PROBE_EVERY));
-        } else {
-            next = earliest(next, Some(probe_at));
-        }
+        let doubt = Doubt {
+            since: *lane.suspect_since.get_or_insert(now),
+            ours: health,
+            by_peer,
+            rto,
+            newest_acked_sent: seen.newest_acked_sent,
+        };
+        next = earliest(next, doubt.pursue(now, log, pure, id, lane));
     }
     next = earliest(next, tell_hedges(session, core, now));
     earliest(next, core.session.next_timeout())
-}
-
-/// Asks a lane whether it is alive, past a full window.
-fn probe(now: Instant, lane: &mut LaneEntry) {
-    lane.probed = Some((now, lane.connection.stats().udp_rx.datagrams));
-    lane.sensor.grant();
-    let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
-    // As large as a packet of bulk: a small answer would not prove that those pass.
-    let len = lane.connection.max_datagram_size().unwrap_or(0);
-    let _ = lane.connection.send_datagram(ping.to_bytes(len));
 }
 
 /// Tells what went out again on which lane; returns when to look again.
