@@ -67,7 +67,7 @@ async fn outage(length: Duration, heals: &[usize]) -> Outcome<Duration> {
 #[tokio::test(flavor = "multi_thread")]
 async fn flows_go_on_after_two_seconds_without_any_isp() -> Outcome {
     let _alone = alone().await;
-    let moved = median_of_3(|| outage(Duration::from_secs(2), &[0, 1])).await?;
+    let moved = median_of_3(BAR, || outage(Duration::from_secs(2), &[0, 1])).await?;
     assert!(moved <= BAR, "{moved:?}");
     Ok(())
 }
@@ -83,7 +83,7 @@ async fn flows_go_on_after_twelve_seconds_when_every_lane_is_closed() -> Outcome
 #[tokio::test(flavor = "multi_thread")]
 async fn flows_go_on_when_only_one_isp_comes_back() -> Outcome {
     let _alone = alone().await;
-    let moved = median_of_3(|| outage(Duration::from_secs(3), &[1])).await?;
+    let moved = median_of_3(BAR, || outage(Duration::from_secs(3), &[1])).await?;
     assert!(moved <= BAR, "{moved:?}");
     Ok(())
 }

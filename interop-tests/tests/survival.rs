@@ -116,7 +116,7 @@ async fn check(failure: Failure, flow: Flow) -> Outcome {
         Flow::Download | Flow::Upload => 200,
     });
     println!("{failure:?}, {flow:?}:");
-    let still = median_of_3(|| run(failure, flow)).await?;
+    let still = median_of_3(bar, || run(failure, flow)).await?;
     assert!(still <= bar, "{failure:?}, {flow:?}: stood still for {still:?}; the bar is {bar:?}");
     Ok(())
 }

@@ -216,8 +216,12 @@ impl Dialer {
                         lane::end(&lane.connection, code::REPLACED, "another lane was first");
                     }
                 }
-                // Abandoned, or it panicked, which is a way to fail.
-                Some(Err(_)) => self.under_way.retain(|d| !d.abort.is_finished()),
+                // Given up, as its way is no more, or it panicked, which is a way to fail: the
+                // planner is to be asked again.
+                Some(Err(_)) => {
+                    self.under_way.retain(|d| !d.abort.is_finished());
+                    return;
+                }
                 None => return std::future::pending().await,
             }
         };
