@@ -123,8 +123,10 @@ impl Dialer {
         }
         for id in plan.close {
             session.with(|core, _| {
+                let drained = core.session.lane_is_draining(id);
                 if let Some(lane) = core.lanes.get_mut(&id) {
-                    lane.end(code::REPLACED, "replaced by another lane");
+                    let why = if drained { "drained" } else { "replaced by another lane" };
+                    lane.end(code::REPLACED, why);
                 }
             });
         }

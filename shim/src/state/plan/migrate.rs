@@ -3,11 +3,12 @@
 //! A lane keeps its locator when it moves, so it can go only where that is reached from. It goes to
 //! another address of its own uplink if its own was replaced (renumbering), else to the best uplink
 //! that has no lane: two lanes over one uplink would fail together. To a metered one only where
-//! nothing else is up.
+//! nothing else is up, and to one that drains only when that has lasted for a second.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::dial::FREE_FIRST;
 use super::prefix::Prefix;
 use super::view::{LaneView, Path, Plan, World};
 
@@ -37,6 +38,12 @@ pub(super) fn migrate(now: Instant, world: &World<'_>, plan: &mut Plan) -> Vec<I
     for lane in world.lanes {
         let Some(due) = due(now, world, lane) else { continue };
         let Some(target) = target(world, lane, &taken) else { continue };
+        // Whoever drains an uplink may be about to cut it, and the silence may be a moment's.
+        let last_resort = target.draining && world.paths.iter().any(|p| !p.draining);
+        let due = match lane.suspect_since {
+            Some(since) if last_resort => due.max(since + FREE_FIRST),
+            _ => due,
+        };
         reserved.push(target.local);
         if due > now {
             plan.wake(due);

@@ -122,6 +122,23 @@ fn a_lane_that_is_silent_moves_to_an_uplink_without_a_lane_although_another_is_u
 }
 
 #[test]
+fn the_only_lane_moves_to_a_draining_uplink_only_when_it_is_silent_for_a_second() {
+    let t = Instant::now();
+    let paths = [path(1, 1), Path { draining: true, ..path(2, 1) }];
+    let mut planner = Planner::default();
+    let lanes = [silent(1, &paths[0], t)];
+    for ms in [0, 40, 500, 999] {
+        assert_eq!(plan(&mut planner, t + ms * MS, &paths, &lanes).migrate, [], "{ms} ms");
+    }
+    let late = plan(&mut planner, t + 1000 * MS, &paths, &lanes);
+    assert_eq!(late.migrate, [(LaneId(1), paths[1].clone())]);
+    // Where everything drains there is nothing to wait for.
+    let paths = paths.map(|p| Path { draining: true, ..p });
+    let soon = plan(&mut Planner::default(), t + MOVE_AFTER, &paths, &lanes);
+    assert_eq!(soon.migrate, [(LaneId(1), paths[1].clone())]);
+}
+
+#[test]
 fn the_cold_standby_takes_over_as_soon_as_the_only_free_lane_is_silent_for_good() {
     let t = Instant::now();
     let paths = [path(1, 1), metered(path(2, 1))];
