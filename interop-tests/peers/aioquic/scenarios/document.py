@@ -31,6 +31,14 @@ async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -
             final_size=70000,
             outcome=wire.Outcome(wire.OPENED),
         ),
+        "LaneUse": wire.LaneUse(lane=3, version=2, cost=65),
+        "Locators": wire.Locators(
+            1,
+            [
+                wire.Address("192.0.2.1", 5443),
+                wire.Address("2001:db8::1", 5443),
+            ],
+        ),
     }
     examples = _examples()
     for name, message in messages.items():
@@ -43,4 +51,4 @@ async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -
     equal(examples["Segment"][reader.at :], b"hello", "Segment")
     equal(wire.pong(300, 2_500_000), examples["Pong"], "Pong")
     equal(wire.ping(300, 8), examples["Ping"], "Ping")
-    check(len(examples) == 5, "examples that nobody looks at:", *examples)
+    check(len(examples) == 7, "examples that nobody looks at:", *examples)

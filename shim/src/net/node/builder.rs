@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use super::shared::NodeShared;
 use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor, addresses};
 use crate::net::clock::{self, Sleep};
 use crate::net::identity::Identity;
-use crate::net::uplinks::{ManageError, Uplinks};
+use crate::net::uplinks::{ManageError, Snapshot, Uplinks};
 use crate::net::{socket, transport};
 use crate::vocab::ids::PeerId;
 
@@ -137,7 +138,7 @@ impl NodeBuilder {
                 tokio::spawn(keep(Arc::downgrade(&shared), *peer));
             }
         }
-        tokio::spawn(watch_clock(Arc::downgrade(&shared)));
+        tokio::spawn(watch_clock(Arc::downgrade(&shared), shared.uplinks().follow()));
         tokio::spawn(addresses::tell(shared.uplinks().follow(), shared.events().clone()));
         Ok(Node::new(shared, endpoints))
     }
@@ -174,11 +175,19 @@ fn listen(
     Ok(endpoints)
 }
 
-/// Notices that the machine slept. It wakes once more after the node is gone, if ever.
-async fn watch_clock(node: std::sync::Weak<NodeShared>) {
+/// Notices that the machine slept, for as long as the uplinks are watched.
+async fn watch_clock(
+    node: std::sync::Weak<NodeShared>,
+    mut uplinks: watch::Receiver<Arc<Snapshot>>,
+) {
     let mut sleep = Sleep::watch();
     loop {
-        clock::may_have_slept().await;
+        let gone = async { while uplinks.changed().await.is_ok() {} };
+        tokio::select! {
+            () = clock::may_have_slept() => {}
+            // The node's watcher ends with it.
+            () = gone => return,
+        }
         let Some(node) = node.upgrade() else { return };
         if node.is_shutting_down() {
             return;
