@@ -46,7 +46,7 @@ const ATTEMPTS: usize = 5;
 /// # Errors
 /// When what is asked for makes no sense, there can be no lab here, or a file cannot be written;
 /// the message says what to do.
-pub fn make(options: Options) -> Outcome<ExitCode> {
+pub fn make(options: &Options) -> Outcome<ExitCode> {
     let place = Place::new(&options.out)?;
     if let Some(file) = &options.render {
         let report = read(file)?;
@@ -103,8 +103,8 @@ async fn once(case: &Case, plan: &Plan) -> Run {
 }
 
 fn read(file: &Path) -> Outcome<Report> {
-    let text = std::fs::read(file)
-        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let text =
+        std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     Ok(serde_json::from_slice(&text).map_err(|error| {
         format!("{} is no report.json of this version: {error}", file.display())
     })?)

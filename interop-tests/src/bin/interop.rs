@@ -24,7 +24,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let Command::Report(options) = Args::parse().command;
-    report::make(*options).unwrap_or_else(|error| {
+    report::make(&options).unwrap_or_else(|error| {
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })

@@ -27,7 +27,7 @@ const BGP: &str = "+bgp";
 const BFD: &str = "+bfd";
 
 impl Contender {
-    /// Those that issue no command line: the usual comparison.
+    /// Compared where nobody asks for others, as the command line has them.
     pub const USUAL: [&str; 6] = ["auto", "single", "mptcp", "tcp+bfd", "tcp+bgp", "tcp"];
 
     /// Whether it is ours.

@@ -39,10 +39,7 @@ impl Matrix {
     ///
     /// # Errors
     /// When nothing is left; the message says why.
-    pub fn new(
-        plan: &Plan,
-        missing: impl Fn(Contender) -> Option<&'static str>,
-    ) -> Outcome<Self> {
+    pub fn new(plan: &Plan, missing: impl Fn(Contender) -> Option<&'static str>) -> Outcome<Self> {
         let (mut left_out, mut cases) = (Vec::new(), Vec::new());
         let mut here = Vec::new();
         for contender in &plan.systems {

@@ -159,9 +159,10 @@ impl Report {
         system: &'a str,
         flow: &'a str,
     ) -> impl Iterator<Item = (&'a Run, &'a FlowRun)> {
-        let runs = self.runs.iter().filter(move |run| {
-            run.believed && run.situation == *situation && run.system == system
-        });
+        let runs = self
+            .runs
+            .iter()
+            .filter(move |run| run.believed && run.situation == *situation && run.system == system);
         runs.flat_map(|run| run.flows.iter().map(move |flow| (run, flow)))
             .filter(move |(_, seen)| seen.flow == flow)
     }

@@ -168,13 +168,13 @@ fn echo_trace(samples: &[Sample], times: Times) -> Trace {
 /// A zero for every step of a plot.
 fn steps(times: Times) -> Vec<f64> {
     let length = times.watched.saturating_duration_since(times.begun) + BEFORE;
-    vec![0.0; (length.as_secs_f64() / STEP.as_secs_f64()) as usize]
+    vec![0.0; (length.as_nanos() / STEP.as_nanos()) as usize]
 }
 
 /// In which step a time is.
 fn step(times: Times, at: Instant) -> Option<usize> {
     let since = (at + BEFORE).checked_duration_since(times.begun)?;
-    Some((since.as_secs_f64() / STEP.as_secs_f64()) as usize)
+    Some((since.as_nanos() / STEP.as_nanos()) as usize)
 }
 
 fn trace(values: Vec<Option<f64>>) -> Trace {
@@ -233,10 +233,8 @@ mod tests {
     #[test]
     fn an_echo_counts_from_when_it_was_sent() {
         let times = times();
-        let echo = |sent: u64, took: u64| Sample {
-            at: times.begun + ms(sent + took),
-            value: took * 1000,
-        };
+        let echo =
+            |sent: u64, took: u64| Sample { at: times.begun + ms(sent + took), value: took * 1000 };
         let samples = [echo(0, 21), echo(20, 4000), echo(2100, 5000)];
         assert_eq!(echo_stall(&samples, times, false), Stall { ms: 4000.0, at_least: false });
         let trace = echo_trace(&samples, times);

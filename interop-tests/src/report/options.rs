@@ -123,7 +123,7 @@ impl Options {
             if !given.is_empty() {
                 return Ok(given.to_vec());
             }
-            Ok(usual.iter().map(|text| text.parse()).collect::<Result<_, _>>()?)
+            Ok(usual.iter().map(|text| text.parse()).collect::<Result<Vec<Contender>, String>>()?)
         };
         let milliseconds = |value| Duration::from_millis(value);
         let runs = self.runs.unwrap_or(if self.full { 3 } else { 1 });
@@ -136,12 +136,7 @@ impl Options {
                 &Failure::ALL,
             ),
             sides: choose(&self.side, self.full, &[Side::Client], &[Side::Client, Side::Server]),
-            families: choose(
-                &self.family,
-                self.full,
-                &[Family::V4],
-                &[Family::V4, Family::V6],
-            ),
+            families: choose(&self.family, self.full, &[Family::V4], &[Family::V4, Family::V6]),
             flows: choose(
                 &self.flows,
                 self.full,

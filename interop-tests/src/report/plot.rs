@@ -74,7 +74,9 @@ fn svg(title: &str, height: u32, draw: impl FnOnce(&Area<'_>) -> Outcome) -> Out
 
 /// A text's look: where it stands to its point, and the colour.
 fn style(horizontal: HPos, colour: RGBColor) -> TextStyle<'static> {
-    ("sans-serif", 15).into_text_style(&(WIDTH, 1)).color(&colour).pos(Pos::new(horizontal, VPos::Center))
+    let text: TextStyle<'static> = ("sans-serif", 15).into_text_style(&(WIDTH, 1));
+    let pos = Pos::new(horizontal, VPos::Center);
+    TextStyle { color: colour.to_backend_color(), pos, ..text }
 }
 
 /// Text in HTML.

@@ -79,9 +79,13 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        for (ms, text) in
-            [(0.4, "0.4 ms"), (9.96, "10 ms"), (38.2, "38 ms"), (999.9, "1.0 s"), (12_345.0, "12.3 s")]
-        {
+        for (ms, text) in [
+            (0.4, "0.4 ms"),
+            (9.96, "10 ms"),
+            (38.2, "38 ms"),
+            (999.9, "1.0 s"),
+            (12_345.0, "12.3 s"),
+        ] {
             assert_eq!(duration(ms), text);
         }
         assert_eq!(stall(endless(15_000.0)), "≥ 15.0 s");

@@ -65,7 +65,11 @@ pub(super) fn facts(report: &Report) -> Vec<String> {
         format!(
             "All of it, hosts and ISPs and network, on one machine: {} × {}, {} MiB, Linux {}; load \
              average before {:.2}",
-            machine.cores, machine.processor, machine.memory_mib, machine.kernel, machine.load_before
+            machine.cores,
+            machine.processor,
+            machine.memory_mib,
+            machine.kernel,
+            machine.load_before
         ),
     ];
     lines.extend(lateness(report));
@@ -180,13 +184,18 @@ mod tests {
     fn what_is_missing_noisy_or_failed_is_said() {
         let mut report = report();
         let text = render(&report);
-        assert!(text.contains("Left out: MPTCP: this kernel has no MPTCP") && text.contains("a note"));
+        assert!(
+            text.contains("Left out: MPTCP: this kernel has no MPTCP") && text.contains("a note")
+        );
         assert!(!text.contains("A noisy machine"));
         report.runs[0].machine_ms = 40.0;
         report.runs[1].error = Some("no routes by BGP".into());
         let text = render(&report);
         assert!(text.contains("in 1 of 1 runs it was more than 10 ms late"), "{text}");
-        assert!(text.contains("Could not be run: blackhole, plain TCP: no routes by BGP"), "{text}");
+        assert!(
+            text.contains("Could not be run: blackhole, plain TCP: no routes by BGP"),
+            "{text}"
+        );
     }
 
     #[test]

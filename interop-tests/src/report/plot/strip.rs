@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{INK, GRID, MUTED, NAMES, WIDTH, colour, decade, decades, style, svg, whole};
+use super::{GRID, INK, MUTED, NAMES, WIDTH, colour, decade, decades, style, svg, whole};
 use crate::report::model::{FlowRun, Report, Run, Situation};
 use crate::report::stats;
 use crate::support::Outcome;
@@ -16,7 +16,11 @@ const AXIS: u32 = 30;
 const TOP: u32 = 20;
 
 /// Draws the stalls of a flow in a situation.
-pub(in crate::report) fn draw(report: &Report, situation: &Situation, flow: &str) -> Outcome<String> {
+pub(in crate::report) fn draw(
+    report: &Report,
+    situation: &Situation,
+    flow: &str,
+) -> Outcome<String> {
     let systems = report.systems(situation);
     let seen: Vec<Vec<(&Run, &FlowRun)>> =
         systems.iter().map(|system| report.flows(situation, system, flow).collect()).collect();

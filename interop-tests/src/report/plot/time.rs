@@ -23,7 +23,11 @@ const TOP: u32 = 20;
 const LINES: usize = 5;
 
 /// Draws what a flow did: throughput, or for an echo round trips on an axis of decades.
-pub(in crate::report) fn draw(report: &Report, situation: &Situation, flow: &str) -> Outcome<String> {
+pub(in crate::report) fn draw(
+    report: &Report,
+    situation: &Situation,
+    flow: &str,
+) -> Outcome<String> {
     let systems = report.systems(situation);
     let seen: Vec<Vec<(&Run, &FlowRun)>> = systems
         .iter()
@@ -62,6 +66,7 @@ pub(in crate::report) fn draw(report: &Report, situation: &Situation, flow: &str
             let until = runs.iter().map(|(run, _)| run.window_s[0]).fold(0.0, f64::max);
             let lasting = [(0.0, range.start), (until, range.end)];
             chart.draw_series([Rectangle::new(lasting, BAND.filled())])?;
+            let second = |value: &f64| format!("{value:.0}");
             let tick = |value: &f64| if echo { decade(value) } else { format!("{value:.0}") };
             let mut mesh = chart.configure_mesh();
             mesh.bold_line_style(GRID)
@@ -69,7 +74,7 @@ pub(in crate::report) fn draw(report: &Report, situation: &Situation, flow: &str
                 .x_labels(30)
                 .y_labels(10)
                 .y_label_formatter(&tick)
-                .x_label_formatter(&|second| format!("{second:.0}"))
+                .x_label_formatter(&second)
                 .label_style(style(HPos::Center, MUTED))
                 .axis_desc_style(style(HPos::Center, MUTED));
             if last {
@@ -89,7 +94,8 @@ pub(in crate::report) fn draw(report: &Report, situation: &Situation, flow: &str
             }
             let stands = runs.iter().any(|(_, flow)| flow.stall.at_least);
             if stands {
-                let (x, y) = chart.backend_coord(&(end / 2.0, f64::midpoint(range.start, range.end)));
+                let (x, y) =
+                    chart.backend_coord(&(end / 2.0, f64::midpoint(range.start, range.end)));
                 root.draw(&Text::new("stands still", (x, y), style(HPos::Center, MUTED)))?;
             }
         }
