@@ -16,6 +16,9 @@ const STEP: Duration = Duration::from_millis(50);
 /// Messages under way at the failure count: they are sent so often.
 const EVERY: Duration = Duration::from_millis(20);
 
+/// What went wrong with a flow that was given up.
+const STOOD: &str = "stood still to the end";
+
 /// The times that matter.
 #[derive(Clone, Copy)]
 struct Times {
@@ -93,12 +96,15 @@ fn observe(flow: &FlowSeen, samples: &[Sample], times: Times) -> FlowRun {
             (bulk_stall(samples, times, broke), bulk_trace(samples, times))
         }
     };
+    // How long it was then given to end says nothing to a reader.
+    let error = flow.end.as_ref().err().cloned();
+    let error = error.map(|error| if stall.at_least { STOOD.into() } else { error });
     FlowRun {
         flow: name(flow.kind).into(),
         stall,
         mbits: flow.rates.map(|(before, after)| [tenth(before), tenth(after)]),
         carried: flow.end.as_ref().ok().copied(),
-        error: flow.end.as_ref().err().cloned(),
+        error,
         trace,
     }
 }

@@ -4,6 +4,7 @@
 //! it in words, so that nobody has to tell colours apart. Colours are those of a light page. On a
 //! dark one [`dark`] exchanges them.
 
+mod axis;
 pub(super) mod strip;
 pub(super) mod time;
 

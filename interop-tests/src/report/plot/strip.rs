@@ -3,6 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
+use super::axis::Axis;
 use super::{GRID, INK, MUTED, NAMES, WIDTH, colour, decade, decades, style, svg, whole};
 use crate::report::model::{FlowRun, Report, Run, Situation};
 use crate::report::stats;
@@ -34,7 +35,7 @@ pub(in crate::report) fn draw(
             .margin_left(NAMES)
             .margin_right(MEDIANS)
             .x_label_area_size(AXIS)
-            .build_cartesian_2d(range.clone().with_key_points(ticks), f64::from(rows)..0.0)?;
+            .build_cartesian_2d(Axis::new(&range, ticks), f64::from(rows)..0.0)?;
         chart
             .configure_mesh()
             .disable_y_mesh()

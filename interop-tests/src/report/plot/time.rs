@@ -7,9 +7,8 @@ use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{
-    Area, BAND, GRID, INK, MUTED, NAMES, WIDTH, colour, decade, decades, style, svg, whole,
-};
+use super::axis::Axis;
+use super::{Area, BAND, GRID, INK, MUTED, NAMES, colour, decade, decades, style, svg, whole};
 use crate::report::model::{FlowRun, Report, Run, Situation};
 use crate::support::Outcome;
 
@@ -55,14 +54,14 @@ pub(in crate::report) fn draw(
             let last = number + 1 == systems.len();
             let (area, below) = rest.split_vertically(PANEL + if last { AXIS } else { 0 });
             rest = below;
-            let x = (begin..end).with_key_points(seconds(begin..end));
+            let x = Axis::new(&(begin..end), seconds(begin..end));
             let mut chart = ChartBuilder::on(&area)
                 .margin_left(NAMES)
                 .margin_right(20)
                 .margin_bottom(if last { 0 } else { 10 })
                 .y_label_area_size(TICKS)
                 .x_label_area_size(if last { AXIS + 10 } else { 0 })
-                .build_cartesian_2d(x, range.clone().with_key_points(ticks.clone()))?;
+                .build_cartesian_2d(x, Axis::new(&range, ticks.clone()))?;
             let until = runs.iter().map(|(run, _)| run.window_s[0]).fold(0.0, f64::max);
             let lasting = [(0.0, range.start), (until, range.end)];
             chart.draw_series([Rectangle::new(lasting, BAND.filled())])?;
