@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn options() -> Options {
-        Options { watch: 15, rate: 100, rtt: 20, queue: 50, ..Options::default() }
+        Options { watch: 20, rate: 100, rtt: 20, queue: 50, ..Options::default() }
     }
 
     #[test]

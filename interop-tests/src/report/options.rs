@@ -47,8 +47,9 @@ pub struct Options {
     /// repeat them, each at most four times.
     #[arg(long, value_name = "MS")]
     pub believe: Option<u64>,
-    /// How long to wait for a flow that stands still, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    /// How long to wait for a flow that stands still, in seconds. BGP with a hold time of 9 s has
+    /// TCP waiting for twice as long: it doubles the time between two attempts.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub watch: u64,
     /// Mbit/s of each ISP.
     #[arg(long, default_value_t = 100)]

@@ -21,7 +21,7 @@ const HOW_TO_READ: &str = "<p>Each site has two ISPs. One fails at second 0; wha
     before. The bar is the median. An arrowhead is a flow that still stood still when we gave up \
     (≥), a cross one that ended with an error.</li>\n\
     <li><b>Throughput</b>: what the receiver got, in steps of 50 ms. A peak after a pause is what \
-    had been waiting. A line that ends in a dot was ended by us: it ran well again.</li>\n\
+    had been waiting; above twice an ISP's rate it is cut off. A line that ends in a dot was ended by us: it ran well again.</li>\n\
     <li><b>Echo</b>: each message's round trip at the time it was sent. While a flow stands still \
     the first message waits longest, so a stall is a cliff with a slope after it. No line: no \
     answer. The scale is in steps of ten.</li>\n\

@@ -39,7 +39,7 @@ pub fn render(report: &Report) -> String {
 /// What a table's numbers mean.
 pub(super) const READ: &str = "A stall is the worst round trip of the echoes sent (or under way) \
     when the ISP failed or in the 2 s after, or the longest time without a byte that began in \
-    these 2 s. ≥: it still stood still when we gave up. n: how many runs count.";
+    these 2 s. ≥: it still stood still when we gave up. n: how many runs count. Mbit/s: the last second before the failure, and the 2 s after.";
 
 pub(super) fn title() -> &'static str {
     "How sessions survive: a report of Throughline's lab"
@@ -115,26 +115,26 @@ fn lateness(report: &Report) -> Vec<String> {
 
 /// A situation's table.
 pub(super) fn table(report: &Report, situation: &Situation) -> Table {
-    let mut head = vec!["system".to_owned()];
+    let mut head = vec!["system".to_owned(), "n".into()];
     for flow in &situation.flows {
-        head.extend([format!("{flow}: median stall"), "min–max".into(), "n".into()]);
+        head.extend([format!("{flow}: median stall"), "min–max".into()]);
         if flow != "echo" {
             head.push("Mbit/s before → after".into());
         }
     }
-    head.push("flows that ended right".into());
+    head.push("ended right".into());
     let rows = report.systems(situation).into_iter().map(|system| {
-        let mut row = vec![system.to_owned()];
+        let runs = report
+            .runs
+            .iter()
+            .filter(|run| run.believed && run.situation == *situation && run.system == system);
+        let mut row = vec![system.to_owned(), runs.count().to_string()];
         let (mut right, mut all) = (0, 0);
         for flow in &situation.flows {
             let seen = || report.flows(situation, system, flow).map(|(_, flow)| flow);
             match stats::summary(seen().map(|flow| flow.stall)) {
-                Some(summary) => row.extend([
-                    stats::stall(summary.median),
-                    format!("{} – {}", stats::stall(summary.least), stats::stall(summary.most)),
-                    summary.count.to_string(),
-                ]),
-                None => row.extend(["–", "–", "0"].map(String::from)),
+                Some(summary) => row.extend([stats::stall(summary.median), range(&summary)]),
+                None => row.extend(["–", "–"].map(String::from)),
             }
             if flow != "echo" {
                 let side = |index: usize| {
@@ -154,6 +154,12 @@ pub(super) fn table(report: &Report, situation: &Situation) -> Table {
     Table { rows: rows.collect(), head }
 }
 
+/// The shortest and the longest.
+fn range(summary: &stats::Summary) -> String {
+    let (least, most) = (stats::stall(summary.least), stats::stall(summary.most));
+    if least == most { least } else { format!("{least} – {most}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::model::tests::{report, run};
@@ -165,10 +171,10 @@ mod tests {
         report.runs.push(run("Throughline auto", 50.0, false));
         let text = render(&report);
         assert!(text.contains("## blackhole (client side, IPv4; echo and download at once)"));
-        let row = "| Throughline auto | 44 ms | 38 ms – 50 ms | 2 | 44 ms | 38 ms – 50 ms | 2 | \
+        let row = "| Throughline auto | 2 | 44 ms | 38 ms – 50 ms | 44 ms | 38 ms – 50 ms | \
                    95 → 80 | 4 of 4 |";
         assert!(text.contains(row), "{text}");
-        assert!(text.contains("| plain TCP | ≥ 15.0 s |"), "{text}");
+        assert!(text.contains("| plain TCP | 1 | ≥ 15.0 s | ≥ 15.0 s |"), "{text}");
         assert!(text.contains("0 of 2 |"), "{text}");
     }
 
@@ -204,7 +210,7 @@ mod tests {
         report.runs[0].believed = false;
         report.parameters.believe_ms = Some(5);
         let text = render(&report);
-        assert!(text.contains("| Throughline auto | – | – | 0 |"), "{text}");
+        assert!(text.contains("| Throughline auto | 0 | – | – | – | – | – | 0 of 0 |"), "{text}");
         assert!(text.contains("1 of 2 runs, in which it was more than 5 ms late"), "{text}");
     }
 }

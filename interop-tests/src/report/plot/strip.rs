@@ -61,11 +61,11 @@ pub(in crate::report) fn draw(
                 root.draw(&Text::new(nothing, at, style(HPos::Left, MUTED)))?;
                 continue;
             };
+            let (x, y) = place(summary.median.ms, middle);
+            root.draw(&PathElement::new([(x, y - 12), (x, y + 12)], INK.stroke_width(2)))?;
             for (number, (run, flow)) in runs.iter().enumerate() {
                 mark(root, place(flow.stall.ms, middle + jitter(number, runs.len())), run, flow)?;
             }
-            let (x, y) = place(summary.median.ms, middle);
-            root.draw(&PathElement::new([(x, y - 12), (x, y + 12)], INK.stroke_width(2)))?;
             let at = ((WIDTH - MEDIANS + 8) as i32, y);
             root.draw(&Text::new(stats::stall(summary.median), at, style(HPos::Left, INK)))?;
         }

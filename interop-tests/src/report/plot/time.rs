@@ -13,10 +13,12 @@ use crate::report::model::{FlowRun, Report, Run, Situation};
 use crate::support::Outcome;
 
 /// Pixels for a system.
-const PANEL: u32 = 74;
+const PANEL: u32 = 80;
+/// Between two of them.
+const GAP: u32 = 12;
 /// The ticks' labels.
 const TICKS: u32 = 62;
-const AXIS: u32 = 46;
+const AXIS: u32 = 36;
 const TOP: u32 = 20;
 /// More lines would hide one another.
 const LINES: usize = 5;
@@ -38,10 +40,12 @@ pub(in crate::report) fn draw(
     let rate = report.parameters.rate_mbits as f64;
     let (range, ticks) = if echo {
         let range = decades(values());
-        (range.clone(), whole(&range))
+        // Labels at the very ends would touch those of the next panel.
+        (range.start - 0.2..range.end + 0.2, whole(&range))
     } else {
-        let most = values().fold(rate, f64::max) * 1.08;
-        let ticks = (0..).map(|n| f64::from(n) * rate).take_while(|tick| *tick <= most);
+        // Both ISPs at once; what comes in a burst after a pause is cut off.
+        let most = values().fold(rate, f64::max).min(2.0 * rate) * 1.1;
+        let ticks = [0.0, rate, 2.0 * rate].into_iter().filter(|tick| *tick <= most);
         (0.0..most, ticks.collect())
     };
     let end = all().map(|flow| end(flow).ceil()).fold(1.0, f64::max);
@@ -58,9 +62,9 @@ pub(in crate::report) fn draw(
             let mut chart = ChartBuilder::on(&area)
                 .margin_left(NAMES)
                 .margin_right(20)
-                .margin_bottom(if last { 0 } else { 10 })
+                .margin_bottom(if last { 0 } else { GAP })
                 .y_label_area_size(TICKS)
-                .x_label_area_size(if last { AXIS + 10 } else { 0 })
+                .x_label_area_size(if last { AXIS + GAP } else { 0 })
                 .build_cartesian_2d(x, Axis::new(&range, ticks.clone()))?;
             let until = runs.iter().map(|(run, _)| run.window_s[0]).fold(0.0, f64::max);
             let lasting = [(0.0, range.start), (until, range.end)];
@@ -84,7 +88,7 @@ pub(in crate::report) fn draw(
             chart.draw_series([PathElement::new(strike, INK.stroke_width(1))])?;
             let left = (TOP + number as u32 * PANEL) as i32;
             for (run, flow) in runs {
-                line(&mut chart, run, flow, echo)?;
+                line(&mut chart, run, flow, echo, range.end)?;
             }
             name(root, system, left)?;
             let (x, y) = chart.backend_coord(&(0.0, range.end));
@@ -107,7 +111,7 @@ pub(in crate::report) fn draw(
 }
 
 fn name(root: &Area<'_>, system: &str, top: i32) -> Outcome {
-    let at = (NAMES as i32 - 10, top + (PANEL as i32 - 10) / 2);
+    let at = (NAMES as i32 - 10, top + (PANEL - GAP) as i32 / 2);
     Ok(root.draw(&Text::new(system.to_owned(), at, style(HPos::Right, INK)))?)
 }
 
@@ -117,6 +121,7 @@ fn line<X, Y>(
     run: &Run,
     flow: &FlowRun,
     log: bool,
+    top: f64,
 ) -> Outcome
 where
     X: Ranged<ValueType = f64>,
@@ -125,7 +130,7 @@ where
     let colour = colour(run.ours).mix(0.8);
     let trace = &flow.trace;
     let at = |index: usize| trace.from_s + (index as f64 + 0.5) * trace.step_s;
-    let value = |value: f64| if log { value.max(1.0).log10() } else { value };
+    let value = |value: f64| if log { value.max(1.0).log10() } else { value.min(top) };
     let points: Vec<Option<(f64, f64)>> = trace
         .values
         .iter()
