@@ -40,8 +40,10 @@ pub(in crate::report) fn draw(
     let rate = report.parameters.rate_mbits as f64;
     let (range, ticks) = if echo {
         let range = decades(values());
+        let most = values().fold(1.0, f64::max).log10().max(range.start + 1.0);
         // Labels at the very ends would touch those of the next panel.
-        (range.start - 0.2..range.end + 0.2, whole(&range))
+        let range = range.start - 0.2..most + 0.2;
+        (range.clone(), whole(&range))
     } else {
         // Both ISPs at once; what comes in a burst after a pause is cut off.
         let most = values().fold(rate, f64::max).min(2.0 * rate) * 1.1;
