@@ -6,7 +6,7 @@
 //!
 //! [`options`] says what is asked for, [`matrix`] what of that there can be here, and why not the
 //! rest. Systems are compared case by case in rounds: each system once, then each once more, so
-//! that an hour in which the machine is slow is slow for all of them. [`observe`] turns what a run
+//! that an hour in which the machine is slow is slow for all of them. `observe` turns what a run
 //! saw into a row of [`model`], which is all that [`table`] and [`page`] know: a report can be
 //! drawn again from its JSON.
 //!

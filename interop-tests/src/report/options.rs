@@ -167,7 +167,7 @@ fn choose<T: Clone>(given: &[T], full: bool, quick: &[T], all: &[T]) -> Vec<T> {
 impl Plan {
     /// How long flows are watched.
     pub fn watching(&self) -> Watch {
-        Watch { least: AFTER, most: self.watch }
+        Watch { least: AFTER.min(self.watch), most: self.watch }
     }
 
     /// What a reader of the report has to know of it.

@@ -35,7 +35,8 @@ impl Progress {
             began: Instant::now(),
             terminal: std::io::stdout().is_terminal(),
         };
-        println!("{} runs, about {}", progress.total, clock(progress.expected));
+        let s = if progress.total == 1 { "" } else { "s" };
+        println!("{} run{s}, about {}", progress.total, clock(progress.expected));
         progress
     }
 
