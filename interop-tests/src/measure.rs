@@ -1,6 +1,7 @@
 //! Flows that say how long they stood still, and whether a byte was wrong.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,13 @@ pub struct Sample {
 #[derive(Clone, Default)]
 pub struct Record(Arc<Mutex<Vec<Sample>>>);
 
+impl fmt::Debug for Record {
+    /// Without the samples: there are thousands.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Record(..)")
+    }
+}
+
 impl Record {
     pub(crate) async fn push(&self, value: u64) {
         self.0.lock().await.push(Sample { at: Instant::now(), value });
@@ -33,6 +41,11 @@ impl Record {
     /// Everything observed so far.
     pub async fn samples(&self) -> Vec<Sample> {
         self.0.lock().await.clone()
+    }
+
+    /// When the latest observation was made.
+    pub async fn latest(&self) -> Option<Instant> {
+        self.0.lock().await.last().map(|sample| sample.at)
     }
 
     /// Bulk: the longest time without a byte between `from` and `to`.

@@ -1,6 +1,7 @@
 //! One run: a lab, a system, flows, a failure; and what the flows saw.
 
 mod pulse;
+mod watch;
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,10 @@ use super::failure::{Failure, Struck};
 use super::flow::{Flow, Kind, Via};
 use super::plan::Prefix;
 use super::{Lab, Shape, Side};
+use crate::measure::Record;
 use crate::support::Outcome;
+
+pub use watch::Watch;
 
 /// What carries the flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,10 @@ pub struct Seen {
     /// How late a thread woke that had nothing to wait for but a processor: where this is not small
     /// against a gap, the gap says more about the machine.
     pub machine: Duration,
+    /// When it failed.
+    pub struck: Struck,
+    /// When flows were told to end.
+    pub watched: Instant,
 }
 
 /// What a flow saw.
@@ -71,6 +79,8 @@ pub struct FlowSeen {
     pub rates: Option<(f64, f64)>,
     /// What it carried, bytes or messages, all of them right; or what was wrong.
     pub end: Result<u64, String>,
+    /// All that the receiver saw, to the flow's end.
+    pub record: Record,
 }
 
 /// A bulk flow is well again at this rate, in bit/s.
@@ -83,12 +93,20 @@ const WARM_UP: Duration = Duration::from_secs(3);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Scenario {
-    /// Runs it once.
+    /// Runs it once. Flows end when the failure's effects are over.
     ///
     /// # Errors
     /// When the lab or a daemon fails, or a flow cannot be opened. What happens to a flow after
     /// that is no error but a result.
     pub async fn run(&self) -> Outcome<Seen> {
+        self.run_for(Watch::default()).await
+    }
+
+    /// Runs it once, and watches flows for longer than a gap is counted.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_for(&self, watch: Watch) -> Outcome<Seen> {
         let shape = Shape { nat: self.failure.needs_nat() || self.shape.nat, ..self.shape };
         let lab = Lab::new(shape)?;
         let _speakers = match shape.bgp {
@@ -114,9 +132,12 @@ impl Scenario {
         for flow in &flows {
             seen.push(observe(flow, struck).await);
         }
-        for (flow, seen) in flows.into_iter().zip(&mut seen) {
+        let stuck = watch.over(&flows, struck).await;
+        let watched = Instant::now();
+        for ((flow, stuck), seen) in flows.into_iter().zip(stuck).zip(&mut seen) {
             let (kind, record) = (flow.kind, flow.record.clone());
-            seen.end = flow.finish(self.patience).await.map_err(|error| error.to_string());
+            let patience = if stuck { watch::NO_PATIENCE } else { self.patience };
+            seen.end = flow.finish(patience).await.map_err(|error| error.to_string());
             if kind == Kind::Echo {
                 // Messages still out at `until` have come by now, or the flow has not ended.
                 seen.gap = match &seen.end {
@@ -131,7 +152,7 @@ impl Scenario {
         {
             eprintln!("{}\n{}", daemons.client.log(), daemons.server.log());
         }
-        Ok(Seen { flows: seen, victim, machine })
+        Ok(Seen { flows: seen, victim, machine, struck, watched })
     }
 
     async fn bring_up(&self, lab: &Lab) -> Outcome<(Via, Option<Daemons>)> {
@@ -162,7 +183,14 @@ fn before(since: Instant) -> Instant {
 async fn observe(flow: &Flow, struck: Struck) -> FlowSeen {
     let Struck { begun, since, until } = struck;
     let (record, kind) = (&flow.record, flow.kind);
-    let mut seen = FlowSeen { kind, gap: Duration::ZERO, well: None, rates: None, end: Ok(0) };
+    let mut seen = FlowSeen {
+        kind,
+        gap: Duration::ZERO,
+        well: None,
+        rates: None,
+        end: Ok(0),
+        record: record.clone(),
+    };
     if kind != Kind::Echo {
         let second = Duration::from_secs(1);
         let rate = async |from, to| record.rate(from, to).await / 1e6;

@@ -18,7 +18,7 @@
 //!
 //! One OS thread moves everything. With nothing to do it sleeps in `ppoll`; a lone packet wakes it
 //! at once, and leaves within some tens of microseconds of its time. Under load it works in
-//! ticks of [`engine::TICK`], so that cost hardly grows with the rate. It ends with the [`Wan`],
+//! ticks of `engine::TICK`, so that cost hardly grows with the rate. It ends with the [`Wan`],
 //! and the devices with it.
 //!
 //! # What it never does
