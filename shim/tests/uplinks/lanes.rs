@@ -21,7 +21,7 @@ pub(crate) fn daemons(directory: &Path, far: &Far) -> (Daemon, Daemon) {
     let there = Daemon::start(
         directory,
         "far",
-        &format!("listen = [\"[::]:5443\"]\n[peers.near]\nkey = \"{near_key}\"\n"),
+        &format!("listen = [\"203.0.113.1:5443\"]\n[peers.near]\nkey = \"{near_key}\"\n"),
         Some(far),
     );
     let here = Daemon::start(
@@ -84,7 +84,6 @@ fn the_acceptor_too_doubts_a_lane_whose_address_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let (near, there) = daemons(directory.path(), &far);
         near.until(DIALLED, "both lanes up", both_up);
-        // The far end tells its other addresses as well; some lanes may be on those.
         let on_it = |s: &Value| -> Vec<Value> {
             let on = |lane: &&Value| lane["local"] == "203.0.113.1:5443";
             lanes(s).iter().filter(on).cloned().collect()
