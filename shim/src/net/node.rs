@@ -29,7 +29,9 @@ pub use self::incoming::{AcceptError, IncomingFlow, Listener};
 pub use self::limits::{Limits, PeerConfig};
 use self::shared::NodeShared;
 use crate::net::drains::{Drain, UnknownUplink};
-use crate::net::events::{Events, Subject};
+use crate::net::events::Events;
+#[cfg(feature = "daemon")]
+use crate::net::events::Subject;
 use crate::net::lane::LAST_WORD;
 use crate::net::session::SessionHandle;
 use crate::net::session::waiters::wait;
@@ -267,7 +269,8 @@ impl Node {
         self.shared.events().follow()
     }
 
-    /// Tells those who follow events that a flow of this host's was refused.
+    /// Tells those who follow events that a flow of this host's was refused. Only an ingress knows.
+    #[cfg(feature = "daemon")]
     pub(crate) fn tell_refused(&self, target: &Target, why: &str) {
         self.shared.events().refused(Subject::default(), &target.to_string(), why);
     }
