@@ -3,6 +3,7 @@
 pub mod assembler;
 pub mod flow;
 pub mod health;
+pub mod hearing;
 pub mod holddown;
 pub mod memory;
 pub mod plan;

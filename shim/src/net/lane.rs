@@ -34,6 +34,7 @@ use crate::net::events::EventKind;
 use crate::net::session::{Phase, SessionHandle};
 use crate::net::transport;
 use crate::state::health::HealthState;
+use crate::state::hearing::Hearing;
 use crate::state::session::{LaneInfo, Violation};
 use crate::vocab::ids::LaneId;
 use crate::vocab::wire::codec::DecodeError;
@@ -90,9 +91,9 @@ pub(crate) struct LaneEntry {
     pub(crate) suspect_since: Option<Instant>,
     /// Nothing at all was acknowledged for a whole probe timeout.
     pub(crate) confirmed: bool,
-    /// When the last probe went out, while the lane is suspect, and how many datagrams had come by
-    /// then.
-    pub(crate) probed: Option<(Instant, u64)>,
+    /// When the last probe went out, while the lane is suspect, and what was heard meanwhile.
+    pub(crate) probed: Option<Instant>,
+    pub(crate) hearing: Option<Hearing>,
     /// The system has listed our address, so its word that it is gone counts.
     pub(crate) had_address: bool,
     /// Where we dialled it: how to move it.
@@ -202,6 +203,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
             suspect_since: None,
             confirmed: false,
             probed: None,
+            hearing: None,
             had_address: false,
             dialled,
             accepted,

@@ -15,7 +15,6 @@ use crate::state::session::Session;
 use crate::vocab::ids::LaneId;
 
 /// Bytes sent again are counted for so long before they are told: one event, not one per piece.
-/// It is also how long a lane in doubt gets to show that one direction works.
 const COUNT_FOR: Duration = Duration::from_millis(100);
 
 /// What was told of a lane.
@@ -28,11 +27,6 @@ pub(crate) struct Told {
     /// We suspect it; the peer does.
     ours: bool,
     theirs: bool,
-    one_way: bool,
-    /// Packets received when what was under way had come; and when more came, and how many there
-    /// were then.
-    under_way: Option<u64>,
-    heard: Option<(Instant, u64)>,
     /// Bytes sent again on it that were told, and since when more are.
     resent: u64,
     counting: Option<(Instant, Vec<LaneId>)>,
@@ -40,24 +34,12 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn new(now: Instant, remote: SocketAddr) -> Self {
-        Self {
-            since: now,
-            remote,
-            epoch: 0,
-            ours: false,
-            theirs: false,
-            one_way: false,
-            under_way: None,
-            heard: None,
-            resent: 0,
-            counting: None,
-        }
+        Self { since: now, remote, epoch: 0, ours: false, theirs: false, resent: 0, counting: None }
     }
 
     /// There is no doubt in the lane any more.
     fn trust(&mut self) {
-        (self.ours, self.theirs, self.one_way) = (false, false, false);
-        (self.under_way, self.heard) = (None, None);
+        (self.ours, self.theirs) = (false, false);
     }
 
     /// How long the lane has been there.
@@ -90,8 +72,7 @@ impl LaneEntry {
         true
     }
 
-    /// Tells what is new about the doubt in a lane: whose it is, that it is of one direction only,
-    /// that it is over. `ours` says for how long nothing was acknowledged, if that is overdue.
+    /// Tells what is new about the doubt in a lane: whose it is, that it is over. `ours` says for how long nothing was acknowledged, if that is overdue.
     pub(crate) fn tell_doubt(
         &mut self,
         log: &SessionLog,
@@ -99,7 +80,6 @@ impl LaneEntry {
         now: Instant,
         ours: Option<Duration>,
         theirs: bool,
-        rto: Duration,
     ) {
         let doubted = self.told.ours || self.told.theirs;
         if !doubted && ours.is_none() && !theirs {
@@ -123,29 +103,13 @@ impl LaneEntry {
             self.told.theirs = true;
             tell(EventKind::LaneSuspected { by: Suspicion::Peers });
         }
-        if self.told.one_way || self.suspect_since.is_none_or(|s| now < s + COUNT_FOR) {
-            return;
-        }
-        let received = self.connection.stats().udp_rx.datagrams;
-        // What was under way when the path died has come by now. A path that heals brings the
-        // peer's packets first; within a timeout it brings the answers to our probes as well.
-        let under_way = *self.told.under_way.get_or_insert(received);
-        if received <= under_way {
-            return;
-        }
-        let (first, then) = *self.told.heard.get_or_insert((now, received));
-        if ours.is_some() && received > then && now >= first + COUNT_FOR + 2 * rto {
-            self.tell_one_way(log, id, received - under_way);
-        }
     }
 
     /// Tells that what we send on the lane is lost, while `received` datagrams of the peer came.
-    pub(crate) fn tell_one_way(&mut self, log: &SessionLog, id: LaneId, received: u64) {
-        if !std::mem::replace(&mut self.told.one_way, true) {
-            let uplink = self.uplink();
-            info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what we send is lost");
-            log.lane(id, uplink, EventKind::LaneOneWay { received });
-        }
+    pub(crate) fn tell_one_way(&self, log: &SessionLog, id: LaneId, received: u64) {
+        let uplink = self.uplink();
+        info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what we send is lost");
+        log.lane(id, uplink, EventKind::LaneOneWay { received });
     }
 
     /// Tells how much was sent again on the lane; returns when to ask again. `doubted` names the

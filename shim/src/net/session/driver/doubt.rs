@@ -1,14 +1,16 @@
 //! What becomes of a lane in doubt: it is probed until it answers, or until it is given up.
 //!
 //! It is given up when it was silent for long; its place is being dialled all the while. And sooner
-//! where the peer's packets come but ours are not acknowledged: then our direction is dead, or it
-//! swallows what is large (and everything that waits goes in large packets). Only the initiator can
-//! dial anew, at the MTU that passes everywhere, and the close, which is small, may reach it.
+//! where the peer's packets come but ours are not acknowledged ([`Hearing`]): then our direction is
+//! dead, or it swallows what is large (and everything that waits goes in large packets). Only the
+//! initiator can dial anew, at the MTU that passes everywhere, and the close, which is small, may
+//! reach it.
 
 use std::time::{Duration, Instant};
 
 use crate::net::events::SessionLog;
 use crate::net::lane::{LaneEntry, code};
+use crate::state::hearing::Hearing;
 use crate::state::session::{Health, Session};
 use crate::vocab::ids::LaneId;
 use crate::vocab::wire::datagram::Datagram;
@@ -17,11 +19,8 @@ use crate::vocab::wire::datagram::Datagram;
 /// trip.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 
-/// Where the peer's packets come but none that we send since is acknowledged, the lane is closed
-/// after this.
-const DEAF: Duration = Duration::from_millis(100);
-
-/// ... and after this where small packets are acknowledged and four full ones in a row are not.
+/// Where small packets are acknowledged and only full ones are not, so much more time passes before
+/// the lane is given up: four probes, because it may also be that the path loses much.
 const NARROW: Duration = Duration::from_millis(400);
 
 /// A lane that was silent for this long is closed. Its place is being dialled all the while.
@@ -59,15 +58,16 @@ impl Doubt {
             lane.end(code::SILENT, "nothing heard for 10 s");
             return None;
         }
-        let probe_at = lane.probed.map_or(now, |(at, _)| at + PROBE_EVERY);
+        let received = lane.connection.stats().udp_rx.datagrams;
+        let hearing = lane.hearing.get_or_insert_with(|| Hearing::new(now));
+        let one_way = hearing.one_way(now, received, self.rto);
+        if let (Some(came), true) = (one_way, sure && now >= self.since + self.patience()) {
+            lane.tell_one_way(log, id, came);
+            lane.end(code::ONE_WAY, "what is sent is not acknowledged, although packets come");
+            return None;
+        }
+        let probe_at = lane.probed.map_or(now, |at| at + PROBE_EVERY);
         let again = if probe_at <= now {
-            let heard = lane.connection.stats().udp_rx.datagrams;
-            let hears = lane.probed.map_or(0, |(_, before)| heard - before);
-            if sure && hears > 0 && now.saturating_duration_since(self.since) >= self.patience() {
-                lane.tell_one_way(log, id, hears);
-                lane.end(code::ONE_WAY, "what is sent is not acknowledged, although packets come");
-                return None;
-            }
             session.repeat_suspicion(id);
             probe(now, lane);
             now + PROBE_EVERY
@@ -78,16 +78,18 @@ impl Doubt {
         Some(if unsure { again.min(confirm_at) } else { again })
     }
 
-    /// How long packets may come while full ones of ours are not acknowledged. If small ones are,
-    /// it may be the size; but it may also be that the path loses much.
+    /// How long a lane that hears and is not heard is kept at least.
     fn patience(&self) -> Duration {
-        if self.newest_acked_sent < Some(self.since) { DEAF } else { NARROW }
+        if self.newest_acked_sent < Some(self.since) { Duration::ZERO } else { NARROW }
     }
 }
 
 /// Asks a lane whether it is alive, past a full window.
 pub(super) fn probe(now: Instant, lane: &mut LaneEntry) {
-    lane.probed = Some((now, lane.connection.stats().udp_rx.datagrams));
+    lane.probed = Some(now);
+    if let Some(hearing) = &mut lane.hearing {
+        hearing.probed(now, lane.connection.stats().udp_rx.datagrams);
+    }
     lane.sensor.grant();
     let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
     // As large as a packet of bulk: a small answer would not prove that those pass.
