@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod addresses;
+mod admission;
 mod builder;
 mod drain;
 mod incoming;

@@ -28,6 +28,7 @@ mod lanes;
 mod receive;
 pub mod select;
 mod transmit;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::net::events::{EventKind, EventLog};
-use crate::net::uplinks::Snapshot;
+use crate::net::uplinks::{Snapshot, Uplink};
 
 /// Runs until the uplinks are no longer watched.
 pub(super) async fn tell(mut uplinks: watch::Receiver<Arc<Snapshot>>, events: EventLog) {
@@ -33,8 +33,6 @@ pub(super) async fn tell(mut uplinks: watch::Receiver<Arc<Snapshot>>, events: Ev
 }
 
 fn of(snapshot: &Snapshot) -> Vec<(String, IpAddr)> {
-    let of = |u: &crate::net::uplinks::Uplink| {
-        u.ips().map(|ip| (u.name.clone(), ip)).collect::<Vec<_>>()
-    };
+    let of = |u: &Uplink| u.ips().map(|ip| (u.name.clone(), ip)).collect::<Vec<_>>();
     snapshot.uplinks.iter().flat_map(of).collect()
 }

@@ -28,19 +28,10 @@ use crate::state::session::{Session, SessionConfig};
 use crate::vocab::ids::{PeerId, SessionId, Side};
 use crate::vocab::locator::Locator;
 use crate::vocab::name::PeerName;
-use crate::vocab::wire::VERSION;
-use crate::vocab::wire::hello::{Hello, Intent, Offer, Reject, RejectCode, Welcome};
+use crate::vocab::wire::hello::Offer;
 
 /// The window that every flow gets, whatever memory is left.
 const INITIAL_WINDOW: u64 = 256 * 1024;
-
-/// Lanes of one session at the acceptor: the initiator keeps four, and dials anew beside silent
-/// ones.
-const LANES_PER_SESSION: usize = 16;
-
-/// For so long our own attempt to create a session stands against the peer's, where our key is
-/// the smaller one. After that the peer's may come: ours does not get through.
-const OURS_STANDS: Duration = Duration::from_secs(3);
 
 pub(crate) struct NodeShared {
     identity: Identity,
@@ -51,7 +42,7 @@ pub(crate) struct NodeShared {
     pub(super) router: Router,
     pub(super) allowed: Arc<PeerSet>,
     pub(super) started: Instant,
-    peers: Mutex<HashMap<PeerId, Peer>>,
+    pub(super) peers: Mutex<HashMap<PeerId, Peer>>,
     /// Peers in the order they were given.
     order: Vec<PeerId>,
     /// What sessions have of us. `changes` grows whenever one comes, is established or goes.
@@ -61,18 +52,18 @@ pub(crate) struct NodeShared {
     listen: OnceLock<(Vec<SocketAddr>, Vec<SocketAddr>)>,
 }
 
-struct Peer {
-    config: PeerConfig,
-    sessions: Vec<Held>,
+pub(super) struct Peer {
+    pub(super) config: PeerConfig,
+    pub(super) sessions: Vec<Held>,
     /// Applications that wait for a session.
     waiting: usize,
     /// Why the last dial failed, and since when all do; until one succeeds.
     failing: Option<(Instant, String)>,
 }
 
-struct Held {
-    session: SessionHandle,
-    since: Instant,
+pub(super) struct Held {
+    pub(super) session: SessionHandle,
+    pub(super) since: Instant,
 }
 
 impl NodeShared {
@@ -155,7 +146,7 @@ impl NodeShared {
     }
 
     /// Where we can be reached, as it is now.
-    fn own_locators(&self) -> Vec<Locator> {
+    pub(super) fn own_locators(&self) -> Vec<Locator> {
         let Some((listen, others)) = self.listen.get() else { return Vec::new() };
         let ours: Vec<_> = self.uplinks.now().uplinks.iter().flat_map(|u| u.ips()).collect();
         locators::own(others, listen, &ours)
@@ -287,89 +278,7 @@ impl NodeShared {
         }
     }
 
-    /// Judges a `Hello`: the session it attaches to and our `Welcome`, or why not.
-    pub(super) fn admit(
-        self: &Arc<Self>,
-        peer: PeerId,
-        hello: &Hello,
-    ) -> Result<(SessionHandle, Welcome), Reject> {
-        let reject = |code, detail: &str| Reject { code, detail: detail.to_owned() };
-        if hello.version < VERSION {
-            let detail = format!("protocol version {VERSION} is the lowest spoken here");
-            return Err(reject(RejectCode::Version, &detail));
-        }
-        if self.is_shutting_down() {
-            return Err(reject(RejectCode::ShuttingDown, "shutting down"));
-        }
-        let mut peers = self.peers.lock();
-        let entry =
-            peers.get_mut(&peer).ok_or_else(|| reject(RejectCode::Limit, "peer was removed"))?;
-        entry.sessions.retain(|h| !h.session.is_over());
-        if let Some(held) = entry.sessions.iter().find(|h| h.session.id() == hello.session) {
-            let session = held.session.clone();
-            drop(peers);
-            return self.attach(session, hello);
-        }
-        if hello.intent == Intent::Resume {
-            let detail = "session not known here: this end restarted, or it lingered too long";
-            return Err(reject(RejectCode::UnknownSession, detail));
-        }
-        let ours = entry.sessions.iter().find(|h| {
-            h.session.side() == Side::Initiator
-                && !h.session.is_established()
-                && h.since.elapsed() < OURS_STANDS
-        });
-        if ours.is_some() && self.identity.peer_id() < peer {
-            return Err(reject(RejectCode::Superseded, "both ends created a session; ours stands"));
-        }
-        if entry.sessions.len() >= self.limits.sessions_per_peer {
-            let detached = |h: &&Held| h.session.with(|core, _| core.detached_since);
-            let longest = entry.sessions.iter().filter(|h| detached(h).is_some());
-            let Some(oldest) = longest.min_by_key(|h| detached(h)) else {
-                return Err(reject(RejectCode::Limit, "too many sessions with this peer"));
-            };
-            let oldest = oldest.session.clone();
-            entry.sessions.retain(|h| h.session.id() != oldest.id());
-            // Outside the lock: the session's waiters may come back to us.
-            tokio::spawn(async move { oldest.lose("given up for a newer session of this peer") });
-        }
-        let name = PeerName::from(entry.config.name.as_str());
-        let session = self.session(hello.session, peer, name, Side::Acceptor, hello.offer);
-        entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
-        drop(peers);
-        self.drive(session.clone(), None);
-        self.attach(session, hello)
-    }
-
-    fn attach(
-        &self,
-        session: SessionHandle,
-        hello: &Hello,
-    ) -> Result<(SessionHandle, Welcome), Reject> {
-        let reject = |code, detail: &str| Err(Reject { code, detail: detail.to_owned() });
-        let (side, generation, lanes, known) = session.with(|core, _| {
-            let known = core.lanes.contains_key(&hello.lane);
-            (core.session.side(), core.generation, core.lanes.len(), known)
-        });
-        if side == Side::Initiator {
-            return reject(RejectCode::Superseded, "this session was created by us");
-        }
-        if hello.generation < generation {
-            return reject(RejectCode::Stale, "a newer generation of the session has attached");
-        }
-        if lanes >= LANES_PER_SESSION || known {
-            return reject(RejectCode::Limit, "too many lanes, or a lane number used twice");
-        }
-        let locators = self.own_locators();
-        let offer = session.with(|core, _| {
-            core.generation = hello.generation;
-            core.session.set_locators(locators);
-            core.session.offer()
-        });
-        Ok((session, Welcome { version: VERSION, offer }))
-    }
-
-    fn offer(&self) -> Offer {
+    pub(super) fn offer(&self) -> Offer {
         let flows = self.limits.flows_per_session as u64;
         let share = self.limits.memory / flows.max(1);
         Offer {
@@ -379,7 +288,7 @@ impl NodeShared {
         }
     }
 
-    fn session(
+    pub(super) fn session(
         &self,
         id: SessionId,
         peer: PeerId,
@@ -398,7 +307,7 @@ impl NodeShared {
         SessionHandle::new(id, peer, name, session, self.around.clone())
     }
 
-    fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
+    pub(super) fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
         let node = Arc::downgrade(self);
         let uplinks = self.uplinks.follow();
         tokio::spawn(async move {
