@@ -61,6 +61,17 @@ impl Site {
     }
 }
 
+/// A program that ends with the test, also where that fails.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn keygen_writes_a_private_file_and_id_prints_the_same_key() {
     let site = Site::new();
@@ -248,8 +259,9 @@ fn run_answers_status_and_ends_cleanly_on_sigterm() {
     let key = site.keygen();
     let config = site.config("[ingress.socks]\nkind = 'socks5'\nlisten = '127.0.0.1:0'");
     let mut command = throughline(&["run", "-c", &config]);
-    let mut daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut daemon = Ends(daemon);
+    let mut log = BufReader::new(daemon.0.stderr.take().unwrap()).lines();
     let mut seen = String::new();
     while !seen.contains("running") {
         let line = log.next().unwrap_or_else(|| panic!("the daemon ended:\n{seen}")).unwrap();
@@ -269,8 +281,8 @@ fn run_answers_status_and_ends_cleanly_on_sigterm() {
     assert!(stderr.contains("another daemon answers"), "{stderr}");
 
     let started = Instant::now();
-    terminate(daemon.id());
-    assert!(daemon.wait().unwrap().success(), "{}", drain.join().unwrap());
+    terminate(daemon.0.id());
+    assert!(daemon.0.wait().unwrap().success(), "{}", drain.join().unwrap());
     assert!(started.elapsed() < Duration::from_secs(5));
     assert!(!Path::new(&site.path("t.sock")).exists(), "the admin socket is left behind");
 }
@@ -294,16 +306,17 @@ fn events_are_followed_while_an_uplink_is_drained_and_used_again() {
         assert!(stderr.contains("no daemon answers at"), "{stderr}");
     }
     let mut command = throughline(&["run", "-c", &config]);
-    let mut daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut daemon = Ends(daemon);
+    let mut log = BufReader::new(daemon.0.stderr.take().unwrap()).lines();
     while !log.next().expect("the daemon ended").unwrap().contains("running") {}
     let drained = std::thread::spawn(move || log.map_while(Result::ok).count());
 
     let (stdout, _) = outcome(&["uplink", "list", "-c", &config], 0);
     let table = "\
-uplink  addresses   class  metered  state   lanes
-isp-a   127.0.11.1  pa     no       in use  0
-isp-b   127.0.12.1  pa     no       in use  0
+uplink  addresses   class  metered  state    lanes
+isp-a   127.0.11.1  pa     no       no lane  0
+isp-b   127.0.12.1  pa     no       no lane  0
 ";
     assert_eq!(stdout, table);
     let (_, stderr) = outcome(&["uplink", "drain", "isp-c", "-c", &config], 1);
@@ -334,8 +347,8 @@ isp-b   127.0.12.1  pa     no       in use  0
     assert_eq!(lines.len(), 3, "{stdout}");
     assert!(lines[0].ends_with("Z  isp-a  drain began"), "{stdout}");
 
-    terminate(daemon.id());
-    assert!(daemon.wait().unwrap().success());
+    terminate(daemon.0.id());
+    assert!(daemon.0.wait().unwrap().success());
     drained.join().unwrap();
     let ended = follow.wait_with_output().unwrap();
     assert!(ended.status.success());

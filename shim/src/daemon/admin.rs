@@ -137,6 +137,14 @@ pub enum AdminError {
         /// Why.
         source: io::Error,
     },
+    /// We may not ask it.
+    #[error("{path} is not ours to ask: {source}; run this as the daemon's user or as root")]
+    Denied {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The daemon does not do what it was asked for.
     #[error("{0}")]
     Refused(String),

@@ -46,7 +46,8 @@ pub async fn dial(
             return Err(OpenFailure::new(
                 FailureCode::NotAllowed,
                 format!(
-                    "{host}:{port} is not allowed at the egress; add it to this peer's `allow` there"
+                    "{host}:{port} is not allowed at the egress; add it to the `allow` of the peer \
+                     that asks, in the egress's configuration"
                 ),
             ));
         }

@@ -77,7 +77,8 @@ impl Egress {
     async fn connect(&self, peer: PeerId, target: &Target) -> Result<TcpStream, OpenFailure> {
         let not_allowed = || {
             let detail = format!(
-                "{target} is not allowed at the egress; add it to this peer's `allow` there"
+                "{target} is not allowed at the egress; add it to the `allow` of the peer that asks, \
+                 in the egress's configuration"
             );
             OpenFailure::new(FailureCode::NotAllowed, detail)
         };

@@ -100,12 +100,15 @@ async fn ask(path: &Path, request: &Request) -> Result<Answer, AdminError> {
 }
 
 async fn send(path: &Path, request: &Request) -> Result<UnixStream, AdminError> {
-    let not_running = |source| AdminError::NotRunning { path: path.to_owned(), source };
+    let unreachable = |source: io::Error| match source.kind() {
+        io::ErrorKind::PermissionDenied => AdminError::Denied { path: path.to_owned(), source },
+        _ => AdminError::NotRunning { path: path.to_owned(), source },
+    };
     let no_answer = |error: io::Error| AdminError::NoAnswer {
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    let mut stream = UnixStream::connect(path).await.map_err(not_running)?;
+    let mut stream = UnixStream::connect(path).await.map_err(unreachable)?;
     let mut line = serde_json::to_vec(request).map_err(|error| no_answer(error.into()))?;
     line.push(b'\n');
     stream.write_all(&line).await.map_err(no_answer)?;

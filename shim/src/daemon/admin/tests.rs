@@ -95,6 +95,17 @@ async fn a_daemon_that_does_not_run_is_told() {
     assert!(matches!(error, AdminError::NotRunning { .. }), "{error}");
 }
 
+#[test]
+fn a_socket_that_is_not_ours_names_who_may_ask() {
+    let source = io::Error::from(io::ErrorKind::PermissionDenied);
+    let error = AdminError::Denied { path: "/run/throughline.sock".into(), source };
+    assert_eq!(
+        error.to_string(),
+        "/run/throughline.sock is not ours to ask: permission denied; run this as the daemon's \
+         user or as root"
+    );
+}
+
 #[tokio::test]
 async fn an_uplink_is_drained_and_used_again_and_the_last_one_warns() {
     let directory = tempfile::tempdir().unwrap();

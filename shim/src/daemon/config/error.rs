@@ -24,7 +24,10 @@ struct Place {
 
 impl ConfigError {
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
-        let message = format!("The configuration file cannot be read: {error}.");
+        let message = format!(
+            "The configuration file cannot be read: {error}; give the path of one (docs/CONFIG.md \
+             has all that may be in it)."
+        );
         Self { file: file.to_owned(), place: None, message }
     }
 

@@ -208,7 +208,10 @@ impl Source<'_> {
                             None => Ok(prefix),
                             Some(other) => Err(self.error(
                                 at.1,
-                                format!("{prefix} belongs to the uplink `{other}` already."),
+                                format!(
+                                    "{prefix} belongs to the uplink `{other}` already; give each \
+                                     uplink prefixes of its own."
+                                ),
                             )),
                         }
                     })

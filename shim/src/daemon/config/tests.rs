@@ -185,7 +185,7 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
         "[uplinks.a]\nprefixes = '10.0.0.0/8'\n[uplinks.b]\nprefixes = '10.0.0.0/8'",
         5,
         12,
-        "10.0.0.0/8 belongs to the uplink `a` already.",
+        "10.0.0.0/8 belongs to the uplink `a` already; give each uplink prefixes of its own.",
     ),
     (
         "[uplinks.a]\ninterface = 'e'\nclass = 'pq'",
@@ -372,7 +372,8 @@ fn a_missing_identity_and_an_unreadable_file_are_told() {
     let error = Config::load("/nonexistent/t.toml").err().unwrap().to_string();
     assert_eq!(
         error,
-        "/nonexistent/t.toml: The configuration file cannot be read: No such file or directory (os error 2)."
+        "/nonexistent/t.toml: The configuration file cannot be read: No such file or directory \
+         (os error 2); give the path of one (docs/CONFIG.md has all that may be in it)."
     );
 }
 

@@ -48,10 +48,11 @@ impl Report {
     pub(in crate::daemon) fn uplink_table(&self) -> String {
         let row = |uplink: &UplinkReport| {
             let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
-            let state = match (uplink.draining, uplink.addresses.is_empty()) {
-                (true, _) => "draining",
-                (false, true) => "no address",
-                (false, false) => "in use",
+            let state = match (uplink.draining, uplink.addresses.is_empty(), uplink.lanes) {
+                (true, _, _) => "draining",
+                (false, true, _) => "no address",
+                (false, false, 0) => "no lane",
+                (false, false, _) => "in use",
             };
             [
                 uplink.name.clone(),

@@ -35,7 +35,7 @@ pub(super) enum DialError {
     #[error("{0}")]
     Connection(String),
     /// Nobody answered.
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {0:?}; is the peer running, does UDP pass to this port?")]
     TimedOut(Duration),
     /// The exchange failed.
     #[error("{0}")]
