@@ -15,6 +15,7 @@
 //! application twice, and never takes back a window, a final size or a reset.
 
 mod clock;
+mod handover;
 mod rx;
 mod tx;
 

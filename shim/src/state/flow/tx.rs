@@ -5,8 +5,9 @@
 //! lane that proves alive covers them again, and the re-send vanishes by itself.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::handover::Handover;
 use crate::state::ranges::RangeSet;
 use crate::state::send_buffer::SendBuffer;
 use crate::vocab::ids::LaneId;
@@ -96,6 +97,8 @@ pub struct Tx {
     pub home: Option<LaneId>,
     /// The second lane, where the mode wants two.
     pub second: Option<LaneId>,
+    /// The lane it has left and still uses.
+    pub handover: Option<Handover>,
     /// From here on bytes go on two lanes.
     pub twice_from: u64,
     /// Something may be uncovered: a lane fell under suspicion or died since we last looked.
@@ -120,6 +123,7 @@ impl Tx {
             lanes: Vec::new(),
             home: None,
             second: None,
+            handover: None,
             twice_from: 0,
             uncovered: false,
             resent: 0,
@@ -149,6 +153,15 @@ impl Tx {
     pub fn is_thin(&mut self, now: Instant) -> bool {
         self.meter(now, 0);
         !self.thick
+    }
+
+    /// New bytes go to `home` from `now` on, a lane with this round trip. A thick flow leaves its
+    /// lane bit by bit.
+    pub fn settle(&mut self, now: Instant, home: LaneId, rtt: Duration) {
+        let before = self.home.replace(home).filter(|before| *before != home);
+        if let Some(from) = before.filter(|_| !self.is_thin(now)) {
+            self.handover = Some(Handover::new(now, from, rtt));
+        }
     }
 
     /// Counts `bytes` written by the application: a bucket that leaks at the thin rate. A flow

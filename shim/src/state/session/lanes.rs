@@ -264,17 +264,22 @@ impl Session {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let thin = flow.tx.is_thin(now);
         let mode = flow.mode();
-        flow.tx.home = select::home(&candidates, flow.tx.home);
-        let Some(home) = flow.tx.home else { return };
+        let Some(home) = select::home(&candidates, flow.tx.home) else {
+            flow.tx.home = None;
+            return;
+        };
+        flow.tx.settle(now, home, self.lanes.get(&home).map_or(Duration::ZERO, |l| l.rtt));
         let twice = mode == Mode::Redundant || (mode == Mode::Auto && thin);
         flow.tx.second = match twice {
             true => select::second(&candidates, home, flow.tx.second),
             false => None,
         };
-        let second = flow.tx.second;
+        let (second, handover) = (flow.tx.second, flow.tx.handover);
+        let leaves = |id| handover.is_some_and(|h| h.uses(now, id));
         let wanted = |lane: &Candidate| {
             lane.id == home
                 || Some(lane.id) == second
+                || (leaves(lane.id) && select::serves_beside(&candidates, lane.id))
                 || (mode == Mode::Bond && select::bonds(&candidates, home, lane.id))
         };
         for candidate in candidates.iter().filter(|c| wanted(c)) {

@@ -114,6 +114,12 @@ pub fn second(lanes: &[Candidate], home: LaneId, present: Option<LaneId>) -> Opt
     same.or_else(|| lanes.iter().filter(fit).min_by_key(|l| rank(lanes, l))).map(|l| l.id)
 }
 
+/// Whether a lane that a flow has left may carry new bytes beside its home for a while. Not once it
+/// is in doubt: what a drain prepares may have begun. Nor if it costs money.
+pub fn serves_beside(lanes: &[Candidate], id: LaneId) -> bool {
+    lanes.iter().any(|l| l.id == id && l.synced && !l.suspect && l.cost < COSTLY)
+}
+
 /// Whether a flow that bonds lanes uses `id` beside its home: up, not metered, not on probation, not
 /// draining, and the best over its uplink, which is not the home's. Any other is used only as a home.
 pub fn bonds(lanes: &[Candidate], home: LaneId, id: LaneId) -> bool {
@@ -185,6 +191,20 @@ mod tests {
     fn a_draining_lane_is_better_than_none() {
         let lanes = [Candidate { draining: true, ..lane(1) }];
         assert_eq!(pick(&lanes, Some(1)), Some(1));
+    }
+
+    #[test]
+    fn a_lane_that_is_left_serves_on_unless_in_doubt_metered_mute_or_gone() {
+        let left = Candidate { draining: true, ..lane(1) };
+        assert!(serves_beside(&[left, lane(2)], LaneId(1)));
+        for bad in [
+            Candidate { suspect: true, ..left },
+            Candidate { cost: COSTLY, ..left },
+            Candidate { synced: false, ..left },
+            lane(2),
+        ] {
+            assert!(!serves_beside(&[bad], LaneId(1)), "{bad:?}");
+        }
     }
 
     #[test]

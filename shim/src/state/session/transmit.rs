@@ -201,7 +201,11 @@ impl Session {
             let home = flow.tx.home.filter(|_| mode == Mode::Bond);
             home.is_some_and(|home| select::bonds(&candidates, home, id))
         };
-        if flow.tx.home != Some(id) && flow.tx.second != Some(id) && !bonds() {
+        let left = || {
+            flow.tx.handover.is_some_and(|h| h.uses(now, id))
+                && select::serves_beside(&candidates, id)
+        };
+        if flow.tx.home != Some(id) && flow.tx.second != Some(id) && !left() && !bonds() {
             return None;
         }
         let trusted = |l: LaneId| lanes.get(&l).is_some_and(|l| !l.is_suspect());

@@ -1,7 +1,7 @@
 //! What the two ends say to each other of lanes: how they are to be used, that they are in doubt;
 //! and where the ends can be reached. Each word has a version, and the latest stands.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lane::{Health, Lane};
 use super::select::{self, Candidate, Returning};
@@ -61,9 +61,10 @@ impl Session {
         if who == Returning::None || select::home(&candidates, None) != Some(id) {
             return;
         }
+        let rtt = self.lanes.get(&id).map_or(Duration::ZERO, |lane| lane.rtt);
         for flow in self.flows.values_mut() {
             if who == Returning::All || flow.tx.is_thin(now) {
-                flow.tx.home = Some(id);
+                flow.tx.settle(now, id, rtt);
             }
         }
     }

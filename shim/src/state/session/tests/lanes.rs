@@ -209,6 +209,34 @@ fn a_draining_lane_gets_nothing_new() {
 }
 
 #[test]
+fn a_thick_flow_leaves_a_lane_that_drains_bit_by_bit_and_one_that_is_then_in_doubt_at_once() {
+    for doubt in [false, true] {
+        let mut pair = Pair::new(2);
+        let id = pair.joined(A, Mode::Single);
+        let mut carry = |pair: &mut Pair| {
+            pair.given.clear();
+            let written = pair.write(A, id, 90_000) as u64;
+            assert!(written > 64 * 1024, "more than one lane takes at once");
+            pair.pass(ms(20));
+            assert_eq!(pair.read(B, id), (written, Ok(Read::Pending)));
+            pair.pass(ms(20));
+            (pair.given_to(L1) > 0, pair.given_to(L2) > 0)
+        };
+        assert_eq!(carry(&mut pair), (true, false));
+        let word = LaneUse { lane: L1, version: 1, cost: 0, draining: true };
+        pair.ends[A].set_lane_use(pair.now, word);
+        assert_eq!(carry(&mut pair), (true, true), "until the new one has its pace");
+        if doubt {
+            pair.health(A, L1, GUESS);
+        } else {
+            pair.pass(ms(300));
+        }
+        assert_eq!(carry(&mut pair), (false, true));
+        assert!(pair.ends[A].lane_is_idle(L1));
+    }
+}
+
+#[test]
 fn a_bonding_flow_leaves_a_lane_that_begins_to_drain_and_comes_back() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Bond);
