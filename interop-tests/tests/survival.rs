@@ -3,13 +3,14 @@
 //! The bars are wide, for the dev profile on a busy machine of two cores; the medians of a quiet
 //! machine are a third of them (`cargo run --release -p interop-tests --bin survival`).
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, median_of_3};
-use throughline::Mode;
 use throughline::daemon::emulator::{IspHandle, Way};
+use throughline::{EventKind, Mode, OneWay};
 
 /// How the ISP that carries the flow fails.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,18 @@ async fn busier(pair: &Pair) -> IspHandle {
     pair.isp(busier)
 }
 
+/// Whose packets each end says are lost where one direction works, on however many lanes.
+fn dead_directions(pair: &Pair) -> [Vec<&'static str>; 2] {
+    [&pair.left, &pair.right].map(|node| {
+        let words = node.events().recent.into_iter().filter_map(|event| match event.kind {
+            EventKind::LaneOneWay { by: OneWay::Ours { .. } } => Some("ours"),
+            EventKind::LaneOneWay { by: OneWay::Peers } => Some("the peer's"),
+            _ => None,
+        });
+        words.collect::<BTreeSet<_>>().into_iter().collect()
+    })
+}
+
 /// One run: how long the flow stood still at the failure.
 async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
     let pair = Pair::start(Shape::default()).await?;
@@ -103,6 +116,12 @@ async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
             gap
         }
     };
+    let expected = match failure {
+        Failure::OneWayUp => [vec!["ours"], vec!["the peer's"]],
+        Failure::OneWayDown => [vec!["the peer's"], vec!["ours"]],
+        Failure::Silent | Failure::Swap => [vec![], vec![]],
+    };
+    assert_eq!(dead_directions(&pair), expected, "{failure:?}: what the two ends say");
     pair.stop().await;
     Ok(still)
 }

@@ -20,7 +20,7 @@ pub mod daemon;
 pub mod edge;
 
 pub use net::drains::{Drain, UnknownUplink};
-pub use net::events::{Event, EventKind, EventStream, Events, Followed, Suspicion};
+pub use net::events::{Event, EventKind, EventStream, Events, Followed, OneWay, Suspicion};
 pub use net::identity::{Identity, IdentityError};
 pub use net::node::{
     AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, ManageError, Node,

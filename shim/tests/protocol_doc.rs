@@ -10,7 +10,8 @@ use throughline::vocab::mode::Mode;
 use throughline::vocab::wire::control::{Decoder, MAX_BODY, MAX_ECHOES, Message};
 use throughline::vocab::wire::datagram::Datagram;
 use throughline::vocab::wire::fact::{
-    FlowState, LaneHealth, LaneUse, Locators, MAX_LOCATORS, MAX_RANGES, Open, Outcome, ResetAt,
+    FlowState, LaneDoubt, LaneHealth, LaneUse, Locators, MAX_LOCATORS, MAX_RANGES, Open, Outcome,
+    ResetAt,
 };
 use throughline::vocab::wire::hello::{Hello, Intent, Offer, Reject, RejectCode, Welcome};
 use throughline::vocab::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
@@ -120,7 +121,10 @@ fn the_table_of_message_types_is_that_of_the_code() {
         ("SyncEnd", Message::SyncEnd),
         ("Locators", Message::Locators(Locators { generation: 1, list: vec![] })),
         ("LaneUse", Message::LaneUse(LaneUse { lane, version, cost: 0, draining: false })),
-        ("LaneHealth", Message::LaneHealth(LaneHealth { lane, version, suspect: true })),
+        (
+            "LaneHealth",
+            Message::LaneHealth(LaneHealth { lane, version, doubt: LaneDoubt::Overdue }),
+        ),
         ("Close", Message::Close { code: 0, detail: String::new() }),
     ] {
         let row = format!("| `0x{:02x}` | `{name}` |", message.to_bytes()[0]);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-pub use self::kind::{EventKind, Suspicion};
+pub use self::kind::{EventKind, OneWay, Suspicion};
 use crate::net::clock;
 use crate::vocab::ids::{LaneId, SessionId};
 use crate::vocab::name::PeerName;

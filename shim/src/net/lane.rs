@@ -97,6 +97,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
             confirmed: false,
             probed: None,
             hearing: None,
+            given_up_at: None,
             had_address: false,
             dialled,
             accepted,

@@ -71,7 +71,7 @@ class Lane:
         self.pongs: asyncio.Queue[tuple[int, int, int]] = asyncio.Queue()
         # The words on it, ours and the peer's; version -1 is that there was none.
         self.our_use = self.peer_use = wire.LaneUse(0, -1, 0)
-        self.peer_health = wire.LaneHealth(0, -1, False)
+        self.peer_health = wire.LaneHealth(0, -1, 0)
         self._socket = socket_
         self._owns_socket = False
         self._control = wire.ControlReader()
@@ -163,7 +163,7 @@ class Lane:
 
     @property
     def peer_suspects(self) -> bool:
-        return self.peer_health.suspect
+        return self.peer_health.doubt != 0
 
     # --- sending ----------------------------------------------------------------------------
 

@@ -107,10 +107,13 @@ class Reader:
         return flags
 
     def boolean(self) -> bool:
+        return self.up_to(1) == 1
+
+    def up_to(self, most: int) -> int:
         value = self.u8()
-        if value > 1:
-            raise Violation(f"{value} where 0 or 1 is allowed")
-        return value == 1
+        if value > most:
+            raise Violation(f"{value} where at most {most} is allowed")
+        return value
 
     def end(self) -> None:
         if self.at != len(self.data):
@@ -414,15 +417,15 @@ class LaneUse:
 class LaneHealth:
     lane: int
     version: int
-    suspect: bool
+    doubt: int
     type = LANE_HEALTH
 
     def body(self) -> bytes:
-        return varint(self.lane) + varint(self.version) + bytes([self.suspect])
+        return varint(self.lane) + varint(self.version) + bytes([self.doubt])
 
     @staticmethod
     def read(reader: Reader) -> "LaneHealth":
-        return LaneHealth(reader.varint(), reader.varint(), reader.boolean())
+        return LaneHealth(reader.varint(), reader.varint(), reader.up_to(2))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::net::events::{Event, EventKind, Suspicion};
+use crate::net::events::{Event, EventKind, OneWay, Suspicion};
 
 /// An event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -137,7 +137,12 @@ impl From<&EventKind> for Details {
             EventKind::LaneSuspected { by: Suspicion::Peers } => {
                 Self { by: Some("peer".to_owned()), ..none }
             }
-            EventKind::LaneOneWay { received } => Self { received: Some(*received), ..none },
+            EventKind::LaneOneWay { by: OneWay::Ours { received } } => {
+                Self { by: Some("us".to_owned()), received: Some(*received), ..none }
+            }
+            EventKind::LaneOneWay { by: OneWay::Peers } => {
+                Self { by: Some("peer".to_owned()), ..none }
+            }
             EventKind::Hedged { bytes, instead_of } => Self {
                 bytes: Some(*bytes),
                 instead_of: Some(instead_of.iter().map(|id| id.0).collect()),

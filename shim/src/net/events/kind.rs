@@ -27,11 +27,10 @@ pub enum EventKind {
         /// Who says so.
         by: Suspicion,
     },
-    /// Of a lane in doubt one direction works: what the peer sends comes, what we send is lost.
-    /// The peer sees its own side of it: a lane that is suspected at both ends.
+    /// Of a lane in doubt one direction works.
     LaneOneWay {
-        /// Packets that came since the suspicion.
-        received: u64,
+        /// Who found it: the end whose packets are lost.
+        by: OneWay,
     },
     /// Bytes that are in doubt on other lanes were sent again on this one.
     Hedged {
@@ -143,6 +142,18 @@ pub enum Suspicion {
     Peers,
 }
 
+/// Which direction of a lane is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneWay {
+    /// Ours: what we send is lost, what the peer sends comes.
+    Ours {
+        /// Packets that came since the last probe.
+        received: u64,
+    },
+    /// The peer's, which told us on another lane.
+    Peers,
+}
+
 impl EventKind {
     /// The name that programs know it by (`lane-up`).
     pub fn name(&self) -> &'static str {
@@ -187,7 +198,10 @@ impl fmt::Display for EventKind {
             Self::LaneSuspected { by: Suspicion::Peers } => {
                 f.write_str("lane suspected by the peer: it gets no acknowledgement")
             }
-            Self::LaneOneWay { received } => write!(
+            Self::LaneOneWay { by: OneWay::Peers } => f.write_str(
+                "one-way failure: what the peer sends is lost, what we send comes, it says",
+            ),
+            Self::LaneOneWay { by: OneWay::Ours { received } } => write!(
                 f,
                 "one-way failure: what we send is lost, what the peer sends comes ({received} packets)"
             ),

@@ -29,6 +29,8 @@ pub(crate) struct LaneEntry {
     /// When the last probe went out, while the lane is suspect, and what was heard meanwhile.
     pub(crate) probed: Option<Instant>,
     pub(crate) hearing: Option<Hearing>,
+    /// It is dead in our direction only, the peer has been told so, and then the lane ends.
+    pub(crate) given_up_at: Option<Instant>,
     /// The system has listed our address, so its word that it is gone counts.
     pub(crate) had_address: bool,
     /// Where we dialled it: how to move it.

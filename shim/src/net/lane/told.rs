@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::LaneEntry;
-use crate::net::events::{EventKind, SessionLog, Suspicion};
+use crate::net::events::{EventKind, OneWay, SessionLog, Suspicion};
 use crate::state::health::SensorSnapshot;
 use crate::state::session::Session;
 use crate::vocab::ids::LaneId;
@@ -27,6 +27,8 @@ pub(crate) struct Told {
     /// We suspect it; the peer does.
     ours: bool,
     theirs: bool,
+    /// The peer says that what it sends on it is lost.
+    one_way: bool,
     /// Bytes sent again on it that were told, and since when more are.
     resent: u64,
     counting: Option<(Instant, Vec<LaneId>)>,
@@ -34,12 +36,21 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn new(now: Instant, remote: SocketAddr) -> Self {
-        Self { since: now, remote, epoch: 0, ours: false, theirs: false, resent: 0, counting: None }
+        Self {
+            since: now,
+            remote,
+            epoch: 0,
+            ours: false,
+            theirs: false,
+            one_way: false,
+            resent: 0,
+            counting: None,
+        }
     }
 
     /// There is no doubt in the lane any more.
     fn trust(&mut self) {
-        (self.ours, self.theirs) = (false, false);
+        (self.ours, self.theirs, self.one_way) = (false, false, false);
     }
 
     /// How long the lane has been there.
@@ -109,7 +120,18 @@ impl LaneEntry {
     pub(crate) fn tell_one_way(&self, log: &SessionLog, id: LaneId, received: u64) {
         let uplink = self.uplink();
         info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what we send is lost");
-        log.lane(id, uplink, EventKind::LaneOneWay { received });
+        log.lane(id, uplink, EventKind::LaneOneWay { by: OneWay::Ours { received } });
+    }
+
+    /// Tells, once, that the peer finds (`found`) that what it sends on the lane is lost, while what
+    /// we send comes.
+    pub(crate) fn tell_peers_one_way(&mut self, log: &SessionLog, id: LaneId, found: bool) {
+        if !found || std::mem::replace(&mut self.told.one_way, true) {
+            return;
+        }
+        let uplink = self.uplink();
+        info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what the peer sends is lost");
+        log.lane(id, uplink, EventKind::LaneOneWay { by: OneWay::Peers });
     }
 
     /// Tells how much was sent again on the lane; returns when to ask again. `doubted` names the

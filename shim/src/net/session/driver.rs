@@ -145,10 +145,12 @@ fn look(
         let rto = lane.health.rto(&seen);
         let by_peer = pure.peer_suspects_lane(id);
         lane.tell_doubt(log, id, now, ours, by_peer);
+        lane.tell_peers_one_way(log, id, pure.peer_finds_one_way(id));
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
             if let Some(since) = lane.suspect_since.take() {
                 (lane.probed, lane.hearing, lane.confirmed) = (None, None, false);
+                lane.given_up_at = None;
                 let for_ms = now.saturating_duration_since(since).as_millis();
                 if !moved {
                     info!(peer = %session.name(), lane = %id, uplink = lane.uplink(), for_ms, "lane answers again");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Class, Event, Transmit};
 use crate::vocab::ids::{FlowId, LaneId};
-use crate::vocab::wire::fact::LaneUse;
+use crate::vocab::wire::fact::{LaneDoubt, LaneUse};
 
 /// The most echoes that wait for a lane that does not write: a peer that states flows and does
 /// not read must not make us grow.
@@ -49,12 +49,16 @@ pub(super) struct Lane {
     /// The peer has stated all its flows on this lane.
     pub(super) synced: bool,
     pub(super) health: Health,
+    /// What we send on it is lost, while what the peer sends comes.
+    pub(super) one_way: bool,
     /// How often our own view of its health changed.
     pub(super) health_version: u64,
     /// The version of the peer's last word on its health.
     pub(super) peer_health_version: u64,
     /// The peer told us that it suspects this lane: when it last said so.
     pub(super) peer_suspects: Option<Instant>,
+    /// It told us that what we send comes there, while what it sends is lost.
+    pub(super) peer_one_way: bool,
     pub(super) rtt: Duration,
     /// Bytes in doubt elsewhere that went out on it again.
     pub(super) resent: u64,
@@ -89,9 +93,11 @@ impl Lane {
             peer_use: None,
             synced: false,
             health: Health::Alive,
+            one_way: false,
             health_version: 0,
             peer_health_version: 0,
             peer_suspects: None,
+            peer_one_way: false,
             rtt: Duration::ZERO,
             resent: 0,
             use_words: BTreeSet::new(),
@@ -149,6 +155,15 @@ impl Lane {
     /// Acknowledgements are overdue, by our sensor or by the peer's word.
     pub(super) fn is_suspect(&self) -> bool {
         self.health != Health::Alive || self.peer_suspects.is_some()
+    }
+
+    /// What the peer is told that we think of it.
+    pub(super) fn doubt(&self) -> LaneDoubt {
+        match (self.health, self.one_way) {
+            (Health::Alive, _) => LaneDoubt::None,
+            (Health::Suspect { .. }, false) => LaneDoubt::Overdue,
+            (Health::Suspect { .. }, true) => LaneDoubt::OneWay,
+        }
     }
 
     /// It can carry bytes and nothing speaks against it.

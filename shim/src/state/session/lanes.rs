@@ -92,6 +92,7 @@ impl Session {
         lane.rtt = rtt;
         let before = (lane.health, lane.is_suspect());
         lane.health = health;
+        lane.one_way &= health != Health::Alive;
         if lane.peer_suspects.is_some_and(|said| proved.is_some_and(|p| p > said + WORD_HOLDS)) {
             lane.peer_suspects = None;
         }
@@ -153,6 +154,11 @@ impl Session {
     /// Whether the peer says that acknowledgements of what it sends on a lane are overdue.
     pub fn peer_suspects_lane(&self, id: LaneId) -> bool {
         self.lanes.get(&id).is_some_and(|l| l.peer_suspects.is_some())
+    }
+
+    /// Whether it says that what we send there comes, while what it sends is lost.
+    pub fn peer_finds_one_way(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(|l| l.peer_suspects.is_some() && l.peer_one_way)
     }
 
     /// Bytes that were in doubt on another lane, or lost with one, and went out on this one.

@@ -147,8 +147,8 @@ impl Session {
             Message::LaneUse(word).encode(out);
         }
         for (lane, known) in healths.iter().filter_map(|l| Some((*l, self.lanes.get(l)?))) {
-            let (version, suspect) = (known.health_version, known.health != Health::Alive);
-            Message::LaneHealth(LaneHealth { lane, version, suspect }).encode(out);
+            let (version, doubt) = (known.health_version, known.doubt());
+            Message::LaneHealth(LaneHealth { lane, version, doubt }).encode(out);
         }
     }
 

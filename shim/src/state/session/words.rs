@@ -8,12 +8,21 @@ use super::select::{self, Candidate, Returning};
 use super::{Event, Session};
 use crate::vocab::ids::LaneId;
 use crate::vocab::locator::Locator;
-use crate::vocab::wire::fact::{LaneHealth, LaneUse, Locators};
+use crate::vocab::wire::fact::{LaneDoubt, LaneHealth, LaneUse, Locators};
 
 impl Session {
     /// A lane is still suspect: the peer is told again, at least every [`WORD_HOLDS`](super::WORD_HOLDS).
     pub fn repeat_suspicion(&mut self, id: LaneId) {
         if self.lanes.get(&id).is_some_and(|lane| lane.health != Health::Alive) {
+            self.tell_health(id);
+        }
+    }
+
+    /// What we send on a lane in doubt is lost, while what the peer sends comes: it is told, since
+    /// nothing else could show it which direction is dead.
+    pub fn found_one_way(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.health != Health::Alive) {
+            lane.one_way = true;
             self.tell_health(id);
         }
     }
@@ -116,9 +125,10 @@ impl Session {
             return;
         }
         lane.peer_health_version = word.version;
-        let before = lane.peer_suspects.is_some();
-        lane.peer_suspects = word.suspect.then_some(now);
-        match (before, word.suspect) {
+        let (before, after) = (lane.peer_suspects.is_some(), word.doubt != LaneDoubt::None);
+        lane.peer_suspects = after.then_some(now);
+        lane.peer_one_way = word.doubt == LaneDoubt::OneWay;
+        match (before, after) {
             (false, true) => self.uncover(now, word.lane),
             (true, false) => self.reconsider(now),
             _ => {}

@@ -97,8 +97,19 @@ pub struct LaneHealth {
     pub lane: LaneId,
     /// Grows with every change: a slow lane must not bring back an old word.
     pub version: u64,
-    /// Its acknowledgements are overdue at the sender of this message.
-    pub suspect: bool,
+    /// What the sender of this message thinks of it.
+    pub doubt: LaneDoubt,
+}
+
+/// What an end thinks of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneDoubt {
+    /// It is well.
+    None,
+    /// Acknowledgements of what this end sends are overdue.
+    Overdue,
+    /// They are, and what the other end sends comes: only this direction is dead.
+    OneWay,
 }
 
 const HAS_FINAL_SIZE: u8 = 1;
@@ -283,19 +294,25 @@ impl LaneHealth {
     pub(super) fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.lane.0);
         put_varint(out, self.version);
-        out.put_u8(self.suspect.into());
+        out.put_u8(match self.doubt {
+            LaneDoubt::None => 0,
+            LaneDoubt::Overdue => 1,
+            LaneDoubt::OneWay => 2,
+        });
     }
 
     pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         let lane = LaneId(get_varint(buf, "lane")?);
         let version = get_varint(buf, "lane-health version")?;
         if !buf.has_remaining() {
-            return Err(DecodeError::Truncated("suspect"));
+            return Err(DecodeError::Truncated("doubt"));
         }
-        match buf.get_u8() {
-            0 => Ok(Self { lane, version, suspect: false }),
-            1 => Ok(Self { lane, version, suspect: true }),
-            other => Err(DecodeError::Invalid("suspect", other.into())),
-        }
+        let doubt = match buf.get_u8() {
+            0 => LaneDoubt::None,
+            1 => LaneDoubt::Overdue,
+            2 => LaneDoubt::OneWay,
+            other => return Err(DecodeError::Invalid("doubt", other.into())),
+        };
+        Ok(Self { lane, version, doubt })
     }
 }

@@ -23,6 +23,10 @@ const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// the lane is given up: four probes, because it may also be that the path loses much.
 const NARROW: Duration = Duration::from_millis(400);
 
+/// How long our finding that a lane is one-way has to leave on the others: with the lane it would be
+/// forgotten.
+const LAST_WORD: Duration = Duration::from_millis(5);
+
 /// A lane that was silent for this long is closed. Its place is being dialled all the while.
 const SILENT: Duration = Duration::from_secs(10);
 
@@ -61,10 +65,18 @@ impl Doubt {
         let received = lane.connection.stats().udp_rx.datagrams;
         let hearing = lane.hearing.get_or_insert_with(|| Hearing::new(now));
         let one_way = hearing.one_way(now, received, self.rto);
-        if let (Some(came), true) = (one_way, sure && now >= self.since + self.patience()) {
-            lane.tell_one_way(log, id, came);
+        if let Some(at) = lane.given_up_at {
+            if now < at {
+                return Some(at);
+            }
             lane.end(code::ONE_WAY, "what is sent is not acknowledged, although packets come");
             return None;
+        }
+        if let (Some(came), true) = (one_way, sure && now >= self.since + self.patience()) {
+            lane.tell_one_way(log, id, came);
+            session.found_one_way(id);
+            lane.given_up_at = Some(now + LAST_WORD);
+            return lane.given_up_at;
         }
         let probe_at = lane.probed.map_or(now, |at| at + PROBE_EVERY);
         let again = if probe_at <= now {

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::vocab::outcome::{FailureCode, OpenFailure};
-use crate::vocab::wire::fact::{FlowState, LaneHealth, LaneUse, Outcome, ResetAt};
+use crate::vocab::wire::fact::{FlowState, LaneDoubt, LaneHealth, LaneUse, Outcome, ResetAt};
 
 fn number(rng: &mut SmallRng) -> u64 {
     match rng.random_range(0..6) {
@@ -60,7 +60,11 @@ fn message(rng: &mut SmallRng) -> Message {
         }
         8 => Message::Echo((0..rng.random_range(0..9)).map(|_| (flow(rng), version)).collect()),
         9 => Message::SyncEnd,
-        10 => Message::LaneHealth(LaneHealth { lane, version, suspect: rng.random_bool(0.5) }),
+        10 => {
+            let doubts = [LaneDoubt::None, LaneDoubt::Overdue, LaneDoubt::OneWay];
+            let doubt = doubts[rng.random_range(0..3)];
+            Message::LaneHealth(LaneHealth { lane, version, doubt })
+        }
         _ => {
             let (cost, draining) = (rng.random(), rng.random_bool(0.5));
             Message::LaneUse(LaneUse { lane, version, cost, draining })

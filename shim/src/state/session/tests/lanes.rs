@@ -137,6 +137,24 @@ fn a_word_on_health_that_comes_late_does_not_bring_back_an_old_doubt() {
 }
 
 #[test]
+fn the_peer_is_told_on_another_lane_which_direction_is_dead() {
+    let mut pair = Pair::new(2);
+    pair.hold(L1);
+    pair.ends[A].found_one_way(L1);
+    pair.run();
+    assert!(!pair.ends[B].peer_finds_one_way(L1), "the lane was well");
+    pair.health(A, L1, SURE);
+    assert!(!pair.ends[B].peer_finds_one_way(L1));
+    pair.ends[A].found_one_way(L1);
+    pair.run();
+    assert!(pair.ends[B].peer_finds_one_way(L1) && !pair.ends[A].peer_finds_one_way(L1));
+    pair.health(A, L1, Health::Alive);
+    assert!(!pair.ends[B].peer_finds_one_way(L1));
+    pair.health(A, L1, GUESS);
+    assert!(!pair.ends[B].peer_finds_one_way(L1), "another doubt");
+}
+
+#[test]
 fn the_peers_doubt_is_cleared_by_its_word_or_by_proof_when_it_is_not_repeated() {
     let mut pair = Pair::new(2);
     pair.health(A, L1, GUESS);
@@ -213,7 +231,7 @@ fn a_thick_flow_leaves_a_lane_that_drains_bit_by_bit_and_one_that_is_then_in_dou
     for doubt in [false, true] {
         let mut pair = Pair::new(2);
         let id = pair.joined(A, Mode::Single);
-        let mut carry = |pair: &mut Pair| {
+        let carry = |pair: &mut Pair| {
             pair.given.clear();
             let written = pair.write(A, id, 90_000) as u64;
             assert!(written > 64 * 1024, "more than one lane takes at once");

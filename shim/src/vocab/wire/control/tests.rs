@@ -4,7 +4,7 @@ use super::*;
 use crate::vocab::ids::{LaneId, SessionId};
 use crate::vocab::mode::Mode;
 use crate::vocab::outcome::{FailureCode, OpenFailure};
-use crate::vocab::wire::fact::{Open, Outcome, ResetAt};
+use crate::vocab::wire::fact::{LaneDoubt, Open, Outcome, ResetAt};
 use crate::vocab::wire::hello::{Intent, Offer, RejectCode};
 
 fn every_message() -> Vec<Message> {
@@ -48,7 +48,9 @@ fn every_message() -> Vec<Message> {
             list: vec!["192.0.2.1:5443".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()],
         }),
         Message::LaneUse(LaneUse { lane: LaneId(1), version: 2, cost: 200, draining: true }),
-        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 5, suspect: true }),
+        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 5, doubt: LaneDoubt::Overdue }),
+        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 6, doubt: LaneDoubt::OneWay }),
+        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 7, doubt: LaneDoubt::None }),
         Message::Close { code: 0, detail: "shutting down".into() },
     ]
 }
