@@ -19,9 +19,13 @@ use crate::vocab::wire::datagram::Datagram;
 /// trip.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 
+/// ... and twice as often at first: whether only one direction is dead, or only what is large, shows
+/// in the answers to the first two or three, and flows may be waiting for it.
+const PROBE_EARLY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(50));
+
 /// Where small packets are acknowledged and only full ones are not, so much more time passes before
 /// the lane is given up: four probes, because it may also be that the path loses much.
-const NARROW: Duration = Duration::from_millis(400);
+const NARROW: Duration = Duration::from_millis(200);
 
 /// How long our finding that a lane is one-way has to leave on the others: with the lane it would be
 /// forgotten.
@@ -78,11 +82,13 @@ impl Doubt {
             lane.given_up_at = Some(now + LAST_WORD);
             return lane.given_up_at;
         }
-        let probe_at = lane.probed.map_or(now, |at| at + PROBE_EVERY);
+        let early = now.saturating_duration_since(self.since) < PROBE_EARLY.0;
+        let every = if early { PROBE_EARLY.1 } else { PROBE_EVERY };
+        let probe_at = lane.probed.map_or(now, |at| at + every);
         let again = if probe_at <= now {
             session.repeat_suspicion(id);
             probe(now, lane);
-            now + PROBE_EVERY
+            now + every
         } else {
             probe_at
         };
