@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::state::health::Rule;
-use crate::vocab::ids::LaneId;
+use crate::vocab::ids::{LaneId, PeerId};
 
 /// What happened. `Display` gives the words for a person: a lower-case phrase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,25 @@ pub enum EventKind {
         /// Refused flows before this one that were too many to be told.
         besides: u64,
     },
+    /// The peer has no lane, and no dial to it gets through. Told once for each reason until a lane
+    /// is up.
+    PeerUnreachable {
+        /// From where and to where the last dial was; `None` where none could be tried.
+        dial: Option<(IpAddr, SocketAddr)>,
+        /// Why it failed.
+        why: String,
+        /// For how long no dial has got through.
+        after: Duration,
+    },
+    /// Somebody who is not among the peers dialled us and was refused.
+    StrangerRefused {
+        /// The key that was shown.
+        key: PeerId,
+        /// From where.
+        remote: SocketAddr,
+        /// Such dials before this one that were too many to be told.
+        besides: u64,
+    },
     /// The machine was suspended; every lane is asked at once whether it is alive.
     Slept {
         /// How long.
@@ -166,6 +185,8 @@ impl EventKind {
             Self::HoldDownBegan { .. } => "hold-down-began",
             Self::HoldDownEnded => "hold-down-ended",
             Self::FlowRefused { .. } => "flow-refused",
+            Self::PeerUnreachable { .. } => "peer-unreachable",
+            Self::StrangerRefused { .. } => "stranger-refused",
             Self::Slept { .. } => "slept",
         }
     }
@@ -228,6 +249,26 @@ impl fmt::Display for EventKind {
                 write!(f, "flow to {target} refused: {why}")?;
                 if *besides > 0 {
                     write!(f, " (and {besides} others before it)")?;
+                }
+                Ok(())
+            }
+            Self::PeerUnreachable { dial, why, after } => {
+                f.write_str("peer not reached")?;
+                // The first failure is told at once.
+                if *after >= Duration::from_secs(1) {
+                    write!(f, " for {}", Span(*after))?;
+                }
+                match dial {
+                    Some((local, remote)) => {
+                        write!(f, "; the last dial, from {local} to {remote}: {why}")
+                    }
+                    None => write!(f, ": {why}"),
+                }
+            }
+            Self::StrangerRefused { key, remote, besides } => {
+                write!(f, "{remote} refused: its key {key} is not among the peers")?;
+                if *besides > 0 {
+                    write!(f, " (and {besides} such dials before it)")?;
                 }
                 Ok(())
             }
