@@ -138,14 +138,16 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     close(&connection, &end);
     let (uplink, why) = session.with(|core, now| {
         core.session.lane_detached(now, id);
-        let entry = core.lanes.remove(&id);
+        let mut entry = core.lanes.remove(&id);
+        if let Some(entry) = &mut entry {
+            entry.tell_rest(log, id);
+        }
         let uplink = entry.as_ref().and_then(|e| e.uplink()).map(str::to_owned);
         let why = match entry.as_ref().and_then(|e| e.ending) {
             Some(ending) => ending.to_owned(),
             None => end.to_string(),
         };
         let after = entry.map(|e| e.told.age(now)).unwrap_or_default();
-        let log = session.log();
         log.lane(id, uplink.as_deref(), EventKind::LaneDown { why: why.clone(), after });
         if core.lanes.is_empty() {
             core.detached_since = Some(BootTime::now());

@@ -95,7 +95,8 @@ pub struct Details {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Refused flows, or dials of strangers, before this one that were too many to be told.
+    /// Refused flows, dials of strangers or brief doubts in a lane before this one that were not
+    /// told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub besides: Option<u64>,
     /// Whether no other uplink is left.
@@ -131,14 +132,15 @@ impl From<&EventKind> for Details {
                 dialled: Some(*dialled),
                 ..none
             },
-            EventKind::LaneSuspected { by: Suspicion::Ours { rule, silent } } => Self {
+            EventKind::LaneSuspected { by: Suspicion::Ours { rule, silent }, besides } => Self {
                 by: Some("us".to_owned()),
                 rule: Some(rule.to_string()),
                 silent_ms: ms(silent),
+                besides: Some(*besides),
                 ..none
             },
-            EventKind::LaneSuspected { by: Suspicion::Peers } => {
-                Self { by: Some("peer".to_owned()), ..none }
+            EventKind::LaneSuspected { by: Suspicion::Peers, besides } => {
+                Self { by: Some("peer".to_owned()), besides: Some(*besides), ..none }
             }
             EventKind::LaneOneWay { received } => Self { received: Some(*received), ..none },
             EventKind::Hedged { bytes, instead_of } => Self {

@@ -77,13 +77,14 @@ fn write_session(f: &mut fmt::Formatter<'_>, session: &SessionReport) -> fmt::Re
         None => writeln!(f, "attached")?,
     }
     let lanes: Vec<_> = session.lanes.iter().map(lane_row).collect();
-    write_rows(f, ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "moved"], &lanes)?;
+    let head = ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "received", "moved"];
+    write_rows(f, head, &lanes)?;
     let flows: Vec<_> = session.flows.iter().map(flow_row).collect();
     let head = ["flow", "target", "mode", "sent", "received", "resent", "duplicate", "copies"];
     write_rows(f, head, &flows)
 }
 
-fn lane_row(lane: &LaneReport) -> [String; 8] {
+fn lane_row(lane: &LaneReport) -> [String; 9] {
     [
         format!("l{}", lane.id),
         lane.uplink.clone().unwrap_or_else(|| "-".to_owned()),
@@ -92,6 +93,7 @@ fn lane_row(lane: &LaneReport) -> [String; 8] {
         lane.state.clone(),
         format!("{:.1} ms", lane.rtt_ms),
         amount(lane.sent_bytes),
+        amount(lane.received_bytes),
         format!("{}x", lane.migrations),
     ]
 }

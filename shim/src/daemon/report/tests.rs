@@ -58,7 +58,9 @@ pub(in crate::daemon) fn sample() -> Report {
                         cwnd_bytes: 65536,
                         mtu_bytes: 1452,
                         sent_bytes: 1_234_567,
+                        received_bytes: 89_012,
                         lost_bytes: 0,
+                        doubts: 3,
                         migrations: 1,
                     }],
                     flows: vec![FlowReport {
@@ -95,8 +97,8 @@ uplink isp-a  192.0.2.7  pa  metered  draining
 peer branch1  tlk1def
   no dial gets through for 1m 1s; the last: from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s
   session 01234567  initiator  attached
-    lane  uplink  local            remote             state  rtt      sent    moved
-    l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  1x
+    lane  uplink  local            remote             state  rtt      sent    received  moved
+    l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  89.0 kB   1x
     flow  target        mode  sent   received  resent  duplicate  copies
     f4    10.20.0.1:22  auto  999 B  123 MB    0 B     100 B      900 B
 
@@ -112,6 +114,7 @@ fn the_json_has_the_names_that_programs_rely_on() {
     let lane = &json["peers"][0]["sessions"][0]["lanes"][0];
     assert_eq!(lane["local"], "192.0.2.7:40001");
     assert_eq!(lane["rtt_ms"], 20.26);
+    assert_eq!((&lane["received_bytes"], &lane["doubts"]), (&89_012.into(), &3.into()));
     assert_eq!(lane["interface"], "eth0");
     assert_eq!(json["uplinks"][0]["exits"][1]["state"], "foreign");
     assert_eq!(json["uplinks"][0]["exits"][0]["trouble"], serde_json::Value::Null);

@@ -22,10 +22,13 @@ pub enum EventKind {
         /// We dialled it; else the peer did.
         dialled: bool,
     },
-    /// A lane's acknowledgements are overdue. What it carries is sent on others as well.
+    /// A lane's acknowledgements are overdue, and what it carries is sent on others as well. Told
+    /// once that has lasted for 100 ms, or bytes were sent again because of it.
     LaneSuspected {
         /// Who says so.
         by: Suspicion,
+        /// Doubts in the lane before this one that were briefer, and not told.
+        besides: u64,
     },
     /// Of a lane in doubt one direction works: what the peer sends comes, what we send is lost.
     /// The peer sees its own side of it: a lane that is suspected at both ends.
@@ -201,12 +204,23 @@ impl fmt::Display for EventKind {
             Self::LaneUp { local, remote, took, dialled: false } => {
                 write!(f, "lane up, {remote} dialled {local}, set up in {}", Span(*took))
             }
-            Self::LaneSuspected { by: Suspicion::Ours { rule, silent } } => {
-                let silent = Span(*silent);
-                write!(f, "lane suspected: nothing acknowledged for {silent} ({rule} rule)")
-            }
-            Self::LaneSuspected { by: Suspicion::Peers } => {
-                f.write_str("lane suspected by the peer: it gets no acknowledgement")
+            Self::LaneSuspected { by, besides } => {
+                match by {
+                    Suspicion::Ours { rule, silent } => {
+                        let silent = Span(*silent);
+                        write!(
+                            f,
+                            "lane suspected: nothing acknowledged for {silent} ({rule} rule)"
+                        )?;
+                    }
+                    Suspicion::Peers => {
+                        f.write_str("lane suspected by the peer: it gets no acknowledgement")?;
+                    }
+                }
+                if *besides > 0 {
+                    write!(f, " (and {besides} times for a moment before)")?;
+                }
+                Ok(())
             }
             Self::LaneOneWay { received } => write!(
                 f,

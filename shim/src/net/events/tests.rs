@@ -75,8 +75,12 @@ fn an_event_reads_like_a_sentence() {
     let by = Suspicion::Ours { rule: crate::state::health::Rule::Bulk, silent: ms(12) };
     for (kind, text) in [
         (
-            EventKind::LaneSuspected { by },
+            EventKind::LaneSuspected { by, besides: 0 },
             "lane suspected: nothing acknowledged for 12 ms (bulk rule)",
+        ),
+        (
+            EventKind::LaneSuspected { by: Suspicion::Peers, besides: 3 },
+            "lane suspected by the peer: it gets no acknowledgement (and 3 times for a moment before)",
         ),
         (
             EventKind::Hedged { bytes: 48_200, instead_of: vec![LaneId(0), LaneId(3)] },
