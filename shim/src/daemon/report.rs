@@ -84,7 +84,7 @@ pub struct PeerReport {
     /// Every dial to it fails, where that is so; `null` otherwise.
     #[serde(default)]
     pub failing: Option<FailingReport>,
-    /// The sessions with it.
+    /// The sessions with it that ever had a lane.
     pub sessions: Vec<SessionReport>,
 }
 

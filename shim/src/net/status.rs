@@ -127,7 +127,7 @@ pub struct PeerStatus {
     pub locators: Vec<String>,
     /// Every dial to it fails, where that is so.
     pub failing: Option<Failing>,
-    /// The sessions with it.
+    /// The sessions with it that ever had a lane.
     pub sessions: Vec<SessionStatus>,
 }
 

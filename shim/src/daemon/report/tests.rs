@@ -103,9 +103,30 @@ peer branch1  tlk1def
     f4    10.20.0.1:22  auto  999 B  123 MB    0 B     100 B      900 B
 
 peer branch2  tlk1ghi
-  no session; it has no locators, so it has to dial us
+  no lane: it has no locators here, so it has to dial us
 ";
     assert_eq!(sample().to_string(), expected);
+}
+
+#[test]
+fn where_there_is_no_lane_the_table_says_why() {
+    let peer = |failing: Option<(f64, &str)>, locator: bool| {
+        let mut report = sample();
+        report.peers.truncate(1);
+        let peer = &mut report.peers[0];
+        peer.sessions.clear();
+        peer.failing =
+            failing.map(|(since_s, error)| FailingReport { since_s, error: error.to_owned() });
+        if !locator {
+            peer.locators.clear();
+        }
+        report.to_string().lines().last().unwrap().to_owned()
+    };
+    let why = "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s";
+    assert_eq!(peer(Some((0.4, why)), true), format!("  no lane: {why}"));
+    assert_eq!(peer(Some((61.5, why)), true), format!("  no lane: {why} (for 1m 1s by now)"));
+    assert_eq!(peer(None, true), "  no lane yet: the first dials are under way");
+    assert_eq!(peer(None, false), "  no lane: it has no locators here, so it has to dial us");
 }
 
 #[test]

@@ -26,7 +26,13 @@ pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
             failing: node
                 .failing(*id)
                 .map(|(since, error)| Failing { since: since.elapsed(), error }),
-            sessions: node.sessions(*id).iter().map(|s| session(s, &snapshot)).collect(),
+            // One that never had a lane is no session yet: the peer knows nothing of it.
+            sessions: node
+                .sessions(*id)
+                .iter()
+                .filter(|s| s.is_established())
+                .map(|s| session(s, &snapshot))
+                .collect(),
         })
     });
     let peers = peers.collect::<Vec<_>>();

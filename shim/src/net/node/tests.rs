@@ -126,6 +126,7 @@ async fn a_peer_that_no_dial_can_be_tried_to_is_told_with_the_reason() {
         until(why, told).await;
         let failing = node.status().peers[0].failing.clone().expect("why there is no lane");
         assert!(failing.error.contains(why), "{failing:?}");
+        assert!(node.status().peers[0].sessions.is_empty(), "the peer knows of none");
         node.shutdown(Duration::ZERO).await;
     }
 }
