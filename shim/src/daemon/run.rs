@@ -188,12 +188,11 @@ impl Daemon {
     /// Ends the daemon: nothing new; live flows have until `deadline` to end, then are reset.
     pub async fn shutdown(self, deadline: Duration) {
         self.tasks.drain();
-        match self.node.live_flows() {
-            0 => info!("nothing new is accepted; no flow is live"),
-            flows => info!(
-                "nothing new is accepted; waiting for {flows} live flows to end, for {deadline:?} at the most"
-            ),
-        }
+        let flows = self.node.live_flows();
+        info!(
+            "nothing new is accepted; live flows through peers: {flows}; they, and what is \
+             connected directly, have {deadline:?} to end"
+        );
         let ended = async {
             // The node resets what is left at the deadline, and so the relays end with it.
             tokio::join!(self.node.shutdown(deadline), self.tasks.ended());
