@@ -136,8 +136,12 @@ fn a_peer_with_our_own_key_is_told() {
     let key = site.keygen();
     let config = site.config(&format!("[peers.mirror]\nkey = \"{key}\"\n"));
     for arguments in [&["check", &config][..], &["run", "-c", &config]] {
-        let (_, stderr) = outcome(arguments, 1);
-        assert!(stderr.contains("peer `mirror` has this node's own key"), "{stderr}");
+        let (_, stderr) = outcome(arguments, 2);
+        assert!(
+            stderr.contains("t.toml:4:7: The peer `mirror` has this host's own key"),
+            "{stderr}"
+        );
+        assert!(stderr.contains(&format!("4 | key = \"{key}\"")), "{stderr}");
     }
 }
 
@@ -282,7 +286,17 @@ fn run_answers_status_and_ends_cleanly_on_sigterm() {
 
     let started = Instant::now();
     terminate(daemon.0.id());
-    assert!(daemon.0.wait().unwrap().success(), "{}", drain.join().unwrap());
+    let ended_well = daemon.0.wait().unwrap().success();
+    let log = drain.join().unwrap();
+    assert!(ended_well, "{log}");
+    assert!(
+        log.contains("SIGTERM: shutting down; a second signal ends the daemon at once"),
+        "{log}"
+    );
+    assert!(
+        log.contains("live flows through peers: 0; they, and what is connected directly, have 10s"),
+        "{log}"
+    );
     assert!(started.elapsed() < Duration::from_secs(5));
     assert!(!Path::new(&site.path("t.sock")).exists(), "the admin socket is left behind");
 }

@@ -239,6 +239,7 @@ async fn a_shutdown_waits_for_live_flows_until_the_deadline_and_then_resets_them
     let ingress = pair.near.ingress_addr("socks").unwrap();
     let mut app = socks(ingress, "127.0.0.1", port).await.unwrap();
     let (_served, _) = listener.accept().await.unwrap();
+    assert_eq!(pair.near.node().live_flows(), 1);
     let started = Instant::now();
     let ending = tokio::spawn(pair.near.shutdown(Duration::from_secs(1)));
     let read = timeout(PATIENCE, app.read(&mut [0; 1])).await.expect("not ended");

@@ -5,9 +5,11 @@
 
 mod check;
 mod events;
+mod log;
 mod uplink;
 
 pub use self::events::EventsArgs;
+pub(in crate::daemon) use self::log::start_logging;
 pub use self::uplink::{ListArgs, NameArgs, UplinkCommand};
 
 use std::fmt::Display;
@@ -17,16 +19,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
-use tracing_subscriber::EnvFilter;
 
 use crate::daemon::admin::{AdminSocket, status};
 use crate::daemon::config::{Admin, Config};
 use crate::daemon::demo::{self, DemoArgs};
-use crate::daemon::run::start;
+use crate::daemon::run::{StartError, start};
 use crate::net::identity::Identity;
-
-/// The variable that sets what is logged, in the syntax of `tracing_subscriber::EnvFilter`.
-const LOG_VARIABLE: &str = "THROUGHLINE_LOG";
 
 /// The exit status for a wrong command line or configuration, as clap has it.
 const USAGE: u8 = 2;
@@ -125,7 +123,7 @@ async fn execute(command: Command) -> ExitCode {
         Command::Check { file } => match Config::load(&file) {
             Ok(config) => match check::describe(&config) {
                 Ok(text) => print(&text),
-                Err(error) => fail(error),
+                Err(error) => not_started(&error),
             },
             Err(error) => wrong(error),
         },
@@ -154,10 +152,10 @@ async fn run(config: &Path) -> ExitCode {
     let mut signals = [(terminate, "SIGTERM"), (interrupt, "SIGINT")];
     let daemon = match start(config).await {
         Ok(daemon) => daemon,
-        Err(error) => return fail(error),
+        Err(error) => return not_started(&error),
     };
     let name = next_signal(&mut signals).await;
-    info!("{name}: a second signal ends the daemon at once");
+    info!("{name}: shutting down; a second signal ends the daemon at once");
     tokio::select! {
         () = daemon.run_until(std::future::ready(())) => ExitCode::SUCCESS,
         name = next_signal(&mut signals) => fail(format!("{name}: ended at once, live flows are reset")),
@@ -204,25 +202,6 @@ async fn show_status(args: StatusArgs) -> ExitCode {
     }
 }
 
-/// Logs go to stderr, at the levels that the variable sets, else from INFO on.
-pub(in crate::daemon) fn start_logging() -> Result<(), String> {
-    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_default();
-    let wanted = if wanted.is_empty() { "info" } else { &wanted };
-    let filter = EnvFilter::try_new(wanted)
-        .map_err(|error| format!("{LOG_VARIABLE}={wanted} is no log filter: {error}."))?;
-    // fast-socks5 logs passwords at DEBUG; whatever is asked for, that is not.
-    let filter = match "fast_socks5=info".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init()
-        .map_err(|error| format!("Logging cannot be started: {error}."))
-}
-
 /// Prints what was asked for; a reader that went away (`| head`) is no failure of ours.
 fn print(text: &impl Display) -> ExitCode {
     use std::io::Write;
@@ -234,6 +213,15 @@ fn print(text: &impl Display) -> ExitCode {
 fn fail(error: impl Display) -> ExitCode {
     complain(&error);
     ExitCode::FAILURE
+}
+
+/// A daemon that does not start: the configuration is wrong, or something it asks for is not to be
+/// had.
+fn not_started(error: &StartError) -> ExitCode {
+    match error {
+        StartError::Config(error) => wrong(error),
+        other => fail(other),
+    }
 }
 
 /// A wrong configuration.

@@ -11,6 +11,7 @@ mod parse_ingress;
 mod raw;
 mod size;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use crate::edge::socks5::Credentials;
 use crate::net::identity::Identity;
 use crate::net::node::{Limits, PeerConfig, UplinkConfig};
 use crate::state::policy::{Policy, Via};
+use crate::vocab::ids::PeerId;
 use crate::vocab::target::Target;
 
 pub use error::ConfigError;
@@ -44,6 +46,9 @@ pub struct Config {
     pub policy: Policy,
     /// The admin socket.
     pub admin: Admin,
+    /// What is wrong where a peer's key turns out to be our own, which is known only when the
+    /// identity has been read.
+    own_key: HashMap<PeerId, ConfigError>,
 }
 
 /// Where the key of the daemon comes from.
@@ -112,8 +117,9 @@ impl Config {
             manage_routes: false,
             peers: Vec::new(),
             ingresses: Vec::new(),
-            policy: Policy::new(Vec::new(), std::collections::HashMap::new(), Via::Reject),
+            policy: Policy::new(Vec::new(), HashMap::new(), Via::Reject),
             admin: Admin::Off,
+            own_key: HashMap::new(),
         }
     }
 
@@ -126,6 +132,14 @@ impl Config {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         Self::parse(path, &text)
+    }
+
+    /// Checks that no peer of the file has the key `ours`, which is ours.
+    ///
+    /// # Errors
+    /// One has: where its key stands.
+    pub fn check_own_key(&self, ours: PeerId) -> Result<(), ConfigError> {
+        self.own_key.get(&ours).cloned().map_or(Ok(()), Err)
     }
 
     /// Reads a configuration from `text`; `path` is what errors call it, and paths in it are

@@ -84,7 +84,7 @@ pub struct PeerReport {
     /// Every dial to it fails, where that is so; `null` otherwise.
     #[serde(default)]
     pub failing: Option<FailingReport>,
-    /// The sessions with it.
+    /// The sessions with it that ever had a lane.
     pub sessions: Vec<SessionReport>,
 }
 
@@ -135,8 +135,14 @@ pub struct LaneReport {
     pub mtu_bytes: u16,
     /// Bytes sent, with QUIC's overhead.
     pub sent_bytes: u64,
+    /// Bytes received, with QUIC's overhead.
+    #[serde(default)]
+    pub received_bytes: u64,
     /// Bytes declared lost.
     pub lost_bytes: u64,
+    /// How often it was in doubt, however briefly.
+    #[serde(default)]
+    pub doubts: u64,
     /// How often it moved to another local address.
     pub migrations: u64,
 }
@@ -264,7 +270,9 @@ impl From<&LaneStatus> for LaneReport {
             cwnd_bytes: lane.cwnd,
             mtu_bytes: lane.mtu,
             sent_bytes: lane.sent,
+            received_bytes: lane.received,
             lost_bytes: lane.lost,
+            doubts: lane.doubts,
             migrations: lane.migrations,
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::daemon::admin::{AdminError, AdminSocket};
-use crate::daemon::config::{Admin, Config, IdentitySource, IngressKind};
+use crate::daemon::config::{Admin, Config, ConfigError, IdentitySource, IngressKind};
 use crate::edge::egress::Egress;
 use crate::edge::route::Router;
 use crate::edge::tasks::Tasks;
@@ -48,6 +48,9 @@ pub enum StartError {
     /// The key cannot be had.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Something in the configuration is wrong that only the key shows.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The address of an ingress is taken or not ours.
     #[error("the ingress `{name}` cannot listen on tcp {addr}: {source}; {}", listen_cure(source))]
     Listen {
@@ -75,10 +78,11 @@ pub enum StartError {
 /// # Errors
 /// Something that the configuration asks for cannot be had; nothing is left running then.
 pub async fn start(config: Config) -> Result<Daemon, StartError> {
-    let identity = match config.identity {
+    let identity = match &config.identity {
         IdentitySource::File(path) => Identity::load(path)?,
-        IdentitySource::Given(identity) => identity,
+        IdentitySource::Given(identity) => identity.clone(),
     };
+    config.check_own_key(identity.peer_id())?;
     let mut listeners = Vec::new();
     let mut ingresses = Vec::new();
     for ingress in config.ingresses {
@@ -183,8 +187,12 @@ impl Daemon {
 
     /// Ends the daemon: nothing new; live flows have until `deadline` to end, then are reset.
     pub async fn shutdown(self, deadline: Duration) {
-        info!(deadline = ?deadline, "shutting down; live flows may end");
         self.tasks.drain();
+        let flows = self.node.live_flows();
+        info!(
+            "nothing new is accepted; live flows through peers: {flows}; they, and what is \
+             connected directly, have {deadline:?} to end"
+        );
         let ended = async {
             // The node resets what is left at the deadline, and so the relays end with it.
             tokio::join!(self.node.shutdown(deadline), self.tasks.ended());

@@ -5,6 +5,7 @@
 //! dialer, which belongs to the session's driver; dropping it ends them.
 
 mod attempt;
+mod failure;
 mod words;
 
 use std::net::SocketAddr;
@@ -15,8 +16,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
 use self::attempt::{Attempt, DialError};
+use self::failure::Spell;
 use crate::net::events::EventKind;
-use crate::net::lane::handshake::HandshakeError;
 use crate::net::lane::{self, NewLane, code};
 use crate::net::node::shared::NodeShared;
 use crate::net::said::Said;
@@ -30,7 +31,7 @@ use crate::vocab::ids::{LaneId, PeerId};
 use crate::vocab::locator::Locator;
 use crate::vocab::target::Host;
 use crate::vocab::wire::VERSION;
-use crate::vocab::wire::hello::{Hello, Intent, RejectCode};
+use crate::vocab::wire::hello::{Hello, Intent};
 
 /// Names are looked up again at most this often.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
@@ -67,6 +68,10 @@ pub(crate) struct Dialer {
     lookup: attempt::Lookup,
     /// Failures that the log has.
     said: Said<(Key, String)>,
+    /// Failures that followers of events have.
+    spell: Spell,
+    /// Whether any address of the peer is known.
+    addressed: bool,
     /// Lanes of which the log has that they are the last and stay.
     last: Vec<LaneId>,
     /// What is held down, as it was told.
@@ -89,6 +94,8 @@ impl Dialer {
             rtt: None,
             lookup: attempt::Lookup::default(),
             said: Said::default(),
+            spell: Spell::default(),
+            addressed: false,
             last: Vec::new(),
             held: Vec::new(),
         }
@@ -103,10 +110,13 @@ impl Dialer {
     /// Does what the planner says; returns when to come back.
     pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
-        let (lanes, pressed) = session.with(|core, _| view(core));
+        let (lanes, pressed) = session.with(|core, now| view(core, now));
         let pressed = pressed || self.node.is_wanted(self.peer);
         self.look_up(session, now, uplinks, &lanes);
         self.node.drains().mark(&mut self.paths);
+        if self.paths.is_empty() && lanes.is_empty() {
+            self.no_way(session, now, uplinks);
+        }
         let dialling: Vec<Key> = self.under_way.iter().map(|d| d.key).collect();
         let plan = self
             .planner
@@ -166,6 +176,7 @@ impl Dialer {
         let mut remotes = self.lookup.remotes(&self.node.locators(self.peer));
         // Only where the configured ones are known is known what the others are worth.
         remotes.extend(plan::learned(&self.learned, &remotes));
+        self.addressed = !remotes.is_empty();
         let ways = self.node.uplinks().paths(uplinks, &remotes);
         self.generation = uplinks.generation;
         if changed && ways.iter().any(|way| !self.ways.contains(way)) {
@@ -241,31 +252,10 @@ impl Dialer {
             return;
         }
         self.node.reached(self.peer);
+        self.spell = Spell::default();
         let path = new.dialled.as_ref().map(|d| (d.local.ip(), d.remote));
         self.said.forget(|(key, _)| Some(*key) == path);
         tokio::spawn(lane::run(session.clone(), new));
-    }
-
-    fn failed(&mut self, session: &SessionHandle, (local, remote): Key, error: &DialError) {
-        let text = error.to_string();
-        let news = self.said.is_news(Instant::now(), ((local, remote), text));
-        match error.is_expected() {
-            false if news => warn!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
-            true if news => info!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
-            _ => debug!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
-        }
-        self.node.not_reached(self.peer, format!("from {local} to {remote}: {error}"));
-        let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error else { return };
-        match code {
-            RejectCode::UnknownSession => {
-                warn!(peer = %session.name(), session = %session.id(), "peer restarted; flows end");
-                session.lose("peer restarted and no longer knows the session");
-            }
-            RejectCode::Stale | RejectCode::Superseded => {
-                session.lose(&format!("session given up: {detail}"));
-            }
-            _ => {}
-        }
     }
 
     /// Moves a lane to another local address (RFC 9000 §9): same connection, new path.
@@ -312,7 +302,7 @@ fn addr(locator: &Locator) -> Option<SocketAddr> {
 }
 
 /// The lanes for the planner, and whether flows wait.
-fn view(core: &Core) -> (Vec<LaneView>, bool) {
+fn view(core: &Core, now: Instant) -> (Vec<LaneView>, bool) {
     let mut lanes: Vec<LaneView> = core
         .lanes
         .iter()
@@ -325,7 +315,7 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
                 metered: dialled.metered,
                 local: dialled.local.ip(),
                 remote: dialled.remote,
-                suspect_since: lane.suspect_since,
+                suspect_since: lane.suspect_since.or(lane.relapses.in_question(now)),
                 confirmed: lane.confirmed,
                 moved_at: dialled.moved_at,
                 proven: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),

@@ -6,21 +6,24 @@
 //! piece of a flow. The lock is a leaf: it is taken with any other held, and takes none.
 //!
 //! A follower that is slower than events come loses the oldest ones and is told how many. What a
-//! stranger to this host can cause at will (flows that are refused) is told ten times a second at
-//! the most, so that it does not push everything else out of the ring; the rest is counted.
+//! stranger to this host can cause at will (flows and keys that are refused) is told so often at the
+//! most ([`limit`]), so that it does not push everything else out of the ring; the rest is counted.
 
 mod kind;
+mod limit;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 pub use self::kind::{EventKind, OneWay, Suspicion};
+use self::limit::{Refusals, Strangers};
 use crate::net::clock;
-use crate::vocab::ids::{LaneId, SessionId};
+use crate::vocab::ids::{LaneId, PeerId, SessionId};
 use crate::vocab::name::PeerName;
 use crate::vocab::target::unrepeated;
 
@@ -29,9 +32,6 @@ pub const KEPT: usize = 1000;
 
 /// How far a follower may fall behind: a quarter of what is kept.
 const BEHIND: usize = 256;
-
-/// Refused flows told in one second. The next one tells how many there were besides.
-const REFUSED_A_SECOND: u32 = 10;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,14 +105,7 @@ struct Ring {
     next: u64,
     followers: broadcast::Sender<Arc<Event>>,
     refusals: Refusals,
-}
-
-/// Refused flows in the present second.
-#[derive(Debug, Default)]
-struct Refusals {
-    since: Option<Instant>,
-    told: u32,
-    untold: u64,
+    strangers: Strangers,
 }
 
 impl Default for EventLog {
@@ -122,6 +115,7 @@ impl Default for EventLog {
             next: 0,
             followers: broadcast::Sender::new(BEHIND),
             refusals: Refusals::default(),
+            strangers: Strangers::default(),
         })))
     }
 }
@@ -143,6 +137,14 @@ impl EventLog {
         let Some(besides) = ring.refusals.next(Instant::now()) else { return };
         let (target, why) = (target.to_owned(), unrepeated(target, why).to_owned());
         ring.tell(about, EventKind::FlowRefused { target, why, besides });
+    }
+
+    /// Tells that somebody with an unknown key dialled us from `remote`, unless that was told of
+    /// late.
+    pub(crate) fn stranger(&self, key: PeerId, remote: SocketAddr) {
+        let mut ring = self.0.lock();
+        let Some(besides) = ring.strangers.next(Instant::now(), key) else { return };
+        ring.tell(Subject::default(), EventKind::StrangerRefused { key, remote, besides });
     }
 
     /// What is kept, and what follows.
@@ -177,23 +179,6 @@ impl Ring {
     }
 }
 
-impl Refusals {
-    /// How many were not told since the last one that was; `None` if this one is not told either.
-    fn next(&mut self, now: Instant) -> Option<u64> {
-        let second = Duration::from_secs(1);
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= second) {
-            self.since = Some(now);
-            self.told = 0;
-        }
-        if self.told == REFUSED_A_SECOND {
-            self.untold += 1;
-            return None;
-        }
-        self.told += 1;
-        Some(std::mem::take(&mut self.untold))
-    }
-}
-
 /// Tells of one session and its lanes.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionLog {
@@ -219,7 +204,12 @@ impl SessionLog {
 
     /// Tells of an uplink, or of a prefix of the peer, by name.
     pub(crate) fn part(&self, name: String, kind: EventKind) {
-        self.events.tell(Subject { uplink: Some(name), ..self.subject() }, kind);
+        self.peer_over(Some(name), kind);
+    }
+
+    /// Tells of the peer, as it is seen over an uplink where one has to do with it.
+    pub(crate) fn peer_over(&self, uplink: Option<String>, kind: EventKind) {
+        self.events.tell(Subject { uplink, ..self.subject() }, kind);
     }
 
     /// Tells of a lane.

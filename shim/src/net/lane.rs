@@ -36,6 +36,7 @@ use crate::net::events::EventKind;
 use crate::net::session::{Phase, SessionHandle};
 use crate::net::transport;
 use crate::state::health::HealthState;
+use crate::state::relapse::Relapses;
 use crate::state::session::Violation;
 use crate::vocab::wire::codec::DecodeError;
 
@@ -94,6 +95,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
             health: HealthState::new(transport::MAX_ACK_DELAY),
             work: work.clone(),
             suspect_since: None,
+            relapses: Relapses::default(),
             confirmed: false,
             probed: None,
             hearing: None,
@@ -139,14 +141,16 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     close(&connection, &end);
     let (uplink, why) = session.with(|core, now| {
         core.session.lane_detached(now, id);
-        let entry = core.lanes.remove(&id);
+        let mut entry = core.lanes.remove(&id);
+        if let Some(entry) = &mut entry {
+            entry.tell_rest(log, id);
+        }
         let uplink = entry.as_ref().and_then(|e| e.uplink()).map(str::to_owned);
         let why = match entry.as_ref().and_then(|e| e.ending) {
             Some(ending) => ending.to_owned(),
             None => end.to_string(),
         };
         let after = entry.map(|e| e.told.age(now)).unwrap_or_default();
-        let log = session.log();
         log.lane(id, uplink.as_deref(), EventKind::LaneDown { why: why.clone(), after });
         if core.lanes.is_empty() {
             core.detached_since = Some(BootTime::now());

@@ -260,6 +260,12 @@ impl Node {
         self.endpoints.iter().filter_map(|e| e.local_addr().ok()).collect()
     }
 
+    /// How many flows there are with all the peers.
+    pub fn live_flows(&self) -> usize {
+        let sessions = self.shared.peers().iter().flat_map(|peer| self.shared.sessions(*peer));
+        sessions.map(|session| session.with(|core, _| core.session.flows().count())).sum()
+    }
+
     /// A snapshot of the node.
     pub fn status(&self) -> NodeStatus {
         status::of(&self.shared, self.local_addrs())
@@ -300,8 +306,7 @@ impl Node {
         let sessions = || -> Vec<SessionHandle> {
             self.shared.peers().iter().flat_map(|peer| self.shared.sessions(*peer)).collect()
         };
-        let live = || sessions().iter().any(|s| s.with(|c, _| c.session.flows().next().is_some()));
-        while live() && Instant::now() < until {
+        while self.live_flows() > 0 && Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let ending = sessions();

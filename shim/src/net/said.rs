@@ -14,11 +14,21 @@ const MOST: usize = 256;
 
 /// Remembers what was said.
 #[derive(Debug)]
-pub(crate) struct Said<K>(HashMap<K, Instant>);
+pub(crate) struct Said<K> {
+    when: HashMap<K, Instant>,
+    most: usize,
+}
 
 impl<K> Default for Said<K> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self::at_most(MOST)
+    }
+}
+
+impl<K> Said<K> {
+    /// Says no more than `most` different things in a minute.
+    pub(crate) fn at_most(most: usize) -> Self {
+        Self { when: HashMap::new(), most }
     }
 }
 
@@ -26,22 +36,22 @@ impl<K: Eq + Hash> Said<K> {
     /// Whether `what` is to be said at `now`; if so it counts as said.
     pub(crate) fn is_news(&mut self, now: Instant, what: K) -> bool {
         let recent = |at: &Instant| now.saturating_duration_since(*at) < AGAIN_AFTER;
-        if self.0.get(&what).is_some_and(recent) {
+        if self.when.get(&what).is_some_and(recent) {
             return false;
         }
-        if self.0.len() >= MOST {
-            self.0.retain(|_, at| recent(at));
+        if self.when.len() >= self.most {
+            self.when.retain(|_, at| recent(at));
         }
-        let room = self.0.len() < MOST;
+        let room = self.when.len() < self.most;
         if room {
-            self.0.insert(what, now);
+            self.when.insert(what, now);
         }
         room
     }
 
     /// Forgets what `gone` says, so that it is news if it happens again.
     pub(crate) fn forget(&mut self, gone: impl Fn(&K) -> bool) {
-        self.0.retain(|what, _| !gone(what));
+        self.when.retain(|what, _| !gone(what));
     }
 }
 
@@ -65,6 +75,6 @@ mod tests {
         let count = (0..10_000).filter(|what| said.is_news(t, *what)).count();
         assert_eq!(count, MOST);
         assert!(said.is_news(t + AGAIN_AFTER, 10_000));
-        assert!(said.0.len() <= MOST);
+        assert!(said.when.len() <= MOST);
     }
 }

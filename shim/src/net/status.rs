@@ -127,7 +127,7 @@ pub struct PeerStatus {
     pub locators: Vec<String>,
     /// Every dial to it fails, where that is so.
     pub failing: Option<Failing>,
-    /// The sessions with it.
+    /// The sessions with it that ever had a lane.
     pub sessions: Vec<SessionStatus>,
 }
 
@@ -189,8 +189,12 @@ pub struct LaneStatus {
     pub cwnd: u64,
     /// Bytes sent, with QUIC's overhead.
     pub sent: u64,
+    /// Bytes received, with QUIC's overhead.
+    pub received: u64,
     /// Bytes declared lost.
     pub lost: u64,
+    /// How often it was in doubt, however briefly.
+    pub doubts: u64,
     /// How often the lane moved to another local address (RFC 9000 §9).
     pub migrations: u64,
     /// PATH_CHALLENGE frames, both ways (RFC 9000 §8.2): the paths being validated.

@@ -26,7 +26,7 @@ use rustls_pki_types::CertificateDer;
 use crate::net::identity::Identity;
 use crate::vocab::ids::PeerId;
 use crate::vocab::wire::ALPN;
-pub(crate) use refusal::{KeyRefused, reason};
+pub(crate) use refusal::{KeyRefused, reason, stranger};
 use verify::{AnyOf, Exactly};
 
 /// What `Endpoint::connect` wants for a name. It is neither sent (no SNI) nor checked.

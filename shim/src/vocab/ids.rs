@@ -6,6 +6,8 @@ use std::str::FromStr;
 use data_encoding::BASE32_NOPAD;
 use thiserror::Error;
 
+use super::ed25519;
+
 /// A remote shim: its Ed25519 public key (RFC 8032), never an address.
 ///
 /// Written as `tlk1` and the key in lower-case base32 (RFC 4648 §6) without padding.
@@ -57,6 +59,12 @@ pub enum ParsePeerIdError {
     /// The key is not 32 bytes long.
     #[error("a public key has 52 characters after `tlk1`, this one has {0}")]
     Length(usize),
+    /// It is 32 bytes, but no Ed25519 key.
+    #[error(
+        "this is no public key, though it looks like one: a character of it is wrong; copy it again, \
+         whole"
+    )]
+    NoKey,
 }
 
 impl FromStr for PeerId {
@@ -71,6 +79,9 @@ impl FromStr for PeerId {
             .decode(body.to_ascii_uppercase().as_bytes())
             .map_err(ParsePeerIdError::Encoding)?;
         let key = key.try_into().map_err(|_| ParsePeerIdError::Length(body.len()))?;
+        if !ed25519::is_point(&key) {
+            return Err(ParsePeerIdError::NoKey);
+        }
         Ok(Self(key))
     }
 }
@@ -163,8 +174,9 @@ mod tests {
 
     #[test]
     fn a_peer_id_survives_being_written_and_read() {
-        let id = PeerId::from_bytes(core::array::from_fn(|i| i as u8 * 7));
-        assert_eq!(id.to_string().parse::<PeerId>(), Ok(id));
+        let text = "tlk1mv2ihfjrkhkx5mulx5jgeygygvwmjczhbcegl6zagqrnonzzj3zq";
+        let id = text.parse::<PeerId>().unwrap();
+        assert_eq!(id.to_string(), text);
     }
 
     #[test]
@@ -173,6 +185,8 @@ mod tests {
         assert_eq!("tlk1abc".parse::<PeerId>(), Err(ParsePeerIdError::Length(3)));
         let bad = format!("tlk1{}", "1".repeat(52));
         assert!(matches!(bad.parse::<PeerId>(), Err(ParsePeerIdError::Encoding(_))));
+        let slip = "tlk1bv2ihfjrkhkx5mulx5jgeygygvwmjczhbcegl6zagqrnonzzj3zq";
+        assert_eq!(slip.parse::<PeerId>(), Err(ParsePeerIdError::NoKey));
     }
 
     #[test]

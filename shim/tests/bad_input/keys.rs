@@ -1,7 +1,7 @@
 //! Who may come in: keys, certificates, protocols.
 
 use throughline::vocab::wire::ALPN;
-use throughline::{Identity, Node, Target};
+use throughline::{EventKind, Identity, Node, Target};
 
 use crate::bystander::{Site, peer};
 use crate::hostile::{Hostile, Key, PATIENCE, dial};
@@ -34,6 +34,19 @@ async fn a_node_that_the_acceptor_does_not_know_is_refused_by_name() {
     // The acceptor says it, and so does the one that was refused.
     log::says(&["WARN", "no lane", &cause]).await;
     log::says(&["WARN", "dial failed", "the peer refused us", &cause]).await;
+    // So do the events of both.
+    let told = |node: &Node, is: &dyn Fn(&EventKind) -> bool| {
+        node.events().recent.iter().filter(|event| is(&event.kind)).count()
+    };
+    let refused = |kind: &EventKind| matches!(kind, EventKind::StrangerRefused { key, .. } if *key == stranger.id());
+    let unreachable = |kind: &EventKind| match kind {
+        EventKind::PeerUnreachable { why, dial: Some((_, remote)), .. } => {
+            why.contains(&cause) && *remote == site.addr()
+        }
+        _ => false,
+    };
+    assert_eq!(told(&site.node, &refused), 1);
+    assert_eq!(told(&stranger, &unreachable), 1);
     site.goes_on_undisturbed().await;
 }
 

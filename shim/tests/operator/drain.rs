@@ -25,10 +25,10 @@ async fn passes(isp: &IspHandle, time: Duration) -> u64 {
     passed(isp) - before
 }
 
-/// How often either end fell into doubt about a lane.
-fn suspicions(site: &Site) -> usize {
-    let events = [&site.near, &site.far].map(|daemon| daemon.node().events().recent);
-    events.iter().flatten().filter(|event| event.kind.name() == "lane-suspected").count()
+/// How often either end fell into doubt about a lane, however briefly.
+fn suspicions(site: &Site) -> u64 {
+    let reports = [&site.near, &site.far].map(|daemon| (&daemon.node().status()).into());
+    reports.iter().flat_map(lanes).map(|lane| lane.doubts).sum()
 }
 
 /// A keep-alive, its acknowledgement, a word or two on lanes. Bulk would be millions.

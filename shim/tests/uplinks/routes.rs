@@ -134,8 +134,14 @@ fn managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_th
         assert!(installed.contains("from 198.51.100.5 lookup 7"), "{installed}");
         assert!(installed.contains("default via 198.51.100.1 dev b0"), "{installed}");
         assert!(installed.contains("default via 2001:db8:b::1 dev b0"), "{installed}");
-        assert!(!near.log().contains("cannot be set"), "{}", near.log());
+        let log = near.log();
+        assert!(!log.contains("cannot be set"), "{log}");
+        // Two rules for each of the four addresses; a table for each uplink and family.
+        let set = "manage-routes: 8 rules and 4 tables are set for the uplinks isp-a, isp-b";
+        assert_eq!(log.matches(set).count(), 1, "{log}");
         near.stop();
+        let log = std::fs::read_to_string(directory.path().join("near.log")).unwrap();
+        assert!(log.contains("rules and routes of ours are removed"), "{log}");
         assert_eq!(ours(), "");
         assert_eq!(before, kernel(), "the host is as it was");
     });

@@ -55,8 +55,8 @@ pub struct Details {
     /// Whether we dialled the lane.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialled: Option<bool>,
-    /// How long the state lasted that ended: the doubt, the lane, the time without a lane, the
-    /// sleep.
+    /// How long the state lasted that ended (the doubt, the lane, the time without a lane, the
+    /// sleep), or lasts already: no dial gets through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<f64>,
     /// How long the state lasts that began: the hold-down, the linger.
@@ -86,13 +86,17 @@ pub struct Details {
     /// The address that came or went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The key that somebody unknown showed, `tlk1…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Where a refused flow was to lead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Refused flows before this one that were too many to be told.
+    /// Refused flows, dials of strangers or brief doubts in a lane before this one that were not
+    /// told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub besides: Option<u64>,
     /// Whether no other uplink is left.
@@ -128,14 +132,15 @@ impl From<&EventKind> for Details {
                 dialled: Some(*dialled),
                 ..none
             },
-            EventKind::LaneSuspected { by: Suspicion::Ours { rule, silent } } => Self {
+            EventKind::LaneSuspected { by: Suspicion::Ours { rule, silent }, besides } => Self {
                 by: Some("us".to_owned()),
                 rule: Some(rule.to_string()),
                 silent_ms: ms(silent),
+                besides: Some(*besides),
                 ..none
             },
-            EventKind::LaneSuspected { by: Suspicion::Peers } => {
-                Self { by: Some("peer".to_owned()), ..none }
+            EventKind::LaneSuspected { by: Suspicion::Peers, besides } => {
+                Self { by: Some("peer".to_owned()), besides: Some(*besides), ..none }
             }
             EventKind::LaneOneWay { by: OneWay::Ours { received } } => {
                 Self { by: Some("us".to_owned()), received: Some(*received), ..none }
@@ -178,6 +183,19 @@ impl From<&EventKind> for Details {
             EventKind::FlowRefused { target, why, besides } => Self {
                 target: Some(target.clone()),
                 why: Some(why.clone()),
+                besides: Some(*besides),
+                ..none
+            },
+            EventKind::PeerUnreachable { dial, why, after } => Self {
+                local: dial.map(|(local, _)| local.to_string()),
+                remote: dial.map(|(_, remote)| remote.to_string()),
+                why: Some(why.clone()),
+                after_ms: ms(after),
+                ..none
+            },
+            EventKind::StrangerRefused { key, remote, besides } => Self {
+                key: Some(key.to_string()),
+                remote: Some(remote.to_string()),
                 besides: Some(*besides),
                 ..none
             },

@@ -2,10 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use crate::daemon::config::{Config, IdentitySource, IngressKind, Peer};
+use crate::daemon::config::{Config, IdentitySource, IngressKind};
 use crate::daemon::run::StartError;
 use crate::net::identity::Identity;
-use crate::net::node::BuildError;
 use crate::state::policy::Via;
 use crate::vocab::ids::PeerId;
 
@@ -18,10 +17,7 @@ pub(super) fn describe(config: &Config) -> Result<String, StartError> {
         IdentitySource::File(path) => Identity::load(path)?,
         IdentitySource::Given(identity) => identity.clone(),
     };
-    let own = |peer: &&Peer| peer.config.id == identity.peer_id();
-    if let Some(peer) = config.peers.iter().find(own) {
-        return Err(BuildError::OwnKey(peer.config.name.clone()).into());
-    }
+    config.check_own_key(identity.peer_id())?;
     let mut text = format!("identity {}\n", identity.peer_id());
     // Writing to a string does not fail.
     let _ = describe_rest(config, &mut text);

@@ -58,6 +58,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     config.uplinks = source.uplinks(&raw.uplinks)?;
     config.manage_routes = raw.manage_routes;
     config.peers = peers;
+    config.own_key = source.own_key(&raw.peers, &names);
     config.ingresses = ingresses;
     let down = source.peer_down(raw.peer_down.as_ref())?.unwrap_or_default();
     let default = source.default(raw.default.as_ref())?;
@@ -294,6 +295,20 @@ impl Source<'_> {
             locators: self.values(raw.locators.as_ref())?,
         };
         Ok(Peer { config, acl: Acl::new(self.values(raw.allow.as_ref())?) })
+    }
+
+    /// What to say where the key of a peer is our own.
+    fn own_key(&self, tables: &Tables<RawPeer>, peers: &PeerNames) -> HashMap<PeerId, ConfigError> {
+        let wrong = |(name, raw): (&Spanned<String>, &RawPeer)| {
+            let name = name.get_ref();
+            let message = format!(
+                "The peer `{name}` has this host's own key; write the one that `throughline id \
+                 FILE` prints there."
+            );
+            let span = raw.key.as_ref().map(Spanned::span)?;
+            Some((*peers.get(name)?, self.error(span, message)))
+        };
+        in_order(tables).filter_map(wrong).collect()
     }
 
     pub(super) fn via(

@@ -7,7 +7,7 @@ use crate::vocab::ids::PeerId;
 use crate::vocab::mode::Mode;
 
 const A: PeerId = PeerId::from_bytes([1; 32]);
-const B: PeerId = PeerId::from_bytes([2; 32]);
+const B: PeerId = PeerId::from_bytes([3; 32]);
 
 /// The keys of [`A`] and [`B`] where the text says `KEY-A` and `KEY-B`.
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -211,6 +211,12 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
         3,
         7,
         "A public key begins with `tlk1`; print one with `throughline id FILE`.",
+    ),
+    (
+        "[peers.b]\nkey = 'tlk1bv2ihfjrkhkx5mulx5jgeygygvwmjczhbcegl6zagqrnonzzj3zq'",
+        3,
+        7,
+        "This is no public key, though it looks like one: a character of it is wrong; copy it again, whole.",
     ),
     (
         "[peers.direct]\nkey = 'KEY-A'",

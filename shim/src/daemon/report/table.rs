@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{FailingReport, FlowReport, LaneReport, Report, SessionReport, UplinkReport};
+use super::{
+    FailingReport, FlowReport, LaneReport, PeerReport, Report, SessionReport, UplinkReport,
+};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,16 +27,7 @@ impl fmt::Display for Report {
         }
         for peer in &self.peers {
             writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;
-            if let Some(FailingReport { since_s, error }) = &peer.failing {
-                writeln!(f, "  no dial gets through for {}; the last: {error}", seconds(*since_s))?;
-            }
-            if peer.sessions.is_empty() {
-                let cure = match peer.locators.is_empty() {
-                    true => "; it has no locators, so it has to dial us",
-                    false => "",
-                };
-                writeln!(f, "  no session{cure}")?;
-            }
+            write_failing(f, peer)?;
             for session in &peer.sessions {
                 write_session(f, session)?;
             }
@@ -69,6 +62,29 @@ impl Report {
     }
 }
 
+/// Why there is no lane to a peer, or not all the lanes that there could be.
+fn write_failing(f: &mut fmt::Formatter<'_>, peer: &PeerReport) -> fmt::Result {
+    let lane = peer.sessions.iter().any(|session| !session.lanes.is_empty());
+    match &peer.failing {
+        Some(FailingReport { since_s, error }) if lane => {
+            writeln!(f, "  no dial gets through for {}; the last: {error}", seconds(*since_s))
+        }
+        Some(FailingReport { since_s, error }) => {
+            write!(f, "  no lane: {error}")?;
+            // The first failure has lasted for no time.
+            if *since_s >= 1.0 {
+                write!(f, " (for {} by now)", seconds(*since_s))?;
+            }
+            writeln!(f)
+        }
+        None if !peer.sessions.is_empty() => Ok(()),
+        None if peer.locators.is_empty() => {
+            writeln!(f, "  no lane: it has no locators here, so it has to dial us")
+        }
+        None => writeln!(f, "  no lane yet: the first dials are under way"),
+    }
+}
+
 fn write_session(f: &mut fmt::Formatter<'_>, session: &SessionReport) -> fmt::Result {
     let id = session.id.get(..8).unwrap_or(&session.id);
     write!(f, "  session {id}  {}  ", session.side)?;
@@ -77,13 +93,14 @@ fn write_session(f: &mut fmt::Formatter<'_>, session: &SessionReport) -> fmt::Re
         None => writeln!(f, "attached")?,
     }
     let lanes: Vec<_> = session.lanes.iter().map(lane_row).collect();
-    write_rows(f, ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "moved"], &lanes)?;
+    let head = ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "received", "moved"];
+    write_rows(f, head, &lanes)?;
     let flows: Vec<_> = session.flows.iter().map(flow_row).collect();
     let head = ["flow", "target", "mode", "sent", "received", "resent", "duplicate", "copies"];
     write_rows(f, head, &flows)
 }
 
-fn lane_row(lane: &LaneReport) -> [String; 8] {
+fn lane_row(lane: &LaneReport) -> [String; 9] {
     [
         format!("l{}", lane.id),
         lane.uplink.clone().unwrap_or_else(|| "-".to_owned()),
@@ -92,6 +109,7 @@ fn lane_row(lane: &LaneReport) -> [String; 8] {
         lane.state.clone(),
         format!("{:.1} ms", lane.rtt_ms),
         amount(lane.sent_bytes),
+        amount(lane.received_bytes),
         format!("{}x", lane.migrations),
     ]
 }

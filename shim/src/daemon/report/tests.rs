@@ -58,7 +58,9 @@ pub(in crate::daemon) fn sample() -> Report {
                         cwnd_bytes: 65536,
                         mtu_bytes: 1452,
                         sent_bytes: 1_234_567,
+                        received_bytes: 89_012,
                         lost_bytes: 0,
+                        doubts: 3,
                         migrations: 1,
                     }],
                     flows: vec![FlowReport {
@@ -95,15 +97,36 @@ uplink isp-a  192.0.2.7  pa  metered  draining
 peer branch1  tlk1def
   no dial gets through for 1m 1s; the last: from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s
   session 01234567  initiator  attached
-    lane  uplink  local            remote             state  rtt      sent    moved
-    l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  1x
+    lane  uplink  local            remote             state  rtt      sent    received  moved
+    l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  89.0 kB   1x
     flow  target        mode  sent   received  resent  duplicate  copies
     f4    10.20.0.1:22  auto  999 B  123 MB    0 B     100 B      900 B
 
 peer branch2  tlk1ghi
-  no session; it has no locators, so it has to dial us
+  no lane: it has no locators here, so it has to dial us
 ";
     assert_eq!(sample().to_string(), expected);
+}
+
+#[test]
+fn where_there_is_no_lane_the_table_says_why() {
+    let peer = |failing: Option<(f64, &str)>, locator: bool| {
+        let mut report = sample();
+        report.peers.truncate(1);
+        let peer = &mut report.peers[0];
+        peer.sessions.clear();
+        peer.failing =
+            failing.map(|(since_s, error)| FailingReport { since_s, error: error.to_owned() });
+        if !locator {
+            peer.locators.clear();
+        }
+        report.to_string().lines().last().unwrap().to_owned()
+    };
+    let why = "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s";
+    assert_eq!(peer(Some((0.4, why)), true), format!("  no lane: {why}"));
+    assert_eq!(peer(Some((61.5, why)), true), format!("  no lane: {why} (for 1m 1s by now)"));
+    assert_eq!(peer(None, true), "  no lane yet: the first dials are under way");
+    assert_eq!(peer(None, false), "  no lane: it has no locators here, so it has to dial us");
 }
 
 #[test]
@@ -112,6 +135,7 @@ fn the_json_has_the_names_that_programs_rely_on() {
     let lane = &json["peers"][0]["sessions"][0]["lanes"][0];
     assert_eq!(lane["local"], "192.0.2.7:40001");
     assert_eq!(lane["rtt_ms"], 20.26);
+    assert_eq!((&lane["received_bytes"], &lane["doubts"]), (&89_012.into(), &3.into()));
     assert_eq!(lane["interface"], "eth0");
     assert_eq!(json["uplinks"][0]["exits"][1]["state"], "foreign");
     assert_eq!(json["uplinks"][0]["exits"][0]["trouble"], serde_json::Value::Null);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::state::health::Rule;
-use crate::vocab::ids::LaneId;
+use crate::vocab::ids::{LaneId, PeerId};
 
 /// What happened. `Display` gives the words for a person: a lower-case phrase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +22,13 @@ pub enum EventKind {
         /// We dialled it; else the peer did.
         dialled: bool,
     },
-    /// A lane's acknowledgements are overdue. What it carries is sent on others as well.
+    /// A lane's acknowledgements are overdue, and what it carries is sent on others as well. Told
+    /// once that has lasted for 100 ms, or bytes were sent again because of it.
     LaneSuspected {
         /// Who says so.
         by: Suspicion,
+        /// Doubts in the lane before this one that were briefer, and not told.
+        besides: u64,
     },
     /// Of a lane in doubt one direction works.
     LaneOneWay {
@@ -121,6 +124,25 @@ pub enum EventKind {
         /// Refused flows before this one that were too many to be told.
         besides: u64,
     },
+    /// The peer has no lane, and no dial to it gets through. Told once for each reason until a lane
+    /// is up.
+    PeerUnreachable {
+        /// From where and to where the last dial was; `None` where none could be tried.
+        dial: Option<(IpAddr, SocketAddr)>,
+        /// Why it failed.
+        why: String,
+        /// For how long no dial has got through.
+        after: Duration,
+    },
+    /// Somebody who is not among the peers dialled us and was refused.
+    StrangerRefused {
+        /// The key that was shown.
+        key: PeerId,
+        /// From where.
+        remote: SocketAddr,
+        /// Such dials before this one that were too many to be told.
+        besides: u64,
+    },
     /// The machine was suspended; every lane is asked at once whether it is alive.
     Slept {
         /// How long.
@@ -177,6 +199,8 @@ impl EventKind {
             Self::HoldDownBegan { .. } => "hold-down-began",
             Self::HoldDownEnded => "hold-down-ended",
             Self::FlowRefused { .. } => "flow-refused",
+            Self::PeerUnreachable { .. } => "peer-unreachable",
+            Self::StrangerRefused { .. } => "stranger-refused",
             Self::Slept { .. } => "slept",
         }
     }
@@ -191,12 +215,23 @@ impl fmt::Display for EventKind {
             Self::LaneUp { local, remote, took, dialled: false } => {
                 write!(f, "lane up, {remote} dialled {local}, set up in {}", Span(*took))
             }
-            Self::LaneSuspected { by: Suspicion::Ours { rule, silent } } => {
-                let silent = Span(*silent);
-                write!(f, "lane suspected: nothing acknowledged for {silent} ({rule} rule)")
-            }
-            Self::LaneSuspected { by: Suspicion::Peers } => {
-                f.write_str("lane suspected by the peer: it gets no acknowledgement")
+            Self::LaneSuspected { by, besides } => {
+                match by {
+                    Suspicion::Ours { rule, silent } => {
+                        let silent = Span(*silent);
+                        write!(
+                            f,
+                            "lane suspected: nothing acknowledged for {silent} ({rule} rule)"
+                        )?;
+                    }
+                    Suspicion::Peers => {
+                        f.write_str("lane suspected by the peer: it gets no acknowledgement")?;
+                    }
+                }
+                if *besides > 0 {
+                    write!(f, " (and {besides} times for a moment before)")?;
+                }
+                Ok(())
             }
             Self::LaneOneWay { by: OneWay::Peers } => f.write_str(
                 "one-way failure: what the peer sends is lost, what we send comes, it says",
@@ -242,6 +277,26 @@ impl fmt::Display for EventKind {
                 write!(f, "flow to {target} refused: {why}")?;
                 if *besides > 0 {
                     write!(f, " (and {besides} others before it)")?;
+                }
+                Ok(())
+            }
+            Self::PeerUnreachable { dial, why, after } => {
+                f.write_str("peer not reached")?;
+                // The first failure is told at once.
+                if *after >= Duration::from_secs(1) {
+                    write!(f, " for {}", Span(*after))?;
+                }
+                match dial {
+                    Some((local, remote)) => {
+                        write!(f, "; the last dial, from {local} to {remote}: {why}")
+                    }
+                    None => write!(f, ": {why}"),
+                }
+            }
+            Self::StrangerRefused { key, remote, besides } => {
+                write!(f, "{remote} refused: its key {key} is not among the peers")?;
+                if *besides > 0 {
+                    write!(f, " (and {besides} such dials before it)")?;
                 }
                 Ok(())
             }

@@ -1,4 +1,6 @@
+use super::limit::{REFUSED_A_SECOND, STRANGERS_A_MINUTE};
 use super::*;
+use std::time::Duration;
 
 fn note(log: &EventLog, bytes: u64) {
     log.tell(Subject::default(), EventKind::Hedged { bytes, instead_of: vec![] });
@@ -53,13 +55,32 @@ fn refused_flows_do_not_push_out_the_rest_and_are_counted() {
 }
 
 #[test]
+fn a_stranger_is_told_once_a_minute_and_a_flood_of_new_keys_is_cut_off_and_counted() {
+    let (log, remote) = (EventLog::default(), "192.0.2.7:5443".parse().unwrap());
+    let key = |i: u16| PeerId::from_bytes(std::array::from_fn(|at| i.to_be_bytes()[at % 2]));
+    (0..50).for_each(|_| log.stranger(key(0), remote));
+    (0..5000).for_each(|i| log.stranger(key(i), remote));
+    let told = log.follow().recent;
+    assert_eq!(told.len(), STRANGERS_A_MINUTE);
+    let besides = |event: &Event| match event.kind {
+        EventKind::StrangerRefused { besides, .. } => besides,
+        _ => panic!("{event:?}"),
+    };
+    assert_eq!((besides(&told[0]), besides(&told[1]), besides(&told[2])), (0, 50, 0));
+}
+
+#[test]
 fn an_event_reads_like_a_sentence() {
     let ms = Duration::from_millis;
     let by = Suspicion::Ours { rule: crate::state::health::Rule::Bulk, silent: ms(12) };
     for (kind, text) in [
         (
-            EventKind::LaneSuspected { by },
+            EventKind::LaneSuspected { by, besides: 0 },
             "lane suspected: nothing acknowledged for 12 ms (bulk rule)",
+        ),
+        (
+            EventKind::LaneSuspected { by: Suspicion::Peers, besides: 3 },
+            "lane suspected by the peer: it gets no acknowledgement (and 3 times for a moment before)",
         ),
         (
             EventKind::Hedged { bytes: 48_200, instead_of: vec![LaneId(0), LaneId(3)] },
@@ -73,6 +94,22 @@ fn an_event_reads_like_a_sentence() {
         (
             EventKind::FlowRefused { target: "a:1".into(), why: "no".into(), besides: 2 },
             "flow to a:1 refused: no (and 2 others before it)",
+        ),
+        (
+            EventKind::PeerUnreachable {
+                dial: Some(("192.0.2.7".parse().unwrap(), "203.0.113.5:5443".parse().unwrap())),
+                why: "no answer within 4s".into(),
+                after: ms(4000),
+            },
+            "peer not reached for 4.0 s; the last dial, from 192.0.2.7 to 203.0.113.5:5443: no answer within 4s",
+        ),
+        (
+            EventKind::PeerUnreachable {
+                dial: None,
+                why: "no uplink has an address".into(),
+                after: ms(0),
+            },
+            "peer not reached: no uplink has an address",
         ),
     ] {
         assert_eq!(kind.to_string(), text);

@@ -3,13 +3,16 @@
 //! Asked only when the driver looks at the lane anyway, and while nothing changes it does nothing
 //! but compare a few numbers.
 
+mod doubts;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use tracing::{debug, info};
 
+use self::doubts::{Doubts, News};
 use super::LaneEntry;
-use crate::net::events::{EventKind, OneWay, SessionLog, Suspicion};
+use crate::net::events::{EventKind, OneWay, SessionLog};
 use crate::state::health::SensorSnapshot;
 use crate::state::session::Session;
 use crate::vocab::ids::LaneId;
@@ -24,9 +27,7 @@ pub(crate) struct Told {
     /// The peer's address, and how often the path had changed when it was looked at.
     remote: SocketAddr,
     epoch: u64,
-    /// We suspect it; the peer does.
-    ours: bool,
-    theirs: bool,
+    doubts: Doubts,
     /// The peer says that what it sends on it is lost.
     one_way: bool,
     /// Bytes sent again on it that were told, and since when more are.
@@ -40,17 +41,16 @@ impl Told {
             since: now,
             remote,
             epoch: 0,
-            ours: false,
-            theirs: false,
+            doubts: Doubts::default(),
             one_way: false,
             resent: 0,
             counting: None,
         }
     }
 
-    /// There is no doubt in the lane any more.
-    fn trust(&mut self) {
-        (self.ours, self.theirs, self.one_way) = (false, false, false);
+    /// How often the lane was in doubt, however briefly.
+    pub(crate) fn doubts(&self) -> u64 {
+        self.doubts.count()
     }
 
     /// How long the lane has been there.
@@ -60,8 +60,8 @@ impl Told {
 }
 
 impl LaneEntry {
-    /// Tells what is new about the lane's path: the peer moved it. Returns whether it is another
-    /// path since last time; a doubt in the old one is moot then, and not healed.
+    /// Tells what is new about the lane's path: the peer moved it. A doubt in the old one is moot
+    /// then, and not healed.
     pub(crate) fn tell_path(
         &mut self,
         log: &SessionLog,
@@ -72,7 +72,7 @@ impl LaneEntry {
             return false;
         }
         self.told.epoch = seen.epoch;
-        self.told.trust();
+        self.told.doubts.forget();
         let remote = self.connection.remote_address();
         let from = std::mem::replace(&mut self.told.remote, remote);
         if from != remote {
@@ -83,41 +83,53 @@ impl LaneEntry {
         true
     }
 
-    /// Tells what is new about the doubt in a lane: whose it is, that it is over. `ours` says for how long nothing was acknowledged, if that is overdue.
+    /// Tells what is new about the doubt in a lane: whose it is, that it is over; returns when to
+    /// ask again. `ours` says for how long nothing was acknowledged, if that is overdue, `resent` how
+    /// many bytes have been sent again on other lanes.
     pub(crate) fn tell_doubt(
         &mut self,
         log: &SessionLog,
         id: LaneId,
         now: Instant,
-        ours: Option<Duration>,
-        theirs: bool,
-    ) {
-        let doubted = self.told.ours || self.told.theirs;
-        if !doubted && ours.is_none() && !theirs {
-            return;
-        }
-        let uplink = self.uplink().map(str::to_owned);
-        let tell = |kind| log.lane(id, uplink.as_deref(), kind);
-        if ours.is_none() && !theirs {
-            if let (true, Some(since)) = (doubted, self.suspect_since) {
-                tell(EventKind::LaneHealed { after: now.saturating_duration_since(since) });
+        (ours, theirs): (Option<Duration>, bool),
+        resent: impl FnOnce() -> u64,
+    ) -> Option<Instant> {
+        let ours = ours.map(|silent| (self.health.rule(), silent));
+        let (news, again) = self.told.doubts.look(now, ours, theirs, resent);
+        self.tell_news(log, id, news);
+        again
+    }
+
+    /// The lane ends: tells the doubt in which it does, if it is in one.
+    pub(crate) fn tell_rest(&mut self, log: &SessionLog, id: LaneId) {
+        let news = self.told.doubts.tell();
+        self.tell_news(log, id, news);
+    }
+
+    fn tell_news(&self, log: &SessionLog, id: LaneId, news: Vec<News>) {
+        let (peer, uplink) = (log.peer(), self.uplink());
+        for news in news {
+            match news {
+                News::Suspected { by, besides } => {
+                    let kind = EventKind::LaneSuspected { by, besides };
+                    info!(%peer, lane = %id, uplink, "{kind}");
+                    log.lane(id, uplink, kind);
+                }
+                News::Healed(after) => {
+                    let kind = EventKind::LaneHealed { after };
+                    info!(%peer, lane = %id, uplink, "{kind}");
+                    log.lane(id, uplink, kind);
+                }
+                News::Withdrawn(after) => {
+                    debug!(%peer, lane = %id, uplink, ?after, "lane answers again");
+                }
             }
-            self.told.trust();
-            return;
-        }
-        if let (false, Some(silent)) = (self.told.ours, ours) {
-            self.told.ours = true;
-            let by = Suspicion::Ours { rule: self.health.rule(), silent };
-            tell(EventKind::LaneSuspected { by });
-        }
-        if theirs && !self.told.theirs {
-            self.told.theirs = true;
-            tell(EventKind::LaneSuspected { by: Suspicion::Peers });
         }
     }
 
     /// Tells that what we send on the lane is lost, while `received` datagrams of the peer came.
-    pub(crate) fn tell_one_way(&self, log: &SessionLog, id: LaneId, received: u64) {
+    pub(crate) fn tell_one_way(&mut self, log: &SessionLog, id: LaneId, received: u64) {
+        self.tell_rest(log, id);
         let uplink = self.uplink();
         info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what we send is lost");
         log.lane(id, uplink, EventKind::LaneOneWay { by: OneWay::Ours { received } });
@@ -126,9 +138,10 @@ impl LaneEntry {
     /// Tells, once, that the peer finds (`found`) that what it sends on the lane is lost, while what
     /// we send comes.
     pub(crate) fn tell_peers_one_way(&mut self, log: &SessionLog, id: LaneId, found: bool) {
-        if !found || std::mem::replace(&mut self.told.one_way, true) {
+        if std::mem::replace(&mut self.told.one_way, found) || !found {
             return;
         }
+        self.tell_rest(log, id);
         let uplink = self.uplink();
         info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what the peer sends is lost");
         log.lane(id, uplink, EventKind::LaneOneWay { by: OneWay::Peers });

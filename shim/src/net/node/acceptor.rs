@@ -76,7 +76,7 @@ async fn set_up(
     incoming: Incoming,
     port: u16,
 ) -> Result<Option<Ready>, String> {
-    let began = Instant::now();
+    let (began, remote) = (Instant::now(), incoming.remote_address());
     let (config, sensor) = factory.for_connection();
     let connecting = incoming.accept_with(config).map_err(|e| tls::reason(&e))?;
     let connection = match connecting.await {
@@ -87,7 +87,12 @@ async fn set_up(
             debug!("the dialler gave up in the handshake");
             return Ok(None);
         }
-        Err(error) => return Err(tls::reason(&error)),
+        Err(error) => {
+            if let Some(key) = tls::stranger(&error) {
+                node.events().stranger(key, remote);
+            }
+            return Err(tls::reason(&error));
+        }
     };
     let Some(peer) = tls::peer_id_of(&connection) else {
         connection.close(code::REJECTED, b"no certificate");

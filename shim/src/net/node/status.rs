@@ -26,7 +26,13 @@ pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
             failing: node
                 .failing(*id)
                 .map(|(since, error)| Failing { since: since.elapsed(), error }),
-            sessions: node.sessions(*id).iter().map(|s| session(s, &snapshot)).collect(),
+            // One that never had a lane is no session yet: the peer knows nothing of it.
+            sessions: node
+                .sessions(*id)
+                .iter()
+                .filter(|s| s.is_established())
+                .map(|s| session(s, &snapshot))
+                .collect(),
         })
     });
     let peers = peers.collect::<Vec<_>>();
@@ -97,7 +103,9 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
         mtu: stats.path.current_mtu,
         cwnd: seen.cwnd,
         sent: seen.sent_bytes,
+        received: stats.udp_rx.bytes,
         lost: seen.lost_bytes,
+        doubts: entry.told.doubts(),
         migrations: entry.dialled.as_ref().map_or(0, |d| d.migrations),
         path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
         path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,

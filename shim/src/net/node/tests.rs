@@ -4,6 +4,7 @@ use super::*;
 use crate::net::clock::BootTime;
 use crate::net::events::EventKind;
 use crate::net::identity::Identity;
+use crate::vocab::locator::Locator;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -99,5 +100,33 @@ async fn an_accepted_lane_knows_its_address_and_uplink() {
         let uplink = lane.uplink.as_ref().expect("the uplink of our own address");
         let of = status.uplinks.iter().find(|u| u.name == *uplink).unwrap();
         assert!(of.addresses.contains(&lane.local.ip()));
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_no_dial_can_be_tried_to_is_told_with_the_reason() {
+    let there = Identity::generate();
+    let locator = Locator { host: crate::vocab::target::Host::Name("no.invalid".into()), port: 1 };
+    for (uplinks, locators, why) in [
+        (
+            uplink("isp-a", [203, 0, 113, 250]),
+            vec![SocketAddr::from(([127, 0, 0, 1], 1)).into()],
+            "no uplink has an",
+        ),
+        (uplink("isp-a", [127, 0, 11, 1]), vec![locator], "none of its locators has an address"),
+    ] {
+        let config = PeerConfig { id: there.peer_id(), name: "there".into(), locators };
+        let node = Node::builder().uplink(uplinks).peer(config).build().await.unwrap();
+        let told = || {
+            node.events().recent.iter().any(|event| match &event.kind {
+                EventKind::PeerUnreachable { dial: None, why: told, .. } => told.contains(why),
+                _ => false,
+            })
+        };
+        until(why, told).await;
+        let failing = node.status().peers[0].failing.clone().expect("why there is no lane");
+        assert!(failing.error.contains(why), "{failing:?}");
+        assert!(node.status().peers[0].sessions.is_empty(), "the peer knows of none");
+        node.shutdown(Duration::ZERO).await;
     }
 }

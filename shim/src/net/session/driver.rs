@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tracing::info;
+use tracing::debug;
 
 use self::doubt::{Doubt, probe};
 use super::{Core, SessionHandle};
@@ -20,6 +20,7 @@ use crate::net::dialer::Dialer;
 use crate::net::lane::{self, LaneEntry};
 use crate::net::uplinks::Snapshot;
 use crate::state::health::Verdict;
+use crate::state::relapse::Relapses;
 use crate::state::session::Health;
 use crate::vocab::ids::LaneId;
 
@@ -109,14 +110,16 @@ fn look(
     let log = session.log();
     let mut ids: Vec<LaneId> = lanes.keys().copied().collect();
     ids.sort_unstable();
-    for id in ids {
+    for id in ids.iter().copied() {
         let Some(lane) = lanes.get_mut(&id) else { continue };
         let seen = lane.sensor.snapshot();
         lane.health.stalled(now, late_by);
         if slept {
             probe(now, lane);
         }
-        let moved = lane.tell_path(log, id, &seen);
+        if lane.tell_path(log, id, &seen) {
+            lane.relapses = Relapses::default();
+        }
         let verdict = lane.health.judge(now, &seen);
         let stranded = stranded(lane, uplinks);
         let health = match verdict {
@@ -144,23 +147,23 @@ fn look(
         let ours = (health != Health::Alive).then(silent);
         let rto = lane.health.rto(&seen);
         let by_peer = pure.peer_suspects_lane(id);
-        lane.tell_doubt(log, id, now, ours, by_peer);
+        let resent =
+            || ids.iter().filter(|other| **other != id).map(|other| pure.lane_resent(*other)).sum();
+        next = earliest(next, lane.tell_doubt(log, id, now, (ours, by_peer), resent));
         lane.tell_peers_one_way(log, id, pure.peer_finds_one_way(id));
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
-            if let Some(since) = lane.suspect_since.take() {
+            if lane.suspect_since.take().is_some() {
                 (lane.probed, lane.hearing, lane.confirmed) = (None, None, false);
                 lane.given_up_at = None;
-                let for_ms = now.saturating_duration_since(since).as_millis();
-                if !moved {
-                    info!(peer = %session.name(), lane = %id, uplink = lane.uplink(), for_ms, "lane answers again");
-                }
+                lane.relapses.ends(now, rto);
             }
             continue;
         }
         if lane.suspect_since.is_none() {
+            lane.relapses.begins(now);
             let (rtt_ms, uplink) = (seen.srtt.as_millis(), lane.uplink());
-            info!(peer = %session.name(), lane = %id, uplink, rtt_ms, stranded, by_peer, "lane suspect");
+            debug!(peer = %session.name(), lane = %id, uplink, rtt_ms, stranded, by_peer, "lane suspect");
         }
         let doubt = Doubt {
             since: *lane.suspect_since.get_or_insert(now),

@@ -61,6 +61,16 @@ pub(crate) fn reason(error: &quinn::ConnectionError) -> String {
     }
 }
 
+/// The key of whom we do not know, if that is why we refused the connection. It was shown, not proven:
+/// nobody is asked to prove a key that is not let in. What cannot be a key is not told here, since it
+/// cannot be added as a peer either.
+pub(crate) fn stranger(error: &quinn::ConnectionError) -> Option<PeerId> {
+    let quinn::ConnectionError::TransportError(error) = error else { return None };
+    let text = unwrapped(&error.reason)?;
+    let presented = text.split(' ').nth(1)?.parse().ok()?;
+    (text == KeyRefused::Unknown { presented }.to_string()).then_some(presented)
+}
+
 fn unwrapped(text: &str) -> Option<String> {
     let text = text.strip_prefix(WRAPPING.0)?;
     Some(text.strip_suffix(WRAPPING.1).unwrap_or(text).to_owned())

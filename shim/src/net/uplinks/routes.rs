@@ -115,6 +115,18 @@ impl Tables {
         routing
     }
 
+    /// The uplinks that have one, in order of their names.
+    pub(super) fn uplinks(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.0.keys().map(|(name, ..)| name.as_str()).collect();
+        names.dedup();
+        names
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn free(&self) -> Option<u32> {
         TABLES.into_iter().find(|table| !self.0.values().any(|taken| taken == table))
     }

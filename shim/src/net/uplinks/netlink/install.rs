@@ -36,6 +36,8 @@ pub(in crate::net::uplinks) struct Manager {
     tables: Tables,
     asker: Asker,
     said: Said<String>,
+    /// What is set, as it was told.
+    told: String,
     _lock: UnixListener,
 }
 
@@ -52,33 +54,60 @@ impl Manager {
         if stale > 0 {
             info!(stale, "rules and routes that an earlier run left were removed");
         }
-        Ok(Self { tables: Tables::default(), asker, said: Said::default(), _lock: lock })
+        Ok(Self {
+            tables: Tables::default(),
+            asker,
+            said: Said::default(),
+            told: String::new(),
+            _lock: lock,
+        })
     }
 
     /// Makes the kernel's rules and routes what `snapshot` asks for.
     pub(in crate::net::uplinks) fn apply(&mut self, snapshot: &Snapshot) {
         let wanted = self.tables.routing(snapshot);
-        if let Err(error) = self.make(&wanted) {
-            self.fail("the rules and routes cannot be read", &error);
+        match self.make(&wanted) {
+            Ok(true) => self.tell(&wanted),
+            // What failed was told.
+            Ok(false) => {}
+            Err(error) => self.fail("the rules and routes cannot be read", &error),
         }
     }
 
-    fn make(&mut self, wanted: &Routing) -> io::Result<()> {
+    /// Says what is set, where that is new: it changes how the host sends.
+    fn tell(&mut self, set: &Routing) {
+        let text = match self.tables.count() {
+            0 => "no rule is set, as no uplink has a router of its own".to_owned(),
+            tables => format!(
+                "{} rules and {tables} tables are set for the uplinks {}",
+                set.rules.len(),
+                self.tables.uplinks().join(", ")
+            ),
+        };
+        if self.told != text {
+            info!("manage-routes: {text}");
+            self.told = text;
+        }
+    }
+
+    /// Whether all of it could be set.
+    fn make(&mut self, wanted: &Routing) -> io::Result<bool> {
         let there = read(&mut self.asker)?;
+        let mut done = true;
         // Routes before the rules that lead to them; the other way round at the end.
         for route in wanted.routes.difference(&there.routes) {
             self.say("route added", &format!("{route:?}"));
             let order = RouteNetlinkMessage::NewRoute(route_message(route));
-            self.order(order, NLM_F_CREATE | NLM_F_REPLACE);
+            done &= self.order(order, NLM_F_CREATE | NLM_F_REPLACE);
         }
         for rule in wanted.rules.difference(&there.rules) {
             self.say("rule added", &format!("{rule:?}"));
             let order = RouteNetlinkMessage::NewRule(rule_message(rule));
-            self.order(order, NLM_F_CREATE | NLM_F_EXCL);
+            done &= self.order(order, NLM_F_CREATE | NLM_F_EXCL);
         }
         for rule in there.rules.difference(&wanted.rules) {
             self.say("rule removed", &format!("{rule:?}"));
-            self.order(RouteNetlinkMessage::DelRule(rule_message(rule)), 0);
+            done &= self.order(RouteNetlinkMessage::DelRule(rule_message(rule)), 0);
         }
         for route in there.routes.difference(&wanted.routes) {
             // What replaced it under the same metric has taken it away already.
@@ -88,24 +117,27 @@ impl Manager {
             };
             if !wanted.routes.iter().any(replaced) {
                 self.say("route removed", &format!("{route:?}"));
-                self.order(RouteNetlinkMessage::DelRoute(route_message(route)), 0);
+                done &= self.order(RouteNetlinkMessage::DelRoute(route_message(route)), 0);
             }
         }
-        Ok(())
+        Ok(done)
     }
 
     fn say(&self, what: &str, which: &str) {
         debug!(which, "{what}");
     }
 
-    /// An order that fails is given again with the next snapshot.
-    fn order(&mut self, order: RouteNetlinkMessage, flags: u16) {
+    /// An order that fails is given again with the next snapshot. Returns whether it was obeyed.
+    fn order(&mut self, order: RouteNetlinkMessage, flags: u16) -> bool {
         match self.asker.order(order, flags) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
             // ESRCH, ENOENT, ENODEV: it went by itself, or its link did.
-            Err(error) if matches!(error.raw_os_error(), Some(2 | 3 | 19)) => {}
-            Err(error) => self.fail("a rule or route cannot be set", &error),
+            Err(error) if matches!(error.raw_os_error(), Some(2 | 3 | 19)) => true,
+            Err(error) => {
+                self.fail("a rule or route cannot be set", &error);
+                false
+            }
         }
     }
 
@@ -120,7 +152,7 @@ impl Manager {
 impl Drop for Manager {
     fn drop(&mut self) {
         match remove_all(&mut self.asker) {
-            Ok(removed) => debug!(removed, "our rules and routes are removed"),
+            Ok(removed) => info!("manage-routes: {removed} rules and routes of ours are removed"),
             Err(error) => warn!("our rules and routes cannot be removed: {error}"),
         }
     }
