@@ -164,7 +164,8 @@ impl Scenario {
                 (Via::Socks(daemons.socks), Some(daemons))
             }
             System::Tcp if lab.shape.bgp.is_some() => {
-                (Via::TcpFrom(Prefix::independent()[0].host, server), None)
+                // Both are of the first family that there is.
+                (Via::TcpFrom(Prefix::independent(lab.shape.family)[0].host, server), None)
             }
             System::Tcp => (Via::Tcp(server), None),
             System::Mptcp => {
