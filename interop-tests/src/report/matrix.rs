@@ -139,7 +139,8 @@ impl Case {
         // What has nothing that would move it stands still until the watch is over.
         let stands = self.contender.system == System::Tcp
             && !self.contender.bgp.is_some_and(|bgp| bgp.bfd)
-            && !matches!(self.failure, Failure::BrownOut | Failure::AllDown(_));
+            && !self.failure.is_lossy()
+            && !matches!(self.failure, Failure::AllDown(_));
         usual + bgp + failure + if stands { watch } else { Duration::ZERO }
     }
 }
