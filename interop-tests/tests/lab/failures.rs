@@ -93,6 +93,9 @@ survives! {
 
 /// The part of its goodput that bulk keeps while one of two ISPs loses a packet in ten.
 const KEPT: f64 = 0.8;
+/// A machine that was later than this explains a missing fifth of five seconds, and then a run
+/// says nothing.
+const LATE: Duration = Duration::from_millis(100);
 
 /// Bulk alone, in the five seconds after one of the ISPs began to lose.
 async fn keeps_its_goodput(failure: Failure, kind: Kind) -> Outcome {
@@ -104,17 +107,20 @@ async fn keeps_its_goodput(failure: Failure, kind: Kind) -> Outcome {
         flows: vec![kind],
         patience: PATIENCE,
     };
-    // As above: what the machine does for a second is not ours, twice in a row it is.
     let mut kept = 0.0;
-    for _ in 0..2 {
+    for _ in 0..3 {
         let seen = scenario.run().await?;
         let flow = &seen.flows[0];
         let (before, after) = flow.rates.ok_or("bulk has rates")?;
-        println!("    {failure}, {kind:?}: {before:.1} before, {after:.1} Mbit/s after");
+        let late = seen.machine;
+        println!("    {failure}, {kind:?}: {before:.1} before, {after:.1} after; machine {late:?}");
         flow.end.clone()?;
         kept = after / before;
         if kept >= KEPT {
             return Ok(());
+        }
+        if late < LATE {
+            break;
         }
     }
     panic!("{failure}: {kept:.2} of the goodput is left, {KEPT} was wanted");
