@@ -66,7 +66,7 @@ pub struct Shape {
     pub family: Family,
     /// Whether the client's ISPs translate addresses (IPv4 only).
     pub nat: bool,
-    /// Whether the client's site has a prefix of its own, too, and announces it (IPv4 only).
+    /// Whether the client's site has a prefix of its own of each family, too, and announces it.
     pub bgp: Option<Bgp>,
 }
 

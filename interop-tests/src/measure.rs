@@ -91,12 +91,12 @@ impl Record {
         None
     }
 
-    /// Bulk: the mean rate in bit/s between `from` and `to`.
+    /// Bulk: the mean rate in bit/s between `from` and `to`; when nothing comes counts, too.
     pub async fn rate(&self, from: Instant, to: Instant) -> f64 {
         let samples = self.samples().await;
-        let mut inside = samples.iter().filter(|s| (from..=to).contains(&s.at));
-        let (Some(first), Some(last)) = (inside.next(), inside.next_back()) else { return 0.0 };
-        (last.value - first.value) as f64 * 8.0 / (last.at - first.at).as_secs_f64()
+        let until =
+            |time| samples.iter().take_while(|s| s.at <= time).last().map_or(0, |s| s.value);
+        (until(to) - until(from)) as f64 * 8.0 / (to - from).as_secs_f64()
     }
 }
 
@@ -271,5 +271,23 @@ impl Echo {
     pub async fn finish(self) -> Result<u64> {
         self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         self.task.await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_rate_counts_the_time_in_which_nothing_came() {
+        let begun = Instant::now();
+        let after = |ms| begun + Duration::from_millis(ms);
+        let samples = [(0, 1_000), (500, 2_000), (1_000, 3_000)];
+        let samples = samples.map(|(at, value)| Sample { at: after(at), value });
+        let record = Record(Arc::new(Mutex::new(samples.into())));
+        // 2,000 bytes after the first sample, and then nothing.
+        assert_eq!(record.rate(begun, after(1_000)).await, 16_000.0);
+        assert_eq!(record.rate(begun, after(4_000)).await, 4_000.0);
+        assert_eq!(record.rate(after(2_000), after(3_000)).await, 0.0);
     }
 }

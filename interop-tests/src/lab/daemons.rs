@@ -157,11 +157,12 @@ fn uplinks(site: &Site, standby: bool) -> String {
     text
 }
 
-/// The site's own prefix, where it has one.
+/// The site's own prefixes, where it has some.
 fn independent(lab: &Lab) -> String {
-    let prefix = Prefix::independent()[0].cidr();
+    let own = Prefix::independent(lab.shape.family);
+    let prefixes: Vec<_> = own.iter().map(Prefix::cidr).collect();
     match lab.shape.bgp {
-        Some(_) => format!("[uplinks.pi]\nprefixes = '{prefix}'\nclass = 'pi'\n"),
+        Some(_) => format!("[uplinks.pi]\nprefixes = {prefixes:?}\nclass = 'pi'\n"),
         None => String::new(),
     }
 }

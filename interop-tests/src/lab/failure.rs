@@ -29,10 +29,14 @@ pub enum Failure {
     Crosswise,
     /// All of a site's ISPs are dead for so long; what counts is from when they are back.
     AllDown(Duration),
-    /// It loses 10 % and takes 50 ms longer each way.
+    /// It loses 10 % each way, at random.
+    Loss,
+    /// The same, and it takes 50 ms longer each way.
     BrownOut,
     /// It drops packets over 1,300 bytes, and says nothing.
     MtuHole,
+    /// The same, and the site has no other ISP.
+    MtuHoleOnly,
     /// Its NAT forgets all translations.
     Rebinding,
     /// It dies and comes back five times; each lasts so long.
@@ -56,10 +60,16 @@ pub struct Struck {
 
 /// Effects of most failures show within this.
 const AFTERMATH: Duration = Duration::from_secs(2);
+/// What loses goes on losing: what counts is the goodput meanwhile, over more than a few losses.
+const LOSSES: Duration = Duration::from_secs(5);
+/// An ISP that loses: the probability.
+const LOSS: f64 = 0.1;
+/// The largest packet that an MTU hole lets pass, in bytes: above what IPv6 always takes (1,280).
+const HOLE: usize = 1300;
 
 impl Failure {
     /// All of them, with the durations that are usual.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Blackhole,
         Self::OneWayUp,
         Self::OneWayDown,
@@ -68,8 +78,10 @@ impl Failure {
         Self::Standby,
         Self::Crosswise,
         Self::AllDown(Duration::from_secs(40)),
+        Self::Loss,
         Self::BrownOut,
         Self::MtuHole,
+        Self::MtuHoleOnly,
         Self::Rebinding,
         Self::Flap(Duration::from_secs(1)),
         Self::Flap(Duration::from_secs(5)),
@@ -85,6 +97,16 @@ impl Failure {
     /// Whether the client's second uplink is metered.
     pub fn needs_standby(self) -> bool {
         self == Self::Standby
+    }
+
+    /// Whether the site that it strikes has one ISP only.
+    pub fn needs_lone_isp(self) -> bool {
+        self == Self::MtuHoleOnly
+    }
+
+    /// Whether the ISP goes on carrying, if badly: what counts is how much.
+    pub fn is_lossy(self) -> bool {
+        matches!(self, Self::Loss | Self::BrownOut)
     }
 
     /// Does it to the ISP of `side`'s uplink number `victim`. Returns when all of it has been done;
@@ -133,11 +155,14 @@ impl Failure {
                 let since = Instant::now();
                 return Ok(Struck { begun, since, until: since + AFTERMATH });
             }
+            Self::Loss => wire.change(Way::Both, |profile| profile.loss = LOSS),
             Self::BrownOut => wire.change(Way::Both, |profile| {
-                profile.loss = 0.1;
+                profile.loss = LOSS;
                 profile.delay += Duration::from_millis(50);
             }),
-            Self::MtuHole => wire.change(Way::Both, |profile| profile.mtu = 1300),
+            Self::MtuHole | Self::MtuHoleOnly => {
+                wire.change(Way::Both, |profile| profile.mtu = HOLE);
+            }
             Self::Rebinding => lab.isp(uplink)?.rebind_nat()?,
             Self::Flap(length) => {
                 for _ in 0..5 {
@@ -171,7 +196,8 @@ impl Failure {
             }
             Self::Drain => drain(&uplink.device)?,
         }
-        Ok(Struck { begun, since: begun, until: Instant::now() + AFTERMATH })
+        let aftermath = if self.is_lossy() { LOSSES } else { AFTERMATH };
+        Ok(Struck { begun, since: begun, until: Instant::now() + aftermath })
     }
 }
 
@@ -186,8 +212,10 @@ impl fmt::Display for Failure {
             Self::Standby => "standby",
             Self::Crosswise => "crosswise",
             Self::AllDown(length) => return write!(f, "all-down-{}", length.as_secs()),
+            Self::Loss => "loss",
             Self::BrownOut => "brown-out",
             Self::MtuHole => "mtu-hole",
+            Self::MtuHoleOnly => "mtu-hole-only",
             Self::Rebinding => "rebinding",
             Self::Flap(length) => return write!(f, "flap-{}", length.as_secs()),
             Self::Renumbering => "renumbering",

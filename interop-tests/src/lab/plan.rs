@@ -68,10 +68,12 @@ impl Prefix {
         Self { network: addr(0), length: 24, gateway: addr(1), host: addr(10) }
     }
 
-    /// The site's own, which BGP announces.
-    pub fn independent() -> [Self; 2] {
+    /// The site's own, which BGP announces: one of each family, IPv4 first.
+    pub fn independent(family: Family) -> Vec<Self> {
         let v4 = |last| Ipv4Addr::new(203, 0, 113, last).into();
-        [Self { network: v4(0), length: 24, gateway: v4(1), host: v4(10) }, Self::v6(0xfff1)]
+        let both =
+            [Self { network: v4(0), length: 24, gateway: v4(1), host: v4(10) }, Self::v6(0xfff1)];
+        both.into_iter().filter(|prefix| family.has(prefix.host)).collect()
     }
 
     /// `NETWORK/LENGTH`.

@@ -107,7 +107,7 @@ impl Scenario {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn run_for(&self, watch: Watch) -> Outcome<Seen> {
-        let shape = Shape { nat: self.failure.needs_nat() || self.shape.nat, ..self.shape };
+        let shape = self.shape_needed();
         let lab = Lab::new(shape)?;
         let _speakers = match shape.bgp {
             Some(bgp) => Some(Speakers::start(&lab, bgp).await?),
@@ -155,6 +155,19 @@ impl Scenario {
         Ok(Seen { flows: seen, victim, machine, struck, watched })
     }
 
+    /// The internet as the failure needs it.
+    fn shape_needed(&self) -> Shape {
+        let mut shape = self.shape;
+        shape.nat |= self.failure.needs_nat();
+        if self.failure.needs_lone_isp() {
+            match self.side {
+                Side::Client => shape.client_isps = 1,
+                Side::Server => shape.server_isps = 1,
+            }
+        }
+        shape
+    }
+
     async fn bring_up(&self, lab: &Lab) -> Outcome<(Via, Option<Daemons>)> {
         let server = lab.server.uplinks[0].prefixes[0].host;
         Ok(match self.system {
@@ -164,7 +177,8 @@ impl Scenario {
                 (Via::Socks(daemons.socks), Some(daemons))
             }
             System::Tcp if lab.shape.bgp.is_some() => {
-                (Via::TcpFrom(Prefix::independent()[0].host, server), None)
+                // Both are of the first family that there is.
+                (Via::TcpFrom(Prefix::independent(lab.shape.family)[0].host, server), None)
             }
             System::Tcp => (Via::Tcp(server), None),
             System::Mptcp => {

@@ -102,7 +102,6 @@ impl Case {
             Failure::Rebinding if *side == Side::Server => Some("NAT is at the client's ISPs"),
             Failure::Rebinding if bgp => Some("a prefix of one's own is not behind NAT"),
             Failure::Renumbering if bgp => Some("a prefix of one's own is not renumbered"),
-            _ if bgp && *family != Family::V4 => Some("the lab's BGP is for IPv4"),
             _ if bgp && *side == Side::Server => Some("BGP is at the client's site"),
             _ => None,
         }
@@ -140,7 +139,8 @@ impl Case {
         // What has nothing that would move it stands still until the watch is over.
         let stands = self.contender.system == System::Tcp
             && !self.contender.bgp.is_some_and(|bgp| bgp.bfd)
-            && !matches!(self.failure, Failure::BrownOut | Failure::AllDown(_));
+            && !self.failure.is_lossy()
+            && !matches!(self.failure, Failure::AllDown(_));
         usual + bgp + failure + if stands { watch } else { Duration::ZERO }
     }
 }
@@ -194,6 +194,7 @@ mod tests {
     fn a_case_that_cannot_be_is_left_out_with_the_reason() {
         let plan = Options {
             failures: vec![Failure::Drain],
+            side: vec![Side::Server],
             family: vec![Family::V6],
             systems: ["auto", "tcp", "auto+bgp"].map(|text| text.parse().unwrap()).to_vec(),
             ..options()
@@ -203,7 +204,16 @@ mod tests {
         let matrix = Matrix::new(&plan, |_| None).unwrap();
         assert_eq!(matrix.cases.len(), 1);
         assert!(matrix.left_out[0].contains("plain TCP under drain"), "{:?}", matrix.left_out);
-        assert!(matrix.left_out[1].contains("BGP is for IPv4"), "{:?}", matrix.left_out);
+        assert!(matrix.left_out[1].contains("BGP is at the client"), "{:?}", matrix.left_out);
+    }
+
+    #[test]
+    fn every_system_runs_over_ipv6_with_and_without_bgp() {
+        let families = vec![Family::V4, Family::V6, Family::Both];
+        let plan = Options { family: families, ..options() }.plan().unwrap();
+        let matrix = Matrix::new(&plan, |_| None).unwrap();
+        assert_eq!(matrix.cases.len(), 2 * 3 * Contender::USUAL.len());
+        assert!(matrix.left_out.is_empty(), "{:?}", matrix.left_out);
     }
 
     #[test]

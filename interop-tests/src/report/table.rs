@@ -39,7 +39,9 @@ pub fn render(report: &Report) -> String {
 /// What a table's numbers mean.
 pub(super) const READ: &str = "A stall is the worst round trip of the echoes sent (or under way) \
     when the ISP failed or in the 2 s after, or the longest time without a byte that began in \
-    these 2 s. ≥: it still stood still when we gave up. n: how many runs count. Mbit/s: the last second before the failure, and the 2 s after.";
+    these 2 s. ≥: it still stood still when we gave up. n: how many runs count. Mbit/s: the last \
+    second before the failure, and the 2 s after. Where an ISP loses packets (loss, brown-out) \
+    5 s are meant instead of 2.";
 
 pub(super) fn title() -> &'static str {
     "How sessions survive: a report of Throughline's lab"

@@ -19,8 +19,10 @@ pub(super) fn failure(name: &str) -> String {
             "All ISPs of the site are silent for {} s; stalls count from when they are back.",
             length.as_secs()
         ),
+        Failure::Loss => "The ISP loses 10 % each way.".into(),
         Failure::BrownOut => "The ISP loses 10 % and takes 50 ms more each way.".into(),
         Failure::MtuHole => "Packets over 1,300 bytes vanish at the ISP.".into(),
+        Failure::MtuHoleOnly => "Packets over 1,300 bytes vanish at the site's only ISP.".into(),
         Failure::Rebinding => "The ISP's NAT forgets all its translations.".into(),
         Failure::Flap(length) => {
             format!("Five times {0} s silent and {0} s well.", length.as_secs())

@@ -5,6 +5,7 @@ use std::time::Duration;
 use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::Kind;
+use interop_tests::lab::plan::Family;
 use interop_tests::lab::scenario::{FlowSeen, PATIENCE, Scenario, System};
 use interop_tests::lab::{Shape, Side};
 use interop_tests::process;
@@ -14,9 +15,14 @@ use throughline::Mode;
 use crate::in_the_lab;
 
 /// An echo while the client's first ISP is silent.
-async fn echo(system: System, bgp: Option<Bgp>, patience: Duration) -> Outcome<FlowSeen> {
+async fn echo(
+    system: System,
+    family: Family,
+    bgp: Option<Bgp>,
+    patience: Duration,
+) -> Outcome<FlowSeen> {
     let scenario = Scenario {
-        shape: Shape { rate: 50_000_000, bgp, ..Shape::default() },
+        shape: Shape { rate: 50_000_000, family, bgp, ..Shape::default() },
         system,
         failure: Failure::Blackhole,
         side: Side::Client,
@@ -24,12 +30,15 @@ async fn echo(system: System, bgp: Option<Bgp>, patience: Duration) -> Outcome<F
         patience,
     };
     let seen = scenario.run().await?;
-    println!("    {system:?}, {bgp:?}: {:?} {:?}", seen.flows[0].gap, seen.flows[0].end);
+    println!(
+        "    {system:?}, {family:?}, {bgp:?}: {:?} {:?}",
+        seen.flows[0].gap, seen.flows[0].end
+    );
     Ok(seen.flows[0].clone())
 }
 
 in_the_lab!("systems", plain_tcp_is_stuck_when_its_isp_is_silent, async {
-    let seen = echo(System::Tcp, None, Duration::from_secs(5)).await?;
+    let seen = echo(System::Tcp, Family::V4, None, Duration::from_secs(5)).await?;
     assert!(seen.end.is_err(), "{seen:?}");
     Ok(())
 });
@@ -39,7 +48,7 @@ in_the_lab!("systems", mptcp_goes_on_over_the_other_isp, async {
         println!("SKIPPED: this kernel has no MPTCP");
         return Ok(());
     }
-    let seen = echo(System::Mptcp, None, PATIENCE).await?;
+    let seen = echo(System::Mptcp, Family::V4, None, PATIENCE).await?;
     assert!(seen.end.is_ok(), "{seen:?}");
     // Its stall is what makes it another system than ours; ten seconds would be none at all.
     assert!(seen.gap < Duration::from_secs(10), "{seen:?}");
@@ -55,36 +64,54 @@ fn has_bird() -> bool {
     has
 }
 
-in_the_lab!("systems", tcp_from_the_sites_own_prefix_waits_for_bgps_hold_time, async {
-    if !has_bird() {
-        return Ok(());
-    }
-    let hold = Duration::from_secs(9);
-    let seen = echo(System::Tcp, Some(Bgp { hold, bfd: false }), PATIENCE).await?;
+const HOLD: Duration = Duration::from_secs(9);
+
+/// TCP from the site's own prefix: how long it stood still.
+async fn tcp_by_bgp(family: Family, bfd: bool) -> Outcome<Duration> {
+    let seen = echo(System::Tcp, family, Some(Bgp { hold: HOLD, bfd }), PATIENCE).await?;
     assert!(seen.end.is_ok(), "{seen:?}");
+    Ok(seen.gap)
+}
+
+async fn waits_for_the_hold_time(family: Family) -> Outcome {
     // The neighbour's last word is up to a third of the hold time old.
-    assert!(seen.gap > hold / 2, "{seen:?}");
-    Ok(())
-});
-
-in_the_lab!("systems", bfd_tells_bgp_within_a_moment, async {
-    if !has_bird() {
-        return Ok(());
+    if has_bird() {
+        let gap = tcp_by_bgp(family, false).await?;
+        assert!(gap > HOLD / 2, "{gap:?}");
     }
-    let hold = Duration::from_secs(9);
-    let seen = echo(System::Tcp, Some(Bgp { hold, bfd: true }), PATIENCE).await?;
-    assert!(seen.end.is_ok(), "{seen:?}");
-    assert!(seen.gap < hold / 2, "{seen:?}");
     Ok(())
-});
+}
 
-in_the_lab!("systems", throughline_beside_bgp_does_not_wait_for_it, async {
-    if !has_bird() {
-        return Ok(());
+async fn is_told_within_a_moment(family: Family) -> Outcome {
+    if has_bird() {
+        let gap = tcp_by_bgp(family, true).await?;
+        assert!(gap < HOLD / 2, "{gap:?}");
     }
-    let bgp = Bgp { hold: Duration::from_secs(9), bfd: false };
-    let seen = echo(System::Throughline(Mode::Auto), Some(bgp), PATIENCE).await?;
-    assert!(seen.end.is_ok(), "{seen:?}");
-    assert!(seen.gap < Duration::from_secs(1), "{seen:?}");
     Ok(())
-});
+}
+
+async fn throughline_does_not_wait(family: Family) -> Outcome {
+    if has_bird() {
+        let (system, bgp) = (System::Throughline(Mode::Auto), Bgp { hold: HOLD, bfd: false });
+        let seen = echo(system, family, Some(bgp), PATIENCE).await?;
+        assert!(seen.end.is_ok(), "{seen:?}");
+        assert!(seen.gap < Duration::from_secs(1), "{seen:?}");
+    }
+    Ok(())
+}
+
+macro_rules! by_bgp {
+    ($($name:ident: $body:ident, $family:ident;)*) => {$(
+        in_the_lab!("systems", $name, $body(Family::$family));
+    )*};
+}
+
+by_bgp! {
+    tcp_from_the_sites_own_prefix_waits_for_bgps_hold_time: waits_for_the_hold_time, V4;
+    tcp_from_the_sites_own_ipv6_prefix_waits_for_bgps_hold_time: waits_for_the_hold_time, V6;
+    bfd_tells_bgp_within_a_moment: is_told_within_a_moment, V4;
+    bfd_tells_bgp_within_a_moment_over_ipv6: is_told_within_a_moment, V6;
+    throughline_beside_bgp_does_not_wait_for_it: throughline_does_not_wait, V4;
+    throughline_beside_bgp_over_ipv6_does_not_wait_for_it: throughline_does_not_wait, V6;
+    throughline_beside_bgp_of_both_families_does_not_wait_for_it: throughline_does_not_wait, Both;
+}

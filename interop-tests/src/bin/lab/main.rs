@@ -6,6 +6,8 @@
 //! cargo run --release -p interop-tests --bin lab -- list
 //! ```
 
+mod output;
+
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::Kind;
 use interop_tests::lab::plan::Family;
-use interop_tests::lab::scenario::{PATIENCE, Scenario, Seen, System};
+use interop_tests::lab::scenario::{PATIENCE, Scenario, System};
 use interop_tests::lab::{Shape, Side, enter};
 use interop_tests::support::Outcome;
 use throughline::Mode;
@@ -139,10 +141,7 @@ fn main() -> Outcome<ExitCode> {
 async fn all(run: &Run) -> Outcome<ExitCode> {
     let mut right = true;
     if !run.json {
-        println!(
-            "| failure | side | system | flow | gap ms | ≥ 150 after ms | Mbit/s before | after | machine ms | end |"
-        );
-        println!("|---|---|---|---|---|---|---|---|---|---|");
+        output::head();
     }
     for failure in &run.failures {
         for Carrier(system) in &run.modes {
@@ -192,9 +191,9 @@ async fn one(
         let seen = scenario.run().await?;
         right &= seen.flows.iter().all(|flow| flow.end.is_ok());
         if run.json {
-            println!("{}", json(&scenario, &seen));
+            println!("{}", output::json(&scenario, &seen));
         } else {
-            markdown(&scenario, &seen);
+            output::rows(&scenario, &seen);
         }
         if run.believe.is_none_or(|limit| seen.machine <= milliseconds(limit)) {
             all.push(seen);
@@ -204,98 +203,7 @@ async fn one(
         }
     }
     if all.len() > 1 && !run.json {
-        medians(&scenario, &all);
+        output::medians(&scenario, &all);
     }
     Ok(right)
-}
-
-fn ms(time: Duration) -> f64 {
-    (time.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-fn system(scenario: &Scenario) -> String {
-    let system = match scenario.system {
-        System::Throughline(mode) => mode.to_string(),
-        System::Tcp => "tcp".into(),
-        System::Mptcp => "mptcp".into(),
-    };
-    match scenario.shape.bgp {
-        None => system,
-        Some(Bgp { bfd: true, .. }) => format!("{system} + BGP, BFD"),
-        Some(Bgp { hold, .. }) => format!("{system} + BGP, hold {} s", hold.as_secs()),
-    }
-}
-
-fn markdown(scenario: &Scenario, seen: &Seen) {
-    for flow in &seen.flows {
-        let well = flow.well.map_or("–".into(), |well| ms(well).to_string());
-        let (before, after) = match flow.rates {
-            Some((before, after)) => (format!("{before:.0}"), format!("{after:.0}")),
-            None => ("–".into(), "–".into()),
-        };
-        let end = match &flow.end {
-            Ok(count) => format!("{count} right"),
-            Err(error) => format!("**{error}**"),
-        };
-        println!(
-            "| {} | {:?} {} | {} | {:?} | {} | {well} | {before} | {after} | {} | {end} |",
-            scenario.failure,
-            scenario.side,
-            seen.victim,
-            system(scenario),
-            flow.kind,
-            ms(flow.gap),
-            ms(seen.machine),
-        );
-    }
-}
-
-fn medians(scenario: &Scenario, all: &[Seen]) {
-    for (index, kind) in scenario.flows.iter().enumerate() {
-        let flows = || all.iter().map(|seen| &seen.flows[index]);
-        let mut gaps: Vec<_> = flows().map(|flow| flow.gap).collect();
-        // One that never recovers is the worst.
-        let mut well: Vec<_> = flows().map(|flow| flow.well.unwrap_or(Duration::MAX)).collect();
-        gaps.sort();
-        well.sort();
-        let middle = all.len() / 2;
-        let well = (*kind != Kind::Echo).then(|| well[middle]).filter(|well| *well < Duration::MAX);
-        println!(
-            "| **{}** | {:?} | {} | {kind:?} | **{}** ({}–{}) | **{}** | | | | median of {} |",
-            scenario.failure,
-            scenario.side,
-            system(scenario),
-            ms(gaps[middle]),
-            ms(gaps[0]),
-            ms(gaps[gaps.len() - 1]),
-            well.map_or("–".into(), |well| ms(well).to_string()),
-            all.len(),
-        );
-    }
-}
-
-fn json(scenario: &Scenario, seen: &Seen) -> serde_json::Value {
-    let flows: Vec<_> = seen
-        .flows
-        .iter()
-        .map(|flow| {
-            serde_json::json!({
-                "flow": format!("{:?}", flow.kind).to_lowercase(),
-                "gap_ms": ms(flow.gap),
-                "well_ms": flow.well.map(ms),
-                "mbits_before": flow.rates.map(|(before, _)| before.round()),
-                "mbits_after": flow.rates.map(|(_, after)| after.round()),
-                "carried": flow.end.as_ref().ok(),
-                "error": flow.end.as_ref().err(),
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "failure": scenario.failure.to_string(),
-        "side": format!("{:?}", scenario.side).to_lowercase(),
-        "system": system(scenario),
-        "victim": seen.victim,
-        "machine_ms": ms(seen.machine),
-        "flows": flows,
-    })
 }
