@@ -21,13 +21,16 @@ pub struct Relapses {
     /// When the last doubt ended that lasted for a retransmission timeout. A briefer one is a
     /// machine's: of the host or of the peer, which had no time for us.
     ended: Option<Instant>,
-    relapsed: bool,
+    since: Option<Instant>,
 }
 
 impl Relapses {
     /// A doubt begins at `now`.
     pub fn begins(&mut self, now: Instant) {
-        self.relapsed = self.ended.is_some_and(|ended| now < ended + CLOSELY);
+        self.since = match self.ended {
+            Some(ended) if now < ended + CLOSELY => self.since.or(Some(now)),
+            _ => None,
+        };
         self.began = Some(now);
     }
 
@@ -38,10 +41,10 @@ impl Relapses {
         }
     }
 
-    /// Whether the lane is in question, although it may answer at the moment.
-    pub fn in_question(&self, now: Instant) -> bool {
+    /// Since when the lane is in question, although it may answer at the moment.
+    pub fn in_question(&self, now: Instant) -> Option<Instant> {
         let lately = || self.ended.is_some_and(|ended| now < ended + WELL_AFTER);
-        self.relapsed && (self.began.is_some() || lately())
+        self.since.filter(|_| self.began.is_some() || lately())
     }
 }
 
@@ -52,22 +55,23 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
     const RTO: Duration = Duration::from_millis(35);
 
-    /// Whether it is in question at `at` after doubts that began and ended at these times.
-    fn after(doubts: &[(u32, u32)], at: u32) -> bool {
+    /// In question at `at` after doubts that began and ended at these times.
+    fn after(doubts: &[(u32, u32)], at: u32) -> Option<u32> {
         let (start, mut relapses) = (Instant::now(), Relapses::default());
         for (began, ended) in doubts {
             relapses.begins(start + *began * MS);
             relapses.ends(start + *ended * MS, RTO);
         }
-        relapses.in_question(start + at * MS)
+        let since = relapses.in_question(start + at * MS)?;
+        Some((since - start).as_millis() as u32)
     }
 
     #[test]
     fn a_lane_that_relapses_is_in_question_until_it_was_well_for_long() {
-        assert!(!after(&[(0, 80)], 81));
-        assert!(after(&[(0, 80), (110, 190)], 200));
-        assert!(after(&[(0, 80), (110, 190), (220, 300)], 799));
-        assert!(!after(&[(0, 80), (110, 190), (220, 300)], 800));
+        assert_eq!(after(&[(0, 80)], 81), None);
+        assert_eq!(after(&[(0, 80), (110, 190)], 200), Some(110));
+        assert_eq!(after(&[(0, 80), (110, 190), (220, 300)], 799), Some(110));
+        assert_eq!(after(&[(0, 80), (110, 190), (220, 300)], 800), None);
     }
 
     #[test]
@@ -76,12 +80,12 @@ mod tests {
         relapses.begins(start);
         relapses.ends(start + 80 * MS, RTO);
         relapses.begins(start + 120 * MS);
-        assert!(relapses.in_question(start + 5000 * MS));
+        assert_eq!(relapses.in_question(start + 5000 * MS), Some(start + 120 * MS));
     }
 
     #[test]
     fn doubts_that_are_brief_or_far_apart_are_none() {
-        assert!(!after(&[(0, 20), (40, 60), (80, 100)], 101));
-        assert!(!after(&[(0, 80), (180, 260), (360, 440)], 441));
+        assert_eq!(after(&[(0, 20), (40, 60), (80, 100)], 101), None);
+        assert_eq!(after(&[(0, 80), (180, 260), (360, 440)], 441), None);
     }
 }

@@ -18,8 +18,6 @@ const PING_EVERY: Nanos = 100 * MS;
 pub(crate) struct Sensor {
     suspect: Option<Nanos>,
     confirmed: bool,
-    /// This doubt counts as a relapse: a false alarm is one, so that lanes that answer are replaced.
-    relapsed: bool,
     last_ack: Nanos,
     /// When the newest packet that is acknowledged was sent.
     proved: Option<Nanos>,
@@ -34,13 +32,13 @@ impl Sensor {
         self.last_ack = now;
         self.proved = self.proved.max(Some(sent));
         if self.suspect.is_some_and(|since| sent > since) {
-            (self.suspect, self.confirmed, self.relapsed) = (None, false, false);
+            (self.suspect, self.confirmed) = (None, false);
         }
     }
 
     /// The lane moved: its new path begins innocent, and unproven.
     pub(crate) fn moved(&mut self) {
-        (self.suspect, self.confirmed, self.relapsed) = (None, false, false);
+        (self.suspect, self.confirmed) = (None, false);
     }
 
     /// The kernel says that nothing can leave from the lane's address.
@@ -53,17 +51,12 @@ impl Sensor {
         self.suspect.is_some() && self.confirmed
     }
 
-    pub(crate) fn is_relapsed(&self) -> bool {
-        self.suspect.is_some() && self.relapsed
-    }
-
     pub(crate) fn has_proved_after(&self, moved: Nanos) -> bool {
         self.proved > Some(moved)
     }
 
     pub(crate) fn false_alarm(&mut self, now: Nanos) {
         self.suspect.get_or_insert(now);
-        self.relapsed = true;
     }
 
     fn confirm_at(&self, end: &End) -> Option<Nanos> {

@@ -68,11 +68,11 @@ impl Planner {
         reserved: &[IpAddr],
         plan: &mut Plan,
     ) {
-        // A lane that is merely doubted still counts, the first time: a guess dials and moves
-        // nothing. So does one that has just moved.
+        // A lane that is merely doubted still counts: a guess dials and moves nothing. So does
+        // one that has just moved.
         let moving = |l: &LaneView| !l.proven && reserved.contains(&l.local);
-        let hope = |l: &&LaneView| (l.proven || moving(l)) && !l.is_silent() && !l.relapsed;
-        let hoped: Vec<&LaneView> = world.lanes.iter().filter(hope).collect();
+        let hoped: Vec<&LaneView> =
+            world.lanes.iter().filter(|l| (l.proven || moving(l)) && !l.is_silent()).collect();
         let none = hoped.is_empty();
         let wanted: Vec<&Path> = match none {
             true => self.plausible(now, world),

@@ -38,7 +38,6 @@ fn lane(id: u64, path: &Path) -> LaneView {
         remote: path.remote,
         suspect_since: None,
         confirmed: false,
-        relapsed: false,
         moved_at: None,
         proven: true,
         idle: true,

@@ -48,12 +48,11 @@ pub struct LaneView {
     pub local: IpAddr,
     /// The peer's.
     pub remote: SocketAddr,
-    /// Since when its acknowledgements are overdue, if they are.
+    /// Since when its acknowledgements are overdue, if they are, or if that ended only just and for
+    /// the second time ([`Relapses`](crate::state::relapse::Relapses)).
     pub suspect_since: Option<Instant>,
     /// Nothing at all was acknowledged for a whole probe timeout: no longer a guess.
     pub confirmed: bool,
-    /// Its doubts follow one another closely ([`Relapses`](crate::state::relapse::Relapses)).
-    pub relapsed: bool,
     /// When it last moved.
     pub moved_at: Option<Instant>,
     /// Something that was sent since it last moved was acknowledged; so it is with a lane that
@@ -73,7 +72,7 @@ impl LaneView {
 
     /// It answers, where it is now.
     pub fn is_up(&self) -> bool {
-        self.suspect_since.is_none() && self.proven && !self.relapsed
+        self.suspect_since.is_none() && self.proven
     }
 
     /// It has fallen silent for good, as far as one can know.
