@@ -10,6 +10,5 @@ pub mod plan;
 pub mod policy;
 pub mod ports;
 pub mod ranges;
-pub mod relapse;
 pub mod send_buffer;
 pub mod session;

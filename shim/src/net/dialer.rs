@@ -110,7 +110,7 @@ impl Dialer {
     /// Does what the planner says; returns when to come back.
     pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
-        let (lanes, pressed) = session.with(|core, now| view(core, now));
+        let (lanes, pressed) = session.with(|core, _| view(core));
         let pressed = pressed || self.node.is_wanted(self.peer);
         self.look_up(session, now, uplinks, &lanes);
         self.node.drains().mark(&mut self.paths);
@@ -302,7 +302,7 @@ fn addr(locator: &Locator) -> Option<SocketAddr> {
 }
 
 /// The lanes for the planner, and whether flows wait.
-fn view(core: &Core, now: Instant) -> (Vec<LaneView>, bool) {
+fn view(core: &Core) -> (Vec<LaneView>, bool) {
     let mut lanes: Vec<LaneView> = core
         .lanes
         .iter()
@@ -315,7 +315,7 @@ fn view(core: &Core, now: Instant) -> (Vec<LaneView>, bool) {
                 metered: dialled.metered,
                 local: dialled.local.ip(),
                 remote: dialled.remote,
-                suspect_since: lane.suspect_since.or(lane.relapses.in_question(now)),
+                suspect_since: lane.suspect_since,
                 confirmed: lane.confirmed,
                 moved_at: dialled.moved_at,
                 proven: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),

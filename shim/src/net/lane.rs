@@ -36,7 +36,6 @@ use crate::net::events::EventKind;
 use crate::net::session::{Phase, SessionHandle};
 use crate::net::transport;
 use crate::state::health::HealthState;
-use crate::state::relapse::Relapses;
 use crate::state::session::Violation;
 use crate::vocab::wire::codec::DecodeError;
 
@@ -95,7 +94,6 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
             health: HealthState::new(transport::MAX_ACK_DELAY),
             work: work.clone(),
             suspect_since: None,
-            relapses: Relapses::default(),
             confirmed: false,
             probed: None,
             hearing: None,

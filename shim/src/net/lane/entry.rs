@@ -12,7 +12,6 @@ use super::told::Told;
 use crate::net::congestion::sensor::LaneSensor;
 use crate::state::health::HealthState;
 use crate::state::hearing::Hearing;
-use crate::state::relapse::Relapses;
 use crate::state::session::LaneInfo;
 use crate::vocab::ids::LaneId;
 use crate::vocab::wire::hello::Offer;
@@ -25,7 +24,6 @@ pub(crate) struct LaneEntry {
     /// The session has something for the lane to write.
     pub(crate) work: Arc<Notify>,
     pub(crate) suspect_since: Option<Instant>,
-    pub(crate) relapses: Relapses,
     /// Nothing at all was acknowledged for a whole probe timeout.
     pub(crate) confirmed: bool,
     /// When the last probe went out, while the lane is suspect, and what was heard meanwhile.

@@ -20,7 +20,6 @@ use crate::net::dialer::Dialer;
 use crate::net::lane::{self, LaneEntry};
 use crate::net::uplinks::Snapshot;
 use crate::state::health::Verdict;
-use crate::state::relapse::Relapses;
 use crate::state::session::Health;
 use crate::vocab::ids::LaneId;
 
@@ -117,9 +116,7 @@ fn look(
         if slept {
             probe(now, lane);
         }
-        if lane.tell_path(log, id, &seen) {
-            lane.relapses = Relapses::default();
-        }
+        lane.tell_path(log, id, &seen);
         let verdict = lane.health.judge(now, &seen);
         let stranded = stranded(lane, uplinks);
         let health = match verdict {
@@ -156,12 +153,10 @@ fn look(
             if lane.suspect_since.take().is_some() {
                 (lane.probed, lane.hearing, lane.confirmed) = (None, None, false);
                 lane.given_up_at = None;
-                lane.relapses.ends(now, rto);
             }
             continue;
         }
         if lane.suspect_since.is_none() {
-            lane.relapses.begins(now);
             let (rtt_ms, uplink) = (seen.srtt.as_millis(), lane.uplink());
             debug!(peer = %session.name(), lane = %id, uplink, rtt_ms, stranded, by_peer, "lane suspect");
         }

@@ -48,8 +48,7 @@ pub struct LaneView {
     pub local: IpAddr,
     /// The peer's.
     pub remote: SocketAddr,
-    /// Since when its acknowledgements are overdue, if they are, or if that ended only just and for
-    /// the second time ([`Relapses`](crate::state::relapse::Relapses)).
+    /// Since when its acknowledgements are overdue, if they are.
     pub suspect_since: Option<Instant>,
     /// Nothing at all was acknowledged for a whole probe timeout: no longer a guess.
     pub confirmed: bool,
