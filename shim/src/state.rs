@@ -5,6 +5,7 @@ pub mod flow;
 pub mod health;
 pub mod hearing;
 pub mod holddown;
+pub mod loss;
 pub mod memory;
 pub mod plan;
 pub mod policy;

@@ -36,6 +36,7 @@ use crate::net::events::EventKind;
 use crate::net::session::{Phase, SessionHandle};
 use crate::net::transport;
 use crate::state::health::HealthState;
+use crate::state::loss::LossMeter;
 use crate::state::session::Violation;
 use crate::vocab::wire::codec::DecodeError;
 
@@ -93,6 +94,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
             sensor: sensor.clone(),
             health: HealthState::new(transport::MAX_ACK_DELAY),
             work: work.clone(),
+            loss: LossMeter::default(),
             suspect_since: None,
             confirmed: false,
             probed: None,

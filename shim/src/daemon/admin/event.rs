@@ -71,6 +71,9 @@ pub struct Details {
     /// Packets that came on a lane of which one direction works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
+    /// Percent of the bytes sent on a lane that are lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u64>,
     /// Where something moved from: an uplink, or the peer's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -148,6 +151,7 @@ impl From<&EventKind> for Details {
             EventKind::LaneOneWay { by: OneWay::Peers } => {
                 Self { by: Some("peer".to_owned()), ..none }
             }
+            EventKind::LaneLossy { percent } => Self { percent: Some(*percent), ..none },
             EventKind::Hedged { bytes, instead_of } => Self {
                 bytes: Some(*bytes),
                 instead_of: Some(instead_of.iter().map(|id| id.0).collect()),

@@ -35,6 +35,12 @@ pub enum EventKind {
         /// Who found it: the end whose packets are lost.
         by: OneWay,
     },
+    /// A lane answers, but much of what we send on it is lost: flows leave it where there is a
+    /// better one.
+    LaneLossy {
+        /// How much, in percent of the bytes.
+        percent: u64,
+    },
     /// Bytes that are in doubt on other lanes were sent again on this one.
     Hedged {
         /// How many.
@@ -183,6 +189,7 @@ impl EventKind {
             Self::LaneUp { .. } => "lane-up",
             Self::LaneSuspected { .. } => "lane-suspected",
             Self::LaneOneWay { .. } => "lane-one-way",
+            Self::LaneLossy { .. } => "lane-lossy",
             Self::Hedged { .. } => "hedged",
             Self::LaneHealed { .. } => "lane-healed",
             Self::LaneMoved { .. } => "lane-moved",
@@ -240,6 +247,9 @@ impl fmt::Display for EventKind {
                 f,
                 "one-way failure: what we send is lost, what the peer sends comes ({received} packets)"
             ),
+            Self::LaneLossy { percent } => {
+                write!(f, "lane loses {percent} % of what we send")
+            }
             Self::Hedged { bytes, instead_of } => {
                 write!(f, "hedged: {} sent again here", Bytes(*bytes))?;
                 if !instead_of.is_empty() {

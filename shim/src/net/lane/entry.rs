@@ -12,6 +12,7 @@ use super::told::Told;
 use crate::net::congestion::sensor::LaneSensor;
 use crate::state::health::HealthState;
 use crate::state::hearing::Hearing;
+use crate::state::loss::LossMeter;
 use crate::state::session::LaneInfo;
 use crate::vocab::ids::LaneId;
 use crate::vocab::wire::hello::Offer;
@@ -23,6 +24,7 @@ pub(crate) struct LaneEntry {
     pub(crate) health: HealthState,
     /// The session has something for the lane to write.
     pub(crate) work: Arc<Notify>,
+    pub(crate) loss: LossMeter,
     pub(crate) suspect_since: Option<Instant>,
     /// Nothing at all was acknowledged for a whole probe timeout.
     pub(crate) confirmed: bool,

@@ -141,6 +141,13 @@ impl LaneEntry {
         log.lane(id, uplink, EventKind::LaneOneWay { by: OneWay::Peers });
     }
 
+    /// Tells that so many percent of what we send on the lane is lost, although it answers.
+    pub(crate) fn tell_loss(&self, log: &SessionLog, id: LaneId, percent: u64) {
+        let uplink = self.uplink();
+        info!(peer = %log.peer(), lane = %id, uplink, percent, "lane loses much; flows leave it where there is a better one");
+        log.lane(id, uplink, EventKind::LaneLossy { percent });
+    }
+
     /// Tells how much was sent again on the lane; returns when to ask again. `doubted` names the
     /// other lanes in doubt.
     pub(crate) fn tell_hedged(

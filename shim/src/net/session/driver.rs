@@ -132,6 +132,10 @@ fn look(
             }
         };
         pure.lane_health(now, id, health, seen.srtt, seen.newest_full_acked_sent);
+        if let Some(percent) = lane.loss.look(now, seen.epoch, seen.acked_bytes, seen.lost_bytes) {
+            lane.tell_loss(log, id, percent);
+        }
+        pure.lane_loses(now, id, lane.loss.is_lossy(now));
         if lane.dialled.is_none() {
             // The peer may have moved it.
             pure.lane_moved(now, id, lane::group_of(lane.connection.remote_address()), 0);

@@ -49,6 +49,8 @@ pub(super) struct Lane {
     /// The peer has stated all its flows on this lane.
     pub(super) synced: bool,
     pub(super) health: Health,
+    /// It loses much of what we send.
+    pub(super) lossy: bool,
     /// What we send on it is lost, while what the peer sends comes.
     pub(super) one_way: bool,
     /// How often our own view of its health changed.
@@ -93,6 +95,7 @@ impl Lane {
             peer_use: None,
             synced: false,
             health: Health::Alive,
+            lossy: false,
             one_way: false,
             health_version: 0,
             peer_health_version: 0,

@@ -110,6 +110,15 @@ impl Session {
         }
     }
 
+    /// Whether a lane loses much of what we send. Flows leave one that does.
+    pub fn lane_loses(&mut self, now: Instant, id: LaneId, lossy: bool) {
+        if let Some(lane) = self.lanes.get_mut(&id)
+            && std::mem::replace(&mut lane.lossy, lossy) != lossy
+        {
+            self.reconsider(now);
+        }
+    }
+
     /// A lane moved to another path: what it shares with others, and its order, are new. Its cost
     /// is said by [`set_lane_use`](Self::set_lane_use).
     pub fn lane_moved(&mut self, now: Instant, id: LaneId, group: u64, order: u32) {
@@ -258,6 +267,7 @@ impl Session {
             synced: lane.synced,
             suspect: lane.is_suspect(),
             draining: lane.draining(),
+            lossy: lane.lossy,
         })
     }
 

@@ -34,6 +34,8 @@ pub struct Candidate {
     pub suspect: bool,
     /// About to go: nothing new on it.
     pub draining: bool,
+    /// It loses much of what we send ([`LossMeter`](crate::state::loss::LossMeter)).
+    pub lossy: bool,
 }
 
 /// From this cost up a lane has just come off its probation.
@@ -84,8 +86,9 @@ pub fn returns(before: u8, now: u8) -> Returning {
 
 /// The lane that takes a flow's new bytes.
 ///
-/// The present one stays as long as it is up, not draining, and no worse in cost class than what
-/// else is up (a flow does not stay on a metered lane when a free one is back). Otherwise the best lane that is up;
+/// The present one stays as long as it is up, not draining, no worse in cost class than what else
+/// is up (a flow does not stay on a metered lane when a free one is back), and does not lose much
+/// where another does not. Otherwise the best lane that is up;
 /// where none is, the present one if it still exists (the suspicion may be wrong), else any that
 /// can carry bytes at all.
 pub fn home(lanes: &[Candidate], present: Option<LaneId>) -> Option<LaneId> {
@@ -97,9 +100,7 @@ pub fn home(lanes: &[Candidate], present: Option<LaneId>) -> Option<LaneId> {
         let any = || lanes.iter().filter(usable).min_by_key(|l| rank(lanes, l));
         return same.or_else(any).map(|l| l.id);
     };
-    let stays = up()
-        .find(|l| Some(l.id) == present)
-        .filter(|l| (l.draining, l.cost >= COSTLY) <= (best.draining, best.cost >= COSTLY));
+    let stays = up().find(|l| Some(l.id) == present).filter(|l| class(l) <= class(best));
     Some(stays.unwrap_or(best).id)
 }
 
@@ -115,9 +116,9 @@ pub fn second(lanes: &[Candidate], home: LaneId, present: Option<LaneId>) -> Opt
 }
 
 /// Whether a lane that a flow has left may carry new bytes beside its home for a while. Not once it
-/// is in doubt: what a drain prepares may have begun. Nor if it costs money.
+/// is in doubt: what a drain prepares may have begun. Nor if it costs money or loses much.
 pub fn serves_beside(lanes: &[Candidate], id: LaneId) -> bool {
-    lanes.iter().any(|l| l.id == id && l.synced && !l.suspect && l.cost < COSTLY)
+    lanes.iter().any(|l| l.id == id && l.synced && !l.suspect && !l.lossy && l.cost < COSTLY)
 }
 
 /// Whether a flow that bonds lanes uses `id` beside its home: up, not metered, not on probation, not
@@ -125,16 +126,22 @@ pub fn serves_beside(lanes: &[Candidate], id: LaneId) -> bool {
 pub fn bonds(lanes: &[Candidate], home: LaneId, id: LaneId) -> bool {
     let find = |id| lanes.iter().find(|l| l.id == id);
     let (Some(home), Some(lane)) = (find(home), find(id)) else { return false };
-    let fit = |l: &&Candidate| l.synced && !l.suspect && !l.draining && l.cost < HELD;
+    let fit = |l: &&Candidate| l.synced && !l.suspect && !l.draining && !l.lossy && l.cost < HELD;
     let peers = lanes.iter().filter(|l| l.group == lane.group).filter(fit);
     lane.group != home.group
         && peers.min_by_key(|l| rank(lanes, l)).is_some_and(|best| best.id == id)
 }
 
-/// Better lanes first: staying ones, then away from an uplink in doubt, then cheap, then by order.
-fn rank(lanes: &[Candidate], lane: &Candidate) -> (bool, bool, u8, u32, LaneId) {
+/// What a flow does not put up with where there is better: no better lane among equals is worth a
+/// move. Money counts more than loss.
+fn class(lane: &Candidate) -> (bool, bool, bool) {
+    (lane.draining, lane.cost >= COSTLY, lane.lossy)
+}
+
+/// Better lanes first: by class, then away from an uplink in doubt, then cheap, then by order.
+fn rank(lanes: &[Candidate], lane: &Candidate) -> ((bool, bool, bool), bool, u8, u32, LaneId) {
     let doubted = lanes.iter().any(|l| l.suspect && l.group == lane.group && l.id != lane.id);
-    (lane.draining, doubted, price(lane.cost), lane.order, lane.id)
+    (class(lane), doubted, price(lane.cost), lane.order, lane.id)
 }
 
 /// The cost as it counts in a choice: a lane that settles is as good as one that is well.
@@ -155,6 +162,7 @@ mod tests {
             synced: true,
             suspect: false,
             draining: false,
+            lossy: false,
         }
     }
 
@@ -188,6 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn home_leaves_a_lossy_lane_for_one_that_is_not_and_costs_nothing() {
+        let lossy = Candidate { lossy: true, ..lane(1) };
+        assert_eq!(pick(&[lossy, lane(2)], Some(1)), Some(2));
+        assert_eq!(pick(&[lossy, lane(2)], None), Some(2));
+        for no_better in [
+            Candidate { lossy: true, ..lane(2) },
+            Candidate { cost: COSTLY, ..lane(2) },
+            Candidate { draining: true, ..lane(2) },
+            Candidate { suspect: true, ..lane(2) },
+        ] {
+            assert_eq!(pick(&[lossy, no_better], Some(1)), Some(1), "{no_better:?}");
+        }
+        assert!(!bonds(&[lane(2), lossy], LaneId(2), LaneId(1)));
+    }
+
+    #[test]
     fn a_draining_lane_is_better_than_none() {
         let lanes = [Candidate { draining: true, ..lane(1) }];
         assert_eq!(pick(&lanes, Some(1)), Some(1));
@@ -200,6 +224,7 @@ mod tests {
         for bad in [
             Candidate { suspect: true, ..left },
             Candidate { cost: COSTLY, ..left },
+            Candidate { lossy: true, ..left },
             Candidate { synced: false, ..left },
             lane(2),
         ] {

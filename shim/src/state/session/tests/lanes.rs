@@ -255,6 +255,21 @@ fn a_thick_flow_leaves_a_lane_that_drains_bit_by_bit_and_one_that_is_then_in_dou
 }
 
 #[test]
+fn flows_leave_a_lane_that_loses_much_and_stay_away_when_it_no_longer_does() {
+    for mode in [Mode::Auto, Mode::Single, Mode::Bond, Mode::Redundant] {
+        let mut pair = Pair::new(2);
+        let id = pair.joined(A, mode);
+        pair.write(A, id, 10);
+        pair.run();
+        assert!(pair.given_to(L1) == 10, "{mode}");
+        for lossy in [true, false] {
+            pair.ends[A].lane_loses(pair.now, L1, lossy);
+            assert_eq!(pair.ends[A].flow(id).unwrap().tx.home, Some(L2), "{mode}");
+        }
+    }
+}
+
+#[test]
 fn a_bonding_flow_leaves_a_lane_that_begins_to_drain_and_comes_back() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Bond);
