@@ -114,6 +114,11 @@ pub(crate) enum Misfortune {
     FalseAlarm {
         side: usize,
     },
+    /// One end measures that a lane loses much, or no longer does.
+    Loses {
+        side: usize,
+        lossy: bool,
+    },
     /// A word on how a lane is to be used.
     Use {
         side: usize,
@@ -215,7 +220,8 @@ fn draw_misfortune(rng: &mut SmallRng) -> Misfortune {
         48..51 => Misfortune::PeerDrains { lasts },
         51..60 => Misfortune::Kill { side, tell: rng.random_bool(0.6) },
         60..64 => Misfortune::Outage { lasts: rng.random_range(SEC..600 * SEC) },
-        64..82 => Misfortune::FalseAlarm { side },
+        64..76 => Misfortune::FalseAlarm { side },
+        76..82 => Misfortune::Loses { side, lossy: rng.random_bool(0.6) },
         82..91 => {
             let cost = one_of(rng, &[0, 10, 200]);
             Misfortune::Use { side, cost, draining: rng.random_bool(0.4) }

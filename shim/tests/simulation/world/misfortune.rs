@@ -92,6 +92,12 @@ impl World {
                     self.queue_timer(id, side);
                 }
             }
+            Misfortune::Loses { side, lossy } => {
+                if let Some(lane) = self.any_lane(side) {
+                    let instant = self.instant();
+                    self.hosts[side].session.lane_loses(instant, lane, lossy);
+                }
+            }
             Misfortune::Use { side, cost, draining } => {
                 if let Some(lane) = self.any_lane(side) {
                     let instant = self.instant();
