@@ -1,12 +1,14 @@
-//! Bulk both ways over two healthy ISPs: how fast, how evenly, and how much came twice.
+//! Bulk both ways over two healthy ISPs: how fast, how evenly, how much came twice, and whether
+//! anything moved.
 //!
 //! Nothing fails here, so what comes twice is what suspecting a healthy lane costs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use throughline::net::status::FlowStatus;
-use throughline::{Mode, Node};
+use throughline::{EventKind, LaneId, Mode, Node};
 
 use crate::measure::Bulk;
 use crate::pair::{Pair, Shape};
@@ -21,6 +23,61 @@ pub struct Saturated {
     pub download: Way,
     /// From it.
     pub upload: Way,
+    /// What the two ends, the dialling one first, did with their lanes after the warm-up.
+    pub unrest: [Unrest; 2],
+}
+
+/// What an end did with its lanes although nothing failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unrest {
+    /// Doubts in a lane, however brief.
+    pub doubts: u64,
+    /// Lanes that moved to another address, or ended.
+    pub moves: usize,
+    /// Of the bytes that it sent, those that went out on another lane than the busiest, in percent.
+    pub elsewhere: f64,
+}
+
+/// The counters of a node's lanes.
+struct Lanes {
+    sent: BTreeMap<LaneId, u64>,
+    doubts: u64,
+    events: usize,
+}
+
+impl Lanes {
+    fn of(node: &Node) -> Self {
+        let sessions = sessions(node);
+        let lanes = || sessions.iter().flat_map(|session| &session.lanes);
+        let moved = |kind: &EventKind| {
+            matches!(
+                kind,
+                EventKind::LaneMoved { .. }
+                    | EventKind::PeerMoved { .. }
+                    | EventKind::LaneDown { .. }
+            )
+        };
+        Self {
+            sent: lanes().map(|lane| (lane.id, lane.sent)).collect(),
+            doubts: lanes().map(|lane| lane.doubts).sum(),
+            events: node.events().recent.iter().filter(|event| moved(&event.kind)).count(),
+        }
+    }
+
+    /// What happened since `before`.
+    fn since(&self, before: &Self) -> Unrest {
+        let sent = |(id, bytes): (&LaneId, &u64)| {
+            bytes.saturating_sub(before.sent.get(id).copied().unwrap_or_default())
+        };
+        let sent: Vec<u64> = self.sent.iter().map(sent).collect();
+        let (all, most) =
+            (sent.iter().sum::<u64>(), sent.iter().max().copied().unwrap_or_default());
+        Unrest {
+            doubts: self.doubts.saturating_sub(before.doubts),
+            moves: self.events.saturating_sub(before.events),
+            elsewhere: (all - most) as f64 / all.max(1) as f64 * 100.0,
+        }
+    }
 }
 
 /// One direction.
@@ -76,7 +133,9 @@ pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
     // Each node receives one of the two flows: the left one the download, the right the upload.
     let count = || [&pair.left, &pair.right].map(Counters::of);
     tokio::time::sleep(WARM_UP).await;
+    let lanes = || [&pair.left, &pair.right].map(Lanes::of);
     let (warm, mut at) = (count(), Instant::now());
+    let rested = lanes();
     let mut last = warm;
     let mut rates = [Vec::new(), Vec::new()];
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -92,6 +151,8 @@ pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
         }
         (last, at) = (next, now);
     }
+    let now = lanes();
+    let unrest = [0, 1].map(|end| now[end].since(&rested[end]));
     let delivered = [download.finish().await, upload.finish().await];
     pair.stop().await;
     let mut ways = rates.into_iter().zip(delivered).zip(last).zip(warm).map(
@@ -105,7 +166,7 @@ pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
     let (Some(download), Some(upload)) = (ways.next(), ways.next()) else {
         return Err("two ways were measured".into());
     };
-    Ok(Saturated { download, upload })
+    Ok(Saturated { download, upload, unrest })
 }
 
 impl Saturated {
@@ -118,7 +179,14 @@ impl Saturated {
 impl fmt::Display for Saturated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  download  {}", self.download)?;
-        write!(f, "  upload    {}", self.upload)
+        write!(f, "  upload    {}", self.upload)?;
+        for (end, Unrest { doubts, moves, elsewhere }) in
+            ["dialled", "was dialled"].iter().zip(self.unrest)
+        {
+            write!(f, "\n  the end that {end}: {doubts} doubts, {moves} lanes moved or ended, ")?;
+            write!(f, "{elsewhere:.2} % sent on another lane than the busiest")?;
+        }
+        Ok(())
     }
 }
 

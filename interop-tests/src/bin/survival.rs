@@ -6,7 +6,7 @@
 //! `… --bin survival saturated [SECONDS [MODE]]`: no failure at all, but both ISPs of 200 Mbit/s
 //! and 20 ms saturated by a download and an upload, for SECONDS (60) in MODE (`single` or `auto`;
 //! both one after the other, if nothing is said). Prints the rate of each direction, what came
-//! twice, and whether every byte is right; exit status 1 if one is not.
+//! twice, what moved, and whether every byte is right; exit status 1 if one is not.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

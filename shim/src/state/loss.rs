@@ -46,7 +46,8 @@ impl LossMeter {
             *self = Self { epoch, ..Self::default() };
         }
         let (began, acked_then, lost_then) = *self.from.get_or_insert((now, acked, lost));
-        let (acked_since, lost_since) = (acked - acked_then, lost - lost_then);
+        let (acked_since, lost_since) =
+            (acked.saturating_sub(acked_then), lost.saturating_sub(lost_then));
         let (took, bytes) = (now.saturating_duration_since(began), acked_since + lost_since);
         if took < LEAST_TIME || bytes < LEAST_BYTES {
             if took >= MOST_TIME {
