@@ -40,7 +40,9 @@ where
         match accepted {
             Ok((permit, stream, from)) => {
                 let served = serve(stream, from);
-                tasks.spawn(async move {
+                // Flows are opened in the order in which the connections came: there are programs
+                // that tell theirs apart by it.
+                tasks.spawn_in_turn(async move {
                     served.await;
                     drop(permit);
                 });

@@ -53,7 +53,8 @@ impl Egress {
             // The only failure is the end of the node.
             let Ok(incoming) = incoming else { return };
             let egress = Arc::clone(&self);
-            tasks.spawn(async move { egress.serve_flow(incoming).await });
+            // Dialled in the order in which they came, as far as nothing has to be looked up.
+            tasks.spawn_in_turn(async move { egress.serve_flow(incoming).await });
         }
     }
 

@@ -2,6 +2,7 @@
 //! the deadline has passed, no connections ([`Tasks::stop`]).
 
 use std::future::Future;
+use std::task::{Context, Waker};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +22,16 @@ impl Tasks {
         self.tracker.spawn(async move {
             stopped.run_until_cancelled(task).await;
         });
+    }
+
+    /// The same, for tasks that are to begin in the order in which they are given: what a task does
+    /// up to where it first waits is done before this returns.
+    pub fn spawn_in_turn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut task = Box::pin(task);
+        // Nobody needs to be woken: a task that is spawned is polled once in any case.
+        if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.spawn(task);
+        }
     }
 
     /// Completes when no new connection is to be accepted any more. Cancel-safe.
@@ -49,8 +60,30 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use parking_lot::Mutex;
 
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn tasks_in_turn_begin_in_their_order_and_go_on_after_a_wait() {
+        let (tasks, log) = (Tasks::default(), Arc::new(Mutex::new(Vec::new())));
+        for number in 0..100 {
+            let log = Arc::clone(&log);
+            tasks.spawn_in_turn(async move {
+                log.lock().push(number);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                log.lock().push(100);
+            });
+        }
+        tasks.drain();
+        tasks.ended().await;
+        let log = log.lock();
+        let begun: Vec<_> = log.iter().filter(|n| **n < 100).copied().collect();
+        assert_eq!((begun, log.len()), ((0..100).collect(), 200));
+    }
 
     #[tokio::test]
     async fn draining_lets_tasks_go_on_and_stopping_ends_them() {
