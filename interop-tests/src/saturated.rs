@@ -30,9 +30,9 @@ pub struct Saturated {
 /// What an end did with its lanes although nothing failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unrest {
-    /// Doubts in a lane, however brief.
+    /// Doubts in the lanes that are still there, however brief.
     pub doubts: u64,
-    /// Lanes that moved to another address, or ended.
+    /// Lanes that moved to another address, or ended, of the last thousand events.
     pub moves: usize,
     /// Of the bytes that it sent, those that went out on another lane than the busiest, in percent.
     pub elsewhere: f64,
@@ -40,8 +40,8 @@ pub struct Unrest {
 
 /// The counters of a node's lanes.
 struct Lanes {
-    sent: BTreeMap<LaneId, u64>,
-    doubts: u64,
+    /// Bytes sent, and doubts.
+    counted: BTreeMap<LaneId, (u64, u64)>,
     events: usize,
 }
 
@@ -58,22 +58,22 @@ impl Lanes {
             )
         };
         Self {
-            sent: lanes().map(|lane| (lane.id, lane.sent)).collect(),
-            doubts: lanes().map(|lane| lane.doubts).sum(),
+            counted: lanes().map(|lane| (lane.id, (lane.sent, lane.doubts))).collect(),
             events: node.events().recent.iter().filter(|event| moved(&event.kind)).count(),
         }
     }
 
     /// What happened since `before`.
     fn since(&self, before: &Self) -> Unrest {
-        let sent = |(id, bytes): (&LaneId, &u64)| {
-            bytes.saturating_sub(before.sent.get(id).copied().unwrap_or_default())
+        let since = |(id, (sent, doubts)): (&LaneId, &(u64, u64))| {
+            let (sent_then, doubts_then) = before.counted.get(id).copied().unwrap_or_default();
+            (sent - sent_then, doubts - doubts_then)
         };
-        let sent: Vec<u64> = self.sent.iter().map(sent).collect();
+        let (sent, doubts): (Vec<u64>, Vec<u64>) = self.counted.iter().map(since).unzip();
         let (all, most) =
             (sent.iter().sum::<u64>(), sent.iter().max().copied().unwrap_or_default());
         Unrest {
-            doubts: self.doubts.saturating_sub(before.doubts),
+            doubts: doubts.iter().sum(),
             moves: self.events.saturating_sub(before.events),
             elsewhere: (all - most) as f64 / all.max(1) as f64 * 100.0,
         }

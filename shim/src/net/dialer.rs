@@ -273,6 +273,7 @@ impl Dialer {
             let Some(lane) = core.lanes.get_mut(&id) else { return };
             let Some(dialled) = &mut lane.dialled else { return };
             lane.sensor.migrating(now);
+            lane.given_up_at = None;
             if let Err(error) = dialled.endpoint.rebind(socket) {
                 warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot move: {error}");
                 return;

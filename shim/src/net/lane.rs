@@ -140,10 +140,12 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     };
     close(&connection, &end);
     let (uplink, why) = session.with(|core, now| {
+        let one_way = core.session.peer_finds_one_way(id);
         core.session.lane_detached(now, id);
         let mut entry = core.lanes.remove(&id);
         if let Some(entry) = &mut entry {
             entry.tell_rest(log, id);
+            entry.tell_peers_one_way(log, id, one_way);
         }
         let uplink = entry.as_ref().and_then(|e| e.uplink()).map(str::to_owned);
         let why = match entry.as_ref().and_then(|e| e.ending) {

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 /// A measurement takes so long at least ...
 const LEAST_TIME: Duration = Duration::from_millis(250);
 
-/// ... and so many bytes: some hundred packets, so that 5 % are not one or two of them.
-const LEAST_BYTES: u64 = 128 * 1024;
+/// ... and so many bytes: some fifty packets, of which 5 % are three.
+const LEAST_BYTES: u64 = 64 * 1024;
 
-/// What does not come to so many bytes in this time is no bulk, and not judged.
-const MOST_TIME: Duration = Duration::from_secs(2);
+/// What does not come to so many bytes in this time is little more than a thin flow, and not judged.
+/// (A loss of a tenth leaves 45 kB/s of a round trip of 120 ms.)
+const MOST_TIME: Duration = Duration::from_secs(4);
 
 /// From this share up a measurement is bad, in percent. A full queue costs a controller like ours
 /// well under 1.
@@ -27,6 +28,10 @@ const ON_END: u8 = 2;
 /// A lane stays lossy for so long after the last of them: nothing is measured there meanwhile.
 pub const HOLDS: Duration = Duration::from_secs(30);
 
+/// ... and twice as long each time that it turns out to be lossy still: where both lanes lose, flows
+/// would else go to and fro.
+pub const MOST_HOLDS: Duration = Duration::from_secs(600);
+
 /// What a lane has lost.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LossMeter {
@@ -36,6 +41,8 @@ pub struct LossMeter {
     from: Option<(Instant, u64, u64)>,
     bad: u8,
     until: Option<Instant>,
+    /// For how long the lane was lossy the last time; forgotten once it was seen to be well.
+    held: Option<Duration>,
 }
 
 impl LossMeter {
@@ -60,6 +67,9 @@ impl LossMeter {
         // Where nothing is acknowledged the lane is silent, which others judge.
         if share < BAD || acked_since == 0 {
             self.bad = 0;
+            if acked_since > 0 {
+                self.held = None;
+            }
             return None;
         }
         self.bad = (self.bad + 1).min(ON_END);
@@ -67,8 +77,18 @@ impl LossMeter {
             return None;
         }
         let was = self.is_lossy(now);
-        self.until = Some(now + HOLDS);
+        let holds = match self.held {
+            Some(held) if was => held,
+            Some(held) => (2 * held).min(MOST_HOLDS),
+            None => HOLDS,
+        };
+        (self.held, self.until) = (Some(holds), Some(now + holds));
         (!was).then_some(share)
+    }
+
+    /// When the lane will no longer be lossy.
+    pub fn until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| now < *until)
     }
 
     /// Whether the lane is lossy.
@@ -98,7 +118,7 @@ mod tests {
     #[test]
     fn a_lane_that_loses_a_tenth_is_lossy_soon() {
         assert_eq!(lossy(1000, |_| 10), Some(500));
-        assert_eq!(lossy(200, |_| 10), Some(1320), "a slow one takes longer");
+        assert_eq!(lossy(45, |_| 10), Some(2920), "a slow one takes longer");
         assert_eq!(lossy(1000, |ms| if ms < 3000 { 0 } else { 10 }), Some(3500));
     }
 
@@ -106,7 +126,7 @@ mod tests {
     fn what_is_little_brief_thin_or_everything_makes_none() {
         assert_eq!(lossy(1000, |_| 2), None);
         assert_eq!(lossy(1000, |ms| if ms % 1000 < 250 { 50 } else { 0 }), None);
-        assert_eq!(lossy(50, |_| 20), None);
+        assert_eq!(lossy(12, |_| 20), None);
         assert_eq!(lossy(1000, |_| 100), None);
     }
 
@@ -128,5 +148,25 @@ mod tests {
         assert!(meter.is_lossy(last + HOLDS - MS) && !meter.is_lossy(last + HOLDS));
         meter.look(last + MS, 1, 3_000_000, 2_000_000);
         assert!(!meter.is_lossy(last + MS), "another path");
+    }
+
+    #[test]
+    fn a_lane_that_is_lossy_still_is_so_for_twice_as_long_until_it_is_seen_to_be_well() {
+        let (start, mut meter) = (Instant::now(), LossMeter::default());
+        let (mut now, mut acked, mut lost) = (start, 0, 0);
+        let mut holds = |share: u64| {
+            for _ in 0..3 {
+                now += LEAST_TIME;
+                (acked, lost) = (acked + 100_000, lost + 1000 * share);
+                meter.look(now, 0, acked, lost);
+            }
+            let Some(until) = meter.until(now) else { return 0 };
+            let holds = (until - now).as_secs();
+            now = until;
+            holds
+        };
+        assert_eq!([10, 10, 10].map(&mut holds), [30, 60, 120]);
+        assert_eq!([10, 10, 10, 10].map(&mut holds), [240, 480, 600, 600]);
+        assert_eq!([0, 10].map(&mut holds), [0, 30]);
     }
 }

@@ -135,7 +135,9 @@ fn look(
         if let Some(percent) = lane.loss.look(now, seen.epoch, seen.acked_bytes, seen.lost_bytes) {
             lane.tell_loss(log, id, percent);
         }
-        pure.lane_loses(now, id, lane.loss.is_lossy(now));
+        let lossy_until = lane.loss.until(now);
+        next = earliest(next, lossy_until);
+        pure.lane_loses(now, id, lossy_until.is_some());
         if lane.dialled.is_none() {
             // The peer may have moved it.
             pure.lane_moved(now, id, lane::group_of(lane.connection.remote_address()), 0);

@@ -8,6 +8,10 @@ use crate::vocab::ids::LaneId;
 /// What the new lane is given on top of its round trips: events and timers of both ends.
 const MARGIN: Duration = Duration::from_millis(100);
 
+/// Not longer than a lane drains for at least ([`plan`](crate::state::plan)): whoever looks whether it
+/// is empty need not know of this.
+const MOST: Duration = Duration::from_millis(900);
+
 /// Slow start from 64 KiB fills 200 Mbit/s × 100 ms in six round trips; two more for its pauses.
 const ROUND_TRIPS: u32 = 8;
 
@@ -19,9 +23,9 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// The flow moves at `now` from `from` to another lane, whose round trip is `rtt`.
+    /// The flow moves at `now` from `from` to another lane; `rtt` is the longer of their round trips.
     pub fn new(now: Instant, from: LaneId, rtt: Duration) -> Self {
-        Self { from, until: now + ROUND_TRIPS * rtt + MARGIN }
+        Self { from, until: now + (ROUND_TRIPS * rtt + MARGIN).min(MOST) }
     }
 
     /// Whether new bytes may still go out on `lane`.
@@ -41,5 +45,7 @@ mod tests {
         let uses = |ms, lane| handover.uses(now + Duration::from_millis(ms), LaneId(lane));
         assert!(uses(0, 1) && uses(259, 1) && !uses(260, 1));
         assert!(!uses(0, 2));
+        let slow = Handover::new(now, LaneId(1), Duration::from_millis(600));
+        assert!(!slow.uses(now + MOST, LaneId(1)));
     }
 }

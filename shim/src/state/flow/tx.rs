@@ -155,12 +155,12 @@ impl Tx {
         !self.thick
     }
 
-    /// New bytes go to `home` from `now` on, a lane with this round trip. A thick flow leaves its
-    /// lane bit by bit.
-    pub fn settle(&mut self, now: Instant, home: LaneId, rtt: Duration) {
+    /// New bytes go to `home` from `now` on. A thick flow leaves its lane bit by bit; `rtt` says what
+    /// the round trip of a lane is.
+    pub fn settle(&mut self, now: Instant, home: LaneId, rtt: impl Fn(LaneId) -> Duration) {
         let before = self.home.replace(home).filter(|before| *before != home);
         if let Some(from) = before.filter(|_| !self.is_thin(now)) {
-            self.handover = Some(Handover::new(now, from, rtt));
+            self.handover = Some(Handover::new(now, from, rtt(home).max(rtt(from))));
         }
     }
 

@@ -284,14 +284,15 @@ impl Session {
             flow.tx.home = None;
             return;
         };
-        flow.tx.settle(now, home, self.lanes.get(&home).map_or(Duration::ZERO, |l| l.rtt));
+        let rtt = |id| self.lanes.get(&id).map_or(Duration::ZERO, |lane| lane.rtt);
+        flow.tx.settle(now, home, rtt);
         let twice = mode == Mode::Redundant || (mode == Mode::Auto && thin);
         flow.tx.second = match twice {
             true => select::second(&candidates, home, flow.tx.second),
             false => None,
         };
         let (second, handover) = (flow.tx.second, flow.tx.handover);
-        let leaves = |id| handover.is_some_and(|h| h.uses(now, id));
+        let leaves = |id| second.is_none() && handover.is_some_and(|h| h.uses(now, id));
         let wanted = |lane: &Candidate| {
             lane.id == home
                 || Some(lane.id) == second

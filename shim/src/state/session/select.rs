@@ -10,8 +10,8 @@
 //! | 64–127 | held: on probation, no home for a flow that has another |
 //! | 128–255 | costly: used only where no cheaper one is |
 //!
-//! A flow stays where it is while that is up. It leaves a lane in doubt, one that drains, and a
-//! costly one; and it [comes home](returns) when a lane that it would rather have is off its
+//! A flow stays where it is while that is up. It leaves a lane in doubt, one that drains, a costly
+//! one, and one that loses much (also for one on probation: that may fail, this one does); and it [comes home](returns) when a lane that it would rather have is off its
 //! probation: so each failure moves it once, and each recovery once.
 
 use crate::state::holddown::Standing;
@@ -32,7 +32,7 @@ pub struct Candidate {
     pub synced: bool,
     /// Acknowledgements are overdue.
     pub suspect: bool,
-    /// About to go: nothing new on it.
+    /// About to go: no home for a flow that has another.
     pub draining: bool,
     /// It loses much of what we send ([`LossMeter`](crate::state::loss::LossMeter)).
     pub lossy: bool,
@@ -206,6 +206,7 @@ mod tests {
             Candidate { draining: true, ..lane(2) },
             Candidate { suspect: true, ..lane(2) },
         ] {
+            assert_eq!(pick(&[lossy, Candidate { cost: HELD, ..lane(3) }], Some(1)), Some(3));
             assert_eq!(pick(&[lossy, no_better], Some(1)), Some(1), "{no_better:?}");
         }
         assert!(!bonds(&[lane(2), lossy], LaneId(2), LaneId(1)));

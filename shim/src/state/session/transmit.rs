@@ -202,7 +202,9 @@ impl Session {
             home.is_some_and(|home| select::bonds(&candidates, home, id))
         };
         let left = || {
-            flow.tx.handover.is_some_and(|h| h.uses(now, id))
+            // What goes on two lanes already needs no third.
+            flow.tx.second.is_none()
+                && flow.tx.handover.is_some_and(|h| h.uses(now, id))
                 && select::serves_beside(&candidates, id)
         };
         if flow.tx.home != Some(id) && flow.tx.second != Some(id) && !left() && !bonds() {

@@ -70,8 +70,9 @@ impl Session {
         if who == Returning::None || select::home(&candidates, None) != Some(id) {
             return;
         }
-        let rtt = self.lanes.get(&id).map_or(Duration::ZERO, |lane| lane.rtt);
-        for flow in self.flows.values_mut() {
+        let Self { lanes, flows, .. } = self;
+        let rtt = |id| lanes.get(&id).map_or(Duration::ZERO, |lane| lane.rtt);
+        for flow in flows.values_mut() {
             if who == Returning::All || flow.tx.is_thin(now) {
                 flow.tx.settle(now, id, rtt);
             }

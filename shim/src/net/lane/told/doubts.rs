@@ -55,10 +55,10 @@ enum Side<T> {
 }
 
 impl<T: Copy> Side<T> {
-    /// It doubts, and why as it is now.
+    /// It doubts, and why as it is now; or it does not, or no longer.
     fn says(&mut self, why: Option<T>) {
-        if let (Some(why), Self::Trusts | Self::Doubts(_)) = (why, &self) {
-            *self = Self::Doubts(why);
+        if let Self::Trusts | Self::Doubts(_) = self {
+            *self = why.map_or(Self::Trusts, Self::Doubts);
         }
     }
 
@@ -100,8 +100,10 @@ impl Doubts {
                 return (Vec::new(), Some(since + WORTH_TELLING));
             }
         };
-        doubt.ours.says(ours);
-        doubt.theirs.says(theirs.then_some(()));
+        if !over {
+            doubt.ours.says(ours);
+            doubt.theirs.says(theirs.then_some(()));
+        }
         let lasted = now.saturating_duration_since(doubt.since);
         let told = doubt.ours == Side::Told || doubt.theirs == Side::Told;
         let worth = told || lasted >= WORTH_TELLING || resent() > doubt.resent;
@@ -178,6 +180,16 @@ mod tests {
         doubts.look(t + 10 * MS, ours(12), false, || 6);
         let told = doubts.look(t + 12 * MS, None, false, || 7);
         assert_eq!(told, (vec![suspected(12, 0), News::Healed(2 * MS)], None));
+    }
+
+    #[test]
+    fn an_end_that_withdraws_before_it_is_told_is_not_told() {
+        let (mut doubts, t) = (Doubts::default(), Instant::now());
+        doubts.look(t, ours(12), true, || 0);
+        doubts.look(t + 20 * MS, None, true, || 0);
+        let by_peer = News::Suspected { by: Suspicion::Peers, besides: 0 };
+        let told = doubts.look(t + WORTH_TELLING, None, true, || 0);
+        assert_eq!(told, (vec![by_peer], None));
     }
 
     #[test]

@@ -69,6 +69,10 @@ impl Doubt {
         let received = lane.connection.stats().udp_rx.datagrams;
         let hearing = lane.hearing.get_or_insert_with(|| Hearing::new(now));
         let one_way = hearing.one_way(now, received, self.rto);
+        if !sure {
+            // Ours was acknowledged after all.
+            lane.given_up_at = None;
+        }
         if let Some(at) = lane.given_up_at {
             if now < at {
                 return Some(at);

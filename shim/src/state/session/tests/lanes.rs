@@ -255,6 +255,25 @@ fn a_thick_flow_leaves_a_lane_that_drains_bit_by_bit_and_one_that_is_then_in_dou
 }
 
 #[test]
+fn a_redundant_flow_that_moves_off_a_lane_does_not_go_over_three() {
+    let mut pair = Pair::new(3);
+    let id = pair.joined(A, Mode::Redundant);
+    pair.write(A, id, 90_000);
+    pair.pass(ms(20));
+    let left = pair.ends[A].flow(id).unwrap().tx.home.unwrap();
+    let word = LaneUse { lane: left, version: 1, cost: 0, draining: true };
+    pair.ends[A].set_lane_use(pair.now, word);
+    pair.run();
+    assert_eq!(pair.read(B, id).0, 90_000);
+    pair.pass(ms(20));
+    pair.given.clear();
+    let written = pair.write(A, id, 90_000) as u64;
+    pair.run();
+    let given: Vec<u64> = (1..=3).map(|lane| pair.given_to(LaneId(lane))).collect();
+    assert_eq!((pair.given_to(left), given.iter().sum::<u64>()), (0, 2 * written), "{given:?}");
+}
+
+#[test]
 fn flows_leave_a_lane_that_loses_much_and_stay_away_when_it_no_longer_does() {
     for mode in [Mode::Auto, Mode::Single, Mode::Bond, Mode::Redundant] {
         let mut pair = Pair::new(2);
