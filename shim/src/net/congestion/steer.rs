@@ -342,10 +342,27 @@ impl Steer {
 }
 
 /// The part of a step from `low` to `high` that left the queue alone, where `ours` of it did not.
+/// Losses during the step may have brought the window below `low`; then it stays there.
 fn keep(low: u64, high: u64, ours: f64) -> u64 {
-    high - scale(high - low, ours)
+    high.saturating_sub(scale(high.saturating_sub(low), ours.clamp(0.0, 1.0)))
 }
 
 fn scale(window: u64, factor: f64) -> u64 {
     (window as f64 * factor) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_step_is_within_it_and_a_window_that_losses_shrank_stays() {
+        assert_eq!(keep(100, 200, 0.0), 200);
+        assert_eq!(keep(100, 200, 0.25), 175);
+        assert_eq!(keep(100, 200, 1.0), 100);
+        for ours in [-1.0, 0.0, 0.5, 1.0, 2.0, f64::NAN] {
+            assert!((100..=200).contains(&keep(100, 200, ours)), "{ours}");
+            assert_eq!(keep(200, 50, ours), 50, "{ours}");
+        }
+    }
 }

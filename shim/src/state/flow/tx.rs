@@ -23,6 +23,10 @@ const THIN_RATE: f64 = 12_500.0;
 /// Bytes above the thin rate that a flow may send before it counts as thick: a screenful.
 const THIN_BURST: f64 = 32_768.0;
 
+/// A flow of which the peer lacks more than this is thick, however slowly it was written: what has
+/// gathered in an outage is bulk, and as a thin flow's would go out past a full window.
+const THIN_BACKLOG: u64 = 65_536;
+
 /// A segment we are writing, or have written, on a lane.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -165,7 +169,7 @@ impl Tx {
     }
 
     /// Counts `bytes` written by the application: a bucket that leaks at the thin rate. A flow
-    /// whose bucket overflows is thick until the bucket is empty again.
+    /// whose bucket overflows is thick until the bucket is empty again and the peer has its bytes.
     pub fn meter(&mut self, now: Instant, bytes: u64) {
         let passed =
             self.level_at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
@@ -173,9 +177,10 @@ impl Tx {
         self.level = (self.level - passed * THIN_RATE).max(0.0) + bytes as f64;
         // The bucket is not filled far past its brim, or a bulk flow would stay thick for hours.
         self.level = self.level.min(2.0 * THIN_BURST);
-        if self.level > THIN_BURST {
+        let backlog = self.buffer.retained();
+        if self.level > THIN_BURST || backlog > THIN_BACKLOG {
             self.thick = true;
-        } else if self.level == 0.0 && self.thick {
+        } else if self.level == 0.0 && self.thick && backlog <= THIN_BURST as u64 {
             self.thick = false;
             self.twice_from = self.next;
         }
@@ -329,4 +334,28 @@ pub struct Booking {
     pub full: bool,
     /// The segment that was open before and ends now.
     pub closed: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn what_gathers_in_an_outage_is_bulk_until_the_peer_has_it_however_slowly_it_was_written() {
+        let (mut now, mut tx) = (Instant::now(), Tx::new(1 << 20));
+        for second in 1..=14 {
+            now += Duration::from_secs(1);
+            tx.meter(now, 5_000);
+            tx.buffer.push(Bytes::from(vec![0; 5_000]));
+            assert_eq!(tx.is_thin(now), second <= 13, "{second} s");
+        }
+        now += Duration::from_secs(3600);
+        assert!(!tx.is_thin(now), "an hour later");
+        tx.ack(0..30_000);
+        assert!(!tx.is_thin(now), "most of it is there still");
+        tx.ack(30_000..40_000);
+        assert!(tx.is_thin(now));
+    }
 }
