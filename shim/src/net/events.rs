@@ -7,7 +7,7 @@
 //!
 //! A follower that is slower than events come loses the oldest ones and is told how many. What a
 //! stranger to this host can cause at will (flows and keys that are refused) is told so often at the
-//! most ([`limit`]), so that it does not push everything else out of the ring; the rest is counted.
+//! most (`limit`), so that it does not push everything else out of the ring; the rest is counted.
 
 mod kind;
 mod limit;
