@@ -260,6 +260,7 @@ impl World {
         for side in 0..2 {
             let Some(at) = self.hosts[side].session.next_timeout() else { continue };
             let at = at.saturating_duration_since(self.base).as_nanos() as Nanos;
+            let at = at.max(self.now);
             if at < self.hosts[side].armed {
                 self.hosts[side].armed = at;
                 self.at(at, Happening::SessionTimer { side });
