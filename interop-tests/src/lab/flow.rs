@@ -5,6 +5,7 @@ mod bulk;
 mod echo;
 mod via;
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,6 +27,24 @@ pub enum Kind {
     Download,
     /// As much as goes, to the server.
     Upload,
+}
+
+/// Flows that run at once; in words with `+` between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flows(pub Vec<Kind>);
+
+impl FromStr for Flows {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kinds = text.split('+').map(|word| match word {
+            "echo" => Ok(Kind::Echo),
+            "download" => Ok(Kind::Download),
+            "upload" => Ok(Kind::Upload),
+            other => Err(format!("there is no flow `{other}`; there are echo, download, upload")),
+        });
+        kinds.collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// A running flow.

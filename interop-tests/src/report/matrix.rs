@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::contender::Contender;
-use super::options::{Flows, Plan};
+use super::options::Plan;
 use crate::lab::failure::Failure;
+use crate::lab::flow::Flows;
 use crate::lab::plan::Family;
 use crate::lab::scenario::{PATIENCE, Scenario, System};
 use crate::lab::{Shape, Side};

@@ -1,7 +1,6 @@
 //! What is asked for on the command line, and the plan that it comes to.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,7 +9,7 @@ use super::contender::Contender;
 use super::model::Parameters;
 use crate::lab::Side;
 use crate::lab::failure::Failure;
-use crate::lab::flow::Kind;
+use crate::lab::flow::{Flows, Kind};
 use crate::lab::plan::Family;
 use crate::lab::scenario::Watch;
 use crate::support::Outcome;
@@ -70,10 +69,6 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub render: Option<PathBuf>,
 }
-
-/// Flows that run at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flows(pub Vec<Kind>);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -181,20 +176,6 @@ impl Plan {
             watch_s: self.watch.as_secs(),
             note: self.note.clone(),
         }
-    }
-}
-
-impl FromStr for Flows {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let kinds = text.split('+').map(|word| match word {
-            "echo" => Ok(Kind::Echo),
-            "download" => Ok(Kind::Download),
-            "upload" => Ok(Kind::Upload),
-            other => Err(format!("there is no flow `{other}`; there are echo, download, upload")),
-        });
-        kinds.collect::<Result<_, _>>().map(Self)
     }
 }
 

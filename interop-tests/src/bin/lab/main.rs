@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::failure::Failure;
-use interop_tests::lab::flow::Kind;
+use interop_tests::lab::flow::{Flows, Kind};
 use interop_tests::lab::plan::Family;
 use interop_tests::lab::scenario::{PATIENCE, Scenario, System};
 use interop_tests::lab::{Shape, Side, enter};
@@ -106,23 +106,6 @@ impl FromStr for Carrier {
             "mptcp" => System::Mptcp,
             mode => System::Throughline(mode.parse::<Mode>().map_err(|error| error.to_string())?),
         }))
-    }
-}
-
-#[derive(Clone)]
-struct Flows(Vec<Kind>);
-
-impl FromStr for Flows {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let kinds = text.split('+').map(|word| match word {
-            "echo" => Ok(Kind::Echo),
-            "download" => Ok(Kind::Download),
-            "upload" => Ok(Kind::Upload),
-            other => Err(format!("there is no flow `{other}`: echo, download, upload")),
-        });
-        kinds.collect::<Result<_, _>>().map(Self)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod flows;
 mod fuzz;
+mod homes;
 mod hostile;
 mod idle;
 mod lanes;
