@@ -156,6 +156,7 @@ impl Controller for LaneController {
         self.take_in_moves();
         let eliciting = *self.asked.get_mut() >= ASKED_FOR_A_DATAGRAM;
         *self.asked.get_mut() = 0;
+        self.path.on_sent(now);
         self.sensor.on_sent(self.id, now, bytes, last_packet_number, eliciting);
     }
 

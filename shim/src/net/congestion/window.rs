@@ -45,6 +45,9 @@ const LOSS_MEMORY: Duration = Duration::from_secs(3);
 /// drops in a row, shorter than a dead lane is given to come back.
 const OUTAGE: Duration = Duration::from_millis(300);
 
+/// The least time there is: before the first packet nothing was sent.
+const INSTANT: Duration = Duration::from_nanos(1);
+
 /// Slow start waits for so many rounds at most while the queue is in the other direction. Ours to
 /// come and theirs are one in a round trip: a window that grew by a queue of theirs is a queue of
 /// ours once theirs is gone, and where both directions begin at once that is soon. A queue that
@@ -64,6 +67,8 @@ pub(super) struct Window {
     forward: Forward,
     mtu: u64,
     initial: u64,
+    /// When the first packet was sent: from then on the path was asked for an answer.
+    began: Option<Instant>,
     /// When the newest acknowledged packet was sent.
     newest_acked: Option<Instant>,
     /// Of what was sent since then, and until then, nothing was acknowledged: the last outage, if
@@ -94,6 +99,7 @@ impl Window {
             forward: Forward::default(),
             mtu: mtu.into(),
             initial,
+            began: None,
             newest_acked: None,
             silence: None,
             outage_over: None,
@@ -117,6 +123,11 @@ impl Window {
         self.cubic.in_slow_start()
     }
 
+    /// A packet is sent at `now`.
+    pub(super) fn on_sent(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
+    }
+
     /// A packet of `bytes`, sent at `sent`, was acknowledged at `now`. `limited`: the application,
     /// not the window, bounded what was in flight. `rtt` is the smoothed round-trip time.
     pub(super) fn on_ack(
@@ -127,10 +138,12 @@ impl Window {
         limited: bool,
         rtt: Duration,
     ) {
-        if let Some(newest) = self.newest_acked
-            && sent.saturating_duration_since(newest) >= OUTAGE
+        // A dial that began while the path was dead, too: what it sent in vain is no congestion.
+        let heard = self.newest_acked.or(self.began.and_then(|b| b.checked_sub(INSTANT)));
+        if let Some(heard) = heard
+            && sent.saturating_duration_since(heard) >= OUTAGE
         {
-            self.silence = Some((newest, sent));
+            self.silence = Some((heard, sent));
         }
         self.newest_acked = self.newest_acked.max(Some(sent));
         self.steer.on_sample(now, now.saturating_duration_since(sent));
