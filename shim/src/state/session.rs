@@ -25,6 +25,7 @@ pub mod hedge;
 pub mod ids;
 mod lane;
 mod lanes;
+mod pardon;
 mod receive;
 pub mod select;
 mod transmit;

@@ -99,6 +99,8 @@ pub struct Tx {
     pub lanes: Vec<FlowLane>,
     /// The lane that takes new bytes.
     pub home: Option<LaneId>,
+    /// The lane it left because that was in doubt: it comes back if the doubt was brief.
+    pub aside: Option<LaneId>,
     /// The second lane, where the mode wants two.
     pub second: Option<LaneId>,
     /// The lane it has left and still uses.
@@ -126,6 +128,7 @@ impl Tx {
             edge,
             lanes: Vec::new(),
             home: None,
+            aside: None,
             second: None,
             handover: None,
             twice_from: 0,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::pardon::Pardons;
 use super::{Class, Event, Transmit};
 use crate::vocab::ids::{FlowId, LaneId};
 use crate::vocab::wire::fact::{LaneDoubt, LaneUse};
@@ -12,8 +13,9 @@ use crate::vocab::wire::fact::{LaneDoubt, LaneUse};
 const MAX_PENDING_ECHOES: usize = 4096;
 
 /// How long a peer's suspicion of a lane stands without being repeated. It is repeated with every
-/// probe, of which there is one each 100 ms; this allows for one lost.
-pub const WORD_HOLDS: Duration = Duration::from_millis(250);
+/// probe, but where large packets vanish, and there is no other lane, few of the words arrive: they
+/// share their packets with bulk, except in the probes of a timeout, which come ever more seldom.
+pub const WORD_HOLDS: Duration = Duration::from_secs(1);
 
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,8 @@ pub(super) struct Lane {
     pub(super) peer_suspects: Option<Instant>,
     /// It told us that what we send comes there, while what it sends is lost.
     pub(super) peer_one_way: bool,
+    /// The doubts of either end that may be forgiven.
+    pub(super) pardons: Pardons,
     pub(super) rtt: Duration,
     /// Bytes in doubt elsewhere that went out on it again.
     pub(super) resent: u64,
@@ -101,6 +105,7 @@ impl Lane {
             peer_health_version: 0,
             peer_suspects: None,
             peer_one_way: false,
+            pardons: Pardons::default(),
             rtt: Duration::ZERO,
             resent: 0,
             use_words: BTreeSet::new(),

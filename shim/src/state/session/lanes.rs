@@ -65,6 +65,7 @@ impl Session {
             let Some(at) = flow.tx.lanes.iter().position(|l| l.lane == id) else { continue };
             flow.tx.lanes.swap_remove(at);
             flow.tx.uncovered = true;
+            flow.tx.aside.take_if(|aside| *aside == id);
             flow.clock.hasten();
             touched.push(flow.id);
         }
@@ -106,7 +107,7 @@ impl Session {
         if after.1 {
             self.uncover(now, id);
         } else {
-            self.reconsider(now);
+            self.trusted_again(now, id);
         }
     }
 
@@ -236,6 +237,9 @@ impl Session {
 
     /// A lane is in doubt: what it carries is to be sent again elsewhere, and what follows too.
     pub(super) fn uncover(&mut self, now: Instant, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.pardons.doubted(now);
+        }
         let mut touched = Vec::new();
         for flow in self.flows.values_mut() {
             let carried = flow.tx.lanes.iter().any(|l| l.lane == id && !l.carried.is_empty());
@@ -248,6 +252,19 @@ impl Session {
             self.retire_segments(flow);
             self.schedule(now, flow);
         }
+    }
+
+    /// A lane is no longer in doubt: flows that stepped aside come back if the doubt is
+    /// [forgiven](super::pardon) and it is not on probation for another.
+    pub(super) fn trusted_again(&mut self, now: Instant, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let forgiven = lane.pardons.withdrawn(now) && lane.cost() < select::HELD;
+        for tx in self.flows.values_mut().map(|flow| &mut flow.tx) {
+            if tx.aside.take_if(|aside| *aside == id).is_some() && forgiven {
+                tx.home = Some(id);
+            }
+        }
+        self.reconsider(now);
     }
 
     /// A lane came up or changed: flows that have something to send may use it.
@@ -285,7 +302,11 @@ impl Session {
             return;
         };
         let rtt = |id| self.lanes.get(&id).map_or(Duration::ZERO, |lane| lane.rtt);
+        let before = flow.tx.home;
         flow.tx.settle(now, home, rtt);
+        if before != flow.tx.home && candidates.iter().any(|l| Some(l.id) == before && l.suspect) {
+            flow.tx.aside = flow.tx.aside.or(before);
+        }
         let twice = mode == Mode::Redundant || (mode == Mode::Auto && thin);
         flow.tx.second = match twice {
             true => select::second(&candidates, home, flow.tx.second),

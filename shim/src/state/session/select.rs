@@ -10,9 +10,11 @@
 //! | 64–127 | held: on probation, no home for a flow that has another |
 //! | 128–255 | costly: used only where no cheaper one is |
 //!
-//! A flow stays where it is while that is up. It leaves a lane in doubt, one that drains, a costly
-//! one, and one that loses much (also for one on probation: that may fail, this one does); and it [comes home](returns) when a lane that it would rather have is off its
-//! probation: so each failure moves it once, and each recovery once.
+//! A flow stays where it is while that is up. It leaves a lane in doubt (and comes back if the
+//! doubt was [brief](super::pardon)), one that drains, a costly one, and one that loses much (also
+//! for one on probation: that may fail, this one does); and it [comes home](returns) when a lane
+//! that it would rather have is off its probation: so each failure moves it once, and each recovery
+//! once.
 
 use crate::state::holddown::Standing;
 use crate::vocab::ids::LaneId;

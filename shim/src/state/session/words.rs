@@ -131,7 +131,7 @@ impl Session {
         lane.peer_one_way = word.doubt == LaneDoubt::OneWay;
         match (before, after) {
             (false, true) => self.uncover(now, word.lane),
-            (true, false) => self.reconsider(now),
+            (true, false) if !self.lane_is_suspect(word.lane) => self.trusted_again(now, word.lane),
             _ => {}
         }
     }

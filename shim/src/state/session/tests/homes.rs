@@ -189,6 +189,58 @@ fn flows_of_both_ends_come_home_after_the_probation_thin_ones_first() {
 }
 
 #[test]
+fn flows_come_back_after_a_brief_doubt_of_either_end_and_stay_away_after_a_long_one() {
+    for (lasts, back) in [(99, true), (100, false)] {
+        for doubter in [A, B] {
+            let mut pair = Pair::new(2);
+            let thin = pair.joined(A, Mode::Auto);
+            let thick = pair.joined(A, Mode::Single);
+            for side in [A, B] {
+                pair.write(side, thin, 100);
+                pair.write(side, thick, 80_000);
+            }
+            pair.pass(ms(20));
+            let homes = |pair: &Pair| {
+                [A, B].map(|side| {
+                    [thin, thick].map(|id| pair.ends[side].flow(id).unwrap().tx.home.unwrap())
+                })
+            };
+            assert_eq!(homes(&pair), [[L1; 2]; 2]);
+            pair.health(doubter, L1, GUESS);
+            assert_eq!(homes(&pair), [[L2; 2]; 2], "aside at once");
+            pair.now += ms(lasts);
+            pair.health(doubter, L1, Health::Alive);
+            let home = if back { L1 } else { L2 };
+            assert_eq!(homes(&pair), [[home; 2]; 2], "{lasts} ms, by {doubter}");
+        }
+    }
+}
+
+#[test]
+fn flows_do_not_come_back_from_a_lane_that_is_well_nor_to_one_that_both_doubt() {
+    let mut pair = Pair::new(3);
+    let id = pair.joined(A, Mode::Single);
+    let home = |pair: &Pair| pair.ends[A].flow(id).unwrap().tx.home.unwrap();
+    pair.write(A, id, 10);
+    pair.run();
+    pair.health(A, L1, GUESS);
+    pair.health(B, L1, GUESS);
+    let aside = home(&pair);
+    assert_ne!(aside, L1);
+    pair.health(A, L1, Health::Alive);
+    assert_eq!(home(&pair), aside, "the other end doubts it still");
+    // The lane it is on is in doubt as well: once both are well it is the first that it came from.
+    pair.health(A, aside, GUESS);
+    let third = home(&pair);
+    assert!(third != L1 && third != aside);
+    pair.health(A, aside, Health::Alive);
+    assert_eq!(home(&pair), third);
+    pair.health(B, L1, Health::Alive);
+    assert_eq!(home(&pair), L1);
+    assert_eq!(pair.ends[A].flow(id).unwrap().tx.aside, None);
+}
+
+#[test]
 fn a_redundant_flow_goes_on_over_one_lane_and_over_two_again() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Redundant);
