@@ -318,6 +318,7 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
                 remote: dialled.remote,
                 suspect_since: lane.suspect_since,
                 confirmed: lane.confirmed,
+                wavered: lane.wavered,
                 moved_at: dialled.moved_at,
                 proven: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),
                 idle: core.session.lane_is_idle(*id),

@@ -96,6 +96,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
             work: work.clone(),
             loss: LossMeter::default(),
             suspect_since: None,
+            wavered: None,
             confirmed: false,
             probed: None,
             hearing: None,

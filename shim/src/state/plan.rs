@@ -110,7 +110,7 @@ impl Planner {
             self.down_since.get_or_insert(now);
         }
         let reserved = migrate::migrate(now, world, &mut plan);
-        replace::replace(world, &mut plan);
+        replace::replace(now, world, &mut plan);
         self.leave(now, world, &mut plan);
         self.dial(now, world, &reserved, &mut plan);
         for id in &plan.close {

@@ -26,6 +26,8 @@ pub(crate) struct LaneEntry {
     pub(crate) work: Arc<Notify>,
     pub(crate) loss: LossMeter,
     pub(crate) suspect_since: Option<Instant>,
+    /// When it was last in doubt.
+    pub(crate) wavered: Option<Instant>,
     /// Nothing at all was acknowledged for a whole probe timeout.
     pub(crate) confirmed: bool,
     /// When the last probe went out, while the lane is suspect, and what was heard meanwhile.

@@ -157,6 +157,7 @@ fn look(
         // The peer's word counts as well, and is disproved in the same way: by a probe.
         if !pure.lane_is_suspect(id) {
             if lane.suspect_since.take().is_some() {
+                lane.wavered = Some(now);
                 (lane.probed, lane.hearing, lane.confirmed) = (None, None, false);
                 lane.given_up_at = None;
             }

@@ -4,14 +4,15 @@
 //! one pairing may be left (the local ISP of one lane and the remote ISP of the other failed), and
 //! to try one after the other would take as long as all the failures together. The first that gets
 //! through decides: what else is under way and not wanted beside it is abandoned, so that lanes do
-//! not replace each other.
+//! not replace each other. What stands in for a lane that was in doubt is given up only when that
+//! has answered for a while.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::prefix::Prefix;
 use super::target::{self, Edge};
-use super::view::{Key, LaneView, Path, Plan, World};
+use super::view::{Key, LaneView, Path, Plan, STEADY, World};
 use super::{MOST_LANES, Planner};
 
 /// Dials under way at once, in all and per path.
@@ -80,8 +81,19 @@ impl Planner {
         };
         self.attempts.retain(|key, _| world.paths.iter().any(|p| p.key() == *key));
         if world.lanes.iter().any(LaneView::is_up) {
-            let useless = |key: &&Key| !wanted.iter().any(|p| same_edge(world.paths, p, key));
-            plan.abandon.extend(world.dialling.iter().filter(useless));
+            let wavers = |key: &Key| {
+                let lane = world.lanes.iter().find(|l| l.key() == *key && l.wavers(now));
+                lane.and_then(|l| l.wavered)
+            };
+            for key in world.dialling {
+                if wanted.iter().any(|p| same_edge(world.paths, p, key)) {
+                    continue;
+                }
+                match wavers(key) {
+                    Some(at) => plan.wake(at + STEADY),
+                    None => plan.abandon.push(*key),
+                }
+            }
         }
         let mut under_way = world.dialling.len() - plan.abandon.len();
         // A lane that moves gets its new address for itself until it had time to answer there.

@@ -1,9 +1,11 @@
 //! Lanes whose place another took.
 
-use super::view::{LaneView, Plan, World};
+use std::time::Instant;
+
+use super::view::{LaneView, Plan, STEADY, World};
 
 /// Closes what is silent and has been replaced, and what came twice.
-pub(super) fn replace(world: &World<'_>, plan: &mut Plan) {
+pub(super) fn replace(now: Instant, world: &World<'_>, plan: &mut Plan) {
     let up: Vec<&LaneView> = world.lanes.iter().filter(|l| l.is_up()).collect();
     for lane in world.lanes.iter().filter(|l| !l.is_up()) {
         // Its path has a newer lane that answers. One on another path of the same uplink is no
@@ -13,10 +15,14 @@ pub(super) fn replace(world: &World<'_>, plan: &mut Plan) {
             plan.close.push(lane.id);
         }
     }
-    // More lanes on a path than one: two dials got through. The older stays.
+    // More lanes on a path than one: two dials got through, or the older answers again. It stays,
+    // once it has done so for a while.
     for (index, lane) in up.iter().enumerate() {
-        if up[..index].iter().any(|l| l.key() == lane.key()) {
+        let older = || up[..index].iter().filter(|l| l.key() == lane.key());
+        if older().any(|l| !l.wavers(now)) {
             plan.close.push(lane.id);
+        } else if let Some(at) = older().filter_map(|l| l.wavered).min() {
+            plan.wake(at + STEADY);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::dial::*;
 use super::leave::*;
 use super::migrate::*;
+use super::view::STEADY;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -38,6 +39,7 @@ fn lane(id: u64, path: &Path) -> LaneView {
         remote: path.remote,
         suspect_since: None,
         confirmed: false,
+        wavered: None,
         moved_at: None,
         proven: true,
         idle: true,
@@ -199,6 +201,30 @@ fn of_two_lanes_on_one_path_the_older_stays() {
     let paths = [path(1, 1)];
     let lanes = [lane(1, &paths[0]), lane(2, &paths[0])];
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).close, [LaneId(2)]);
+}
+
+#[test]
+fn what_was_dialled_for_a_lane_that_answers_again_is_given_up_once_that_is_steady() {
+    let t = Instant::now();
+    let paths = [path(1, 1)];
+    let dialling = [paths[0].key()];
+    let back = LaneView { wavered: Some(t), ..lane(1, &paths[0]) };
+    let mut planner = Planner::default();
+    let mut look = |at, lanes: &[LaneView], dialling: &[Key]| {
+        let world = World { paths: &paths, lanes, dialling, pressed: true };
+        planner.plan(at, &world)
+    };
+    let (soon, steady) = (t + STEADY - MS, t + STEADY);
+    // Under way, and got through.
+    let kept = Plan { wake_at: Some(steady), ..Plan::default() };
+    assert_eq!(look(soon, &[back.clone()], &dialling), kept);
+    let both = [back.clone(), lane(2, &paths[0])];
+    assert_eq!(look(soon, &both, &[]), kept);
+    assert_eq!(look(steady, &[back.clone()], &dialling).abandon, dialling);
+    assert_eq!(look(steady, &both, &[]).close, [LaneId(2)]);
+    // In doubt once more.
+    let again = LaneView { suspect_since: Some(soon), ..back };
+    assert_eq!(look(soon, &[again, lane(2, &paths[0])], &[]).close, [LaneId(1)]);
 }
 
 #[test]

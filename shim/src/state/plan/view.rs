@@ -1,7 +1,7 @@
 //! What the planner is told, and what it answers.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::vocab::class::Class;
 use crate::vocab::ids::LaneId;
@@ -35,6 +35,11 @@ impl Path {
     }
 }
 
+/// A lane that answers again may fall silent at once: where large packets vanish some are small by
+/// chance. For so long nothing that was dialled in its place is given up: two round trips of 100 ms
+/// and a timeout.
+pub(super) const STEADY: Duration = Duration::from_millis(300);
+
 /// A lane as the planner sees it.
 #[derive(Clone, Debug)]
 pub struct LaneView {
@@ -52,6 +57,8 @@ pub struct LaneView {
     pub suspect_since: Option<Instant>,
     /// Nothing at all was acknowledged for a whole probe timeout: no longer a guess.
     pub confirmed: bool,
+    /// When it was last in doubt, if it is not now.
+    pub wavered: Option<Instant>,
     /// When it last moved.
     pub moved_at: Option<Instant>,
     /// Something that was sent since it last moved was acknowledged; so it is with a lane that
@@ -72,6 +79,11 @@ impl LaneView {
     /// It answers, where it is now.
     pub fn is_up(&self) -> bool {
         self.suspect_since.is_none() && self.proven
+    }
+
+    /// It answers again, but has not done so for long.
+    pub(super) fn wavers(&self, now: Instant) -> bool {
+        self.suspect_since.is_none() && self.wavered.is_some_and(|at| now < at + STEADY)
     }
 
     /// It has fallen silent for good, as far as one can know.

@@ -13,9 +13,8 @@ use crate::vocab::wire::fact::{LaneDoubt, LaneUse};
 const MAX_PENDING_ECHOES: usize = 4096;
 
 /// How long a peer's suspicion of a lane stands without being repeated. It is repeated with every
-/// probe, but where large packets vanish, and there is no other lane, few of the words arrive: they
-/// share their packets with bulk, except in the probes of a timeout, which come ever more seldom.
-pub const WORD_HOLDS: Duration = Duration::from_secs(1);
+/// probe, of which there is one each 100 ms; this allows for one lost.
+pub const WORD_HOLDS: Duration = Duration::from_millis(250);
 
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]

@@ -36,6 +36,7 @@ pub(crate) struct Lane {
     pub(crate) moved_at: Option<Nanos>,
     /// Since when the initiator doubts it.
     pub(crate) suspect_at: Option<Nanos>,
+    pub(crate) wavered: Option<Nanos>,
     /// What the planner was last asked with: doubted, confirmed, proven.
     pub(crate) planned: (bool, bool, bool),
     pub(crate) ends: [End; 2],
@@ -77,6 +78,7 @@ impl World {
                 metered: path.metered,
                 moved_at: None,
                 suspect_at: None,
+                wavered: None,
                 planned: (false, false, true),
                 ends: [end(), end()],
                 attached: [false; 2],

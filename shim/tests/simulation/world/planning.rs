@@ -96,6 +96,7 @@ impl World {
                     suspect_since: (suspect || stranded)
                         .then(|| instant(lane.suspect_at.unwrap_or(self.now))),
                     confirmed: stranded || (suspect && sensor.is_confirmed()),
+                    wavered: lane.wavered.map(instant),
                     moved_at: lane.moved_at.map(instant),
                     proven: lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved)),
                     idle: session.lane_is_idle(*id),

@@ -87,6 +87,9 @@ impl World {
             let sensor = &lane.ends[0].sensor;
             let proven = lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved));
             let news = (suspect_at.is_some(), sensor.is_confirmed(), proven);
+            if suspect_at.is_none() && lane.suspect_at.is_some() {
+                lane.wavered = Some(now);
+            }
             lane.suspect_at = suspect_at;
             if std::mem::replace(&mut lane.planned, news) != news {
                 self.plan_soon();
