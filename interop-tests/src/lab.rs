@@ -137,6 +137,10 @@ impl Lab {
             Self::site(&mut wan, &core, &shape, "server", 2..2 + shape.server_isps, false)?;
         isps.extend(more);
         wan.start()?;
+        for isp in &isps {
+            isp.settle()?;
+        }
+        core.settle()?;
         Ok(Self { client, server, isps, core, shape, _wan: wan })
     }
 

@@ -18,7 +18,6 @@ fn a_run_is_shown_on_plain_lines_and_written_in_three_ways() -> Outcome {
         println!("SKIPPED: {why}");
         return Ok(());
     }
-    let _alone = enter::alone();
     let place = tempfile::tempdir()?;
     let words = "--systems tcp --failures brown-out --flows echo --rate 50 --watch 2";
     let output = report(place.path(), words)?;

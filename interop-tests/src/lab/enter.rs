@@ -10,7 +10,6 @@ use std::future::Future;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::{Mutex, MutexGuard};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -59,14 +58,6 @@ pub fn available() -> Outcome {
     command().map(drop)
 }
 
-static MACHINE: Mutex<()> = Mutex::new(());
-
-/// Waits until no other test of this program runs: they measure time, and would measure each
-/// other.
-pub fn alone() -> MutexGuard<'static, ()> {
-    MACHINE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 /// Runs the program's work until it is done, or until SIGINT or SIGTERM: inside, the program is its
 /// namespace's first process, which no signal ends by itself.
 ///
@@ -85,7 +76,8 @@ pub async fn until_signal(work: impl Future<Output = Outcome<ExitCode>>) -> Outc
 }
 
 /// For a test of libtest: outside, starts this test alone inside, and says whether to go on here.
-/// `Ok(false)` means that it has been run, or was skipped with a line that says why.
+/// `Ok(false)` means that it has been run, or was skipped with a line that says why. Labs do not see
+/// each other: as many run at a time as libtest has threads, one per core if it is not told.
 ///
 /// # Errors
 /// When it failed inside.
@@ -93,7 +85,6 @@ pub fn enter_test(name: &str) -> Outcome<bool> {
     if is_inside() {
         return Ok(true);
     }
-    let _alone = alone();
     let mut command = match command() {
         Ok(command) => command,
         Err(why) => {

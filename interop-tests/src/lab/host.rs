@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -28,6 +29,9 @@ struct Traffic {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// How long links take at most until they are up.
+const SETTLES: Duration = Duration::from_secs(5);
 
 /// For every namespace, before it has any device.
 const SYSCTLS: [(&str, &str); 6] = [
@@ -103,6 +107,27 @@ impl Host {
     /// What `ip` says.
     pub fn ip(&self, batch: &str) -> Outcome {
         self.feed(Command::new("ip").args(["-batch", "-"]), batch)
+    }
+
+    /// Waits until all its links are up. The kernel takes note of a veth's carrier up to a second late
+    /// (it handles such events in batches), and only then does IPv6 answer neighbours there.
+    ///
+    /// # Errors
+    /// What `ip` says; when it takes longer than 5 s.
+    pub(super) fn settle(&self) -> Outcome {
+        let until = Instant::now() + SETTLES;
+        loop {
+            let mut links = Command::new("ip");
+            links.args(["-brief", "link", "show"]);
+            let links = self.output(links)?;
+            if !links.lines().any(|line| line.split_whitespace().nth(1) == Some("DOWN")) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(format!("{}: not all links are up:\n{links}", self.name).into());
+            }
+            std::thread::sleep(SETTLES / 250);
+        }
     }
 
     /// The same for one family; `ip rule` takes the other's addresses otherwise for wrong ones.

@@ -58,6 +58,11 @@ impl Isp {
         Ok(isp)
     }
 
+    /// Waits until its links are up.
+    pub(super) fn settle(&self) -> Outcome {
+        self.router.settle()
+    }
+
     /// What it is called.
     pub fn name(&self) -> &str {
         self.router.name()

@@ -45,7 +45,6 @@ fn a_lab_that_is_killed_takes_its_daemons_with_it() -> Outcome {
         println!("SKIPPED: a_lab_that_is_killed_takes_its_daemons_with_it: {why}");
         return Ok(());
     }
-    let _alone = enter::alone();
     let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
     lab.args(["run", "blackhole", "--mode", "auto", "--flows", "echo", "--rate", "50"]);
     let mut lab = lab.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;

@@ -1,6 +1,6 @@
 //! Two real daemons in the lab, under every failure; and the lab itself.
 //!
-//! Each test runs alone in namespaces of its own, and is skipped with a line that says why where
+//! Each test runs in namespaces of its own, and is skipped with a line that says why where
 //! there can be none. What is asserted: every byte arrives and is right, no flow is reset or
 //! stuck, and nothing stands still for so long that plain waiting would have done. The bars of a
 //! quiet machine are measured by the program `lab`.
