@@ -18,7 +18,7 @@ fn long() -> Duration {
 }
 
 /// An outage of so much is slept through while another test uses the machine: nothing runs in it.
-const WORTH_SHARING: Duration = Duration::from_secs(30);
+const WORTH_SHARING: Duration = Duration::from_secs(10);
 
 /// Cuts both ISPs for `length` under an upload, a download and an echo, and heals `heals` of
 /// them. Returns how long after that the last of the three moved.
