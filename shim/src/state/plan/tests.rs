@@ -215,12 +215,12 @@ fn what_was_dialled_for_a_lane_that_answers_again_is_given_up_once_that_is_stead
         planner.plan(at, &world)
     };
     let (soon, steady) = (t + STEADY - MS, t + STEADY);
+    let (alone, both) = ([back.clone()], [back.clone(), lane(2, &paths[0])]);
     // Under way, and got through.
     let kept = Plan { wake_at: Some(steady), ..Plan::default() };
-    assert_eq!(look(soon, &[back.clone()], &dialling), kept);
-    let both = [back.clone(), lane(2, &paths[0])];
+    assert_eq!(look(soon, &alone, &dialling), kept);
     assert_eq!(look(soon, &both, &[]), kept);
-    assert_eq!(look(steady, &[back.clone()], &dialling).abandon, dialling);
+    assert_eq!(look(steady, &alone, &dialling).abandon, dialling);
     assert_eq!(look(steady, &both, &[]).close, [LaneId(2)]);
     // In doubt once more.
     let again = LaneView { suspect_since: Some(soon), ..back };
