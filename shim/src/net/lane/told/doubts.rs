@@ -40,8 +40,10 @@ pub(super) struct Doubts {
 #[derive(Debug)]
 struct Doubt {
     since: Instant,
-    ours: Side<(Rule, Duration)>,
+    ours: Side<Rule>,
     theirs: Side<()>,
+    /// The longest for which nothing was acknowledged: what was under way may come late.
+    silent: Duration,
     /// Bytes that had been sent again on other lanes when it began.
     resent: u64,
 }
@@ -70,6 +72,20 @@ impl<T: Copy> Side<T> {
     }
 }
 
+impl Doubt {
+    fn new(since: Instant, resent: u64) -> Self {
+        let (ours, theirs) = (Side::Trusts, Side::Trusts);
+        Self { since, ours, theirs, silent: Duration::ZERO, resent }
+    }
+
+    /// Who doubts now, and by our end's clock for how long nothing was acknowledged.
+    fn say(&mut self, ours: Option<(Rule, Duration)>, theirs: bool) {
+        self.silent = ours.map_or(self.silent, |(_, silent)| silent.max(self.silent));
+        self.ours.says(ours.map(|(rule, _)| rule));
+        self.theirs.says(theirs.then_some(()));
+    }
+}
+
 impl Doubts {
     /// How many there were.
     pub(super) fn count(&self) -> u64 {
@@ -92,17 +108,12 @@ impl Doubts {
             Some(doubt) => doubt,
             None => {
                 self.count += 1;
-                let (resent, since) = (resent(), now);
-                let doubt = Doubt { since, ours: Side::Trusts, theirs: Side::Trusts, resent };
-                let doubt = self.present.insert(doubt);
-                doubt.ours.says(ours);
-                doubt.theirs.says(theirs.then_some(()));
-                return (Vec::new(), Some(since + WORTH_TELLING));
+                self.present.insert(Doubt::new(now, resent())).say(ours, theirs);
+                return (Vec::new(), Some(now + WORTH_TELLING));
             }
         };
         if !over {
-            doubt.ours.says(ours);
-            doubt.theirs.says(theirs.then_some(()));
+            doubt.say(ours, theirs);
         }
         let lasted = now.saturating_duration_since(doubt.since);
         let told = doubt.ours == Side::Told || doubt.theirs == Side::Told;
@@ -121,7 +132,8 @@ impl Doubts {
     /// What is untold of the present doubt: the lane ends in it.
     pub(super) fn tell(&mut self) -> Vec<News> {
         let Some(doubt) = &mut self.present else { return Vec::new() };
-        let ours = doubt.ours.tell().map(|(rule, silent)| Suspicion::Ours { rule, silent });
+        let silent = doubt.silent;
+        let ours = doubt.ours.tell().map(|rule| Suspicion::Ours { rule, silent });
         let theirs = doubt.theirs.tell().map(|()| Suspicion::Peers);
         let suspected = |by| News::Suspected { by, besides: std::mem::take(&mut self.brief) };
         ours.into_iter().chain(theirs).map(suspected).collect()
@@ -180,6 +192,15 @@ mod tests {
         doubts.look(t + 10 * MS, ours(12), false, || 6);
         let told = doubts.look(t + 12 * MS, None, false, || 7);
         assert_eq!(told, (vec![suspected(12, 0), News::Healed(2 * MS)], None));
+    }
+
+    #[test]
+    fn a_late_acknowledgement_does_not_shorten_the_silence_that_is_told() {
+        let (mut doubts, t) = (Doubts::default(), Instant::now());
+        doubts.look(t, ours(12), false, || 0);
+        doubts.look(t + 5 * MS, ours(0), false, || 0);
+        let told = doubts.look(t + 8 * MS, ours(3), false, || 1);
+        assert_eq!(told, (vec![suspected(12, 0)], None));
     }
 
     #[test]
