@@ -5,7 +5,7 @@
 //! ways and says how fast, and how much came twice; [`lab`] is an internet of ISPs in network
 //! namespaces, for real daemons and programs, and [`report`] compares what systems do in it;
 //! [`support`] is what every test file needs,
-//! [`process`] what those need that start programs.
+//! [`process`] what those need that start programs, [`skip`] what those need that may not run.
 
 pub mod lab;
 pub mod measure;
@@ -13,4 +13,5 @@ pub mod pair;
 pub mod process;
 pub mod report;
 pub mod saturated;
+pub mod skip;
 pub mod support;

@@ -13,8 +13,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::process;
 use crate::support::Outcome;
+use crate::{process, skip};
 
 /// Set inside.
 const INSIDE: &str = "THROUGHLINE_LAB_INSIDE";
@@ -75,6 +75,15 @@ pub async fn until_signal(work: impl Future<Output = Outcome<ExitCode>>) -> Outc
     }
 }
 
+/// For a test: whether there can be no lab here, which it says.
+pub fn skipped(test: &str) -> bool {
+    if let Some(why) = missing() {
+        skip::not_installed(test, why);
+        return true;
+    }
+    way().inspect_err(|why| skip::cannot(test, why)).is_err()
+}
+
 /// For a test of libtest: outside, starts this test alone inside, and says whether to go on here.
 /// `Ok(false)` means that it has been run, or was skipped with a line that says why. Labs do not see
 /// each other: as many run at a time as libtest has threads, one per core if it is not told.
@@ -85,17 +94,17 @@ pub fn enter_test(name: &str) -> Outcome<bool> {
     if is_inside() {
         return Ok(true);
     }
-    let mut command = match command() {
-        Ok(command) => command,
-        Err(why) => {
-            println!("SKIPPED: {name}: {why}");
-            return Ok(false);
-        }
-    };
+    if skipped(name) {
+        return Ok(false);
+    }
+    let mut command = command()?;
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
     let output = command.stdin(Stdio::null()).output()?;
     println!("{}", String::from_utf8_lossy(&output.stdout));
-    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        // Shown also where the test passes.
+        if line.starts_with(skip::SKIPPED) { skip::say(line) } else { eprintln!("{line}") }
+    }
     if !output.status.success() {
         return Err(format!("{name} failed in the lab: {}", output.status).into());
     }
@@ -108,15 +117,8 @@ pub fn enter_test(name: &str) -> Outcome<bool> {
 
 /// This program, to be started inside.
 fn command() -> Outcome<Command> {
-    if let Some(missing) = ["ip", "nft", "ethtool", "conntrack", "unshare", "setpriv"]
-        .into_iter()
-        .find(|program| process::installed(program).is_none())
-    {
-        return Err(format!(
-            "`{missing}` is not installed (apt-get install iproute2 nftables ethtool conntrack \
-             util-linux)"
-        )
-        .into());
+    if let Some(missing) = missing() {
+        return Err(missing.into());
     }
     let way = way()?;
     // It has to be built outside: inside there is no internet.
@@ -129,6 +131,14 @@ fn command() -> Outcome<Command> {
     command.args(["sh", "-c", &start]).arg(std::env::current_exe()?).env(INSIDE, "1");
     command.env(process::PROGRAM, throughline).env("PATH", path());
     Ok(command)
+}
+
+/// What has to be installed first.
+fn missing() -> Option<String> {
+    let programs = ["ip", "nft", "ethtool", "conntrack", "unshare", "setpriv"];
+    let missing = programs.into_iter().find(|name| process::installed(name).is_none())?;
+    let packages = "iproute2 nftables ethtool conntrack util-linux";
+    Some(format!("`{missing}` is not installed (apt-get install {packages})"))
 }
 
 /// How namespaces can be made here.

@@ -8,8 +8,8 @@ use interop_tests::lab::flow::Kind;
 use interop_tests::lab::plan::Family;
 use interop_tests::lab::scenario::{FlowSeen, PATIENCE, Scenario, System};
 use interop_tests::lab::{Shape, Side};
-use interop_tests::process;
 use interop_tests::support::Outcome;
+use interop_tests::{process, skip};
 use throughline::Mode;
 
 use crate::in_the_lab;
@@ -45,7 +45,7 @@ in_the_lab!("systems", plain_tcp_is_stuck_when_its_isp_is_silent, async {
 
 in_the_lab!("systems", mptcp_goes_on_over_the_other_isp, async {
     if !std::path::Path::new("/proc/sys/net/mptcp/enabled").exists() {
-        println!("SKIPPED: this kernel has no MPTCP");
+        skip::cannot("mptcp_goes_on_over_the_other_isp", "this kernel has no MPTCP");
         return Ok(());
     }
     let seen = echo(System::Mptcp, Family::V4, None, PATIENCE).await?;
@@ -55,11 +55,11 @@ in_the_lab!("systems", mptcp_goes_on_over_the_other_isp, async {
     Ok(())
 });
 
-/// Whether the test can be run; says why if not.
+/// Whether tests with BGP can be run; says why if not.
 fn has_bird() -> bool {
     let has = process::installed("bird").is_some();
     if !has {
-        println!("SKIPPED: bird is not installed (apt-get install bird2)");
+        skip::not_installed("BGP", "bird is not installed (apt-get install bird2)");
     }
     has
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use interop_tests::process;
 use interop_tests::support::Outcome;
+use interop_tests::{process, skip};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -34,11 +34,8 @@ impl Python {
         static READY: OnceCell<Result<Python, String>> = OnceCell::const_new();
         match READY.get_or_init(|| async { Self::make().await.map_err(|e| e.to_string()) }).await {
             Ok(python) => Ok(Some(python.clone())),
-            Err(why) if std::env::var_os("THROUGHLINE_NO_SKIP").is_some_and(|v| v == "1") => {
-                Err(why.as_str().into())
-            }
             Err(why) => {
-                println!("SKIPPED: {why}");
+                skip::not_installed("the other QUIC stack", why);
                 Ok(None)
             }
         }

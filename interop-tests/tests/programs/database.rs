@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use interop_tests::skip;
 use interop_tests::support::Outcome;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -11,7 +12,7 @@ use tokio::process::Command;
 use crate::failure::{self, Count, Over};
 use crate::postgres::{self, Postgres};
 use crate::site::{self, Sites};
-use crate::{skip, turn};
+use crate::turn;
 
 /// Statements, transactions or notifications before, during and after each failure.
 const STEP: u64 = 10;

@@ -9,9 +9,9 @@ use tokio::process::Command;
 
 use crate::failure;
 use crate::site::{self, Sites};
-use crate::skip::skipped;
 use crate::ssh::{self, Server};
 use crate::{tree, turn};
+use interop_tests::skip::skipped;
 
 /// Some 13 MB.
 const FILES: u64 = 200;

@@ -10,8 +10,8 @@ use tokio::process::Command;
 
 use crate::failure::{self, Over};
 use crate::site::{self, Sites};
-use crate::skip::skipped;
 use crate::turn;
+use interop_tests::skip::skipped;
 
 /// Bytes that must move before, during and after each failure: much more than what keeps lanes
 /// alive.

@@ -17,7 +17,6 @@ mod origin;
 mod postgres;
 mod rsync;
 mod site;
-mod skip;
 mod ssh;
 mod terminal;
 mod transfers;

@@ -10,8 +10,8 @@ use tokio::process::Command;
 
 use crate::failure::{self, Count, Over};
 use crate::site::Sites;
-use crate::skip::skipped;
 use crate::{origin, turn};
+use interop_tests::skip::skipped;
 
 /// Bytes that must move before, during and after each failure.
 const STEP: u64 = 1 << 20;

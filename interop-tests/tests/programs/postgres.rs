@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::skip;
+use interop_tests::skip;
 
 /// Where Debian has the programs that are not for users.
 const PROGRAMS: &str = "/usr/lib/postgresql";
@@ -36,7 +36,10 @@ pub(crate) fn installed(test: &str) -> Option<PathBuf> {
         (Some(programs), None) => Some(programs),
         (found, _) => {
             let what = missing.filter(|_| found.is_some()).unwrap_or("PostgreSQL");
-            skip::say(test, &format!("{what} is not installed (apt-get install postgresql)"));
+            skip::not_installed(
+                test,
+                format!("{what} is not installed (apt-get install postgresql)"),
+            );
             None
         }
     }

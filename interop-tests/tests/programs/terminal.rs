@@ -8,9 +8,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use crate::failure::{self, Count, Over};
 use crate::site::{self, Sites};
-use crate::skip::skipped;
 use crate::ssh::{self, Server, Through};
 use crate::turn;
+use interop_tests::skip::skipped;
 
 /// Keys that must come back before, during and after each failure.
 const STEP: u64 = 20;

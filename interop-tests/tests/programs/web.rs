@@ -10,8 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use crate::failure::{self, Over};
 use crate::live::Live;
 use crate::site::Sites;
-use crate::skip::skipped;
 use crate::{origin, transfers, turn};
+use interop_tests::skip::skipped;
 
 /// Bytes that must move before, during and after each failure.
 const STEP: u64 = 4 << 20;

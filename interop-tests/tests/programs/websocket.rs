@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::Stdio;
 
 use interop_tests::process::Process;
+use interop_tests::skip;
 use interop_tests::support::Outcome;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::failure::{self, Count, Over};
 use crate::site::{self, Sites};
-use crate::{skip, turn};
+use crate::turn;
 
 /// Messages that must come before, during and after each failure.
 const STEP: u64 = 20;

@@ -117,7 +117,7 @@ pub struct SessionReport {
 pub struct LaneReport {
     /// Its number in the session.
     pub id: u64,
-    /// The uplink at this end; `null` where the peer dialled it.
+    /// The uplink at this end; `null` where the address belongs to none.
     pub uplink: Option<String>,
     /// The interface at this end; `null` where the system does not say.
     pub interface: Option<String>,

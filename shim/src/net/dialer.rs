@@ -231,8 +231,8 @@ impl Dialer {
                 }
                 // Given up, as its way is no more, or it panicked, which is a way to fail: the
                 // planner is to be asked again.
-                Some(Err(_)) => {
-                    self.under_way.retain(|d| !d.abort.is_finished());
+                Some(Err(ended)) => {
+                    self.under_way.retain(|d| d.abort.id() != ended.id());
                     return;
                 }
                 None => return std::future::pending().await,
@@ -309,6 +309,10 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
         .iter()
         .filter_map(|(id, lane)| {
             let dialled = lane.dialled.as_ref()?;
+            // One that was told to end is no lane any more, though it has not said so yet.
+            if lane.is_ending() {
+                return None;
+            }
             let acked = lane.sensor.snapshot().newest_acked_sent;
             Some(LaneView {
                 id: *id,

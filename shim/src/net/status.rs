@@ -171,7 +171,7 @@ pub enum LaneState {
 pub struct LaneStatus {
     /// Its number in the session.
     pub id: LaneId,
-    /// The uplink at our end, where we dialled it.
+    /// The uplink at our end, where our address belongs to one.
     pub uplink: Option<String>,
     /// The interface at our end, where the system says.
     pub interface: Option<String>,

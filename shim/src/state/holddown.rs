@@ -47,7 +47,7 @@ pub const FORGET: Duration = Duration::from_secs(600);
 /// together are confirmed silent, and found healed, within a few probes (100 ms) of each other.
 pub const GRACE: Duration = Duration::from_millis(300);
 
-/// The most parts remembered; uplinks and prefixes are a handful.
+/// The most parts remembered; uplinks and prefixes are a handful. More are not scored.
 const MOST_PARTS: usize = 64;
 
 /// Something that fails as one.
@@ -103,6 +103,8 @@ struct Score {
     clean_since: Option<Instant>,
     /// Up to when its being well was counted.
     forgiven_at: Option<Instant>,
+    /// Since when no path and no lane has it.
+    absent_since: Option<Instant>,
 }
 
 impl Score {
@@ -201,6 +203,16 @@ impl HoldDown {
             }
         }
         self.scores.retain(|_, score| !score.is_blank());
+    }
+
+    /// Forgets a part that for [`FORGET`] was not `there`, on any path or lane: an uplink that this
+    /// host has left, a prefix that the peer has.
+    pub fn forget_absent(&mut self, now: Instant, there: impl Fn(&Part) -> bool) {
+        self.scores.retain(|part, score| {
+            let absent = !there(part);
+            score.absent_since = absent.then(|| score.absent_since.unwrap_or(now));
+            score.absent_since.is_none_or(|since| now < since + FORGET)
+        });
     }
 
     fn has_room(&self, part: &Part) -> bool {

@@ -38,6 +38,7 @@ mod target;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 pub use locators::{MAX_LEARNED, learned};
@@ -71,8 +72,8 @@ pub struct Planner {
     leaving: BTreeMap<LaneId, Leaving>,
     /// Since when a lane is one too many.
     surplus: BTreeMap<LaneId, Instant>,
-    /// Prefixes on which the peer drained a lane, and until when they are left alone.
-    peer_drains: BTreeMap<Prefix, Instant>,
+    /// The peer's addresses on which it drained a lane, and until when they are left alone.
+    peer_drains: BTreeMap<IpAddr, Instant>,
     /// The lanes of the last time, and what they ran over.
     known: BTreeMap<LaneId, Seen>,
     /// Lanes that we closed.
@@ -150,6 +151,14 @@ impl Planner {
         self.closed.retain(|id| world.lanes.iter().any(|l| l.id == *id));
         let lanes: Vec<Seen> = lanes.into_values().collect();
         self.holddown.observe(now, &lanes);
+        self.holddown.forget_absent(now, |part| {
+            let has = |uplink: &str, remote| match part {
+                Part::Uplink(name) => name == uplink,
+                Part::Prefix(prefix) => *prefix == Prefix::of(remote),
+            };
+            world.paths.iter().any(|p| has(&p.uplink, p.remote))
+                || world.lanes.iter().any(|l| has(&l.uplink, l.remote))
+        });
         if let Some(at) = self.holddown.next_change(now) {
             plan.wake(at);
         }
@@ -159,24 +168,24 @@ impl Planner {
     /// end binds both, also after the lane that it was about is gone.
     fn shunned(&mut self, now: Instant, world: &World<'_>, plan: &mut Plan) -> Vec<Path> {
         for lane in world.lanes.iter().filter(|l| l.peer_drains) {
-            self.peer_drains.insert(Prefix::of(lane.remote), now + PEER_DRAINS_FOR);
+            self.peer_drains.insert(lane.remote.ip(), now + PEER_DRAINS_FOR);
         }
         self.peer_drains.retain(|_, until| now < *until);
         for lane in world.lanes.iter().filter(|l| !l.peer_drains && l.is_up()) {
-            self.peer_drains.remove(&Prefix::of(lane.remote));
+            self.peer_drains.remove(&lane.remote.ip());
         }
         if let Some(until) = self.peer_drains.values().min() {
             plan.wake(*until);
         }
         let mut paths = world.paths.to_vec();
         for path in &mut paths {
-            path.draining |= self.peer_drains.contains_key(&Prefix::of(path.remote));
+            path.draining |= self.peer_drains.contains_key(&path.remote.ip());
         }
         paths
     }
 }
 
-/// A prefix on which the peer drained a lane is not dialled for so long after the lane has gone,
+/// An address on which the peer drained a lane is not dialled for so long after the lane has gone,
 /// while there is another: then it may be asked again, and says so again.
 const PEER_DRAINS_FOR: Duration = Duration::from_secs(60);
 

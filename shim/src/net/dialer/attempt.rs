@@ -132,6 +132,8 @@ pub(super) struct Lookup {
 struct Named {
     addresses: Vec<SocketAddr>,
     asked: Option<Instant>,
+    /// The last look-up has not ended: where nobody answers the resolver takes many seconds.
+    asking: bool,
 }
 
 /// A name is resolved again after this: locators follow a renumbering.
@@ -160,15 +162,15 @@ impl Lookup {
         let mut names = self.names.lock();
         let named = names.entry(key.clone()).or_default();
         let wait = if named.addresses.is_empty() { ASK_AGAIN_UNANSWERED } else { ASK_AGAIN };
-        if named.asked.is_none_or(|at| at.elapsed() >= wait) {
-            named.asked = Some(Instant::now());
+        if !named.asking && named.asked.is_none_or(|at| at.elapsed() >= wait) {
+            (named.asked, named.asking) = (Some(Instant::now()), true);
             let names = self.names.clone();
             tokio::spawn(async move {
-                if let Ok(found) = tokio::net::lookup_host(&key).await {
-                    let addresses: Vec<SocketAddr> = found.collect();
-                    if let Some(named) = names.lock().get_mut(&key) {
-                        named.addresses = addresses;
-                    }
+                let found = tokio::net::lookup_host(&key).await;
+                let found: Option<Vec<SocketAddr>> = found.ok().map(Iterator::collect);
+                if let Some(named) = names.lock().get_mut(&key) {
+                    named.asking = false;
+                    named.addresses = found.unwrap_or_else(|| std::mem::take(&mut named.addresses));
                 }
             });
         }

@@ -112,14 +112,14 @@ pub enum EventKind {
     },
     /// A drained uplink is used again.
     DrainEnded,
-    /// An uplink that failed is not returned to for a while.
+    /// An uplink that failed, or a prefix of the peer, is not returned to for a while.
     HoldDownBegan {
         /// How long.
         lasts: Duration,
         /// Why.
         why: String,
     },
-    /// An uplink may be used again.
+    /// It may be used again.
     HoldDownEnded,
     /// A flow was refused, here or at the far side.
     FlowRefused {

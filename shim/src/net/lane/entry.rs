@@ -119,6 +119,11 @@ impl LaneEntry {
         self.dialled.as_ref().map_or(0, |d| d.cost)
     }
 
+    /// It was ended from outside, and its task may not have noticed yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
     /// Ends the lane from outside; its task notices through the connection.
     pub(crate) fn end(&mut self, code: VarInt, reason: &'static str) {
         self.ending.get_or_insert(reason);

@@ -61,10 +61,15 @@ impl Told {
 
 impl LaneEntry {
     /// Tells what is new about the lane's path: the peer moved it. A doubt in the old one is moot
-    /// then, and not healed.
-    pub(crate) fn tell_path(&mut self, log: &SessionLog, id: LaneId, seen: &SensorSnapshot) {
+    /// then, and not healed. Whether it has another path.
+    pub(crate) fn tell_path(
+        &mut self,
+        log: &SessionLog,
+        id: LaneId,
+        seen: &SensorSnapshot,
+    ) -> bool {
         if self.told.epoch == seen.epoch {
-            return;
+            return false;
         }
         self.told.epoch = seen.epoch;
         self.told.doubts.forget();
@@ -75,6 +80,7 @@ impl LaneEntry {
             info!(peer = %log.peer(), lane = %id, uplink, %from, to = %remote, "the peer moved the lane");
             log.lane(id, uplink, EventKind::PeerMoved { from, to: remote });
         }
+        true
     }
 
     /// Tells what is new about the doubt in a lane: whose it is, that it is over; returns when to

@@ -116,7 +116,9 @@ fn look(
         if slept {
             probe(now, lane);
         }
-        lane.tell_path(log, id, &seen);
+        if lane.tell_path(log, id, &seen) {
+            pure.lane_path_is_new(id);
+        }
         let verdict = lane.health.judge(now, &seen);
         let stranded = stranded(lane, uplinks);
         let health = match verdict {

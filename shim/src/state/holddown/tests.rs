@@ -163,6 +163,30 @@ fn a_flap_is_forgotten_for_every_ten_minutes_of_being_well() {
 
 /// Every state of a part, and everything that can happen to it.
 #[test]
+fn a_part_that_is_gone_for_ten_minutes_is_forgotten_though_it_never_answered() {
+    let (t, mut held) = (Instant::now(), HoldDown::default());
+    for at in [t, t + GRACE] {
+        held.observe(at, &[lane(1, 1, '-'), lane(2, 2, '+')]);
+    }
+    let down = |held: &HoldDown| -> Vec<Part> {
+        held.held(t + GRACE).into_iter().map(|(part, _)| part).collect()
+    };
+    let both = [uplink(1), prefix(1)];
+    assert_eq!(down(&held), both);
+    let remains = |part: &Part| *part == prefix(1);
+    held.forget_absent(t, remains);
+    held.forget_absent(t + FORGET - Duration::from_millis(1), remains);
+    assert_eq!(down(&held), both, "not yet");
+    held.forget_absent(t + FORGET, remains);
+    assert_eq!(down(&held), [prefix(1)]);
+    // It comes back for a moment, and the time begins anew.
+    held.forget_absent(t, |_| false);
+    held.forget_absent(t + FORGET / 2, |_| true);
+    held.forget_absent(t + FORGET, |_| false);
+    assert_eq!(down(&held), [prefix(1)]);
+}
+
+#[test]
 fn every_state_and_event_of_a_part() {
     use Standing::{Held, Settling, Well};
     // The part's lane, beside one that answers (or none), at the time of the event.

@@ -82,8 +82,9 @@ impl Planner {
         self.attempts.retain(|key, _| world.paths.iter().any(|p| p.key() == *key));
         if world.lanes.iter().any(LaneView::is_up) {
             let wavers = |key: &Key| {
-                let lane = world.lanes.iter().find(|l| l.key() == *key && l.wavers(now));
-                lane.and_then(|l| l.wavered)
+                let mut here = world.lanes.iter().filter(|l| l.key() == *key && l.is_up());
+                let all = here.clone().all(|l| l.wavers(now));
+                here.find_map(|l| l.wavered).filter(|_| all)
             };
             for key in world.dialling {
                 if wanted.iter().any(|p| same_edge(world.paths, p, key)) {
@@ -141,13 +142,20 @@ impl Planner {
     fn missing<'a>(&self, world: &World<'a>, hoped: &[&LaneView]) -> Vec<&'a Path> {
         let wanted = target::wanted(world.paths);
         let plain = target::plain(world.paths);
-        // A lane on an address that is going is no reason not to dial the one that follows it.
-        let staying: Vec<&LaneView> = hoped.iter().filter(|l| !world.is_gone(l)).copied().collect();
-        let all = target::edges(&plain, &staying);
-        let poor = |edge: &Edge<'_>| {
-            let failures = self.attempts.get(&edge.path.key()).map_or(0, |a| a.failures);
-            edge.lane.is_none() && failures >= POOR
+        // A lane on an address that is going, or that drains, is no reason not to dial the one that
+        // follows it.
+        let leaves = |l: &LaneView| {
+            world.is_gone(l) || (world.is_drained(l) && plain.iter().any(|p| !p.draining))
         };
+        let staying: Vec<&LaneView> = hoped.iter().filter(|l| !leaves(l)).copied().collect();
+        let mut all = target::edges(&plain, &staying);
+        let failures = |path: &Path| self.attempts.get(&path.key()).map_or(0, |a| a.failures);
+        for edge in &mut all {
+            // Of several locators in a prefix one may be of yesterday.
+            let here = plain.iter().filter(|p| edge.is(&p.uplink, Prefix::of(p.remote)));
+            edge.path = here.min_by_key(|p| failures(p)).unwrap_or(&edge.path);
+        }
+        let poor = |edge: &Edge<'_>| edge.lane.is_none() && failures(edge.path) >= POOR;
         let good: Vec<Edge<'_>> = all.iter().filter(|e| !poor(e)).copied().collect();
         let mut missing: Vec<&Path> = Vec::new();
         for edge in target::choose(&all, wanted).into_iter().chain(target::choose(&good, wanted)) {

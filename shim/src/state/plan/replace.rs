@@ -7,7 +7,7 @@ use super::view::{LaneView, Plan, STEADY, World};
 /// Closes what is silent and has been replaced, and what came twice.
 pub(super) fn replace(now: Instant, world: &World<'_>, plan: &mut Plan) {
     let up: Vec<&LaneView> = world.lanes.iter().filter(|l| l.is_up()).collect();
-    for lane in world.lanes.iter().filter(|l| !l.is_up()) {
+    for lane in world.lanes.iter().filter(|l| l.is_silent() || !l.proven) {
         // Its path has a newer lane that answers. One on another path of the same uplink is no
         // replacement: it was there before, and the silence may be a moment's.
         let newer = |l: &&LaneView| l.key() == lane.key() && l.id > lane.id;

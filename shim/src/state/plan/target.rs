@@ -25,7 +25,7 @@ pub(super) struct Edge<'a> {
 }
 
 impl Edge<'_> {
-    fn is(&self, uplink: &str, prefix: Prefix) -> bool {
+    pub(super) fn is(&self, uplink: &str, prefix: Prefix) -> bool {
         self.uplink == uplink && self.prefix == prefix
     }
 

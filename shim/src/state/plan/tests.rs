@@ -222,9 +222,13 @@ fn what_was_dialled_for_a_lane_that_answers_again_is_given_up_once_that_is_stead
     assert_eq!(look(soon, &both, &[]), kept);
     assert_eq!(look(steady, &alone, &dialling).abandon, dialling);
     assert_eq!(look(steady, &both, &[]).close, [LaneId(2)]);
-    // In doubt once more.
+    // The second is steady at once: no third is wanted.
+    assert_eq!(look(soon, &both, &dialling).abandon, dialling);
+    // In doubt once more: a guess closes nothing.
     let again = LaneView { suspect_since: Some(soon), ..back };
-    assert_eq!(look(soon, &[again, lane(2, &paths[0])], &[]).close, [LaneId(1)]);
+    let sure = LaneView { confirmed: true, ..again.clone() };
+    assert_eq!(look(soon, &[again, lane(2, &paths[0])], &[]).close, []);
+    assert_eq!(look(soon, &[sure, lane(2, &paths[0])], &[]).close, [LaneId(1)]);
 }
 
 #[test]

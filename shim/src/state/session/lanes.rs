@@ -120,6 +120,14 @@ impl Session {
         }
     }
 
+    /// A lane has another path, so the doubt in it ends. That the old one is well it does not say,
+    /// and of the new one nothing is known: flows that stepped aside stay where they went.
+    pub fn lane_path_is_new(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.pardons.moved();
+        }
+    }
+
     /// A lane moved to another path: what it shares with others, and its order, are new. Its cost
     /// is said by [`set_lane_use`](Self::set_lane_use).
     pub fn lane_moved(&mut self, now: Instant, id: LaneId, group: u64, order: u32) {

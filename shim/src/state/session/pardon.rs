@@ -32,6 +32,11 @@ impl Pardons {
         self.since.get_or_insert(now);
     }
 
+    /// The lane has another path: how the doubt in the old one would have ended nobody knows.
+    pub(super) fn moved(&mut self) {
+        self.since = None;
+    }
+
     /// It is no longer. Whether that is forgiven.
     pub(super) fn withdrawn(&mut self, now: Instant) -> bool {
         let Some(since) = self.since.take() else { return false };
@@ -61,6 +66,14 @@ mod tests {
         pardons.doubted(t + 200 * MS);
         pardons.doubted(t + 290 * MS);
         assert!(!pardons.withdrawn(t + 300 * MS), "it began 100 ms ago");
+    }
+
+    #[test]
+    fn a_doubt_that_a_move_ended_is_not_forgiven() {
+        let (t, mut pardons) = (Instant::now(), Pardons::default());
+        pardons.doubted(t);
+        pardons.moved();
+        assert!(!pardons.withdrawn(t + 10 * MS));
     }
 
     #[test]

@@ -176,6 +176,7 @@ impl World {
         let cost = select::cost(path.order, path.metered, Standing::Well);
         let session = &mut self.hosts[0].session;
         session.use_lane(instant, id, cost, false);
+        session.lane_path_is_new(id);
         session.lane_moved(instant, id, path.order.into(), path.order);
         self.say(|| format!("{id} moves to {:?}", path.key()));
         self.sense(id, 0);
@@ -189,7 +190,9 @@ impl World {
         lane.heard_from = from;
         lane.ends[1].moved(now);
         let group = lane.road(1).0 as u64;
-        self.hosts[1].session.lane_moved(instant, id, group, 0);
+        let session = &mut self.hosts[1].session;
+        session.lane_path_is_new(id);
+        session.lane_moved(instant, id, group, 0);
         self.say(|| format!("1 hears {id} from {from:?}"));
     }
 

@@ -66,7 +66,7 @@ fn the_last_free_uplink_drains_onto_a_metered_one() {
 }
 
 #[test]
-fn a_prefix_that_the_peer_drains_is_left_alone_after_its_lane_is_gone() {
+fn an_address_that_the_peer_drains_is_left_alone_after_its_lane_is_gone() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 2)];
     let drained = LaneView { peer_drains: true, ..lane(1, &paths[0]) };
@@ -79,6 +79,25 @@ fn a_prefix_that_the_peer_drains_is_left_alone_after_its_lane_is_gone() {
     assert_eq!((alone.dial, alone.wake_at), (vec![], Some(t + PEER_DRAINS_FOR)));
     assert_eq!(plan(&mut planner, t + PEER_DRAINS_FOR / 2, &paths, &lanes[1..]).dial, []);
     assert_eq!(plan(&mut planner, t + PEER_DRAINS_FOR, &paths, &lanes[1..]).dial, [path(1, 1)]);
+}
+
+#[test]
+fn another_locator_in_the_prefix_of_one_that_the_peer_drains_takes_over() {
+    let t = Instant::now();
+    // The peer's wired and its wireless address, in one prefix.
+    let radio = |uplink| Path { remote: ([10, 9, 1, 2], 5443).into(), ..path(uplink, 1) };
+    let paths = [path(1, 1), radio(1), path(2, 1), radio(2)];
+    let drained = |id, path: &Path| LaneView { peer_drains: true, ..lane(id, path) };
+    let lanes = [drained(1, &paths[0]), drained(2, &paths[2])];
+    let mut planner = Planner::default();
+    let first = plan(&mut planner, t, &paths, &lanes);
+    assert_eq!((first.dial, first.last), (vec![radio(1), radio(2)], vec![LaneId(1), LaneId(2)]));
+    // A lane of the other kind stays: it says nothing of the drained address.
+    let lanes = [lanes[0].clone(), lane(3, &radio(2)), lane(4, &radio(1))];
+    plan(&mut planner, t, &paths, &lanes);
+    assert_eq!(plan(&mut planner, t + DRAIN_LEAST, &paths, &lanes).close, [LaneId(1)]);
+    let after = plan(&mut planner, t + DRAIN_LEAST, &paths, &lanes[1..]);
+    assert_eq!((after.dial, after.drain), (vec![], vec![]));
 }
 
 #[test]

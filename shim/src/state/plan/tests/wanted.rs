@@ -122,6 +122,21 @@ fn where_a_disjoint_path_fails_another_is_dialled_beside_it() {
 }
 
 #[test]
+fn of_two_locators_in_a_prefix_the_one_that_failed_less_is_dialled() {
+    let t = Instant::now();
+    let new = Path { remote: ([10, 9, 1, 2], 5443).into(), ..path(1, 1) };
+    let paths = [path(1, 1), new.clone(), path(2, 2)];
+    let up = [lane(1, &paths[2])];
+    let mut planner = Planner::default();
+    assert_eq!(plan(&mut planner, t, &paths, &up).dial, [path(1, 1)]);
+    planner.dialled(paths[0].key(), false);
+    assert_eq!(plan(&mut planner, t, &paths, &up).dial, std::slice::from_ref(&new));
+    planner.dialled(new.key(), false);
+    let later = t + Duration::from_secs(5);
+    assert_eq!(plan(&mut planner, later, &paths, &up).dial, [path(1, 1)], "in turn");
+}
+
+#[test]
 fn the_path_that_a_crosswise_failure_leaves_is_among_those_dialled() {
     let t = Instant::now();
     let paths = [path(1, 1), path(1, 2), path(2, 1), path(2, 2)];

@@ -217,6 +217,21 @@ fn flows_come_back_after_a_brief_doubt_of_either_end_and_stay_away_after_a_long_
 }
 
 #[test]
+fn flows_do_not_come_back_to_a_lane_whose_doubt_ended_because_it_moved() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    let home = |pair: &Pair| pair.ends[A].flow(id).unwrap().tx.home.unwrap();
+    pair.write(A, id, 10);
+    pair.run();
+    pair.health(A, L1, SURE);
+    assert_eq!(home(&pair), L2);
+    pair.ends[A].lane_path_is_new(L1);
+    pair.health(A, L1, Health::Alive);
+    assert_eq!(home(&pair), L2);
+    assert_eq!(pair.ends[A].flow(id).unwrap().tx.aside, None);
+}
+
+#[test]
 fn flows_do_not_come_back_from_a_lane_that_is_well_nor_to_one_that_both_doubt() {
     let mut pair = Pair::new(3);
     let id = pair.joined(A, Mode::Single);
