@@ -18,7 +18,7 @@ mod reader;
 mod segment;
 mod told;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,12 +209,11 @@ async fn session_over(session: &SessionHandle) -> LaneEnd {
     LaneEnd::SessionOver
 }
 
-/// What an accepted lane shares with others: those of one address of the peer are likely to fail
-/// together.
-pub(crate) fn group_of(remote: SocketAddr) -> u64 {
+/// What a lane shares with others: those to or from one address are likely to fail together.
+pub(crate) fn group_of(address: IpAddr) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    remote.ip().hash(&mut hasher);
+    address.to_canonical().hash(&mut hasher);
     hasher.finish()
 }
 

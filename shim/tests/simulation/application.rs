@@ -10,7 +10,7 @@ use throughline::state::session::{FlowError, Read, Session};
 
 use crate::content;
 use crate::link::{MS, Nanos};
-use crate::plan::{Ending, Half};
+use crate::plan::{Ending, Half, Pace};
 
 /// What became of reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) struct App {
     pub(crate) writer_gone: bool,
     /// When the next step is due, by half (0 writes, 1 reads).
     pub(crate) due: [Option<Nanos>; 2],
+    /// When it has written and read so many bytes in all.
+    pub(crate) log: [Vec<(Instant, u64)>; 2],
 }
 
 impl App {
@@ -54,6 +56,7 @@ impl App {
             read_end: None,
             writer_gone: false,
             due: [None, None],
+            log: [Vec::new(), Vec::new()],
         }
     }
 
@@ -81,10 +84,21 @@ impl App {
                 }
             }
         }
-        for _ in 0..rng.random_range(1..12) {
-            let left = self.plan.total - self.written;
+        let times = match self.plan.pace {
+            Pace::Free => rng.random_range(1..12),
+            Pace::Messages => 1,
+            Pace::Echo => usize::MAX,
+        };
+        for _ in 0..times {
+            let mut left = self.plan.total - self.written;
             if left == 0 || self.finished {
                 return self.end_writing(now, s);
+            }
+            if self.plan.pace == Pace::Echo {
+                left = left.min(self.read - self.written);
+                if left == 0 {
+                    return None;
+                }
             }
             let (low, high) = self.plan.chunk;
             let len = left.min(rng.random_range(low..=high) as u64) as usize;
@@ -98,7 +112,10 @@ impl App {
             }
             let mut bytes = content::bytes(self.keys[0], self.written, len);
             match s.write(now, self.id, &mut bytes) {
-                Ok(taken) => self.written += taken as u64,
+                Ok(taken) => {
+                    self.written += taken as u64;
+                    self.log[0].push((now, self.written));
+                }
                 Err(error) => {
                     self.stop_writing(now, s, Some(error));
                     return None;
@@ -167,7 +184,13 @@ impl App {
                     self.stop_reading(now, s, ReadEnd::End);
                     return None;
                 }
-                Ok(Some(pieces)) => pieces.iter().for_each(|piece| self.check(piece)),
+                Ok(Some(pieces)) => {
+                    pieces.iter().for_each(|piece| self.check(piece));
+                    self.log[1].push((now, self.read));
+                    if self.plan.pace == Pace::Echo {
+                        self.due[0].get_or_insert(0);
+                    }
+                }
                 Err(error) => {
                     self.stop_reading(now, s, ReadEnd::Broken(error));
                     return None;

@@ -70,6 +70,7 @@ pub(crate) struct End {
     pub(crate) window: u64,
     in_flight: u64,
     next_number: u64,
+    sent_bytes: u64,
     lost: VecDeque<Frame>,
     largest_acked: Option<u64>,
     probes: u32,
@@ -80,7 +81,7 @@ pub(crate) struct End {
     ack_at: Option<Nanos>,
     heard: Nanos,
     pub(crate) srtt: Nanos,
-    var: Nanos,
+    pub(crate) var: Nanos,
 }
 
 impl End {
@@ -88,11 +89,12 @@ impl End {
         Self {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
-            sensor: Sensor::default(),
+            sensor: Sensor::new(ACK_DELAY),
             sent: BTreeMap::new(),
             window,
             in_flight: 0,
             next_number: 0,
+            sent_bytes: 0,
             lost: VecDeque::new(),
             largest_acked: None,
             probes: 0,
@@ -155,12 +157,23 @@ impl End {
         (self.srtt + (4 * self.var).max(MS) + 25 * MS) << self.pto_count.min(6)
     }
 
-    pub(crate) fn rto(&self) -> Nanos {
-        self.srtt + (4 * self.var).max(30 * MS)
+    fn oldest(&self) -> Option<Nanos> {
+        self.sent.values().next().map(|sent| sent.at)
     }
 
-    pub(crate) fn oldest(&self) -> Option<Nanos> {
-        self.sent.values().next().map(|sent| sent.at)
+    /// When the oldest packet was sent that is newer than all that are acknowledged.
+    pub(crate) fn oldest_beyond_acked(&self) -> Option<Nanos> {
+        let first = self.largest_acked.map_or(0, |largest| largest + 1);
+        self.sent.range(first..).next().map(|(_, sent)| sent.at)
+    }
+
+    /// How many bytes it has sent.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight
     }
 
     /// The next packet, if there is something to send and the window allows.
@@ -193,6 +206,7 @@ impl End {
         }
         let packet = Packet { number: self.next_number, frames };
         self.next_number += 1;
+        self.sent_bytes += packet.size();
         if !eliciting.is_empty() {
             self.probes = self.probes.saturating_sub(1);
             self.last_eliciting = now;
@@ -250,13 +264,14 @@ impl End {
     }
 
     pub(crate) fn acked(&mut self, now: Nanos, ranges: &[Range<u64>]) {
-        let mut newest = None;
+        let (mut newest, mut full) = (None, None);
         for range in ranges {
             let numbers: Vec<u64> = self.sent.range(range.clone()).map(|(n, _)| *n).collect();
             for number in numbers {
                 let Some(sent) = self.sent.remove(&number) else { continue };
                 self.in_flight -= sent.size;
                 newest = newest.max(Some((number, sent.at)));
+                full = full.max(Sensor::is_full(sent.size).then_some(sent.at));
             }
         }
         let Some((number, at)) = newest else { return };
@@ -267,8 +282,11 @@ impl End {
             self.largest_acked = Some(number);
         }
         self.pto_count = 0;
-        self.sensor.acked(now, at);
+        self.sensor.acked(now, at, full, self.srtt);
         self.detect_loss(now);
+        if self.sent.is_empty() {
+            self.sensor.idle();
+        }
     }
 
     /// Packets far behind the largest acknowledged are lost (RFC 9002 §6.1).
@@ -292,7 +310,7 @@ impl End {
     pub(crate) fn next_timeout(&self) -> Nanos {
         let probe = self.sent.keys().next().map(|_| self.last_eliciting + self.pto());
         let keep_alive = self.last_eliciting + KEEP_ALIVE;
-        [self.ack_at, probe, Some(keep_alive), self.sensor.next(self)]
+        [self.ack_at, probe, Some(keep_alive), self.sensor.next()]
             .into_iter()
             .flatten()
             .min()

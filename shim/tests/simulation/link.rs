@@ -48,6 +48,21 @@ impl Link {
         }
     }
 
+    /// One that is as it should be.
+    pub(crate) fn smooth(rate: u64, delay: Nanos, queue: u64) -> Self {
+        Self {
+            rate,
+            delay,
+            queue,
+            loss: 0.0,
+            jitter: (0.0, 0),
+            duplicate: 0.0,
+            hole_until: 0,
+            narrow_until: 0,
+            busy_until: 0,
+        }
+    }
+
     /// No more misfortune.
     pub(crate) fn heal(&mut self) {
         self.loss = 0.0;

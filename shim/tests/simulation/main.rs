@@ -16,6 +16,7 @@
 //! have failed.
 
 mod application;
+mod bars;
 mod connection;
 mod content;
 mod flows;

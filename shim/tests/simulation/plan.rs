@@ -30,8 +30,20 @@ pub(crate) struct Reading {
     pub(crate) drop_after: Option<u64>,
 }
 
+/// When an application writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Some chunks at a time.
+    Free,
+    /// A chunk at a time.
+    Messages,
+    /// What it has read, as soon as it has.
+    Echo,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Half {
+    pub(crate) pace: Pace,
     pub(crate) total: u64,
     pub(crate) chunk: (usize, usize),
     pub(crate) pause: Nanos,
@@ -135,6 +147,26 @@ pub(crate) enum Misfortune {
     Close {
         side: usize,
     },
+    /// What the bars are about, and to the ISP that carries most just now.
+    Fails(Failure, usize),
+}
+
+/// How an ISP of the initiator (side 0) or of the acceptor fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Blackhole,
+    /// The same, and the kernel there says so; as when its address is removed.
+    Carrier,
+    /// Only what that end sends, or only what it is sent, is lost.
+    OneWayUp,
+    OneWayDown,
+    /// An ISP of this end and, of the other end, the one whose lane would have been left.
+    Crosswise,
+    /// All ISPs are silent for so long.
+    AllDown(Nanos),
+    /// Large packets are lost.
+    Narrow,
+    Drain,
 }
 
 /// What there is to reach the peer.
@@ -152,6 +184,8 @@ pub(crate) struct Net {
 pub(crate) struct Plan {
     pub(crate) net: Net,
     pub(crate) rough: bool,
+    /// Everything is as it should be, but for what is planned.
+    pub(crate) smooth: bool,
     pub(crate) initial_window: u64,
     pub(crate) memory: u64,
     pub(crate) max_flows: usize,
@@ -184,6 +218,7 @@ impl Plan {
         Self {
             net: draw_net(rng),
             rough: rng.random_bool(0.6),
+            smooth: false,
             initial_window: one_of(rng, &[2_000, 16_384, 65_536, 262_144, 1 << 20]),
             memory: one_of(rng, &[200_000, 4 << 20, 256 << 20]),
             max_flows: one_of(rng, &[3, 64, 1000]),
@@ -263,6 +298,7 @@ fn draw_half(rng: &mut SmallRng, large: bool) -> Half {
     // A megabyte in single bytes shows nothing that ten thousand do not.
     let total = if chunk.1 <= 40 { total.min(6_000) } else { total };
     Half {
+        pace: Pace::Free,
         total,
         chunk,
         pause: one_of(rng, &[0, 0, MS, 20 * MS]),

@@ -1,5 +1,6 @@
 //! The event loop: two sessions, their lanes and applications, and the clock.
 
+pub(crate) mod bars;
 mod dialling;
 mod misfortune;
 mod network;
@@ -27,7 +28,7 @@ use self::network::Network;
 use crate::connection::Packet;
 use crate::flows::FlowRun;
 use crate::judge::{self, Report, Watch};
-use crate::link::{MS, Nanos, SEC};
+use crate::link::{Link, MS, Nanos, SEC};
 use crate::plan::Plan as Script;
 
 /// After healing, everything must have drained within this.
@@ -117,7 +118,11 @@ impl World {
     pub(crate) fn new(seed: u64, trace: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let plan = Script::draw(&mut rng);
-        let network = Network::new(&plan.net, plan.rough, &mut rng);
+        let network = Network::new(&plan.net, || Link::draw(&mut rng, plan.rough));
+        Self::with(seed, trace, rng, plan, network)
+    }
+
+    fn with(seed: u64, trace: bool, rng: SmallRng, plan: Script, network: Network) -> Self {
         let flows = plan.flows.iter().cloned().enumerate();
         let flows: Vec<_> = flows.map(|(n, f)| FlowRun::new(n, f)).collect();
         let mut world = Self {

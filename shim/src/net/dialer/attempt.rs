@@ -10,7 +10,7 @@ use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
 use crate::net::lane::handshake::{self, HandshakeError};
-use crate::net::lane::{Dialled, NewLane};
+use crate::net::lane::{Dialled, NewLane, group_of};
 use crate::net::node::shared::NodeShared;
 use crate::net::uplinks::Device;
 use crate::net::{socket, tls, transport};
@@ -103,9 +103,10 @@ impl Attempt {
             migrations: 0,
             moved_at: None,
         };
+        let landing = group_of(path.remote.ip());
         Ok(NewLane {
             id,
-            info: LaneInfo { group: path.order.into(), cost, order: path.order },
+            info: LaneInfo { group: path.order.into(), landing, cost, order: path.order },
             connection,
             sensor,
             control,

@@ -119,10 +119,11 @@ async fn set_up(
             if let Some(local) = connection.local_ip() {
                 node.uplinks().check(local.to_canonical(), connection.remote_address());
             }
-            let group = lane::group_of(connection.remote_address());
+            let group = lane::group_of(connection.remote_address().ip());
+            let landing = connection.local_ip().map_or(0, lane::group_of);
             let lane = NewLane {
                 id: hello.lane,
-                info: LaneInfo { group, cost: 0, order: 0 },
+                info: LaneInfo { group, landing, cost: 0, order: 0 },
                 accepted: Some(accepted(node, &connection, port)),
                 connection,
                 sensor,

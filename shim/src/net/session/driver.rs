@@ -142,7 +142,7 @@ fn look(
         pure.lane_loses(now, id, lossy_until.is_some());
         if lane.dialled.is_none() {
             // The peer may have moved it.
-            pure.lane_moved(now, id, lane::group_of(lane.connection.remote_address()), 0);
+            pure.lane_moved(now, id, lane::group_of(lane.connection.remote_address().ip()), 0);
         }
         // A lane that was idle has been silent only since it was asked something.
         let silent = || {

@@ -19,9 +19,11 @@ pub const WORD_HOLDS: Duration = Duration::from_millis(250);
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneInfo {
-    /// Lanes of the same group share an uplink (or an address of ours, at the acceptor): they
-    /// are likely to fail together.
+    /// Lanes of the same group share an uplink of the initiator (at the acceptor: an address of
+    /// its): they are likely to fail together.
     pub group: u64,
+    /// ... and those of the same landing share an address of the acceptor.
+    pub landing: u64,
     /// 0 free, 255 most costly; from 128 up used only where no cheaper lane is.
     pub cost: u8,
     /// The order among lanes of the same cost; lower first.

@@ -287,6 +287,7 @@ impl Session {
         self.lanes.iter().map(|(id, lane)| Candidate {
             id: *id,
             group: lane.info.group,
+            landing: lane.info.landing,
             cost: lane.cost(),
             order: lane.info.order,
             synced: lane.synced,

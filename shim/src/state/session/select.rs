@@ -11,7 +11,7 @@
 //! | 128–255 | costly: used only where no cheaper one is |
 //!
 //! A flow stays where it is while that is up. It leaves a lane in doubt (and comes back if the
-//! doubt was [brief](super::pardon)), one that drains, a costly one, and one that loses much (also
+//! doubt was brief (`pardon`)), one that drains, a costly one, and one that loses much (also
 //! for one on probation: that may fail, this one does); and it [comes home](returns) when a lane
 //! that it would rather have is off its probation: so each failure moves it once, and each recovery
 //! once.
@@ -26,6 +26,8 @@ pub struct Candidate {
     pub id: LaneId,
     /// The uplink it shares with others of the same group.
     pub group: u64,
+    /// The acceptor's address it shares with others of the same landing.
+    pub landing: u64,
     /// 0 free, 255 most costly.
     pub cost: u8,
     /// Lower first.
@@ -107,14 +109,17 @@ pub fn home(lanes: &[Candidate], present: Option<LaneId>) -> Option<LaneId> {
 }
 
 /// The lane that carries a flow's bytes a second time: up, over another uplink than `home`, not
-/// metered, not draining. The present one stays while it is that.
+/// metered, not draining; if there is one, to another address of the acceptor as well, which may
+/// be another ISP there. The present one stays while it is that.
 pub fn second(lanes: &[Candidate], home: LaneId, present: Option<LaneId>) -> Option<LaneId> {
-    let group = lanes.iter().find(|l| l.id == home)?.group;
+    let home = lanes.iter().find(|l| l.id == home)?;
     let fit = |l: &&Candidate| {
-        l.synced && !l.suspect && !l.draining && l.cost < COSTLY && l.id != home && l.group != group
+        l.synced && !l.suspect && !l.draining && l.cost < COSTLY && l.group != home.group
     };
+    let shares = |l: &Candidate| l.landing == home.landing;
+    let best = lanes.iter().filter(fit).min_by_key(|l| (class(l), shares(l), rank(lanes, l)))?;
     let same = lanes.iter().filter(fit).find(|l| Some(l.id) == present);
-    same.or_else(|| lanes.iter().filter(fit).min_by_key(|l| rank(lanes, l))).map(|l| l.id)
+    Some(same.filter(|l| shares(l) <= shares(best)).unwrap_or(best).id)
 }
 
 /// Whether a lane that a flow has left may carry new bytes beside its home for a while. Not once it
@@ -140,10 +145,17 @@ fn class(lane: &Candidate) -> (bool, bool, bool) {
     (lane.draining, lane.cost >= COSTLY, lane.lossy)
 }
 
-/// Better lanes first: by class, then away from an uplink in doubt, then cheap, then by order.
-fn rank(lanes: &[Candidate], lane: &Candidate) -> ((bool, bool, bool), bool, u8, u32, LaneId) {
-    let doubted = lanes.iter().any(|l| l.suspect && l.group == lane.group && l.id != lane.id);
-    (class(lane), doubted, price(lane.cost), lane.order, lane.id)
+/// How good a lane is; the least is the best.
+type Rank = ((bool, bool, bool), bool, (bool, bool), u8, u32, LaneId);
+
+/// Better lanes first: by class, then away from an uplink in doubt, off probation, away from where
+/// a lane in doubt lands, then cheap, then by order.
+fn rank(lanes: &[Candidate], lane: &Candidate) -> Rank {
+    let doubted = |shares: fn(&Candidate) -> u64| {
+        lanes.iter().any(|l| l.suspect && l.id != lane.id && shares(l) == shares(lane))
+    };
+    let landing = (lane.cost >= HELD, doubted(|l| l.landing));
+    (class(lane), doubted(|l| l.group), landing, price(lane.cost), lane.order, lane.id)
 }
 
 /// The cost as it counts in a choice: a lane that settles is as good as one that is well.
@@ -159,6 +171,7 @@ mod tests {
         Candidate {
             id: LaneId(id),
             group: id,
+            landing: id,
             cost: 0,
             order: 0,
             synced: true,
@@ -263,6 +276,27 @@ mod tests {
         ] {
             assert_eq!(second(&[lane(1), unfit], home, None), None, "{unfit:?}");
         }
+    }
+
+    #[test]
+    fn the_second_lane_lands_elsewhere_where_it_can() {
+        let home = LaneId(1);
+        let same = Candidate { landing: 1, ..lane(2) };
+        assert_eq!(second(&[lane(1), same], home, None), Some(LaneId(2)));
+        assert_eq!(second(&[lane(1), same, lane(3)], home, Some(LaneId(2))), Some(LaneId(3)));
+        let lossy = Candidate { lossy: true, ..lane(3) };
+        assert_eq!(second(&[lane(1), same, lossy], home, None), Some(LaneId(2)));
+    }
+
+    #[test]
+    fn a_lane_that_lands_where_one_in_doubt_does_comes_after_others_off_probation() {
+        let suspect = Candidate { suspect: true, ..lane(1) };
+        let same = Candidate { landing: 1, ..lane(2) };
+        assert_eq!(pick(&[suspect, same, lane(3)], Some(1)), Some(3));
+        let held = Candidate { cost: HELD, ..lane(3) };
+        assert_eq!(pick(&[suspect, same, held], Some(1)), Some(2));
+        let beside = Candidate { group: 1, ..lane(4) };
+        assert_eq!(pick(&[suspect, same, beside], Some(1)), Some(2), "our uplink counts more");
     }
 
     #[test]

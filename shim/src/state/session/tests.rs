@@ -98,7 +98,11 @@ impl Pair {
     fn attach(&mut self, lane: LaneId) {
         self.wires.insert(lane, Wire::default());
         for end in &mut self.ends {
-            end.lane_attached(self.now, lane, LaneInfo { group: lane.0, cost: 0, order: 0 });
+            end.lane_attached(
+                self.now,
+                lane,
+                LaneInfo { group: lane.0, landing: lane.0, cost: 0, order: 0 },
+            );
         }
     }
 

@@ -59,11 +59,14 @@ impl Lane {
 impl World {
     /// How well a handshake does: badly below 0.1, lost on its way back below 0.2.
     pub(super) fn luck(&mut self) -> f64 {
-        if self.healed { 1.0 } else { self.rng.random_range(0.0..1.0) }
+        if self.healed || self.plan.smooth { 1.0 } else { self.rng.random_range(0.0..1.0) }
     }
 
     pub(super) fn dial(&mut self, path: &Path) {
-        let window = [16_000, 64_000, 256_000][self.rng.random_range(0..3)];
+        let window = match self.plan.smooth {
+            true => 128_000,
+            false => [16_000, 64_000, 256_000][self.rng.random_range(0..3)],
+        };
         let key = path.key();
         let rtt = self.network.rtt(road(key));
         let id = LaneId(self.next_lane);
@@ -141,11 +144,12 @@ impl World {
         lane.ends[side].begin(now);
         lane.ends[side].outbox.open(CONTROL, 0);
         let cost = select::cost(lane.order, lane.metered, Standing::Well);
-        let info = match side {
-            0 => LaneInfo { group: lane.order.into(), cost, order: lane.order },
-            _ => LaneInfo { group: lane.road(1).0 as u64, cost: 0, order: 0 },
-        };
         let (key, remote) = (lane.key, lane.road(1).1);
+        let landing = remote as u64;
+        let info = match side {
+            0 => LaneInfo { group: lane.order.into(), landing, cost, order: lane.order },
+            _ => LaneInfo { group: lane.road(1).0 as u64, landing, cost: 0, order: 0 },
+        };
         let early = std::mem::take(&mut lane.early[side]);
         self.say(|| format!("{side} attaches {id}"));
         let session = &mut self.hosts[side].session;

@@ -108,6 +108,7 @@ impl World {
                 let road = self.any_road();
                 self.network.weather(road, self.plan.rough, &mut self.rng);
             }
+            Misfortune::Fails(failure, side) => self.fails(failure, side),
             Misfortune::Restart { side } => self.restart(side),
             Misfortune::Close { side } => {
                 self.hosts[side].session.close(7, "closed by plan");
@@ -138,7 +139,7 @@ impl World {
     }
 
     /// The kernel says of the initiator's lanes whose address is gone that it is.
-    fn strand(&mut self) {
+    pub(super) fn strand(&mut self) {
         let now = self.now;
         for (id, lane) in &mut self.lanes {
             if lane.attached[0] && !self.network.is_alive(lane.key.0) {
@@ -151,7 +152,7 @@ impl World {
         }
     }
 
-    fn peer_drains(&mut self, remote: usize, draining: bool) {
+    pub(super) fn peer_drains(&mut self, remote: usize, draining: bool) {
         let instant = self.instant();
         self.network.peer_drains[remote] = draining;
         for (id, lane) in &self.lanes {

@@ -55,7 +55,7 @@ pub(crate) fn road((local, remote): Key) -> Road {
 }
 
 impl Network {
-    pub(crate) fn new(net: &Net, rough: bool, rng: &mut SmallRng) -> Self {
+    pub(crate) fn new(net: &Net, mut link: impl FnMut() -> Link) -> Self {
         let uplink = |(number, class): (usize, &Class)| Uplink {
             metered: net.metered == Some(number),
             class: *class,
@@ -66,8 +66,7 @@ impl Network {
         };
         let uplinks: Vec<Uplink> = net.uplinks.iter().enumerate().map(uplink).collect();
         let all = (0..uplinks.len()).flat_map(|u| (0..net.remotes).map(move |r| (u, r)));
-        let roads =
-            all.map(|road| (road, [Link::draw(rng, rough), Link::draw(rng, rough)])).collect();
+        let roads = all.map(|road| (road, [link(), link()])).collect();
         Self { uplinks, remotes: net.remotes, roads, peer_drains: vec![false; net.remotes] }
     }
 

@@ -144,6 +144,10 @@ impl World {
             }
         }
         let later = self.now + SEC;
+        if self.plan.smooth {
+            // The patience that a dial has where the round trip is 20 ms.
+            return self.at(later, Happening::GiveUp { lane: id });
+        }
         match attempt {
             0 | 1 => self.at(later, Happening::Handshake { lane: id, attempt: attempt + 1 }),
             _ => self.at(later + 10 * MS, Happening::GiveUp { lane: id }),

@@ -120,7 +120,8 @@ fn whatever_a_peer_says_the_session_stands_and_stays_within_its_bounds() {
             let lane = LaneId(rng.random_range(1..5));
             match rng.random_range(0..20) {
                 0 => {
-                    let info = LaneInfo { group: lane.0 % 3, cost: 0, order: 0 };
+                    let info =
+                        LaneInfo { group: lane.0 % 3, landing: lane.0 % 2, cost: 0, order: 0 };
                     end.lane_attached(now, lane, info);
                 }
                 1 => end.lane_detached(now, lane),
