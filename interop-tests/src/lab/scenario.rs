@@ -31,6 +31,23 @@ pub enum System {
     Mptcp,
 }
 
+impl std::str::FromStr for System {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "tcp" => Ok(Self::Tcp),
+            "mptcp" => Ok(Self::Mptcp),
+            mode => mode.parse().map(Self::Throughline).map_err(|_| {
+                format!(
+                    "there is no system `{name}`; there are auto, single, bond, redundant, tcp and \
+                     mptcp"
+                )
+            }),
+        }
+    }
+}
+
 /// What is run.
 #[derive(Clone, Debug)]
 pub struct Scenario {

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use throughline::Mode;
-
 use crate::lab::bgp::Bgp;
 use crate::lab::scenario::System;
 use crate::process;
@@ -89,16 +87,9 @@ impl FromStr for Contender {
         } else {
             (text, None)
         };
-        let system = match name {
-            "tcp" => System::Tcp,
-            "mptcp" => System::Mptcp,
-            mode => System::Throughline(mode.parse::<Mode>().map_err(|_| {
-                format!(
-                    "there is no system `{text}`; there are auto, single, bond, redundant, tcp and \
-                     mptcp, and with a prefix of one's own tcp+bgp, tcp+bfd, auto+bgp, …"
-                )
-            })?),
-        };
+        let system = name.parse::<System>().map_err(|error| {
+            format!("{error}, and with a prefix of one's own tcp+bgp, tcp+bfd, auto+bgp, …")
+        })?;
         if system == System::Mptcp && bgp.is_some() {
             return Err("MPTCP takes part with the providers' addresses only: `mptcp`".into());
         }

@@ -9,7 +9,6 @@
 mod output;
 
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -20,7 +19,6 @@ use interop_tests::lab::plan::Family;
 use interop_tests::lab::scenario::{PATIENCE, Scenario, System};
 use interop_tests::lab::{Shape, Side, enter};
 use interop_tests::support::Outcome;
-use throughline::Mode;
 
 /// An internet of ISPs in network namespaces, and what survives in it.
 #[derive(Parser)]
@@ -44,7 +42,7 @@ struct Run {
     failures: Vec<Failure>,
     /// What carries the flows: a mode of Throughline (`single`, `auto`, …), `tcp` or `mptcp`.
     #[arg(long = "mode", value_delimiter = ',', default_value = "single,auto")]
-    modes: Vec<Carrier>,
+    modes: Vec<System>,
     /// Flows: several with `+` run at once, several with `,` one after the other.
     #[arg(long, value_delimiter = ',', default_value = "echo,download,upload")]
     flows: Vec<Flows>,
@@ -94,21 +92,6 @@ enum Addresses {
     Both,
 }
 
-#[derive(Clone, Copy)]
-struct Carrier(System);
-
-impl FromStr for Carrier {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self(match text {
-            "tcp" => System::Tcp,
-            "mptcp" => System::Mptcp,
-            mode => System::Throughline(mode.parse::<Mode>().map_err(|error| error.to_string())?),
-        }))
-    }
-}
-
 fn main() -> Outcome<ExitCode> {
     let args = Args::parse();
     let What::Run(run) = args.command else {
@@ -127,7 +110,7 @@ async fn all(run: &Run) -> Outcome<ExitCode> {
         output::head();
     }
     for failure in &run.failures {
-        for Carrier(system) in &run.modes {
+        for system in &run.modes {
             for side in &run.side {
                 for Flows(flows) in &run.flows {
                     right &= one(run, *failure, *system, *side, flows).await?;
