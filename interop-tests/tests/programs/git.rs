@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use interop_tests::process::{self, Process};
+use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 use tokio::process::Command;
 
@@ -11,7 +12,6 @@ use crate::failure;
 use crate::site::{self, Sites};
 use crate::ssh::{self, Server};
 use crate::{tree, turn};
-use interop_tests::skip::skipped;
 
 /// Some 13 MB.
 const FILES: u64 = 200;

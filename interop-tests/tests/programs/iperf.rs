@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use interop_tests::process::{self, Process};
+use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 use serde_json::Value;
 use tokio::process::Command;
@@ -11,7 +12,6 @@ use tokio::process::Command;
 use crate::failure::{self, Over};
 use crate::site::{self, Sites};
 use crate::turn;
-use interop_tests::skip::skipped;
 
 /// Bytes that must move before, during and after each failure: much more than what keeps lanes
 /// alive.

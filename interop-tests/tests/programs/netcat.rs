@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +12,6 @@ use tokio::process::Command;
 use crate::failure::{self, Count, Over};
 use crate::site::Sites;
 use crate::{origin, turn};
-use interop_tests::skip::skipped;
 
 /// Bytes that must move before, during and after each failure.
 const STEP: u64 = 1 << 20;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use interop_tests::process::{self, Process};
+use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 use tokio::process::Command;
 
@@ -10,7 +11,6 @@ use crate::failure;
 use crate::site::{self, Sites};
 use crate::ssh::{self, Server};
 use crate::{tree, turn};
-use interop_tests::skip::skipped;
 
 /// Some 19 MB.
 const FILES: u64 = 300;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -10,7 +11,6 @@ use crate::failure::{self, Count, Over};
 use crate::site::{self, Sites};
 use crate::ssh::{self, Server, Through};
 use crate::turn;
-use interop_tests::skip::skipped;
 
 /// Keys that must come back before, during and after each failure.
 const STEP: u64 = 20;

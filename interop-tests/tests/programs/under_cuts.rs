@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 
 use crate::cuts::Cuts;
 use crate::site::{self, Sites};
 use crate::ssh::{Server, Through};
 use crate::{origin, ssh, transfers, turn};
-use interop_tests::skip::skipped;
 
 /// How long the ISPs are cut, at least: until the last program is done.
 const CUTS_FOR: Duration = Duration::from_secs(20);

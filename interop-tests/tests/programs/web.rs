@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -11,7 +12,6 @@ use crate::failure::{self, Over};
 use crate::live::Live;
 use crate::site::Sites;
 use crate::{origin, transfers, turn};
-use interop_tests::skip::skipped;
 
 /// Bytes that must move before, during and after each failure.
 const STEP: u64 = 4 << 20;

@@ -147,7 +147,7 @@ pub(crate) enum Misfortune {
     Close {
         side: usize,
     },
-    /// What the bars are about, and to the ISP that carries most just now.
+    /// The ISP of this side that carries most just then fails: what the bars are about.
     Fails(Failure, usize),
 }
 

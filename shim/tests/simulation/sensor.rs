@@ -66,8 +66,8 @@ impl Sensor {
         }
     }
 
-    /// At `now` packets were acknowledged, the newest of them, and of the full ones, sent then; is
-    /// something outstanding still?
+    /// At `now` packets were acknowledged: the newest of them was `sent` then, the newest full one
+    /// then.
     pub(crate) fn acked(&mut self, now: Nanos, sent: Nanos, full: Option<Nanos>, srtt: Nanos) {
         self.last_ack = Some(now);
         self.newest_acked_sent = self.newest_acked_sent.max(Some(sent));

@@ -168,10 +168,11 @@ impl Lookup {
             let names = self.names.clone();
             tokio::spawn(async move {
                 let found = tokio::net::lookup_host(&key).await;
-                let found: Option<Vec<SocketAddr>> = found.ok().map(Iterator::collect);
                 if let Some(named) = names.lock().get_mut(&key) {
                     named.asking = false;
-                    named.addresses = found.unwrap_or_else(|| std::mem::take(&mut named.addresses));
+                    if let Ok(found) = found {
+                        named.addresses = found.collect();
+                    }
                 }
             });
         }
