@@ -79,6 +79,7 @@ survives! {
     an_address_that_is_taken_away: Failure::Address, CLIENT, Auto, V4, HALF;
     an_ipv6_address_of_the_server_that_is_taken_away: Failure::Address, SERVER, Auto, V6, HALF;
     an_isp_that_drops_what_is_sent: Failure::OneWayUp, CLIENT, Auto, V4, HALF;
+    an_isp_that_drops_what_is_received: Failure::OneWayDown, CLIENT, Single, V4, HALF;
     an_isp_of_the_server_that_drops_what_is_received: Failure::OneWayDown, SERVER, Single, V4, HALF;
     a_cold_standby: Failure::Standby, CLIENT, Single, V4, LONG;
     a_crosswise_double_failure: Failure::Crosswise, CLIENT, Auto, V4, LONG;
@@ -89,6 +90,7 @@ survives! {
     a_nat_that_forgets: Failure::Rebinding, CLIENT, Auto, V4, LONG;
     a_brown_out: Failure::BrownOut, CLIENT, Auto, V4, LONG;
     an_isp_that_flaps: Failure::Flap(Duration::from_secs(1)), CLIENT, Auto, V4, LONG;
+    a_renumbered_site: Failure::Renumbering, CLIENT, Auto, V4, LONG;
     a_site_renumbered_in_ipv6: Failure::Renumbering, CLIENT, Auto, V6, LONG;
     a_planned_drain: Failure::Drain, CLIENT, Auto, V4, HALF;
 }

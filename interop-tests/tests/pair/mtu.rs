@@ -12,7 +12,7 @@ use throughline::daemon::emulator::Way;
 /// Lanes have found the MTU by then (1452 bytes and headers), and bulk its pace.
 const WARM_UP: Duration = Duration::from_millis(1500);
 
-const AFTERMATH: Duration = Duration::from_millis(1500);
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// What passes from then on, with headers: little more than the 1200 bytes that QUIC asks for.
 const NARROW: usize = 1280;
