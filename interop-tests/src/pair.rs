@@ -4,8 +4,8 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
 use throughline::{Class, Identity, Limits, Node, PeerConfig, UplinkConfig};
+use throughline_emulator::{Emulator, IspHandle, Profile};
 
 /// What the two ISPs are like.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +106,7 @@ impl Pair {
             let status = node.status();
             let sessions = status.peers.iter().flat_map(|p| &p.sessions);
             let lanes = sessions.flat_map(|s| &s.lanes);
-            lanes.filter(|l| l.state == throughline::net::status::LaneState::Up).count()
+            lanes.filter(|l| l.state == throughline::status::LaneState::Up).count()
         };
         let until = tokio::time::Instant::now() + patience;
         while tokio::time::Instant::now() < until {

@@ -34,7 +34,7 @@ pub fn throughline() -> Outcome<PathBuf> {
         return Ok(program);
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root).args(["build", "-p", "throughline", "--bin", "throughline"]);
+    cargo.current_dir(root).args(["build", "-p", "throughline-daemon", "--bin", "throughline"]);
     if directory.ends_with("release") {
         cargo.arg("--release");
     }

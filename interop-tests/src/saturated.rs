@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use throughline::net::status::FlowStatus;
+use throughline::status::FlowStatus;
 use throughline::{EventKind, LaneId, Mode, Node};
 
 use crate::measure::Bulk;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, median_of_3};
-use throughline::daemon::emulator::{IspHandle, Way};
 use throughline::{EventKind, Mode, OneWay};
+use throughline_emulator::{IspHandle, Way};
 use tokio::sync::Semaphore;
 
 /// How the ISP that carries the flow fails.

@@ -5,8 +5,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use throughline::daemon::emulator::{Emulator, Profile, Way};
 use throughline::{Identity, Node, PeerConfig, Target, UplinkConfig};
+use throughline_emulator::{Emulator, Profile, Way};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;

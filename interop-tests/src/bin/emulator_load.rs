@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::{ClientConfig, Endpoint, ServerConfig, TransportConfig};
-use throughline::daemon::emulator::{Emulator, Profile};
+use throughline_emulator::{Emulator, Profile};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 

@@ -15,7 +15,7 @@ use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::saturated;
 use throughline::Mode;
-use throughline::daemon::emulator::Way;
+use throughline_emulator::Way;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use throughline::daemon::config::{Config, IdentitySource};
-use throughline::daemon::run;
 use throughline::{Identity, Mode, Node, PeerConfig, Target};
+use throughline_daemon::config::{Config, IdentitySource};
+use throughline_daemon::run;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

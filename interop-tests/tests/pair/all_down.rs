@@ -6,7 +6,7 @@ use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, eventually, median_of_3, sessions};
 use throughline::Mode;
-use throughline::daemon::emulator::Way;
+use throughline_emulator::Way;
 
 /// How soon flows must move again after the internet has.
 const BAR: Duration = Duration::from_millis(500);

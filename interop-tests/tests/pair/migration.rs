@@ -7,7 +7,7 @@ use interop_tests::measure::Bulk;
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, eventually, lanes, median_of_3};
 use throughline::Mode;
-use throughline::daemon::emulator::Way;
+use throughline_emulator::Way;
 
 /// Flows go on within this of the move.
 const BAR: Duration = Duration::from_millis(100);

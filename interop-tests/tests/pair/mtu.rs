@@ -7,7 +7,7 @@ use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, median_of_3};
 use throughline::Mode;
-use throughline::daemon::emulator::Way;
+use throughline_emulator::Way;
 
 /// Lanes have found the MTU by then (1452 bytes and headers), and bulk its pace.
 const WARM_UP: Duration = Duration::from_millis(1500);

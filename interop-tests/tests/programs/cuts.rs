@@ -5,7 +5,7 @@ use std::time::Duration;
 use interop_tests::support::clock;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use throughline::daemon::emulator::{IspHandle, Way};
+use throughline_emulator::{IspHandle, Way};
 use tokio::task::JoinHandle;
 
 /// Cuts until it is dropped; the seed says when and which.

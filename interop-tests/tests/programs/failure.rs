@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use interop_tests::support::{Outcome, clock, eventually};
-use throughline::daemon::emulator::{IspHandle, Way};
+use throughline_emulator::{IspHandle, Way};
 
 use crate::site::Sites;
 

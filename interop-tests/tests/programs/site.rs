@@ -10,7 +10,7 @@ use interop_tests::process::{self, Process};
 use interop_tests::support::Outcome;
 use serde_json::Value;
 use tempfile::TempDir;
-use throughline::daemon::emulator::{Emulator, IspHandle, Profile};
+use throughline_emulator::{Emulator, IspHandle, Profile};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 

@@ -1,0 +1,193 @@
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::*;
+use crate::proxy::tasks::Tasks;
+use throughline::node::{Node, UplinkConfig};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn node() -> Node {
+    let uplink = |name: &str, address: [u8; 4]| UplinkConfig {
+        name: name.to_owned(),
+        prefixes: vec![std::net::IpAddr::from(address).into()],
+        ..UplinkConfig::default()
+    };
+    let builder = Node::builder().uplink(uplink("isp-a", [127, 0, 11, 1]));
+    builder.uplink(uplink("isp-b", [127, 0, 12, 1])).build().await.unwrap()
+}
+
+async fn serving(path: &Path) -> (Node, Tasks) {
+    let (node, socket) = (node().await, AdminSocket::bind(path).unwrap());
+    let tasks = Tasks::default();
+    tasks.spawn(socket.serve(node.clone(), tasks.clone()));
+    (node, tasks)
+}
+
+async fn ask(path: &Path, request: &[u8]) -> String {
+    let mut stream = UnixStream::connect(path).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    // A request that is too long is not read to its end, which resets the connection.
+    let _ = stream.read_to_string(&mut answer).await;
+    answer
+}
+
+#[tokio::test]
+async fn the_socket_is_private_and_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (node, _tasks) = serving(&path).await;
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(status(&path).await.unwrap().id, node.id().to_string());
+}
+
+#[tokio::test]
+async fn a_request_that_is_none_is_answered_with_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (node, _tasks) = serving(&path).await;
+    for request in [&b"\n"[..], b"hello\n", b"{\"command\":\"reboot\"}\n", b"{}", b""] {
+        let answer = ask(&path, request).await;
+        assert!(answer.starts_with("{\"error\":\"not a request"), "{answer}");
+    }
+    let long = ask(&path, &vec![b' '; 70_000]).await;
+    assert!(long.is_empty() || long.contains("longer than 65536 bytes"), "{long}");
+    assert_eq!(status(&path).await.unwrap().id, node.id().to_string());
+}
+
+#[tokio::test]
+async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "the file outlives a daemon that dies");
+    let (node, _tasks) = serving(&path).await;
+    assert!(matches!(AdminSocket::bind(&path), Err(AdminError::InUse(_))));
+    assert_eq!(status(&path).await.unwrap().id, node.id().to_string());
+}
+
+#[tokio::test]
+async fn a_socket_goes_with_its_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (_, tasks) = serving(&path).await;
+    tasks.drain();
+    tasks.ended().await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_file_in_the_way_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    std::fs::write(&path, "precious").unwrap();
+    assert!(matches!(AdminSocket::bind(&path), Err(AdminError::NoSocket(_))));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_run_is_told() {
+    let error = status(Path::new("/nonexistent/t.sock")).await.unwrap_err();
+    assert!(matches!(error, AdminError::NotRunning { .. }), "{error}");
+}
+
+#[test]
+fn a_socket_that_is_not_ours_names_who_may_ask() {
+    let source = io::Error::from(io::ErrorKind::PermissionDenied);
+    let error = AdminError::Denied { path: "/run/throughline.sock".into(), source };
+    assert_eq!(
+        error.to_string(),
+        "/run/throughline.sock is not ours to ask: permission denied; run this as the daemon's \
+         user or as root"
+    );
+}
+
+#[tokio::test]
+async fn an_uplink_is_drained_and_used_again_and_the_last_one_warns() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (_node, _tasks) = serving(&path).await;
+    let state = async || {
+        let uplinks = status(&path).await.unwrap().uplinks;
+        uplinks.iter().map(|u| u.draining).collect::<Vec<_>>()
+    };
+    let first = drain(&path, "isp-a", true).await.unwrap();
+    assert!(first.draining && first.changed && first.warning.is_none(), "{first:?}");
+    assert_eq!(state().await, [true, false]);
+    let again = drain(&path, "isp-a", true).await.unwrap();
+    assert!(again.draining && !again.changed);
+    let last = drain(&path, "isp-b", true).await.unwrap();
+    assert!(last.warning.unwrap().contains("No other uplink is left"));
+    let resumed = drain(&path, "isp-a", false).await.unwrap();
+    assert!(!resumed.draining && resumed.changed);
+    assert_eq!(state().await, [false, true]);
+}
+
+#[tokio::test]
+async fn an_unknown_uplink_is_told_with_the_known_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (_node, _tasks) = serving(&path).await;
+    for draining in [true, false] {
+        let error = drain(&path, "isp-c", draining).await.unwrap_err().to_string();
+        assert_eq!(error, "there is no uplink `isp-c`; there are `isp-a`, `isp-b`");
+    }
+}
+
+#[tokio::test]
+async fn events_are_told_to_whoever_asks_and_followed_until_the_daemon_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (node, tasks) = serving(&path).await;
+    node.drain("isp-a").unwrap();
+    let mut kept = events(&path, false).await.unwrap();
+    let Some(Told::Event(event)) = kept.next().await.unwrap() else { panic!() };
+    assert_eq!((event.event.as_str(), event.uplink.as_deref()), ("drain-began", Some("isp-a")));
+    assert_eq!(kept.next().await.unwrap(), None);
+
+    let mut followed = events(&path, true).await.unwrap();
+    assert!(matches!(followed.next().await.unwrap(), Some(Told::Event(_))));
+    timeout(Duration::from_millis(100), followed.next()).await.expect_err("an event from nowhere");
+    node.resume("isp-a").unwrap();
+    let next = timeout(PATIENCE, followed.next()).await.expect("no event").unwrap();
+    let Some(Told::Event(event)) = next else { panic!("{next:?}") };
+    assert_eq!((event.seq, event.event.as_str()), (1, "drain-ended"));
+    tasks.drain();
+    assert_eq!(timeout(PATIENCE, followed.next()).await.expect("not ended").unwrap(), None);
+}
+
+#[tokio::test]
+async fn followers_do_not_keep_questions_out_and_are_bounded_themselves() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (node, _tasks) = serving(&path).await;
+    let mut followers = Vec::new();
+    let refused = loop {
+        let mut events = events(&path, true).await.unwrap();
+        // Waits until the daemon has taken it, or has not.
+        match timeout(Duration::from_millis(50), events.next()).await {
+            Err(_) => followers.push(events),
+            Ok(answer) => break answer.unwrap_err(),
+        }
+        assert!(followers.len() < 100);
+    };
+    assert!(matches!(refused, AdminError::Refused(_)), "{refused}");
+    assert!(followers.len() >= MAX_CONNECTIONS);
+    let report = timeout(PATIENCE, status(&path)).await.expect("status is kept out").unwrap();
+    assert_eq!(report.id, node.id().to_string());
+    // A place is free again when its follower has gone.
+    followers.pop();
+    let again = async {
+        loop {
+            let mut events = events(&path, true).await.unwrap();
+            if timeout(Duration::from_millis(50), events.next()).await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.expect("the place is not given back");
+}

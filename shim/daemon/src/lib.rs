@@ -1,0 +1,9 @@
+//! The Throughline daemon: the proxy, its configuration, the admin socket, the command line, the demo.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod proxy;
+pub mod report;
+pub mod run;

@@ -1,0 +1,59 @@
+//! What the relay needs of the two halves of a flow, so that it is tested without one.
+
+use std::future::Future;
+use std::io;
+
+use bytes::Bytes;
+
+use throughline::stream::{FlowReader, FlowWriter};
+
+/// The receiving half of a flow; see [`FlowReader`].
+pub trait Source: Send {
+    /// Moves the next pieces into `chunks`; 0 is the end. Fails when the flow is reset.
+    fn read_chunks(
+        &mut self,
+        chunks: &mut [Bytes],
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+/// The sending half of a flow; see [`FlowWriter`].
+pub trait Sink: Send {
+    /// Waits for room; how much there is.
+    fn capacity(&mut self) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Takes as much of the front of `chunk` as there is room for.
+    fn write_chunk(&mut self, chunk: &mut Bytes) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Completes when the flow was reset or has ended.
+    fn closed(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+    /// Ends our direction.
+    fn finish(&mut self) -> io::Result<()>;
+    /// Resets the flow.
+    fn reset(self);
+}
+
+impl Source for FlowReader {
+    async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> io::Result<usize> {
+        Self::read_chunks(self, chunks).await
+    }
+}
+
+impl Sink for FlowWriter {
+    async fn capacity(&mut self) -> io::Result<usize> {
+        Self::capacity(self).await
+    }
+
+    async fn write_chunk(&mut self, chunk: &mut Bytes) -> io::Result<usize> {
+        Self::write_chunk(self, chunk).await
+    }
+
+    async fn closed(&mut self) -> io::Result<()> {
+        Self::closed(self).await
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Self::finish(self)
+    }
+
+    fn reset(self) {
+        Self::reset(self);
+    }
+}

@@ -1,0 +1,186 @@
+//! A QUIC client of its own making, with the wire code but none of the manners.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use throughline::{LaneId, PeerId, SessionId};
+use throughline_proto::wire::control::{Decoder, Message};
+use throughline_proto::wire::hello::{Hello, Intent, Offer, Welcome};
+use throughline_proto::wire::segment::SegmentHeader;
+use throughline_proto::wire::{ALPN, VERSION};
+use tokio::time::timeout;
+
+/// Every wait in these tests ends with this.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A key pair of the attacker's.
+pub(crate) struct Key(rcgen::KeyPair);
+
+impl Key {
+    pub(crate) fn new() -> Self {
+        Self(rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap())
+    }
+
+    pub(crate) fn id(&self) -> PeerId {
+        PeerId::from_bytes(self.0.public_key_raw().try_into().unwrap())
+    }
+}
+
+/// Trusts everybody.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        unreachable!("TLS 1.3 only")
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+/// Dials `addr` with the key, or without a certificate; quinn's own settings otherwise.
+pub(crate) async fn dial(
+    addr: SocketAddr,
+    key: Option<&Key>,
+    alpn: &[u8],
+) -> (Endpoint, Result<Connection, quinn::ConnectionError>) {
+    let config = rustls::ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody));
+    let mut config = match key {
+        None => config.with_no_client_auth(),
+        Some(key) => {
+            let params = rcgen::CertificateParams::new(["hostile".to_owned()]).unwrap();
+            let certificate = params.self_signed(&key.0).unwrap();
+            let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.0.serialize_der()));
+            config.with_client_auth_cert(vec![certificate.der().clone()], private).unwrap()
+        }
+    };
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let crypto = QuicClientConfig::try_from(config).unwrap();
+    let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(crypto));
+    let connecting = endpoint.connect_with(config, addr, "hostile").unwrap();
+    let connection = timeout(PATIENCE, connecting).await.expect("no answer at all");
+    (endpoint, connection)
+}
+
+/// A lane of the attacker's.
+pub(crate) struct Hostile {
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    recv: RecvStream,
+    decoder: Decoder,
+    /// What the node offered, once it welcomed us.
+    pub(crate) welcome: Option<Welcome>,
+    /// Ends with us: quinn's endpoint closes with its last handle.
+    _endpoint: Endpoint,
+}
+
+/// A proper `Hello`, to be spoilt.
+pub(crate) fn hello() -> Hello {
+    let offer = Offer { linger: Duration::from_secs(60), initial_window: 1 << 18, max_flows: 100 };
+    Hello {
+        version: VERSION,
+        session: SessionId(rand::random()),
+        intent: Intent::Create,
+        generation: 0,
+        lane: LaneId(0),
+        offer,
+    }
+}
+
+impl Hostile {
+    /// A connection with an open control stream and nothing said.
+    pub(crate) async fn connect(addr: SocketAddr, key: &Key) -> Self {
+        let (endpoint, connection) = dial(addr, Some(key), ALPN).await;
+        let connection = connection.unwrap();
+        let (send, recv) = connection.open_bi().await.unwrap();
+        let decoder = Decoder::default();
+        Self { connection, send, recv, decoder, welcome: None, _endpoint: endpoint }
+    }
+
+    /// A lane that was admitted; from here on it misbehaves.
+    pub(crate) async fn admitted(addr: SocketAddr, key: &Key) -> Self {
+        let mut hostile = Self::connect(addr, key).await;
+        hostile.say(&Message::Hello(hello())).await;
+        match hostile.hears().await {
+            Message::Welcome(welcome) => hostile.welcome = Some(welcome),
+            other => panic!("{other:?}"),
+        }
+        hostile
+    }
+
+    /// Says something; the node may have closed the connection over what was said before.
+    pub(crate) async fn say(&mut self, message: &Message) {
+        let _ = self.send.write_all(&message.to_bytes()).await;
+    }
+
+    /// The next message on the control stream.
+    pub(crate) async fn hears(&mut self) -> Message {
+        let message = async {
+            loop {
+                if let Some(message) = self.decoder.next_message().unwrap() {
+                    return message;
+                }
+                let chunk = self.recv.read_chunk(4096, true).await.unwrap();
+                self.decoder.push(&chunk.expect("the control stream ended").bytes);
+            }
+        };
+        timeout(PATIENCE, message).await.expect("nothing said")
+    }
+
+    /// Sends a segment and leaves it open. The node may close the connection over it at any time:
+    /// why is what [`is_closed`](Self::is_closed) tells.
+    pub(crate) async fn segment(&self, header: &SegmentHeader, data: &[u8]) -> Option<SendStream> {
+        let mut stream = self.connection.open_uni().await.ok()?;
+        stream.write_all(&[&header.to_bytes(), data].concat()).await.ok()?;
+        Some(stream)
+    }
+
+    /// Why the node closes the connection: the code, and the words.
+    pub(crate) async fn is_closed(&self) -> (u64, String) {
+        match timeout(PATIENCE, self.connection.closed()).await.expect("not closed") {
+            quinn::ConnectionError::ApplicationClosed(close) => {
+                (close.error_code.into_inner(), String::from_utf8_lossy(&close.reason).into_owned())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Planned work: an uplink is left before it is cut.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use throughline_daemon::admin;
+use throughline_daemon::run::Daemon;
+use throughline_emulator::{IspHandle, Way};
+
+use super::flows::Flows;
+use super::site::{RTT, Site, lanes};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What an ISP has passed, both ways.
+fn passed(isp: &IspHandle) -> u64 {
+    let stats = isp.stats();
+    stats.up.passed.bytes + stats.down.passed.bytes
+}
+
+/// What an ISP passes within `time`.
+async fn passes(isp: &IspHandle, time: Duration) -> u64 {
+    let before = passed(isp);
+    tokio::time::sleep(time).await;
+    passed(isp) - before
+}
+
+/// How often each end fell into doubt about each of its lanes, however briefly.
+fn suspicions(site: &Site) -> BTreeMap<(usize, u64), u64> {
+    let reports = [&site.near, &site.far].map(|daemon| (&daemon.node().status()).into());
+    let of =
+        |(end, report)| lanes(report).into_iter().map(move |lane| ((end, lane.id), lane.doubts));
+    reports.iter().enumerate().flat_map(of).collect()
+}
+
+/// A keep-alive, its acknowledgement, a word or two on lanes. Bulk would be millions.
+const NOTHING: u64 = 5_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
+    let site = Site::start().await;
+    let flows = Flows::start(site.socks()).await;
+    tokio::time::sleep(SECOND).await;
+    // Flows stay with the first lane that was up: drain the uplink that carries more.
+    let (on_a, on_b) = (site.isp("isp-a"), site.isp("isp-b"));
+    let (a, b) = tokio::join!(passes(&on_a, SECOND), passes(&on_b, SECOND));
+    let (drained, other) = if a >= b { (on_a, on_b) } else { (on_b, on_a) };
+    assert!(a.max(b) > 1_000_000, "bulk is on neither: {a} and {b} bytes");
+
+    let (began, down, up) =
+        (Instant::now(), flows.down.load(Ordering::Relaxed), flows.up.load(Ordering::Relaxed));
+    let answer = admin::drain(&site.near_socket(), drained.name(), true).await.unwrap();
+    assert!(answer.draining && answer.changed && answer.warning.is_none(), "{answer:?}");
+    tokio::time::sleep(SECOND).await;
+    let worst = flows.worst_echo(began);
+    let mut tries = 0;
+    loop {
+        let before = suspicions(&site);
+        let rest = passes(&drained, 2 * SECOND).await;
+        println!("worst echo {worst:?}; {} then passed {rest} bytes in 2 s", drained.name());
+        if rest <= NOTHING {
+            break;
+        }
+        // On a machine that is too busy to acknowledge, the other uplink's lanes fall under
+        // suspicion, and a draining lane is better than none. Then it has to be looked at again.
+        tries += 1;
+        let now = suspicions(&site);
+        let doubted =
+            now.iter().any(|(lane, doubts)| *doubts > before.get(lane).copied().unwrap_or(0));
+        assert!(doubted && tries < 5, "{rest} bytes over a drained uplink");
+    }
+    // The bar is 25 ms over the round trip (issue 3); a busy machine gets more.
+    assert!(worst <= RTT + Duration::from_millis(80), "{worst:?}");
+    for (what, then, now) in [("down", down, &flows.down), ("up", up, &flows.up)] {
+        let moved = now.load(Ordering::Relaxed) - then;
+        assert!(moved > 3_000_000, "{what}load moved only {moved} bytes in 3 s");
+    }
+
+    // Now it can be cut, and nobody notices that either.
+    let cut = Instant::now();
+    drained.blackhole(Way::Both);
+    tokio::time::sleep(SECOND).await;
+    drained.heal(Way::Both);
+    let worst = flows.worst_echo(cut);
+    assert!(worst <= RTT + Duration::from_millis(80), "{worst:?} at the cut");
+
+    admin::drain(&site.near_socket(), drained.name(), false).await.unwrap();
+    site.until("the thin flow uses it again", async |_| {
+        passes(&drained, SECOND / 10).await > 2_000
+    })
+    .await;
+    assert!(passes(&other, SECOND).await > 100_000);
+    flows.end().await;
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_uplink_is_drained_with_a_warning_and_flows_stay_on_it() {
+    let site = Site::start().await;
+    let flows = Flows::start(site.socks()).await;
+    for (uplink, warns) in [("isp-a", false), ("isp-b", true)] {
+        let answer = admin::drain(&site.near_socket(), uplink, true).await.unwrap();
+        assert_eq!(answer.warning.is_some(), warns, "{answer:?}");
+    }
+    tokio::time::sleep(SECOND).await;
+    let down = flows.down.load(Ordering::Relaxed);
+    tokio::time::sleep(SECOND).await;
+    assert!(flows.down.load(Ordering::Relaxed) > down + 1_000_000, "the download stands still");
+    flows.end().await;
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_that_was_dialled_drains_an_uplink_of_its_own() {
+    let site = Site::start().await;
+    // Lanes come in at 127.0.0.1 there, which is the one uplink that a lane is on.
+    let uplink = |daemon: &Daemon| {
+        let status = daemon.node().status();
+        lanes(&(&status).into())[0].uplink.clone().expect("the uplink of an accepted lane")
+    };
+    let (name, socket) = (uplink(&site.far), site.far_socket());
+    let mut told = site.near.node().events().live;
+    let answer = admin::drain(&socket, &name, true).await.unwrap();
+    assert!(answer.draining, "{answer:?}");
+    site.until("the far end lists it as draining", async |site| {
+        let report = site.far_report().await;
+        report.uplinks.iter().any(|u| u.name == name && u.draining && u.lanes >= 2)
+    })
+    .await;
+    // Every lane drains, so every lane stays in use: a flow still gets through.
+    let flows = Flows::start(site.socks()).await;
+    tokio::time::sleep(SECOND / 2).await;
+    assert!(flows.down.load(Ordering::Relaxed) > 100_000);
+    flows.end().await;
+    site.end().await;
+    // The near end has no such uplink and says nothing of it.
+    while let Some(event) = told.next().await {
+        let text = format!("{event:?}");
+        assert!(!text.contains("Drain"), "{text}");
+    }
+}

@@ -1,0 +1,196 @@
+//! What `throughline events` tells while things happen.
+
+use std::time::Duration;
+
+use throughline_daemon::admin::{self, EventReport, Told};
+use throughline_emulator::Way;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use super::flows::{Flows, connect};
+use super::site::{PATIENCE, Site};
+
+/// Lanes that are moved from one dead path to another are given up after QUIC's idle timeout, 30 s.
+const OUTAGE: Duration = Duration::from_secs(60);
+
+/// The events so far.
+async fn told(socket: &std::path::Path) -> Vec<EventReport> {
+    let mut events = admin::events(socket, false).await.unwrap();
+    let mut all = Vec::new();
+    while let Some(Told::Event(event)) = events.next().await.unwrap() {
+        all.push(*event);
+    }
+    all
+}
+
+fn find<'a>(events: &'a [EventReport], kind: &str) -> Vec<&'a EventReport> {
+    events.iter().filter(|event| event.event == kind).collect()
+}
+
+fn text(events: &[EventReport]) -> String {
+    events.iter().map(|event| format!("{event}\n")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_set_up_of_a_session_is_told_with_names_and_times() {
+    let site = Site::start().await;
+    for (socket, peer, dialled) in
+        [(site.near_socket(), "centre", true), (site.far_socket(), "branch", false)]
+    {
+        let events = told(&socket).await;
+        let up = find(&events, "lane-up");
+        assert!(up.len() >= 2, "{}", text(&events));
+        for event in &up {
+            assert_eq!(event.peer.as_deref(), Some(peer));
+            assert_eq!(event.details.dialled, Some(dialled));
+            let took = event.details.took_ms.unwrap();
+            // At least the round trips of a handshake over 20 ms.
+            assert!((20.0..10_000.0).contains(&took), "{event}");
+            assert_eq!(event.session.as_ref().unwrap().len(), 32);
+            assert!(!event.details.local.as_ref().unwrap().ends_with(":0"), "{event}");
+        }
+        if dialled {
+            let mut uplinks: Vec<_> = up.iter().filter_map(|e| e.uplink.as_deref()).collect();
+            uplinks.sort_unstable();
+            uplinks.dedup();
+            assert_eq!(uplinks, ["isp-a", "isp-b"]);
+        }
+        assert_eq!(find(&events, "session-up").len(), 1, "{}", text(&events));
+        let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (0..events.len() as u64).collect::<Vec<_>>());
+    }
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_blackhole_is_told_from_suspicion_to_healing() {
+    let site = Site::start().await;
+    let flows = Flows::start(site.socks()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    site.isp("isp-a").blackhole(Way::Both);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    site.isp("isp-a").heal(Way::Both);
+    let healed = |events: &[EventReport]| {
+        find(events, "lane-healed").iter().any(|e| {
+            e.uplink.as_deref() == Some("isp-a") && e.details.after_ms.is_some_and(|ms| ms > 1000.0)
+        })
+    };
+    site.until("the near end tells of the healing", async |site| {
+        healed(&told(&site.near_socket()).await)
+    })
+    .await;
+    flows.end().await;
+
+    let events = told(&site.near_socket()).await;
+    let doubted = |e: &&EventReport| {
+        e.uplink.as_deref() == Some("isp-a") && e.details.by.as_deref() == Some("us")
+    };
+    let suspected = events.iter().find(doubted).unwrap_or_else(|| panic!("{}", text(&events)));
+    assert_eq!(suspected.event, "lane-suspected");
+    assert!(suspected.details.silent_ms.unwrap() >= 9.0, "{suspected}");
+    assert!(["bulk", "thin"].contains(&suspected.details.rule.as_deref().unwrap()));
+    // The upload's bytes went over the other lane.
+    let hedged = find(&events, "hedged");
+    let over_b = hedged.iter().find(|e| e.uplink.as_deref() == Some("isp-b"));
+    let over_b = over_b.unwrap_or_else(|| panic!("{}", text(&events)));
+    assert!(over_b.details.bytes.unwrap() > 0);
+    let instead_of = over_b.details.instead_of.as_ref().unwrap();
+    assert!(instead_of.contains(&suspected.lane.unwrap()), "{over_b}");
+    assert!(!instead_of.contains(&over_b.lane.unwrap()), "{over_b}");
+    // It failed while the other answered, for longer than the grace.
+    let held = find(&events, "hold-down-began");
+    let held_a = held.iter().find(|e| e.uplink.as_deref() == Some("isp-a"));
+    let held_a = held_a.unwrap_or_else(|| panic!("{}", text(&events)));
+    assert_eq!(held_a.details.for_ms, Some(10_000.0), "{held_a}");
+    assert!(!held.iter().any(|e| e.uplink.as_deref() == Some("isp-b")), "{}", text(&events));
+    println!("{}", text(&events));
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_one_way_failure_is_named_at_both_ends() {
+    let site = Site::start().await;
+    let flows = Flows::start(site.socks()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // What the near end sends is lost; what the far end sends comes.
+    site.isp("isp-a").blackhole(Way::Up);
+    site.until("the near end names it", async |site| {
+        let events = told(&site.near_socket()).await;
+        let named = find(&events, "lane-one-way");
+        assert!(named.iter().all(|e| e.details.by.as_deref() == Some("us")), "{}", text(&events));
+        named.iter().any(|e| e.uplink.as_deref() == Some("isp-a"))
+    })
+    .await;
+    site.until("the far end names it too, by the near end's word", async |site| {
+        let events = told(&site.far_socket()).await;
+        let named = find(&events, "lane-one-way");
+        assert!(named.iter().all(|e| e.details.by.as_deref() == Some("peer")), "{}", text(&events));
+        !named.is_empty()
+    })
+    .await;
+    flows.end().await;
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
+    let site = Site::start_beside_others().await;
+    let mut followed = admin::events(&site.near_socket(), true).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut app = connect(site.socks(), listener.local_addr().unwrap()).await.unwrap();
+    let (mut served, _) = listener.accept().await.unwrap();
+    for isp in ["isp-a", "isp-b"] {
+        site.isp(isp).blackhole(Way::Both);
+    }
+    app.write_all(b"hello").await.unwrap();
+    let mut wait_for = async |kind: &str| {
+        let found = async {
+            loop {
+                match followed.next().await.unwrap().expect("the stream ended") {
+                    Told::Event(event) if event.event == kind => return event,
+                    Told::Event(_) => {}
+                    Told::Missed(missed) => panic!("missed {missed}"),
+                }
+            }
+        };
+        timeout(OUTAGE, found).await.unwrap_or_else(|_| panic!("no {kind}"))
+    };
+    let down = wait_for("lane-down").await;
+    assert!(!down.details.why.as_ref().unwrap().is_empty(), "{down}");
+    let detached = wait_for("session-detached").await;
+    assert_eq!(detached.details.for_ms, Some(12.0 * 3600.0 * 1e3));
+    let report = site.near_report().await;
+    let failing = report.peers[0].failing.as_ref().expect("why there is no lane");
+    assert!(failing.error.contains("no answer within"), "{failing:?}");
+    assert!(report.to_string().contains("no answer within"), "{report}");
+    for isp in ["isp-a", "isp-b"] {
+        site.isp(isp).heal(Way::Both);
+    }
+    let resumed = wait_for("session-resumed").await;
+    assert!(resumed.details.after_ms.unwrap() > 0.0, "{resumed}");
+    site.until("no dial fails any more", async |site| {
+        site.near_report().await.peers[0].failing.is_none()
+    })
+    .await;
+    let mut hello = [0; 5];
+    timeout(PATIENCE, served.read_exact(&mut hello)).await.expect("lost").unwrap();
+    assert_eq!(&hello, b"hello");
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_flow_is_told_at_both_ends() {
+    let site = Site::start().await;
+    // Only 127.0.0.1 is allowed.
+    let target = "127.0.0.2:1".parse().unwrap();
+    assert_eq!(connect(site.socks(), target).await.unwrap_err(), 2);
+    for socket in [site.near_socket(), site.far_socket()] {
+        let events = told(&socket).await;
+        let refused = find(&events, "flow-refused");
+        assert_eq!(refused.len(), 1, "{}", text(&events));
+        assert_eq!(refused[0].details.target.as_deref(), Some("127.0.0.2:1"));
+        assert!(refused[0].details.why.as_ref().unwrap().contains("not allowed"), "{}", refused[0]);
+    }
+    site.end().await;
+}

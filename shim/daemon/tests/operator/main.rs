@@ -1,0 +1,8 @@
+//! What an operator sees and does: two daemons, two emulated ISPs between them, real applications,
+//! and the admin socket.
+
+mod drain;
+mod events;
+mod flows;
+mod peer_down;
+mod site;

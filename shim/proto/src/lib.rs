@@ -1,0 +1,19 @@
+//! The pure core of Throughline: types, the wire, and the state machines of lanes, sessions and flows.
+//!
+//! Nothing here reads a clock or does I/O. The machines take `now` and return work.
+
+pub mod types;
+pub mod wire;
+
+pub mod assembler;
+pub mod flow;
+pub mod health;
+pub mod hearing;
+pub mod holddown;
+pub mod loss;
+pub mod memory;
+pub mod plan;
+pub mod ranges;
+pub mod send_buffer;
+pub mod session;
+pub mod throttle;

@@ -1,0 +1,281 @@
+//! Two sessions joined by lanes without losses: what is said on a lane arrives at once, or waits
+//! while the lane is [held](Pair::hold).
+
+mod flows;
+mod fuzz;
+mod homes;
+mod hostile;
+mod idle;
+mod lanes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::types::{Mode, Target};
+use crate::wire::control::{Decoder, Message};
+use crate::wire::fact::Open;
+use crate::wire::segment::SegmentHeader;
+
+const A: usize = 0;
+const B: usize = 1;
+const L1: LaneId = LaneId(1);
+const L2: LaneId = LaneId(2);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn offer() -> Offer {
+    Offer { linger: Duration::from_secs(60), initial_window: 100_000, max_flows: 8 }
+}
+
+fn session(side: Side) -> (Session, Arc<Memory>) {
+    let memory = Arc::new(Memory::new(1 << 30));
+    let config = SessionConfig { side, offer: offer(), max_flows: 8, memory: memory.clone() };
+    (Session::new(config, offer()), memory)
+}
+
+fn open(mode: Mode) -> Open {
+    Open { target: Target::service("x"), mode }
+}
+
+/// Bytes that a lane was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Given {
+    side: usize,
+    lane: LaneId,
+    flow: FlowId,
+    range: Range<u64>,
+    resent: bool,
+}
+
+#[derive(Default)]
+struct Wire {
+    held: bool,
+    waiting: [VecDeque<Transmit>; 2],
+    decoders: [Decoder; 2],
+    /// Where the next bytes of each segment belong, by sender: as written and as read.
+    written: [BTreeMap<u64, SegmentHeader>; 2],
+    read: [BTreeMap<u64, SegmentHeader>; 2],
+}
+
+struct Pair {
+    now: Instant,
+    ends: [Session; 2],
+    memory: [Arc<Memory>; 2],
+    wires: BTreeMap<LaneId, Wire>,
+    events: [Vec<Event>; 2],
+    given: Vec<Given>,
+    resets: Vec<(usize, LaneId, u64)>,
+    finishes: Vec<(usize, LaneId, u64)>,
+}
+
+impl Pair {
+    /// Two sessions and `lanes` lanes, each over an uplink of its own.
+    fn new(lanes: u64) -> Self {
+        let ((a, memory_a), (b, memory_b)) = (session(Side::Initiator), session(Side::Acceptor));
+        let mut pair = Self {
+            now: Instant::now(),
+            ends: [a, b],
+            memory: [memory_a, memory_b],
+            wires: BTreeMap::new(),
+            events: [Vec::new(), Vec::new()],
+            given: Vec::new(),
+            resets: Vec::new(),
+            finishes: Vec::new(),
+        };
+        (1..=lanes).for_each(|lane| pair.attach(LaneId(lane)));
+        pair.run();
+        pair
+    }
+
+    fn attach(&mut self, lane: LaneId) {
+        self.wires.insert(lane, Wire::default());
+        for end in &mut self.ends {
+            end.lane_attached(
+                self.now,
+                lane,
+                LaneInfo { group: lane.0, landing: lane.0, cost: 0, order: 0 },
+            );
+        }
+    }
+
+    fn detach(&mut self, lane: LaneId) {
+        self.wires.remove(&lane);
+        self.ends.iter_mut().for_each(|end| end.lane_detached(self.now, lane));
+    }
+
+    /// What is said on the lane waits from now on.
+    fn hold(&mut self, lane: LaneId) {
+        self.wires.get_mut(&lane).unwrap().held = true;
+    }
+
+    /// What waits arrives.
+    fn release(&mut self, lane: LaneId) {
+        self.wires.get_mut(&lane).unwrap().held = false;
+        self.run();
+    }
+
+    fn health(&mut self, side: usize, lane: LaneId, health: Health) {
+        self.ends[side].lane_health(self.now, lane, health, ms(20), None);
+        self.run();
+    }
+
+    /// Carries everything until both sessions are quiet.
+    fn run(&mut self) {
+        for _ in 0..100_000 {
+            let mut quiet = true;
+            for side in 0..2 {
+                for lane in self.wires.keys().copied().collect::<Vec<_>>() {
+                    quiet &= !self.pull(side, lane);
+                    quiet &= !self.carry(side, lane);
+                }
+                while let Some(event) = self.ends[side].poll_event() {
+                    self.events[side].push(event);
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+        panic!("two sessions that never come to rest");
+    }
+
+    fn pull(&mut self, side: usize, lane: LaneId) -> bool {
+        let end = &mut self.ends[side];
+        let work = end
+            .poll_transmit(self.now, lane, Class::Urgent)
+            .or_else(|| end.poll_transmit(self.now, lane, Class::Bulk));
+        let Some(work) = work else { return false };
+        let wire = self.wires.get_mut(&lane).unwrap();
+        match &work {
+            Transmit::Segment(write) => {
+                if let Some(header) = &write.header {
+                    let header = SegmentHeader::decode(&mut &header[..]).unwrap();
+                    assert!(wire.written[side].insert(write.key, header).is_none());
+                }
+                let header = wire.written[side].get_mut(&write.key).expect("a segment begins");
+                let start = header.offset;
+                header.offset += write.data.iter().map(|d| d.len() as u64).sum::<u64>();
+                let (flow, resent, range) = (header.flow, header.resent, start..header.offset);
+                self.given.push(Given { side, lane, flow, range, resent });
+            }
+            Transmit::Reset { key } => self.resets.push((side, lane, *key)),
+            Transmit::Finish { key } => self.finishes.push((side, lane, *key)),
+            Transmit::Control(_) | Transmit::Goodbye(_) | Transmit::Release { .. } => {}
+        }
+        wire.waiting[side].push_back(work);
+        true
+    }
+
+    fn carry(&mut self, side: usize, lane: LaneId) -> bool {
+        let wire = self.wires.get_mut(&lane).unwrap();
+        if wire.held {
+            return false;
+        }
+        let Some(work) = wire.waiting[side].pop_front() else { return false };
+        let end = &mut self.ends[1 - side];
+        match work {
+            Transmit::Control(bytes) | Transmit::Goodbye(bytes) => {
+                wire.decoders[side].push(&bytes);
+                while let Some(message) = wire.decoders[side].next_message().unwrap() {
+                    end.control(self.now, lane, message).unwrap();
+                }
+            }
+            Transmit::Segment(mut write) => {
+                if let Some(header) = &write.header {
+                    let header = SegmentHeader::decode(&mut &header[..]).unwrap();
+                    if end.segment(self.now, &header).unwrap() == Accepted::Read {
+                        wire.read[side].insert(write.key, header);
+                    }
+                }
+                if let Some(header) = wire.read[side].get_mut(&write.key) {
+                    let (flow, at, resent) = (header.flow, header.offset, header.resent);
+                    header.offset += write.data.iter().map(|d| d.len() as u64).sum::<u64>();
+                    end.segment_data(self.now, flow, at, resent, &mut write.data).unwrap();
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Lets time pass, with all timers.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        self.run();
+        while let Some(at) = self.ends.iter().filter_map(Session::next_timeout).min()
+            && at <= until
+        {
+            self.now = self.now.max(at);
+            self.ends.iter_mut().for_each(|end| end.handle_timeout(self.now));
+            self.run();
+        }
+        self.now = until;
+    }
+
+    fn open(&mut self, side: usize, mode: Mode) -> FlowId {
+        self.ends[side].open(self.now, open(mode)).unwrap()
+    }
+
+    /// A flow opened by `side` and accepted by the other.
+    fn joined(&mut self, side: usize, mode: Mode) -> FlowId {
+        let id = self.open(side, mode);
+        self.run();
+        self.ends[1 - side].accept(self.now, id);
+        self.pass(ms(20));
+        id
+    }
+
+    fn write(&mut self, side: usize, id: FlowId, len: usize) -> usize {
+        let start = self.ends[side].flow(id).unwrap().tx.buffer.end();
+        let bytes: Vec<u8> = (start..start + len as u64).map(|i| (i % 251) as u8).collect();
+        self.ends[side].write(self.now, id, &mut bytes.into()).unwrap()
+    }
+
+    /// Reads all there is, checks it, and returns how much it was and how reading went on.
+    fn read(&mut self, side: usize, id: FlowId) -> (u64, Result<Read, FlowError>) {
+        let mut total = 0;
+        loop {
+            let at = self.ends[side].flow(id).map_or(0, |f| f.rx.assembler.read_offset());
+            let mut out = [Bytes::new()];
+            match self.ends[side].read(self.now, id, &mut out) {
+                Ok(Read::Data(_)) => {
+                    let right = |(i, b): (usize, &u8)| *b == ((at + i as u64) % 251) as u8;
+                    assert!(out[0].iter().enumerate().all(right), "wrong bytes from {at}");
+                    total += out[0].len() as u64;
+                }
+                end => return (total, end),
+            }
+        }
+    }
+
+    fn drop_both(&mut self, side: usize, id: FlowId) {
+        self.ends[side].drop_reader(self.now, id);
+        self.ends[side].drop_writer(self.now, id);
+    }
+
+    fn count(&self, side: usize, event: &Event) -> usize {
+        self.events[side].iter().filter(|e| *e == event).count()
+    }
+
+    fn given_to(&self, lane: LaneId) -> u64 {
+        let bytes = self.given.iter().filter(|g| g.lane == lane);
+        bytes.map(|g| g.range.end - g.range.start).sum()
+    }
+
+    /// Both ends have forgotten everything, and nothing is left to do.
+    fn assert_empty(&mut self) {
+        self.pass(Duration::from_secs(10));
+        for (end, memory) in self.ends.iter().zip(&self.memory) {
+            assert_eq!(end.flows().count(), 0);
+            assert_eq!(memory.used(), 0);
+            assert_eq!(end.next_timeout(), None);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Messages and segments that look valid, at random, into one session: it never panics and never
+//! holds more than its bounds.
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use super::*;
+use crate::types::{FailureCode, OpenFailure};
+use crate::wire::fact::{FlowState, LaneDoubt, LaneHealth, LaneUse, Outcome, ResetAt};
+
+fn number(rng: &mut SmallRng) -> u64 {
+    match rng.random_range(0..6) {
+        0..3 => rng.random_range(0..300),
+        3 => rng.random_range(99_000..101_000),
+        4 => rng.random_range(0..3_000_000),
+        _ => rng.random_range(0..1 << 62),
+    }
+}
+
+fn maybe<T>(rng: &mut SmallRng, value: T) -> Option<T> {
+    rng.random_bool(0.3).then_some(value)
+}
+
+fn some_open(rng: &mut SmallRng) -> Option<Open> {
+    let modes = [Mode::Auto, Mode::Single, Mode::Bond, Mode::Redundant];
+    let mode = modes[rng.random_range(0..4)];
+    rng.random_bool(0.8).then(|| open(mode))
+}
+
+fn flow(rng: &mut SmallRng) -> FlowId {
+    FlowId(if rng.random_bool(0.95) { rng.random_range(0..24) } else { number(rng) })
+}
+
+fn message(rng: &mut SmallRng) -> Message {
+    let lane = LaneId(rng.random_range(1..5));
+    let version = rng.random_range(0..40);
+    match rng.random_range(0..12) {
+        0..8 => {
+            let mut received = Vec::new();
+            let mut at = 0;
+            for _ in 0..rng.random_range(0..4) {
+                let start = at + rng.random_range(1..100);
+                at = start + rng.random_range(1..500);
+                received.push(start..at);
+            }
+            let failure = OpenFailure::new(FailureCode::Other, "x");
+            let outcome =
+                if rng.random_bool(0.5) { Outcome::Opened } else { Outcome::Failed(failure) };
+            let (end, code, cut) = (number(rng), number(rng), number(rng));
+            Message::FlowState(FlowState {
+                flow: flow(rng),
+                version,
+                received: maybe(rng, received).unwrap_or_default(),
+                window_edge: number(rng),
+                final_size: maybe(rng, end).filter(|_| rng.random_bool(0.3)),
+                open: some_open(rng),
+                outcome: maybe(rng, outcome),
+                reset: maybe(rng, ResetAt { code, at: cut }).filter(|_| rng.random_bool(0.2)),
+            })
+        }
+        8 => Message::Echo((0..rng.random_range(0..9)).map(|_| (flow(rng), version)).collect()),
+        9 => Message::SyncEnd,
+        10 => {
+            let doubts = [LaneDoubt::None, LaneDoubt::Overdue, LaneDoubt::OneWay];
+            let doubt = doubts[rng.random_range(0..3)];
+            Message::LaneHealth(LaneHealth { lane, version, doubt })
+        }
+        _ => {
+            let (cost, draining) = (rng.random(), rng.random_bool(0.5));
+            Message::LaneUse(LaneUse { lane, version, cost, draining })
+        }
+    }
+}
+
+fn check(end: &Session, memory: &Memory) {
+    let windows: u64 = end.flows().map(|f| f.rx.window()).sum();
+    assert_eq!(memory.used(), windows);
+    assert!(end.flows().filter(|f| !f.local).count() <= 16);
+    for flow in end.flows() {
+        let held = flow.rx.assembler.highest() - flow.rx.assembler.read_offset();
+        assert!(held <= flow.rx.window());
+    }
+    assert!(end.lanes.values().all(|l| l.backlog() < 4096 + 100));
+}
+
+fn application(rng: &mut SmallRng, end: &mut Session, now: Instant) {
+    let ids: Vec<FlowId> = end.flows().map(|f| f.id).collect();
+    if ids.is_empty() || rng.random_bool(0.05) {
+        let _ = end.open(now, open(Mode::Auto));
+        return;
+    }
+    let id = ids[rng.random_range(0..ids.len())];
+    match rng.random_range(0..20) {
+        0..6 => {
+            let len = rng.random_range(0..5_000);
+            let _ = end.write(now, id, &mut vec![7; len].into());
+        }
+        6..12 => {
+            let _ = end.read_at_most(now, id, rng.random_range(1..9_000));
+        }
+        12 => end.accept(now, id),
+        13 => end.refuse(now, id, OpenFailure::new(FailureCode::Other, "y")),
+        14 => {
+            let _ = end.finish(now, id);
+        }
+        15 => end.reset(now, id, 5),
+        16..18 => end.drop_reader(now, id),
+        _ => end.drop_writer(now, id),
+    }
+}
+
+#[test]
+fn whatever_a_peer_says_the_session_stands_and_stays_within_its_bounds() {
+    for seed in 0..400 {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let (mut end, memory) = session(Side::Acceptor);
+        let mut now = Instant::now();
+        for _ in 0..500 {
+            now += ms(rng.random_range(0..30));
+            let lane = LaneId(rng.random_range(1..5));
+            match rng.random_range(0..20) {
+                0 => {
+                    let info =
+                        LaneInfo { group: lane.0 % 3, landing: lane.0 % 2, cost: 0, order: 0 };
+                    end.lane_attached(now, lane, info);
+                }
+                1 => end.lane_detached(now, lane),
+                2 => {
+                    let healths =
+                        [Health::Alive, Health::Suspect { confirmed: rng.random_bool(0.5) }];
+                    let health = healths[rng.random_range(0..2)];
+                    end.lane_health(now, lane, health, ms(20), maybe(&mut rng, now));
+                }
+                3..8 => {
+                    // Through the wire, as it would come.
+                    let mut decoder = Decoder::default();
+                    decoder.push(&message(&mut rng).to_bytes());
+                    let message = decoder.next_message().unwrap().unwrap();
+                    let _ = end.control(now, lane, message);
+                }
+                8..11 => {
+                    let (id, offset) = (flow(&mut rng), number(&mut rng).min(1 << 50));
+                    let resent = rng.random_bool(0.3);
+                    let open = some_open(&mut rng);
+                    let header = SegmentHeader { flow: id, offset, resent, open };
+                    if end.segment(now, &header) == Ok(Accepted::Read) {
+                        let mut data =
+                            [0, 1, 2].map(|_| Bytes::from(vec![1; rng.random_range(0..2_000)]));
+                        let _ = end.segment_data(now, id, offset, resent, &mut data);
+                    }
+                }
+                11..14 => application(&mut rng, &mut end, now),
+                14..18 => {
+                    for class in [Class::Urgent, Class::Bulk] {
+                        while rng.random_bool(0.9) && end.poll_transmit(now, lane, class).is_some()
+                        {
+                        }
+                    }
+                }
+                _ => end.handle_timeout(now),
+            }
+            while end.poll_event().is_some() {}
+            check(&end, &memory);
+        }
+        end.lost("over");
+        for id in end.flows().map(|f| f.id).collect::<Vec<_>>() {
+            end.drop_reader(now, id);
+            end.drop_writer(now, id);
+        }
+        assert_eq!((end.flows().count(), memory.used(), end.next_timeout()), (0, 0, None));
+    }
+}

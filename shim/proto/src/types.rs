@@ -1,0 +1,18 @@
+//! Ids, addresses, modes and outcomes: the words that every other module speaks.
+
+mod class;
+mod ed25519;
+mod ids;
+mod locator;
+mod mode;
+mod name;
+mod outcome;
+mod target;
+
+pub use class::Class;
+pub use ids::{FlowId, LaneId, ParsePeerIdError, PeerId, SessionId, Side};
+pub use locator::Locator;
+pub use mode::{Mode, ParseModeError};
+pub use name::PeerName;
+pub use outcome::{FailureCode, OpenFailure};
+pub use target::{Host, MAX_NAME, ParseTargetError, Target, unrepeated};

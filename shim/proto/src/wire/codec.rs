@@ -1,0 +1,209 @@
+//! Primitive fields: QUIC variable-length integers (RFC 9000 §16), strings and addresses.
+
+use bytes::{Buf, BufMut};
+use thiserror::Error;
+
+use crate::types::{Host, MAX_NAME, Target};
+
+/// The largest variable-length integer, 2^62 - 1.
+pub const MAX_VARINT: u64 = (1 << 62) - 1;
+
+/// The longest text for a person, in bytes.
+pub const MAX_DETAIL: usize = 255;
+
+/// Why bytes from a peer cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes end within the named field.
+    #[error("{0} is cut short")]
+    Truncated(&'static str),
+    /// The named field is larger than the protocol allows.
+    #[error("{0} is {1}, more than the {2} that the protocol allows")]
+    TooLarge(&'static str, u64, u64),
+    /// The named field has a value that has no meaning.
+    #[error("{0} has the value {1}, which has no meaning")]
+    Invalid(&'static str, u64),
+    /// Bytes are left over behind the named message.
+    #[error("{1} bytes follow the end of {0}")]
+    Trailing(&'static str, usize),
+}
+
+/// Appends a variable-length integer in its shortest form.
+///
+/// A value above [`MAX_VARINT`] cannot be written; callers pass counters that cannot get there,
+/// so it is clamped rather than turned into another number.
+pub fn put_varint(out: &mut impl BufMut, value: u64) {
+    match value {
+        0..=0x3f => out.put_u8(value as u8),
+        0x40..=0x3fff => out.put_u16(value as u16 | 0x4000),
+        0x4000..=0x3fff_ffff => out.put_u32(value as u32 | 0x8000_0000),
+        _ => out.put_u64(value.min(MAX_VARINT) | 0xc000_0000_0000_0000),
+    }
+}
+
+/// Reads a variable-length integer; `field` names it in an error.
+pub fn get_varint(buf: &mut impl Buf, field: &'static str) -> Result<u64, DecodeError> {
+    if !buf.has_remaining() {
+        return Err(DecodeError::Truncated(field));
+    }
+    let first = buf.get_u8();
+    let more = (1usize << (first >> 6)) - 1;
+    if buf.remaining() < more {
+        return Err(DecodeError::Truncated(field));
+    }
+    let mut value = u64::from(first & 0x3f);
+    for _ in 0..more {
+        value = value << 8 | u64::from(buf.get_u8());
+    }
+    Ok(value)
+}
+
+/// Reads a variable-length integer that must not exceed `max`.
+pub fn get_bounded(buf: &mut impl Buf, field: &'static str, max: u64) -> Result<u64, DecodeError> {
+    let value = get_varint(buf, field)?;
+    if value > max { Err(DecodeError::TooLarge(field, value, max)) } else { Ok(value) }
+}
+
+/// Appends a string with its length in front.
+pub fn put_string(out: &mut impl BufMut, text: &str) {
+    put_varint(out, text.len() as u64);
+    out.put_slice(text.as_bytes());
+}
+
+/// Appends a text for a person, cut at [`MAX_DETAIL`] bytes: the reader refuses longer ones.
+pub fn put_detail(out: &mut impl BufMut, text: &str) {
+    let mut end = text.len().min(MAX_DETAIL);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    put_string(out, &text[..end]);
+}
+
+/// Reads a string of at most `max` bytes; bytes that are not UTF-8 become U+FFFD.
+pub fn get_string(
+    buf: &mut impl Buf,
+    field: &'static str,
+    max: usize,
+) -> Result<String, DecodeError> {
+    let len = get_bounded(buf, field, max as u64)? as usize;
+    if buf.remaining() < len {
+        return Err(DecodeError::Truncated(field));
+    }
+    let bytes = buf.copy_to_bytes(len);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Appends a target: kind, then its fields.
+pub fn put_target(out: &mut impl BufMut, target: &Target) {
+    match target {
+        Target::Tcp { host: Host::Ip(std::net::IpAddr::V4(ip)), port } => {
+            out.put_u8(1);
+            out.put_slice(&ip.octets());
+            out.put_u16(*port);
+        }
+        Target::Tcp { host: Host::Ip(std::net::IpAddr::V6(ip)), port } => {
+            out.put_u8(2);
+            out.put_slice(&ip.octets());
+            out.put_u16(*port);
+        }
+        Target::Tcp { host: Host::Name(name), port } => {
+            out.put_u8(3);
+            put_string(out, name);
+            out.put_u16(*port);
+        }
+        Target::Service(name) => {
+            out.put_u8(4);
+            put_string(out, name);
+        }
+    }
+}
+
+/// Reads a target.
+pub fn get_target(buf: &mut impl Buf) -> Result<Target, DecodeError> {
+    const FIELD: &str = "target";
+    fn port(buf: &mut impl Buf) -> Result<u16, DecodeError> {
+        if buf.remaining() < 2 {
+            return Err(DecodeError::Truncated("target port"));
+        }
+        match buf.get_u16() {
+            0 => Err(DecodeError::Invalid("target port", 0)),
+            port => Ok(port),
+        }
+    }
+    fn octets<const N: usize>(buf: &mut impl Buf) -> Result<[u8; N], DecodeError> {
+        if buf.remaining() < N {
+            return Err(DecodeError::Truncated("target address"));
+        }
+        let mut octets = [0; N];
+        buf.copy_to_slice(&mut octets);
+        Ok(octets)
+    }
+    let tcp = |host, port| Target::Tcp { host, port };
+    if !buf.has_remaining() {
+        return Err(DecodeError::Truncated(FIELD));
+    }
+    match buf.get_u8() {
+        1 => Ok(tcp(Host::Ip(octets::<4>(buf)?.into()), port(buf)?)),
+        2 => Ok(tcp(Host::Ip(octets::<16>(buf)?.into()), port(buf)?)),
+        3 => {
+            let name = get_string(buf, "target name", MAX_NAME)?;
+            // The name goes to the resolver and to the policy: only what our own parser takes.
+            let host = match Host::parse(&name) {
+                Ok(host @ Host::Name(_)) => host,
+                _ => return Err(DecodeError::Invalid("target name", name.len() as u64)),
+            };
+            Ok(tcp(host, port(buf)?))
+        }
+        4 => Ok(Target::Service(get_string(buf, "service name", MAX_NAME)?)),
+        other => Err(DecodeError::Invalid("target kind", other.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_match_the_examples_of_rfc_9000() {
+        // RFC 9000 appendix A.1.
+        let cases: [(u64, &[u8]); 4] = [
+            (151_288_809_941_952_652, &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c]),
+            (494_878_333, &[0x9d, 0x7f, 0x3e, 0x7d]),
+            (15_293, &[0x7b, 0xbd]),
+            (37, &[0x25]),
+        ];
+        for (value, bytes) in cases {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(out, bytes);
+            assert_eq!(get_varint(&mut &bytes[..], "x"), Ok(value));
+            for cut in 0..bytes.len() {
+                assert_eq!(get_varint(&mut &bytes[..cut], "x"), Err(DecodeError::Truncated("x")));
+            }
+        }
+    }
+
+    #[test]
+    fn targets_survive_the_wire() {
+        for text in ["10.0.0.1:22", "[2001:db8::1]:443", "db.internal:5432"] {
+            let target: Target = text.parse().unwrap();
+            let mut out = Vec::new();
+            put_target(&mut out, &target);
+            assert_eq!(get_target(&mut &out[..]), Ok(target));
+            for cut in 0..out.len() {
+                assert!(matches!(get_target(&mut &out[..cut]), Err(DecodeError::Truncated(_))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_name_that_is_an_address_or_has_odd_bytes_is_refused() {
+        for name in ["10.0.0.1", "a\0b", "", "a b"] {
+            let mut out = vec![3];
+            put_string(&mut out, name);
+            out.extend([0, 80]);
+            assert!(matches!(get_target(&mut &out[..]), Err(DecodeError::Invalid(..))), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The first exchange on a lane: `Hello`, answered by `Welcome` or `Reject`.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+
+use super::codec::{
+    DecodeError, MAX_DETAIL, get_bounded, get_string, get_varint, put_detail, put_varint,
+};
+use crate::types::{LaneId, SessionId};
+
+/// Whether the initiator believes that the acceptor knows the session already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Make the session if it is not there; else attach to it.
+    Create,
+    /// Attach only: if the acceptor does not know the session (it restarted), say so.
+    Resume,
+}
+
+/// The initiator's first message on a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The highest protocol version the initiator speaks.
+    pub version: u64,
+    /// The session.
+    pub session: SessionId,
+    /// Create or resume.
+    pub intent: Intent,
+    /// Grows with every hand-over of the session to another process; lower ones are stale.
+    pub generation: u64,
+    /// The number of this lane.
+    pub lane: LaneId,
+    /// What the initiator promises.
+    pub offer: Offer,
+}
+
+/// What each side promises to the other for the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// How long this side keeps the session without any lane (whole seconds on the wire).
+    pub linger: Duration,
+    /// The window of a flow of which the peer has not heard a window edge yet, in bytes.
+    pub initial_window: u64,
+    /// Flows the peer may have open at once.
+    pub max_flows: u64,
+}
+
+/// The acceptor's answer: the lane is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version both speak on this lane.
+    pub version: u64,
+    /// What the acceptor promises.
+    pub offer: Offer,
+}
+
+/// Why an acceptor does not attach a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectCode {
+    /// A `Resume` for a session that is not there: the peer restarted, its flows are gone.
+    UnknownSession,
+    /// No protocol version in common.
+    Version,
+    /// A newer generation of the session has attached.
+    Stale,
+    /// Both ends created a session at once, and the other one stands.
+    Superseded,
+    /// Too many sessions or lanes.
+    Limit,
+    /// The acceptor is shutting down.
+    ShuttingDown,
+    /// A code we do not know.
+    Other(u64),
+}
+
+impl RejectCode {
+    const fn to_wire(self) -> u64 {
+        match self {
+            Self::UnknownSession => 1,
+            Self::Version => 2,
+            Self::Stale => 3,
+            Self::Superseded => 4,
+            Self::Limit => 5,
+            Self::ShuttingDown => 6,
+            Self::Other(code) => code,
+        }
+    }
+
+    const fn from_wire(code: u64) -> Self {
+        match code {
+            1 => Self::UnknownSession,
+            2 => Self::Version,
+            3 => Self::Stale,
+            4 => Self::Superseded,
+            5 => Self::Limit,
+            6 => Self::ShuttingDown,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// The acceptor's answer: the lane is not attached, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Why, for a program.
+    pub code: RejectCode,
+    /// Why, for a person; at most 255 bytes.
+    pub detail: String,
+}
+
+/// Thirty days: a longer linger on the wire is read as this.
+const MAX_LINGER: u64 = 30 * 24 * 3600;
+
+impl Offer {
+    fn put(&self, out: &mut impl BufMut) {
+        put_varint(out, self.linger.as_secs());
+        put_varint(out, self.initial_window);
+        put_varint(out, self.max_flows);
+    }
+
+    fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
+        Ok(Self {
+            linger: Duration::from_secs(get_varint(buf, "linger")?.min(MAX_LINGER)),
+            initial_window: get_varint(buf, "initial window")?,
+            max_flows: get_varint(buf, "flow limit")?,
+        })
+    }
+}
+
+impl Hello {
+    pub(super) fn put(&self, out: &mut impl BufMut) {
+        put_varint(out, self.version);
+        out.put_u128(self.session.0);
+        put_varint(
+            out,
+            match self.intent {
+                Intent::Create => 0,
+                Intent::Resume => 1,
+            },
+        );
+        put_varint(out, self.generation);
+        put_varint(out, self.lane.0);
+        self.offer.put(out);
+    }
+
+    pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
+        let version = get_varint(buf, "version")?;
+        if buf.remaining() < 16 {
+            return Err(DecodeError::Truncated("session id"));
+        }
+        let session = SessionId(buf.get_u128());
+        let intent = match get_bounded(buf, "intent", 1)? {
+            0 => Intent::Create,
+            _ => Intent::Resume,
+        };
+        Ok(Self {
+            version,
+            session,
+            intent,
+            generation: get_varint(buf, "generation")?,
+            lane: LaneId(get_varint(buf, "lane")?),
+            offer: Offer::get(buf)?,
+        })
+    }
+}
+
+impl Welcome {
+    pub(super) fn put(&self, out: &mut impl BufMut) {
+        put_varint(out, self.version);
+        self.offer.put(out);
+    }
+
+    pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
+        Ok(Self { version: get_varint(buf, "version")?, offer: Offer::get(buf)? })
+    }
+}
+
+impl Reject {
+    pub(super) fn put(&self, out: &mut impl BufMut) {
+        put_varint(out, self.code.to_wire());
+        put_detail(out, &self.detail);
+    }
+
+    pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
+        Ok(Self {
+            code: RejectCode::from_wire(get_varint(buf, "reject code")?),
+            detail: get_string(buf, "reject detail", MAX_DETAIL)?,
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Two sessions over a simulated network, by seed, in virtual time. See `tests/simulation`.

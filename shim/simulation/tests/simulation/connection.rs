@@ -1,0 +1,337 @@
+//! One end of a lane: packets, acknowledgements, loss recovery, as QUIC does it (RFC 9002).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use throughline_proto::ranges::RangeSet;
+
+use crate::link::{MS, Nanos, SEC};
+use crate::sensor::Sensor;
+use crate::streams::{Inbox, Outbox, Piece};
+
+const MTU: usize = 1200;
+const OVERHEAD: usize = 40;
+/// Fits beside an acknowledgement.
+const PROBE: usize = 1100;
+const ACK_DELAY: Nanos = 5 * MS;
+/// A connection that hears nothing for so long while it waits for something is dead.
+const IDLE: Nanos = 10 * SEC;
+const KEEP_ALIVE: Nanos = 4 * SEC;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Frame {
+    Stream(Piece),
+    Reset(u64),
+    Stop(u64),
+    Ack(Vec<Range<u64>>),
+    Ping,
+    /// A ping as large as a packet of bulk: a small answer would not prove that those pass.
+    Probe,
+    Close,
+}
+
+impl Frame {
+    fn is_ping(&self) -> bool {
+        matches!(self, Self::Ping | Self::Probe)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    pub(crate) number: u64,
+    pub(crate) frames: Vec<Frame>,
+}
+
+impl Packet {
+    pub(crate) fn size(&self) -> u64 {
+        let payload = |f: &Frame| match f {
+            Frame::Stream(piece) => piece.data.len() + 8,
+            Frame::Probe => PROBE,
+            _ => 16,
+        };
+        (OVERHEAD + self.frames.iter().map(payload).sum::<usize>()) as u64
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) at: Nanos,
+    size: u64,
+    frames: Vec<Frame>,
+}
+
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) sensor: Sensor,
+    /// Packets not acknowledged, by number.
+    pub(crate) sent: BTreeMap<u64, Sent>,
+    pub(crate) window: u64,
+    in_flight: u64,
+    next_number: u64,
+    sent_bytes: u64,
+    lost: VecDeque<Frame>,
+    largest_acked: Option<u64>,
+    probes: u32,
+    pto_count: u32,
+    last_eliciting: Nanos,
+    got: RangeSet,
+    unacked: u32,
+    ack_at: Option<Nanos>,
+    heard: Nanos,
+    pub(crate) srtt: Nanos,
+    pub(crate) var: Nanos,
+}
+
+impl End {
+    pub(crate) fn new(now: Nanos, window: u64, rtt: Nanos) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            sensor: Sensor::new(ACK_DELAY),
+            sent: BTreeMap::new(),
+            window,
+            in_flight: 0,
+            next_number: 0,
+            sent_bytes: 0,
+            lost: VecDeque::new(),
+            largest_acked: None,
+            probes: 0,
+            pto_count: 0,
+            last_eliciting: now,
+            got: RangeSet::new(),
+            unacked: 0,
+            ack_at: None,
+            heard: now,
+            srtt: rtt,
+            var: rtt / 2,
+        }
+    }
+
+    /// Room for more bulk: a little more than the window, so that little is ever stranded.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outbox.unsent + self.in_flight < self.window + self.window / 4
+    }
+
+    pub(crate) fn reset(&mut self, stream: u64) {
+        if self.outbox.reset(stream) {
+            self.lost.push_back(Frame::Reset(stream));
+        }
+    }
+
+    pub(crate) fn stop(&mut self, stream: u64) {
+        if !self.inbox.done.contains(&stream) {
+            self.inbox.close(stream);
+            self.lost.push_back(Frame::Stop(stream));
+        }
+    }
+
+    pub(crate) fn ping(&mut self) {
+        self.lost.push_back(Frame::Ping);
+        self.probes += 1;
+    }
+
+    fn probe(&mut self) {
+        self.lost.push_back(Frame::Probe);
+        self.probes += 1;
+    }
+
+    /// The end is set up only now.
+    pub(crate) fn begin(&mut self, now: Nanos) {
+        (self.last_eliciting, self.heard) = (now, now);
+    }
+
+    /// The path is another one: what is under way on the old one is lost, and nothing is known of
+    /// the new one but what a ping will tell.
+    pub(crate) fn moved(&mut self, now: Nanos) {
+        for (_, sent) in std::mem::take(&mut self.sent) {
+            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
+        }
+        (self.in_flight, self.pto_count, self.last_eliciting, self.heard) = (0, 0, now, now);
+        self.sensor.moved();
+        self.ping();
+    }
+
+    fn pto(&self) -> Nanos {
+        (self.srtt + (4 * self.var).max(MS) + 25 * MS) << self.pto_count.min(6)
+    }
+
+    fn oldest(&self) -> Option<Nanos> {
+        self.sent.values().next().map(|sent| sent.at)
+    }
+
+    /// When the oldest packet was sent that is newer than all that are acknowledged.
+    pub(crate) fn oldest_beyond_acked(&self) -> Option<Nanos> {
+        let first = self.largest_acked.map_or(0, |largest| largest + 1);
+        self.sent.range(first..).next().map(|(_, sent)| sent.at)
+    }
+
+    /// How many bytes it has sent.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// The next packet, if there is something to send and the window allows.
+    pub(crate) fn build(&mut self, now: Nanos) -> Option<Packet> {
+        let open = self.in_flight + MTU as u64 <= self.window || self.probes > 0;
+        let ack_due = self.unacked >= 2 || self.ack_at.is_some_and(|at| at <= now);
+        let has_data = !self.lost.is_empty() || self.outbox.has_pending() || self.probes > 0;
+        if !(ack_due || open && has_data) {
+            return None;
+        }
+        let mut frames = Vec::new();
+        let mut room = MTU - OVERHEAD;
+        if self.unacked > 0 || self.ack_at.is_some() {
+            let all: Vec<_> = self.got.iter().collect();
+            frames.push(Frame::Ack(all[all.len().saturating_sub(16)..].to_vec()));
+            (self.unacked, self.ack_at) = (0, None);
+            room -= 32;
+        }
+        if open {
+            self.fill(&mut frames, &mut room);
+            if self.probes > 0 && frames.iter().all(|f| matches!(f, Frame::Ack(_))) {
+                let oldest = self.sent.values().find(|sent| !sent.frames.is_empty());
+                frames.extend(oldest.map_or_else(|| vec![Frame::Ping], |s| s.frames.clone()));
+            }
+        }
+        let eliciting: Vec<Frame> =
+            frames.iter().filter(|f| !matches!(f, Frame::Ack(_))).cloned().collect();
+        if frames.is_empty() {
+            return None;
+        }
+        let packet = Packet { number: self.next_number, frames };
+        self.next_number += 1;
+        self.sent_bytes += packet.size();
+        if !eliciting.is_empty() {
+            self.probes = self.probes.saturating_sub(1);
+            self.last_eliciting = now;
+            self.in_flight += packet.size();
+            let sent = Sent { at: now, size: packet.size(), frames: eliciting };
+            self.sent.insert(packet.number, sent);
+        }
+        Some(packet)
+    }
+
+    fn fill(&mut self, frames: &mut Vec<Frame>, room: &mut usize) {
+        while *room > 24
+            && let Some(frame) = self.lost.pop_front()
+        {
+            let size = match &frame {
+                Frame::Stream(p) if self.outbox.reset.contains(&p.stream) => continue,
+                Frame::Stream(p) => p.data.len() + 8,
+                Frame::Probe => PROBE,
+                _ => 16,
+            };
+            if size > *room {
+                self.lost.push_front(frame);
+                return;
+            }
+            *room -= size;
+            frames.push(frame);
+        }
+        while *room > 24
+            && let Some(piece) = self.outbox.next_piece(*room - 8)
+        {
+            *room -= piece.data.len() + 8;
+            frames.push(Frame::Stream(piece));
+        }
+    }
+
+    /// Whether the packet is newer than all that came.
+    pub(crate) fn is_newest(&self, number: u64) -> bool {
+        number != u64::MAX && self.got.iter().last().is_none_or(|range| number >= range.end)
+    }
+
+    /// A packet came; returns its frames unless it is a duplicate.
+    pub(crate) fn receive(&mut self, now: Nanos, packet: Packet) -> Vec<Frame> {
+        self.heard = now;
+        let Packet { number, frames } = packet;
+        if self.got.contains(&(number..number + 1)) {
+            self.ack_at.get_or_insert(now);
+            return Vec::new();
+        }
+        self.got.insert(number..number + 1);
+        if frames.iter().any(|f| !matches!(f, Frame::Ack(_))) {
+            self.unacked += 1;
+            self.ack_at.get_or_insert(now + ACK_DELAY);
+        }
+        frames
+    }
+
+    pub(crate) fn acked(&mut self, now: Nanos, ranges: &[Range<u64>]) {
+        let (mut newest, mut full) = (None, None);
+        for range in ranges {
+            let numbers: Vec<u64> = self.sent.range(range.clone()).map(|(n, _)| *n).collect();
+            for number in numbers {
+                let Some(sent) = self.sent.remove(&number) else { continue };
+                self.in_flight -= sent.size;
+                newest = newest.max(Some((number, sent.at)));
+                full = full.max(Sensor::is_full(sent.size).then_some(sent.at));
+            }
+        }
+        let Some((number, at)) = newest else { return };
+        if self.largest_acked.is_none_or(|largest| largest < number) {
+            let sample = now - at;
+            self.var = (3 * self.var + self.srtt.abs_diff(sample)) / 4;
+            self.srtt = (7 * self.srtt + sample) / 8;
+            self.largest_acked = Some(number);
+        }
+        self.pto_count = 0;
+        self.sensor.acked(now, at, full, self.srtt);
+        self.detect_loss(now);
+        if self.sent.is_empty() {
+            self.sensor.idle();
+        }
+    }
+
+    /// Packets far behind the largest acknowledged are lost (RFC 9002 §6.1).
+    fn detect_loss(&mut self, now: Nanos) {
+        let Some(largest) = self.largest_acked else { return };
+        let patience = self.srtt + self.srtt / 8;
+        let lost: Vec<u64> = self
+            .sent
+            .range(..largest)
+            .filter(|(n, sent)| *n + 3 <= largest || sent.at + patience <= now)
+            .map(|(n, _)| *n)
+            .collect();
+        for number in lost {
+            let Some(sent) = self.sent.remove(&number) else { continue };
+            self.in_flight -= sent.size;
+            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
+        }
+    }
+
+    /// When something is to be done here.
+    pub(crate) fn next_timeout(&self) -> Nanos {
+        let probe = self.sent.keys().next().map(|_| self.last_eliciting + self.pto());
+        let keep_alive = self.last_eliciting + KEEP_ALIVE;
+        [self.ack_at, probe, Some(keep_alive), self.sensor.next()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(keep_alive)
+    }
+
+    /// Does what is due; `false`: the connection is dead.
+    pub(crate) fn handle_timeout(&mut self, now: Nanos) -> bool {
+        if self.oldest().is_some_and(|at| at + IDLE < now) && self.heard + IDLE < now {
+            return false;
+        }
+        if !self.sent.is_empty() && self.last_eliciting + self.pto() <= now {
+            self.detect_loss(now);
+            self.pto_count += 1;
+            self.probes += 2;
+        } else if self.last_eliciting + KEEP_ALIVE <= now {
+            self.ping();
+        }
+        if self.sensor.wants_ping(now) {
+            self.probe();
+        }
+        true
+    }
+}

@@ -1,0 +1,387 @@
+//! The event loop: two sessions, their lanes and applications, and the clock.
+
+pub(crate) mod bars;
+mod dialling;
+mod misfortune;
+mod network;
+mod planning;
+mod pump;
+mod steps;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use throughline_proto::memory::Memory;
+use throughline_proto::plan::{Key, Planner};
+use throughline_proto::session::{Event, Session, SessionConfig};
+use throughline_proto::types::{FlowId, LaneId, Side};
+use throughline_proto::wire::hello::Offer;
+
+use self::dialling::Lane;
+use self::misfortune::Cure;
+use self::network::Network;
+use crate::connection::Packet;
+use crate::flows::FlowRun;
+use crate::judge::{self, Report, Watch};
+use crate::link::{Link, MS, Nanos, SEC};
+use crate::plan::Plan as Script;
+
+/// After healing, everything must have drained within this.
+const DRAIN: Nanos = 240 * SEC;
+
+/// ... and for so long after that the lanes have time to become those that are wanted: the last
+/// dial of a path that failed for long comes 30 s later, what the peer drained is asked again after
+/// 60 s, and what is one too many then goes in 15.
+const SETTLE: Nanos = 110 * SEC;
+
+#[derive(Debug)]
+enum Happening {
+    Arrive { lane: LaneId, side: usize, packet: Packet, from: Key },
+    LaneTimer { lane: LaneId, side: usize },
+    SessionTimer { side: usize },
+    Attach { lane: LaneId, side: usize },
+    Handshake { lane: LaneId, attempt: u32 },
+    GiveUp { lane: LaneId },
+    Plan,
+    Open { flow: usize },
+    Answer { flow: usize, era: u32 },
+    Step { flow: usize, side: usize, half: usize },
+    Misfortune(usize),
+    Cure(Cure),
+    Heal,
+}
+
+struct Queued(Nanos, u64, Happening);
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Queued {}
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+struct Host {
+    session: Session,
+    memory: Arc<Memory>,
+    /// When the session's timer event is queued for.
+    armed: Nanos,
+}
+
+pub(crate) struct World {
+    seed: u64,
+    trace: bool,
+    rng: SmallRng,
+    plan: Script,
+    base: Instant,
+    now: Nanos,
+    queue: BinaryHeap<Reverse<Queued>>,
+    order: u64,
+    hosts: [Host; 2],
+    lanes: BTreeMap<LaneId, Lane>,
+    next_lane: u64,
+    network: Network,
+    planner: Planner,
+    /// When the planner is asked next.
+    plan_at: Nanos,
+    /// Dials under way.
+    dials: BTreeMap<LaneId, Key>,
+    /// Everything is silent until then.
+    outage_until: Nanos,
+    healed: bool,
+    /// When the sessions had nothing left to do.
+    drained_at: Option<Nanos>,
+    /// Counts the lives of the session: a restart begins a new one.
+    era: u32,
+    flows: Vec<FlowRun>,
+    by_id: BTreeMap<FlowId, usize>,
+    watch: Watch,
+    checked_at: Nanos,
+    report: Report,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, trace: bool) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let plan = Script::draw(&mut rng);
+        let network = Network::new(&plan.net, || Link::draw(&mut rng, plan.rough));
+        Self::with(seed, trace, rng, plan, network)
+    }
+
+    fn with(seed: u64, trace: bool, rng: SmallRng, plan: Script, network: Network) -> Self {
+        let flows = plan.flows.iter().cloned().enumerate();
+        let flows: Vec<_> = flows.map(|(n, f)| FlowRun::new(n, f)).collect();
+        let mut world = Self {
+            seed,
+            trace,
+            rng,
+            base: Instant::now(),
+            now: 0,
+            queue: BinaryHeap::new(),
+            order: 0,
+            hosts: [host(&plan, 0), host(&plan, 1)],
+            plan,
+            lanes: BTreeMap::new(),
+            next_lane: 0,
+            network,
+            planner: Planner::new(seed),
+            plan_at: Nanos::MAX,
+            dials: BTreeMap::new(),
+            outage_until: 0,
+            healed: false,
+            drained_at: None,
+            era: 0,
+            flows,
+            by_id: BTreeMap::new(),
+            watch: Watch::default(),
+            checked_at: 0,
+            report: Report::default(),
+        };
+        if trace {
+            println!("{:#?}", world.plan);
+        }
+        for flow in 0..world.flows.len() {
+            world.at(world.flows[flow].plan.at, Happening::Open { flow });
+        }
+        for (index, (at, _)) in world.plan.misfortunes.clone().iter().enumerate() {
+            world.at(*at, Happening::Misfortune(index));
+        }
+        world.at(world.plan.heal_at, Happening::Heal);
+        world.plan_soon();
+        world
+    }
+
+    fn instant(&self) -> Instant {
+        self.base + Duration::from_nanos(self.now)
+    }
+
+    fn at(&mut self, at: Nanos, what: Happening) {
+        self.order += 1;
+        self.queue.push(Reverse(Queued(at.max(self.now), self.order, what)));
+    }
+
+    fn say(&self, text: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>13.6} {}", self.now as f64 / 1e9, text());
+        }
+    }
+
+    /// Runs to the end; panics where something is wrong.
+    pub(crate) fn run(mut self) -> Report {
+        let mut deadline = Nanos::MAX;
+        while let Some(Reverse(Queued(at, _, what))) = self.queue.pop() {
+            assert!(at >= self.now);
+            self.now = at;
+            self.report.events += 1;
+            if at > self.checked_at + SEC / 2 {
+                self.check_bounds();
+            }
+            assert!(self.report.events < 3_000_000, "no end of events: {}", self.report);
+            self.happen(what);
+            self.settle();
+            if self.report.events.is_multiple_of(32) {
+                self.check_bounds();
+            }
+            if self.healed && deadline == Nanos::MAX {
+                self.watch.healed_at = Some(self.now);
+                deadline = self.now + DRAIN;
+            }
+            if self.healed && self.drained_at.is_none() && self.is_drained() {
+                self.drained_at = Some(self.now);
+            }
+            if self.drained_at.is_some_and(|at| self.now > at + SETTLE) {
+                return self.finish();
+            }
+            if self.drained_at.is_none() && self.now > deadline {
+                self.complain();
+            }
+        }
+        unreachable!("lanes always have a timer");
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Arrive { lane, side, packet, from } => self.arrive(lane, side, packet, from),
+            Happening::LaneTimer { lane, side } => self.lane_timer(lane, side),
+            Happening::SessionTimer { side } => self.session_timer(side),
+            Happening::Attach { lane, side } => self.attach(lane, side),
+            Happening::Handshake { lane, attempt } => self.handshake(lane, attempt),
+            Happening::GiveUp { lane } => self.give_up(lane),
+            Happening::Plan => self.plan(),
+            Happening::Open { flow } => self.open(flow),
+            Happening::Answer { flow, era } => self.answer(flow, era),
+            Happening::Step { flow, side, half } => self.step(flow, side, half),
+            Happening::Misfortune(index) => self.misfortune(index),
+            Happening::Cure(cure) => self.cure(cure),
+            Happening::Heal => self.heal(),
+        }
+    }
+
+    fn session_timer(&mut self, side: usize) {
+        let now = self.instant();
+        let at = self.now;
+        let host = &mut self.hosts[side];
+        if host.armed != at {
+            // It was set anew since.
+            return;
+        }
+        host.armed = Nanos::MAX;
+        if host.session.next_timeout().is_some_and(|at| at <= now) {
+            host.session.handle_timeout(now);
+            self.report.timeouts += 1;
+            let next = host.session.next_timeout();
+            assert!(next.is_none_or(|at| at > now), "a timer that fired is due at once again");
+        }
+    }
+
+    /// Passes on what the sessions say until they say nothing more, and sets their timers.
+    fn settle(&mut self) {
+        loop {
+            let mut quiet = true;
+            for side in 0..2 {
+                while let Some(event) = self.hosts[side].session.poll_event() {
+                    quiet = false;
+                    self.event(side, &event);
+                }
+            }
+            if quiet {
+                break;
+            }
+        }
+        for side in 0..2 {
+            let Some(at) = self.hosts[side].session.next_timeout() else { continue };
+            let at = at.saturating_duration_since(self.base).as_nanos() as Nanos;
+            let at = at.max(self.now);
+            if at < self.hosts[side].armed {
+                self.hosts[side].armed = at;
+                self.at(at, Happening::SessionTimer { side });
+            }
+        }
+    }
+
+    fn event(&mut self, side: usize, event: &Event) {
+        if !matches!(event, Event::Work(_)) {
+            self.say(|| format!("{side} {event:?}"));
+        }
+        match *event {
+            Event::Work(lane) => self.pump(lane, side),
+            Event::Incoming(id) => self.incoming(side, id),
+            Event::Answered(id) => {
+                self.wake(side, id, 0);
+                if let Some(flow) = self.by_id.get(&id) {
+                    self.flows[*flow].answered = true;
+                }
+            }
+            Event::Readable(id) => self.wake(side, id, 1),
+            Event::Writable(id) => self.wake(side, id, 0),
+            Event::Broken(id) => {
+                self.wake(side, id, 0);
+                self.wake(side, id, 1);
+            }
+            Event::Forgotten(id) => {
+                if let Some(flow) = self.by_id.get(&id) {
+                    let again = std::mem::replace(&mut self.flows[*flow].forgotten[side], true);
+                    assert!(!again, "{id} was forgotten twice");
+                }
+            }
+            Event::Locators => unreachable!("no locators are said here"),
+            Event::Closed => self.closed(side),
+        }
+    }
+
+    fn check_bounds(&mut self) {
+        self.checked_at = self.now;
+        self.bury();
+        if !self.lanes.values().any(|lane| lane.attached == [true; 2]) {
+            self.watch.joined_at = self.now;
+        }
+        for (side, host) in self.hosts.iter().enumerate() {
+            self.watch.look(self.now, (self.era, side), &host.session);
+            judge::check_bounds(&host.session, &host.memory);
+            for lane in self.lanes.keys() {
+                let backlog = host.session.lane_backlog(*lane);
+                let flows = host.session.flows().count();
+                assert!(backlog <= 2 * self.flows.len() + flows + 64, "{lane}: {backlog} wait");
+            }
+        }
+    }
+
+    /// Nothing is left to be done by the sessions.
+    fn is_drained(&self) -> bool {
+        self.flows.iter().all(FlowRun::is_over)
+            && self.hosts.iter().all(|host| {
+                host.session.flows().next().is_none() && host.session.next_timeout().is_none()
+            })
+    }
+
+    fn finish(mut self) -> Report {
+        self.check_bounds();
+        assert!(self.is_drained(), "a session at rest became busy again");
+        self.check_lanes();
+        for host in &self.hosts {
+            assert_eq!(host.memory.used(), 0, "memory is still set aside");
+        }
+        for run in &self.flows {
+            judge::check_end(run);
+            let reads = run.apps.iter().flatten();
+            self.report.bytes += reads.clone().map(|app| app.read).sum::<u64>();
+            self.report.clean += u64::from(reads.filter(|app| app.finished).count() == 2);
+            self.report.flows += 1;
+        }
+        (self.report.duplicates, self.report.resent) = self.watch.totals();
+        let drained_at = self.drained_at.unwrap_or(self.now);
+        self.report.drained_in = drained_at - self.watch.healed_at.unwrap_or(0);
+        self.report.virtual_seconds = self.now / SEC;
+        self.report
+    }
+
+    fn complain(&self) -> ! {
+        for (side, host) in self.hosts.iter().enumerate() {
+            let next = host.session.next_timeout().map(|at| at - self.base);
+            println!("side {side}: next timeout {next:?}");
+            for flow in host.session.flows() {
+                println!("side {side}: {flow:#?}");
+            }
+        }
+        for run in self.flows.iter().filter(|run| !run.is_over()) {
+            println!("{run:#?}");
+        }
+        for (id, lane) in &self.lanes {
+            println!("{id}: attached {:?} dead {:?}", lane.attached, lane.dead);
+        }
+        panic!("not drained {} s after everything healed", DRAIN / SEC);
+    }
+
+    fn jiggle(&mut self) -> Nanos {
+        self.rng.random_range(0..MS / 5)
+    }
+}
+
+fn host(plan: &Script, side: usize) -> Host {
+    let memory = Arc::new(Memory::new(plan.memory));
+    let offer = Offer {
+        linger: Duration::from_secs(3600),
+        initial_window: plan.initial_window,
+        max_flows: plan.max_flows as u64,
+    };
+    let config = SessionConfig {
+        side: [Side::Initiator, Side::Acceptor][side],
+        offer,
+        max_flows: plan.max_flows,
+        memory: memory.clone(),
+    };
+    Host { session: Session::new(config, offer), memory, armed: Nanos::MAX }
+}

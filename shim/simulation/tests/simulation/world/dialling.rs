@@ -1,0 +1,250 @@
+//! Lanes: dialled by the initiator, attached at each end in its own time, moved, and their deaths.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use throughline_proto::holddown::Standing;
+use throughline_proto::plan::{Key, Path};
+use throughline_proto::session::{LaneInfo, select};
+use throughline_proto::types::LaneId;
+use throughline_proto::wire::control::Decoder;
+
+use super::network::{Road, road};
+use super::{Happening, World};
+use crate::connection::{End, Frame, Packet};
+use crate::link::{Nanos, SEC};
+use crate::streams::CONTROL;
+
+/// What a side makes of a segment that comes.
+pub(crate) enum Incoming {
+    /// Its header is not complete.
+    Head(Vec<u8>),
+    Body {
+        flow: throughline_proto::types::FlowId,
+        offset: u64,
+        resent: bool,
+    },
+}
+
+pub(crate) struct Lane {
+    /// Its addresses at the initiator, as they are now.
+    pub(crate) key: Key,
+    /// Where the acceptor last heard it from.
+    pub(crate) heard_from: Key,
+    pub(crate) order: u32,
+    pub(crate) metered: bool,
+    pub(crate) moved_at: Option<Nanos>,
+    /// Since when the initiator doubts it.
+    pub(crate) suspect_at: Option<Nanos>,
+    pub(crate) wavered: Option<Nanos>,
+    /// What the planner was last asked with: doubted, confirmed, proven.
+    pub(crate) planned: (bool, bool, bool),
+    pub(crate) ends: [End; 2],
+    pub(crate) attached: [bool; 2],
+    pub(crate) dead: [bool; 2],
+    pub(crate) armed: [Nanos; 2],
+    pub(crate) decoders: [Decoder; 2],
+    pub(crate) incoming: [BTreeMap<u64, Incoming>; 2],
+    /// Frames that came before the end attached the lane.
+    pub(crate) early: [Vec<Frame>; 2],
+}
+
+impl Lane {
+    /// The road it is on, as an end sees it.
+    pub(crate) fn road(&self, side: usize) -> Road {
+        road([self.key, self.heard_from][side])
+    }
+}
+
+impl World {
+    /// How well a handshake does: badly below 0.1, lost on its way back below 0.2.
+    pub(super) fn luck(&mut self) -> f64 {
+        if self.healed || self.plan.smooth { 1.0 } else { self.rng.random_range(0.0..1.0) }
+    }
+
+    pub(super) fn dial(&mut self, path: &Path) {
+        let window = match self.plan.smooth {
+            true => 128_000,
+            false => [16_000, 64_000, 256_000][self.rng.random_range(0..3)],
+        };
+        let key = path.key();
+        let rtt = self.network.rtt(road(key));
+        let id = LaneId(self.next_lane);
+        self.next_lane += 1;
+        let end = || End::new(self.now, window, rtt);
+        self.lanes.insert(
+            id,
+            Lane {
+                key,
+                heard_from: key,
+                order: path.order,
+                metered: path.metered,
+                moved_at: None,
+                suspect_at: None,
+                wavered: None,
+                planned: (false, false, true),
+                ends: [end(), end()],
+                attached: [false; 2],
+                dead: [false; 2],
+                armed: [Nanos::MAX; 2],
+                decoders: [Decoder::default(), Decoder::default()],
+                incoming: [BTreeMap::new(), BTreeMap::new()],
+                early: [Vec::new(), Vec::new()],
+            },
+        );
+        self.dials.insert(id, key);
+        self.report.dials += 1;
+        self.say(|| format!("dial {id} {key:?}"));
+        self.at(self.now, Happening::Handshake { lane: id, attempt: 0 });
+    }
+
+    pub(super) fn give_up(&mut self, id: LaneId) {
+        if let Some(key) = self.dials.remove(&id) {
+            self.planner.dialled(key, false);
+            self.forsake(id);
+            self.plan_soon();
+        }
+    }
+
+    /// A dial that nobody needs any more.
+    pub(super) fn abandon(&mut self, id: LaneId) {
+        self.dials.remove(&id);
+        self.send(id, 0, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
+        self.forsake(id);
+    }
+
+    /// The initiator has no such lane. What the acceptor has of it dies by itself.
+    fn forsake(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.dead[0] = true;
+            if !lane.attached[1] {
+                lane.dead[1] = true;
+            }
+        }
+    }
+
+    pub(super) fn attach(&mut self, id: LaneId, side: usize) {
+        let (now, instant) = (self.now, self.instant());
+        if side == 0 && !self.dials.contains_key(&id) {
+            return;
+        }
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| !l.dead[side] && !l.attached[side])
+        else {
+            // It died while it was set up.
+            if side == 0 {
+                self.give_up(id);
+            }
+            return;
+        };
+        if side == 0 && lane.dead[1] {
+            // No Welcome comes.
+            return self.at(now + SEC, Happening::GiveUp { lane: id });
+        }
+        lane.attached[side] = true;
+        lane.ends[side].begin(now);
+        lane.ends[side].outbox.open(CONTROL, 0);
+        let cost = select::cost(lane.order, lane.metered, Standing::Well);
+        let (key, remote) = (lane.key, lane.road(1).1);
+        let landing = remote as u64;
+        let info = match side {
+            0 => LaneInfo { group: lane.order.into(), landing, cost, order: lane.order },
+            _ => LaneInfo { group: lane.road(1).0 as u64, landing, cost: 0, order: 0 },
+        };
+        let early = std::mem::take(&mut lane.early[side]);
+        self.say(|| format!("{side} attaches {id}"));
+        let session = &mut self.hosts[side].session;
+        session.lane_attached(instant, id, info);
+        match side {
+            0 => session.use_lane(instant, id, cost, false),
+            _ => session.use_lane(instant, id, 0, self.network.peer_drains[remote]),
+        }
+        if side == 0 {
+            self.dials.remove(&id);
+            self.planner.dialled(key, true);
+            self.plan_soon();
+        }
+        for frame in early {
+            self.frame(id, side, frame);
+        }
+        self.pump(id, side);
+    }
+
+    /// The initiator moves a lane to another address.
+    pub(super) fn migrate(&mut self, id: LaneId, path: &Path) {
+        let (now, instant) = (self.now, self.instant());
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[0]) else { return };
+        assert_eq!(lane.key.1, path.remote, "a lane cannot move to another locator");
+        (lane.key, lane.order, lane.metered) = (path.key(), path.order, path.metered);
+        (lane.moved_at, lane.suspect_at) = (Some(now), None);
+        lane.ends[0].moved(now);
+        let cost = select::cost(path.order, path.metered, Standing::Well);
+        let session = &mut self.hosts[0].session;
+        session.use_lane(instant, id, cost, false);
+        session.lane_path_is_new(id);
+        session.lane_moved(instant, id, path.order.into(), path.order);
+        self.say(|| format!("{id} moves to {:?}", path.key()));
+        self.sense(id, 0);
+        self.pump(id, 0);
+    }
+
+    /// The acceptor hears a lane from elsewhere.
+    pub(super) fn heard(&mut self, id: LaneId, from: Key) {
+        let (now, instant) = (self.now, self.instant());
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.heard_from != from) else { return };
+        lane.heard_from = from;
+        lane.ends[1].moved(now);
+        let group = lane.road(1).0 as u64;
+        let session = &mut self.hosts[1].session;
+        session.lane_path_is_new(id);
+        session.lane_moved(instant, id, group, 0);
+        self.say(|| format!("1 hears {id} from {from:?}"));
+    }
+
+    /// An end's connection is over. The other end may be told.
+    pub(super) fn die(&mut self, id: LaneId, side: usize, tell: bool) {
+        let instant = self.instant();
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| !l.dead[side]) else { return };
+        lane.dead[side] = true;
+        let attached = std::mem::take(&mut lane.attached[side]);
+        self.say(|| format!("{side} loses {id}"));
+        if attached {
+            self.hosts[side].session.lane_detached(instant, id);
+        }
+        if tell {
+            self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
+        }
+        if side == 0 {
+            self.plan_soon();
+        }
+    }
+
+    /// Puts a packet onto the road that the end thinks the lane is on.
+    pub(super) fn send(&mut self, id: LaneId, side: usize, packet: &Packet) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let key = [lane.key, lane.heard_from][side];
+        if !self.network.is_alive(key.0) {
+            return;
+        }
+        let link = self.network.link(road(key), side);
+        let arrivals = link.carry(self.now, packet.size(), &mut self.rng);
+        for at in arrivals.into_iter().flatten() {
+            let packet = packet.clone();
+            self.at(at, Happening::Arrive { lane: id, side: 1 - side, packet, from: key });
+        }
+    }
+
+    pub(super) fn arm_lane(&mut self, id: LaneId, side: usize) {
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
+        // What is overdue fires now: `armed` is compared with the moment at which it does.
+        let at = lane.ends[side].next_timeout().max(self.now);
+        if at < lane.armed[side] {
+            lane.armed[side] = at;
+            self.at(at, Happening::LaneTimer { lane: id, side });
+        }
+    }
+
+    /// Forgets lanes that are dead at both ends.
+    pub(super) fn bury(&mut self) {
+        self.lanes.retain(|_, lane| lane.dead != [true; 2]);
+    }
+}

@@ -1,0 +1,256 @@
+//! A lane's work: what the session has for it becomes packets, and packets become calls.
+
+use std::collections::btree_map::Entry;
+
+use bytes::Bytes;
+use throughline_proto::plan::Key;
+use throughline_proto::session::{Accepted, Class, Priority, Transmit};
+use throughline_proto::types::LaneId;
+use throughline_proto::wire::codec::DecodeError;
+use throughline_proto::wire::control::Message;
+use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
+
+use super::dialling::Incoming;
+use super::{Happening, World};
+use crate::connection::{Frame, Packet};
+use crate::sensor::Sensor;
+use crate::streams::CONTROL;
+
+impl World {
+    /// Asks the session for work as long as the lane takes it, and sends packets.
+    pub(super) fn pump(&mut self, id: LaneId, side: usize) {
+        let (now, instant) = (self.now, self.instant());
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
+        let session = &mut self.hosts[side].session;
+        let end = &mut lane.ends[side];
+        loop {
+            let work = match session.poll_transmit(instant, id, Class::Urgent) {
+                Some(work) => Some(work),
+                None if end.has_room() => session.poll_transmit(instant, id, Class::Bulk),
+                None => None,
+            };
+            let Some(work) = work else { break };
+            match work {
+                Transmit::Control(bytes) | Transmit::Goodbye(bytes) => {
+                    end.outbox.write(CONTROL, bytes);
+                }
+                Transmit::Segment(write) => {
+                    let stream = write.key + 1;
+                    let class = match write.priority {
+                        Priority::Thin => 1,
+                        Priority::Resent => 2,
+                        Priority::Bulk => 3,
+                    };
+                    end.outbox.check_class(stream, class);
+                    if let Some(header) = write.header {
+                        end.outbox.open(stream, class);
+                        end.outbox.write(stream, header);
+                    }
+                    if let Some(state) = end.outbox.streams.get_mut(&stream) {
+                        state.writes += 1;
+                        state.payload += write.data.iter().map(|d| d.len() as u64).sum::<u64>();
+                        assert!(state.payload <= MAX_SEGMENT, "a segment of {}", state.payload);
+                        assert!(state.writes <= 512, "{} writes", state.writes);
+                    }
+                    write.data.into_iter().for_each(|data| end.outbox.write(stream, data));
+                    if write.full {
+                        end.outbox.finish(stream);
+                    }
+                }
+                Transmit::Finish { key } => end.outbox.finish(key + 1),
+                Transmit::Release { .. } => {}
+                Transmit::Reset { key } => end.reset(key + 1),
+            }
+        }
+        let mut packets = Vec::new();
+        while let Some(packet) = end.build(now) {
+            packets.push(packet);
+        }
+        for packet in packets {
+            self.send(id, side, &packet);
+        }
+        self.sense(id, side);
+        self.arm_lane(id, side);
+    }
+
+    /// Tells the session what the lane's sensor thinks.
+    pub(super) fn sense(&mut self, id: LaneId, side: usize) {
+        let (now, instant, base) = (self.now, self.instant(), self.base);
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
+        let session = &mut self.hosts[side].session;
+        if let Some((health, rtt, proved)) = Sensor::judge(&mut lane.ends[side], now, base) {
+            session.lane_health(instant, id, health, rtt, proved);
+        }
+        lane.ends[side].sensor.doubted = !session.lane_is_up(id);
+        if side == 0 {
+            let suspect_at = session.lane_is_suspect(id).then(|| lane.suspect_at.unwrap_or(now));
+            let sensor = &lane.ends[0].sensor;
+            let proven = lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved));
+            let news = (suspect_at.is_some(), sensor.is_confirmed(), proven);
+            if suspect_at.is_none() && lane.suspect_at.is_some() {
+                lane.wavered = Some(now);
+            }
+            lane.suspect_at = suspect_at;
+            if std::mem::replace(&mut lane.planned, news) != news {
+                self.plan_soon();
+            }
+        }
+    }
+
+    pub(super) fn lane_timer(&mut self, id: LaneId, side: usize) {
+        let now = self.now;
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
+        if lane.armed[side] != now {
+            // It was set anew since.
+            return;
+        }
+        lane.armed[side] = u64::MAX;
+        if !lane.ends[side].handle_timeout(now) {
+            return self.die(id, side, true);
+        }
+        self.sense(id, side);
+        self.pump(id, side);
+    }
+
+    pub(super) fn arrive(&mut self, id: LaneId, side: usize, packet: Packet, from: Key) {
+        let now = self.now;
+        if !self.network.is_alive(from.0) {
+            return;
+        }
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if lane.dead[side] {
+            // As a stateless reset (RFC 9000 §10.3) does it.
+            if !matches!(packet.frames[..], [Frame::Close]) && self.seed.is_multiple_of(2) {
+                self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
+            }
+            return;
+        }
+        if matches!(packet.frames[..], [Frame::Close]) {
+            return self.die(id, side, false);
+        }
+        if side == 1 && lane.ends[1].is_newest(packet.number) {
+            self.heard(id, from);
+        }
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let frames = lane.ends[side].receive(now, packet);
+        for frame in frames {
+            self.frame(id, side, frame);
+        }
+        self.sense(id, side);
+        self.pump(id, side);
+    }
+
+    pub(super) fn frame(&mut self, id: LaneId, side: usize, frame: Frame) {
+        let now = self.now;
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| !l.dead[side]) else { return };
+        if !lane.attached[side] {
+            lane.early[side].push(frame);
+            return;
+        }
+        let end = &mut lane.ends[side];
+        match frame {
+            Frame::Ack(ranges) => end.acked(now, &ranges),
+            Frame::Ping | Frame::Probe | Frame::Close => {}
+            // STOP_SENDING is answered by a reset (RFC 9000 §3.5).
+            Frame::Stop(stream) => end.reset(stream),
+            Frame::Reset(stream) => {
+                end.inbox.close(stream);
+                lane.incoming[side].remove(&stream);
+            }
+            Frame::Stream(piece) => {
+                let stream = piece.stream;
+                let mut out = Vec::new();
+                end.inbox.insert(piece, &mut out);
+                if !out.is_empty() {
+                    self.deliver(id, side, stream, out);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: LaneId, side: usize, stream: u64, chunks: Vec<Bytes>) {
+        if stream != CONTROL {
+            // A stream that is stopped delivers nothing more.
+            let _ = chunks.into_iter().all(|chunk| self.segment(id, side, stream, chunk));
+            return;
+        }
+        let instant = self.instant();
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        chunks.iter().for_each(|chunk| lane.decoders[side].push(chunk));
+        loop {
+            let Some(lane) = self.lanes.get_mut(&id) else { return };
+            match lane.decoders[side].next_message() {
+                Ok(None) => return,
+                Ok(Some(message)) => {
+                    self.say(|| format!("{side} <- {id} {message:?}"));
+                    if side == 0 && matches!(message, Message::LaneUse(_)) {
+                        self.plan_soon();
+                    }
+                    if let Err(e) = self.hosts[side].session.control(instant, id, message) {
+                        panic!("violation between honest ends: {e}");
+                    }
+                }
+                Err(e) => panic!("an honest end's control stream: {e}"),
+            }
+        }
+    }
+
+    /// Bytes of a segment's stream; `false`: it was stopped.
+    fn segment(&mut self, id: LaneId, side: usize, stream: u64, mut chunk: Bytes) -> bool {
+        let instant = self.instant();
+        let Some(lane) = self.lanes.get_mut(&id) else { return false };
+        let session = &mut self.hosts[side].session;
+        let violation = |e| panic!("violation between honest ends: {e}");
+        let mut entry = match lane.incoming[side].entry(stream) {
+            Entry::Vacant(entry) => entry.insert_entry(Incoming::Head(Vec::new())),
+            Entry::Occupied(entry) => entry,
+        };
+        if let Incoming::Head(head) = entry.get_mut() {
+            let before = head.len();
+            head.extend_from_slice(&chunk);
+            let mut rest = &head[..];
+            let header = match SegmentHeader::decode(&mut rest) {
+                Err(DecodeError::Truncated(_)) => {
+                    assert!(head.len() <= MAX_HEADER);
+                    return true;
+                }
+                Err(e) => panic!("an honest end's segment header: {e}"),
+                Ok(header) => header,
+            };
+            let taken = head.len() - rest.len() - before;
+            chunk = chunk.split_off(taken);
+            if self.trace {
+                println!("{:>13.6} {side} <- {id} {header:?}", self.now as f64 / 1e9);
+            }
+            let accepted = session.segment(instant, &header).unwrap_or_else(violation);
+            if accepted == Accepted::Stop {
+                entry.remove();
+                lane.ends[side].stop(stream);
+                return false;
+            }
+            let SegmentHeader { flow, offset, resent, .. } = header;
+            entry.insert(Incoming::Body { flow, offset, resent });
+        }
+        let Incoming::Body { flow, offset, resent } = entry.get_mut() else { return false };
+        if chunk.is_empty() {
+            return true;
+        }
+        let (at, len) = (*offset, chunk.len() as u64);
+        *offset += len;
+        let accepted = session.segment_data(instant, *flow, at, *resent, &mut [chunk]);
+        if accepted.unwrap_or_else(violation) == Accepted::Stop {
+            entry.remove();
+            lane.ends[side].stop(stream);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn queue_timer(&mut self, id: LaneId, side: usize) {
+        let now = self.now;
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.armed[side] = now;
+            self.at(now, Happening::LaneTimer { lane: id, side });
+        }
+    }
+}

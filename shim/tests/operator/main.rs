@@ -1,9 +1,0 @@
-//! What an operator sees and does: two daemons, two emulated ISPs between them, real applications,
-//! and the admin socket.
-#![cfg(feature = "daemon")]
-
-mod drain;
-mod events;
-mod flows;
-mod peer_down;
-mod site;

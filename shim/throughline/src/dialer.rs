@@ -1,0 +1,333 @@
+//! The initiator's hands: dials, moves and closes lanes as the planner says.
+//!
+//! Every dialled lane has a socket and an endpoint of its own, bound to its source address: moving
+//! one lane (`rebind`) must not move another. Dials run side by side in a set that belongs to the
+//! dialer, which belongs to the session's driver; dropping it ends them.
+
+mod attempt;
+mod failure;
+mod words;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{debug, info, warn};
+
+use self::attempt::{Attempt, DialError};
+use self::failure::Spell;
+use crate::events::EventKind;
+use crate::lane::{self, NewLane, code};
+use crate::node::shared::NodeShared;
+use crate::session::{Core, SessionHandle};
+use crate::socket::{self, SocketOptions};
+use throughline_proto::holddown::{Part, Standing};
+use throughline_proto::plan::{self, Key, LaneView, Path, Planner, World};
+use throughline_proto::session::select;
+use throughline_proto::throttle::Said;
+use throughline_proto::types::{Host, LaneId, Locator, PeerId};
+use throughline_proto::wire::VERSION;
+use throughline_proto::wire::hello::{Hello, Intent};
+use throughline_uplinks::{Device, Snapshot};
+
+/// Names are looked up again at most this often.
+const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
+
+/// The least and the most time a dial gets. Until a path's round trip is known it gets the most.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+const MOST_PATIENCE: Duration = Duration::from_secs(4);
+
+/// A dial under way.
+struct Dial {
+    lane: LaneId,
+    key: Key,
+    device: Device,
+    abort: AbortHandle,
+}
+
+/// The dialler of one session.
+pub(crate) struct Dialer {
+    node: Arc<NodeShared>,
+    peer: PeerId,
+    planner: Planner,
+    attempts: JoinSet<(LaneId, Key, Result<NewLane, DialError>)>,
+    under_way: Vec<Dial>,
+    paths: Vec<Path>,
+    /// The paths, each with the interface that its socket is bound to.
+    ways: Vec<(Path, Device)>,
+    looked_up: Option<Instant>,
+    /// Of the uplinks that the paths were made from.
+    generation: u64,
+    /// Where the peer says that it can be reached.
+    learned: Vec<SocketAddr>,
+    /// The round trip of the last lane that was up.
+    rtt: Option<Duration>,
+    lookup: attempt::Lookup,
+    /// Failures that the log has.
+    said: Said<(Key, String)>,
+    /// Failures that followers of events have.
+    spell: Spell,
+    /// Whether any address of the peer is known.
+    addressed: bool,
+    /// Lanes of which the log has that they are the last and stay.
+    last: Vec<LaneId>,
+    /// What is held down, as it was told.
+    held: Vec<Part>,
+}
+
+impl Dialer {
+    pub(crate) fn new(node: Arc<NodeShared>, peer: PeerId) -> Self {
+        Self {
+            node,
+            peer,
+            planner: Planner::new(rand::random()),
+            attempts: JoinSet::new(),
+            under_way: Vec::new(),
+            paths: Vec::new(),
+            ways: Vec::new(),
+            looked_up: None,
+            generation: 0,
+            learned: Vec::new(),
+            rtt: None,
+            lookup: attempt::Lookup::default(),
+            said: Said::default(),
+            spell: Spell::default(),
+            addressed: false,
+            last: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// The machine slept: what failed before says nothing, and addresses may be others.
+    pub(crate) fn begin_afresh(&mut self) {
+        self.planner.forget_failures();
+        self.looked_up = None;
+    }
+
+    /// Does what the planner says; returns when to come back.
+    pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
+        let now = Instant::now();
+        let (lanes, pressed) = session.with(|core, _| view(core));
+        let pressed = pressed || self.node.is_wanted(self.peer);
+        self.look_up(session, now, uplinks, &lanes);
+        self.node.drains().mark(&mut self.paths);
+        if self.paths.is_empty() && lanes.is_empty() {
+            self.no_way(session, now, uplinks);
+        }
+        let dialling: Vec<Key> = self.under_way.iter().map(|d| d.key).collect();
+        let plan = self
+            .planner
+            .plan(now, &World { paths: &self.paths, lanes: &lanes, dialling: &dialling, pressed });
+        self.state_uses(session, now, &lanes, &plan);
+        self.tell_held(session, now);
+        for (id, path) in plan.migrate {
+            self.migrate(session, id, &path);
+        }
+        for key in plan.abandon {
+            if let Some(at) = self.under_way.iter().position(|d| d.key == key) {
+                self.under_way.swap_remove(at).abort.abort();
+            }
+        }
+        for id in plan.close {
+            session.with(|core, _| {
+                let drained = core.session.lane_is_draining(id);
+                if let Some(lane) = core.lanes.get_mut(&id) {
+                    let why = if drained { "drained" } else { "replaced by another lane" };
+                    lane.end(code::REPLACED, why);
+                }
+            });
+        }
+        for path in plan.dial {
+            self.dial(session, path);
+        }
+        let lookup = self.paths.is_empty().then(|| now + LOOK_UP_EVERY * 4);
+        [plan.wake_at, lookup].into_iter().flatten().min()
+    }
+
+    /// Our addresses and the peer's, as they are now.
+    fn look_up(
+        &mut self,
+        session: &SessionHandle,
+        now: Instant,
+        uplinks: &Snapshot,
+        lanes: &[LaneView],
+    ) {
+        let said = session.with(|core, _| {
+            let news = std::mem::take(&mut core.relocated);
+            (news || self.looked_up.is_none()).then(|| core.session.peer_locators().to_vec())
+        });
+        if let Some(said) = said {
+            self.learned = said.iter().filter_map(addr).collect();
+            self.looked_up = None;
+        }
+        let changed = self.generation != uplinks.generation;
+        // While all the lanes are there and answer, nothing needs to be looked up.
+        let well = lanes.len() >= plan::wanted(&self.paths)
+            && lanes.iter().all(|l| l.suspect_since.is_none());
+        let fresh = |at: Instant| now < at + LOOK_UP_EVERY;
+        let enough = well && !self.paths.is_empty();
+        if !changed && self.looked_up.is_some_and(|at| fresh(at) || enough) {
+            return;
+        }
+        self.looked_up = Some(now);
+        let mut remotes = self.lookup.remotes(&self.node.locators(self.peer));
+        // Only where the configured ones are known is known what the others are worth.
+        remotes.extend(plan::learned(&self.learned, &remotes));
+        self.addressed = !remotes.is_empty();
+        let ways = self.node.uplinks().paths(uplinks, &remotes);
+        self.generation = uplinks.generation;
+        if changed && ways.iter().any(|way| !self.ways.contains(way)) {
+            // What failed before an address came, or its route, says nothing of now.
+            self.planner.forget_failures();
+        }
+        // Nor does a dial that began by a way that is no more come to anything.
+        for dial in &self.under_way {
+            let way = ways.iter().find(|(path, _)| path.key() == dial.key);
+            if way.is_none_or(|(_, device)| *device != dial.device) {
+                dial.abort.abort();
+            }
+        }
+        self.paths = ways.iter().map(|(path, _)| path.clone()).collect();
+        self.ways = ways;
+    }
+
+    fn dial(&mut self, session: &SessionHandle, path: Path) {
+        let (lane, generation, offer) = session.with(|core, _| {
+            let lane = LaneId(core.next_lane);
+            core.next_lane += 1;
+            (lane, core.generation, core.session.offer())
+        });
+        let intent = if session.is_established() { Intent::Resume } else { Intent::Create };
+        let hello =
+            Hello { version: VERSION, session: session.id(), intent, generation, lane, offer };
+        let patience =
+            self.rtt.map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
+        let key = path.key();
+        debug!(peer = %session.name(), %lane, uplink = path.uplink, local = %path.local,
+               remote = %path.remote, "dialling");
+        let device = self.node.uplinks().device(path.local, path.remote);
+        let (node, peer, over) = (self.node.clone(), self.peer, device.clone());
+        let attempt = Attempt { node, peer, path, device: over, hello, patience };
+        let abort = self.attempts.spawn(async move { (lane, key, attempt.run().await) });
+        self.under_way.push(Dial { lane, key, device, abort });
+    }
+
+    /// Waits for a dial to end, and does what follows from it. Cancel-safe.
+    pub(crate) async fn dialled(&mut self, session: &SessionHandle) {
+        let (key, result) = loop {
+            match self.attempts.join_next().await {
+                Some(Ok((lane, key, result))) => {
+                    if let Some(at) = self.under_way.iter().position(|d| d.lane == lane) {
+                        self.under_way.swap_remove(at);
+                        break (key, result);
+                    }
+                    // Abandoned in the moment in which it got through.
+                    if let Ok(lane) = result {
+                        lane::end(&lane.connection, code::REPLACED, "another lane was first");
+                    }
+                }
+                // Given up, as its way is no more, or it panicked, which is a way to fail: the
+                // planner is to be asked again.
+                Some(Err(ended)) => {
+                    self.under_way.retain(|d| d.abort.id() != ended.id());
+                    return;
+                }
+                None => return std::future::pending().await,
+            }
+        };
+        self.planner.dialled(key, result.is_ok());
+        match result {
+            Ok(lane) => self.attach(session, lane),
+            Err(error) => self.failed(session, key, &error),
+        }
+    }
+
+    fn attach(&mut self, session: &SessionHandle, new: NewLane) {
+        self.rtt = Some(new.connection.rtt());
+        if session.is_over() {
+            lane::end(&new.connection, code::DONE, "session over");
+            return;
+        }
+        self.node.reached(self.peer);
+        self.spell = Spell::default();
+        let path = new.dialled.as_ref().map(|d| (d.local.ip(), d.remote));
+        self.said.forget(|(key, _)| Some(*key) == path);
+        tokio::spawn(lane::run(session.clone(), new));
+    }
+
+    /// Moves a lane to another local address (RFC 9000 §9): same connection, new path.
+    fn migrate(&self, session: &SessionHandle, id: LaneId, path: &Path) {
+        let options = SocketOptions { device: self.node.uplinks().device(path.local, path.remote) };
+        let socket = match socket::bind((path.local, 0).into(), &options) {
+            Ok(socket) => socket,
+            Err(error) => {
+                warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot bind: {error}");
+                return;
+            }
+        };
+        let interface = self.node.uplinks().interface(path.local);
+        session.with(|core, now| {
+            let Some(lane) = core.lanes.get_mut(&id) else { return };
+            let Some(dialled) = &mut lane.dialled else { return };
+            lane.sensor.migrating(now);
+            lane.given_up_at = None;
+            if let Err(error) = dialled.endpoint.rebind(socket) {
+                warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot move: {error}");
+                return;
+            }
+            info!(peer = %session.name(), lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
+            let from = std::mem::replace(&mut dialled.uplink, path.uplink.clone());
+            let port = dialled.endpoint.local_addr().map_or(0, |a| a.port());
+            dialled.local = (path.local, port).into();
+            dialled.interface = interface;
+            (dialled.order, dialled.metered) = (path.order, path.metered);
+            dialled.migrations += 1;
+            dialled.moved_at = Some(now);
+            dialled.cost = select::cost(path.order, path.metered, Standing::Well);
+            let (to, local) = (path.uplink.clone(), dialled.local);
+            session.log().lane(id, Some(&path.uplink), EventKind::LaneMoved { from, to, local });
+            core.session.use_lane(now, id, lane.cost(), session.is_drained(&path.uplink));
+            core.session.lane_moved(now, id, path.order.into(), path.order);
+        });
+    }
+}
+
+fn addr(locator: &Locator) -> Option<SocketAddr> {
+    match locator.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, locator.port)),
+        Host::Name(_) => None,
+    }
+}
+
+/// The lanes for the planner, and whether flows wait.
+fn view(core: &Core) -> (Vec<LaneView>, bool) {
+    let mut lanes: Vec<LaneView> = core
+        .lanes
+        .iter()
+        .filter_map(|(id, lane)| {
+            let dialled = lane.dialled.as_ref()?;
+            // One that was told to end is no lane any more, though it has not said so yet.
+            if lane.is_ending() {
+                return None;
+            }
+            let acked = lane.sensor.snapshot().newest_acked_sent;
+            Some(LaneView {
+                id: *id,
+                uplink: dialled.uplink.clone(),
+                metered: dialled.metered,
+                local: dialled.local.ip(),
+                remote: dialled.remote,
+                suspect_since: lane.suspect_since,
+                confirmed: lane.confirmed,
+                wavered: lane.wavered,
+                moved_at: dialled.moved_at,
+                proven: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),
+                idle: core.session.lane_is_idle(*id),
+                peer_drains: core.session.peer_drains(*id),
+            })
+        })
+        .collect();
+    lanes.sort_unstable_by_key(|l| l.id);
+    (lanes, core.session.flows().next().is_some())
+}

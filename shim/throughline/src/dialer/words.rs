@@ -1,0 +1,59 @@
+//! What the dialler says: to the peer, how lanes are to be used; to whoever follows, what is held
+//! down.
+
+use std::time::Instant;
+
+use tracing::info;
+
+use super::Dialer;
+use crate::events::EventKind;
+use crate::session::SessionHandle;
+use throughline_proto::plan::{LaneView, Plan};
+use throughline_proto::session::select;
+
+impl Dialer {
+    /// Says what each lane costs and whether it drains, where that is new.
+    pub(super) fn state_uses(
+        &mut self,
+        session: &SessionHandle,
+        now: Instant,
+        lanes: &[LaneView],
+        plan: &Plan,
+    ) {
+        session.with(|core, at| {
+            for view in lanes {
+                let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
+                let Some(dialled) = &mut lane.dialled else { continue };
+                let standing = self.planner.standing(now, view);
+                dialled.cost = select::cost(dialled.order, dialled.metered, standing);
+                core.session.use_lane(at, view.id, dialled.cost, plan.drain.contains(&view.id));
+            }
+        });
+        for id in &plan.last {
+            if !self.last.contains(id) {
+                info!(peer = %session.name(), lane = %id,
+                      "lane drains, but stays in use: there is no other");
+            }
+        }
+        self.last.clone_from(&plan.last);
+    }
+
+    /// Tells which uplinks, and which prefixes of the peer, are held down from now on, or no longer.
+    pub(super) fn tell_held(&mut self, session: &SessionHandle, now: Instant) {
+        let held = self.planner.held(now);
+        for (part, lasts) in &held {
+            if !self.held.contains(part) {
+                let why = "it failed while others answered".to_owned();
+                info!(peer = %session.name(), %part, ?lasts, "held down: {why}");
+                session
+                    .log()
+                    .part(part.to_string(), EventKind::HoldDownBegan { lasts: *lasts, why });
+            }
+        }
+        for part in self.held.iter().filter(|part| !held.iter().any(|(p, _)| p == *part)) {
+            info!(peer = %session.name(), %part, "hold-down ended");
+            session.log().part(part.to_string(), EventKind::HoldDownEnded);
+        }
+        self.held = held.into_iter().map(|(part, _)| part).collect();
+    }
+}

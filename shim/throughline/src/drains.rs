@@ -1,0 +1,111 @@
+//! Uplinks that somebody wants free of lanes: planned work, announced before it begins.
+//!
+//! A drained uplink is left at once by every flow that has another way (make before break): its
+//! lanes are stated as draining to the peer, whose word binds it as ours binds us, and the planner
+//! dials nothing more over it. It is kept in memory only: a daemon that starts anew drains nothing.
+//!
+//! The lock is a leaf. Whoever drains changes the set first and then walks the lanes, session by
+//! session under its lock; a new lane looks at the set under that lock too. So none slips through.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use throughline_proto::plan::Path;
+
+/// What [`Node::drain`](crate::Node::drain) and [`Node::resume`](crate::Node::resume) did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drain {
+    /// The uplink.
+    pub uplink: String,
+    /// Whether it is drained now.
+    pub draining: bool,
+    /// Whether that is new.
+    pub changed: bool,
+    /// No other uplink has an address and is not drained. The lanes of the last one stay in use:
+    /// a draining lane is better than none.
+    pub last: bool,
+}
+
+/// There is no such uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("there is no uplink `{name}`; there {}", known_names(known))]
+pub struct UnknownUplink {
+    /// What was asked for.
+    pub name: String,
+    /// The uplinks there are.
+    pub known: Vec<String>,
+}
+
+fn known_names(known: &[String]) -> String {
+    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => "is none".to_owned(),
+        [one] => format!("is only {one}"),
+        more => format!("are {}", more.join(", ")),
+    }
+}
+
+/// The drained uplinks by name. Clones share the set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drains(Arc<Mutex<BTreeSet<String>>>);
+
+impl Drains {
+    /// Whether the uplink is drained.
+    pub(crate) fn contains(&self, uplink: &str) -> bool {
+        self.0.lock().contains(uplink)
+    }
+
+    /// Drains the uplink or no longer does; whether that is new.
+    pub(crate) fn set(&self, uplink: &str, draining: bool) -> bool {
+        let mut drained = self.0.lock();
+        if draining { drained.insert(uplink.to_owned()) } else { drained.remove(uplink) }
+    }
+
+    /// Marks the paths over drained uplinks.
+    pub(crate) fn mark(&self, paths: &mut [Path]) {
+        let drained = self.0.lock();
+        for path in paths {
+            path.draining = drained.contains(&path.uplink);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draining_twice_is_no_news_and_paths_follow() {
+        let (drains, path) = (Drains::default(), |uplink: &str| Path {
+            uplink: uplink.into(),
+            order: 0,
+            class: throughline_proto::types::Class::default(),
+            metered: false,
+            draining: false,
+            local: [127, 0, 0, 1].into(),
+            remote: ([127, 0, 0, 2], 1).into(),
+        });
+        let mut paths = [path("a"), path("b")];
+        assert!(drains.set("a", true) && !drains.set("a", true));
+        drains.mark(&mut paths);
+        assert_eq!(paths.each_ref().map(|p| p.draining), [true, false]);
+        assert!(drains.set("a", false) && !drains.set("a", false));
+        drains.mark(&mut paths);
+        assert_eq!(paths.each_ref().map(|p| p.draining), [false, false]);
+    }
+
+    #[test]
+    fn an_unknown_uplink_is_told_with_those_there_are() {
+        let error = |known: &[&str]| {
+            let known = known.iter().map(|&name| name.to_owned()).collect();
+            UnknownUplink { name: "x".into(), known }.to_string()
+        };
+        assert_eq!(error(&["a", "b"]), "there is no uplink `x`; there are `a`, `b`");
+        assert_eq!(error(&["a"]), "there is no uplink `x`; there is only `a`");
+        assert_eq!(error(&[]), "there is no uplink `x`; there is none");
+    }
+}

@@ -1,0 +1,223 @@
+//! A lane: one QUIC connection to the peer, from the `Hello` exchange to its end.
+//!
+//! Four parts run side by side as one task and end together:
+//!
+//! - the [`pump`] writes what the session has for this lane, and owns every sending stream;
+//! - the [`reader`] takes control messages;
+//! - it also accepts segments, each read by a small task of its own ([`segment`]);
+//! - and it answers probes.
+//!
+//! A reader never waits for a flow: what it reads goes into memory that was granted before. When
+//! any part fails the connection is closed with a code that says why, and the lane is detached;
+//! its undelivered bytes are still in the flows' send buffers.
+
+mod entry;
+pub(crate) mod handshake;
+mod pump;
+mod reader;
+mod segment;
+mod told;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Connection, VarInt};
+use thiserror::Error;
+use tokio::sync::Notify;
+use tracing::{debug, info};
+
+pub(crate) use self::entry::{Accepted, Dialled, LaneEntry, NewLane};
+use self::handshake::ControlStream;
+use self::told::Told;
+use crate::clock::BootTime;
+use crate::events::EventKind;
+use crate::session::{Phase, SessionHandle};
+use crate::transport;
+use throughline_congestion::sensor::LaneSensor;
+use throughline_proto::health::HealthState;
+use throughline_proto::loss::LossMeter;
+use throughline_proto::session::Violation;
+use throughline_proto::wire::codec::DecodeError;
+
+/// Application error codes with which a lane is closed (docs/PROTOCOL.md).
+pub(crate) mod code {
+    use quinn::VarInt;
+
+    /// A regular end.
+    pub(crate) const DONE: VarInt = VarInt::from_u32(0);
+    /// The peer did what the protocol does not allow.
+    pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(1);
+    /// Another lane took this one's place.
+    pub(crate) const REPLACED: VarInt = VarInt::from_u32(2);
+    /// Nothing was heard on it for too long.
+    pub(crate) const SILENT: VarInt = VarInt::from_u32(3);
+    /// The lane was not admitted ([`throughline_proto::wire::hello::Reject`] says why).
+    pub(crate) const REJECTED: VarInt = VarInt::from_u32(4);
+    /// What this end sends there is not acknowledged, although the peer's packets come.
+    pub(crate) const ONE_WAY: VarInt = VarInt::from_u32(5);
+}
+
+/// How long a lane gets to bring its last word to the peer: a lost packet on a usual path.
+pub(crate) const LAST_WORD: Duration = Duration::from_millis(300);
+
+/// Why a lane ended.
+#[derive(Debug, Error)]
+pub(crate) enum LaneEnd {
+    /// Its connection is gone.
+    #[error("{0}")]
+    Connection(#[from] quinn::ConnectionError),
+    /// The peer broke the protocol.
+    #[error("protocol violation: {0}")]
+    Violation(#[from] Violation),
+    /// A datagram cannot be read.
+    #[error("protocol violation: bad datagram: {0}")]
+    Datagram(#[source] DecodeError),
+    /// The control stream ended before the lane.
+    #[error("protocol violation: control stream {0}")]
+    ControlStream(String),
+    /// The session is over.
+    #[error("session over")]
+    SessionOver,
+}
+
+/// Attaches a lane to its session and runs it to its end.
+pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
+    let NewLane { id, info, connection, sensor, control, dialled, accepted, took, offer } = lane;
+    let work = Arc::new(Notify::new());
+    let remote = connection.remote_address();
+    let log = session.log();
+    session.with(|core, now| {
+        let by_us = dialled.is_some();
+        let entry = LaneEntry {
+            connection: connection.clone(),
+            sensor: sensor.clone(),
+            health: HealthState::new(transport::MAX_ACK_DELAY),
+            work: work.clone(),
+            loss: LossMeter::default(),
+            suspect_since: None,
+            wavered: None,
+            confirmed: false,
+            probed: None,
+            hearing: None,
+            given_up_at: None,
+            had_address: false,
+            dialled,
+            accepted,
+            told: Told::new(now, remote),
+            ending: None,
+        };
+        let (uplink, local) = (entry.uplink().map(str::to_owned), entry.local());
+        let cost = entry.cost();
+        core.lanes.insert(id, entry);
+        let detached = core.detached_since.take().map(BootTime::elapsed);
+        core.session.set_peer_offer(offer);
+        core.session.lane_attached(now, id, info);
+        // The peer cannot see what the lane costs here, nor what is planned.
+        let draining = uplink.as_deref().is_some_and(|uplink| session.is_drained(uplink));
+        core.session.use_lane(now, id, cost, draining);
+        info!(peer = %session.name(), session = %session.id(), lane = %id, uplink, %local, %remote,
+              ?took, "lane up");
+        let up = EventKind::LaneUp { local, remote, took, dialled: by_us };
+        log.lane(id, uplink.as_deref(), up);
+        match detached {
+            Some(_) if !session.is_established() => log.session(EventKind::SessionUp),
+            Some(after) => log.session(EventKind::SessionResumed { after }),
+            None => {}
+        }
+    });
+    session.established();
+
+    let ControlStream { send, recv, decoder } = control;
+    let alarm = session.driver_alarm();
+    let pump = pump::Pump::new(session.clone(), id, connection.clone(), sensor.clone(), send, work);
+    let end = tokio::select! {
+        end = pump.run() => end,
+        end = reader::control(&session, id, recv, decoder) => end,
+        end = reader::segments(&session, &connection) => end,
+        end = reader::datagrams(&connection, &sensor) => end,
+        end = busy(&sensor, &alarm) => end,
+        end = session_over(&session) => end,
+    };
+    close(&connection, &end);
+    let (uplink, why) = session.with(|core, now| {
+        let one_way = core.session.peer_finds_one_way(id);
+        core.session.lane_detached(now, id);
+        let mut entry = core.lanes.remove(&id);
+        if let Some(entry) = &mut entry {
+            entry.tell_rest(log, id);
+            entry.tell_peers_one_way(log, id, one_way);
+        }
+        let uplink = entry.as_ref().and_then(|e| e.uplink()).map(str::to_owned);
+        let why = match entry.as_ref().and_then(|e| e.ending) {
+            Some(ending) => ending.to_owned(),
+            None => end.to_string(),
+        };
+        let after = entry.map(|e| e.told.age(now)).unwrap_or_default();
+        log.lane(id, uplink.as_deref(), EventKind::LaneDown { why: why.clone(), after });
+        if core.lanes.is_empty() {
+            core.detached_since = Some(BootTime::now());
+            if core.session.closed().is_none() {
+                let linger = core.session.offer().linger;
+                log.session(EventKind::SessionDetached { linger });
+            }
+        }
+        (uplink, why)
+    });
+    session.driver_alarm().notify_one();
+    match end {
+        LaneEnd::Violation(_) | LaneEnd::Datagram(_) | LaneEnd::ControlStream(_) => {
+            tracing::warn!(peer = %session.name(), lane = %id, uplink, %remote, "lane closed: {why}");
+        }
+        LaneEnd::Connection(_) | LaneEnd::SessionOver => {
+            info!(peer = %session.name(), lane = %id, uplink, %remote, "lane down: {why}");
+        }
+    }
+}
+
+fn close(connection: &Connection, end: &LaneEnd) {
+    match end {
+        LaneEnd::Violation(_) | LaneEnd::Datagram(_) | LaneEnd::ControlStream(_) => {
+            connection.close(code::PROTOCOL, truncated(&end.to_string()));
+        }
+        LaneEnd::SessionOver => connection.close(code::DONE, b"session over"),
+        LaneEnd::Connection(error) => debug!("connection lost: {error}"),
+    }
+}
+
+/// A close reason travels in one packet: its beginning is enough.
+fn truncated(text: &str) -> &[u8] {
+    &text.as_bytes()[..text.len().min(200)]
+}
+
+/// Tells the driver when the lane becomes busy: from then on its health is to be judged.
+async fn busy(sensor: &LaneSensor, alarm: &Notify) -> LaneEnd {
+    loop {
+        sensor.busy().notified().await;
+        alarm.notify_one();
+    }
+}
+
+/// Waits for the end of the session. Where the peer is to be told, the pump tells it and ends the
+/// lane itself; this is for a lane on which that takes too long.
+async fn session_over(session: &SessionHandle) -> LaneEnd {
+    let mut phase = session.phase();
+    let _ = phase.wait_for(|phase| matches!(phase, Phase::Over(_))).await;
+    if session.with(|core, _| core.session.has_goodbye()) {
+        tokio::time::sleep(LAST_WORD).await;
+    }
+    LaneEnd::SessionOver
+}
+
+/// What a lane shares with others: those to or from one address are likely to fail together.
+pub(crate) fn group_of(address: IpAddr) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    address.to_canonical().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Ends a lane from outside; its task notices through the connection.
+pub(crate) fn end(connection: &Connection, code: VarInt, reason: &str) {
+    connection.close(code, truncated(reason));
+}

@@ -1,0 +1,211 @@
+//! The sending side of a lane: takes work from the session and gives it to QUIC.
+//!
+//! Control and thin flows are written whatever the window: they are little, and somebody waits.
+//! Bulk is written only while QUIC holds little more than its congestion window
+//! ([`WINDOW_SHARE`]), so that little is ever stranded on a lane that dies, and the rest can take
+//! another. While a bulk piece waits for room the pump still writes what is urgent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::{Connection, SendStream, VarInt, WriteError};
+use tokio::sync::Notify;
+
+use super::LaneEnd;
+use crate::session::SessionHandle;
+use throughline_congestion::sensor::LaneSensor;
+use throughline_proto::session::{Class, Priority, SegmentWrite, Transmit};
+use throughline_proto::types::LaneId;
+use throughline_proto::wire::datagram::Datagram;
+
+/// QUIC's priority of the control stream, above every [`Priority`] of a segment.
+pub(crate) const CONTROL_PRIORITY: i32 = Priority::Thin as i32 + 1;
+
+/// QUIC holds at most its congestion window and a quarter: enough that it never runs dry between
+/// two acknowledgements, and little more.
+const WINDOW_SHARE: (u64, u64) = (5, 4);
+
+/// Bulk may always have this much in QUIC, or a lane with a tiny window would be woken for every
+/// packet.
+const LEAST_WINDOW: u64 = 32 * 1024;
+
+/// How often a lane with bulk asks for its path's delay: five times in 20 ms.
+const TIME_EVERY: Duration = Duration::from_millis(4);
+
+/// What urgent work is allowed: all of it. It is bounded by the flows' own windows.
+const URGENT_WINDOW: u64 = u64::MAX >> 2;
+
+/// The error code of a stream that was reset because its bytes came another way.
+const SUPERSEDED: VarInt = VarInt::from_u32(1);
+
+pub(super) struct Pump {
+    session: SessionHandle,
+    id: LaneId,
+    connection: Connection,
+    sensor: Arc<LaneSensor>,
+    control: SendStream,
+    work: Arc<Notify>,
+    /// Segments that are being written, or whose bytes are not acknowledged yet.
+    segments: HashMap<u64, SendStream>,
+    /// When the path's delay was last asked for.
+    timed: Option<Instant>,
+}
+
+impl Pump {
+    pub(super) fn new(
+        session: SessionHandle,
+        id: LaneId,
+        connection: Connection,
+        sensor: Arc<LaneSensor>,
+        control: SendStream,
+        work: Arc<Notify>,
+    ) -> Self {
+        Self {
+            session,
+            id,
+            connection,
+            sensor,
+            control,
+            work,
+            segments: HashMap::new(),
+            timed: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> LaneEnd {
+        match self.pump().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn pump(&mut self) -> Result<std::convert::Infallible, LaneEnd> {
+        let mut held: Option<SegmentWrite> = None;
+        let work = self.work.clone();
+        loop {
+            while let Some(transmit) = self.poll(Class::Urgent) {
+                self.perform(transmit).await?;
+            }
+            if held.is_none() {
+                held = match self.poll(Class::Bulk) {
+                    Some(Transmit::Segment(write)) => Some(write),
+                    _ => None,
+                };
+            }
+            let Some(write) = held.as_mut() else {
+                work.notified().await;
+                continue;
+            };
+            self.limit_bulk();
+            self.time_path();
+            tokio::select! {
+                biased;
+                result = self.write(write) => {
+                    result?;
+                    held = None;
+                }
+                () = work.notified() => {}
+            }
+        }
+    }
+
+    fn poll(&self, class: Class) -> Option<Transmit> {
+        self.session.with(|core, now| core.session.poll_transmit(now, self.id, class))
+    }
+
+    /// Lets bulk into QUIC only up to a little more than the congestion window.
+    fn limit_bulk(&self) {
+        let (times, per) = WINDOW_SHARE;
+        let window = (self.sensor.snapshot().cwnd * times / per).max(LEAST_WINDOW);
+        self.connection.set_send_window(window);
+    }
+
+    /// Asks the peer now and then when a packet of ours came, which shows whose queue it is that
+    /// bulk waits in.
+    fn time_path(&mut self) {
+        let now = Instant::now();
+        if self.timed.is_none_or(|at| now >= at + TIME_EVERY) {
+            self.timed = Some(now);
+            let ping = Datagram::Ping { seq: self.sensor.on_ping() };
+            let _ = self.connection.send_datagram(ping.to_bytes(0));
+        }
+    }
+
+    async fn perform(&mut self, transmit: Transmit) -> Result<(), LaneEnd> {
+        match transmit {
+            Transmit::Control(bytes) => {
+                self.connection.set_send_window(URGENT_WINDOW);
+                let written = self.control.write_all_chunks(&mut [bytes]).await;
+                written.map_err(control_failed)
+            }
+            Transmit::Goodbye(bytes) => {
+                self.connection.set_send_window(URGENT_WINDOW);
+                self.control.write_all_chunks(&mut [bytes]).await.map_err(control_failed)?;
+                let _ = self.control.finish();
+                // Acknowledged, or the peer has closed the lane because of it.
+                let _ = self.control.stopped().await;
+                Err(LaneEnd::SessionOver)
+            }
+            Transmit::Segment(mut write) => {
+                self.connection.set_send_window(URGENT_WINDOW);
+                self.write(&mut write).await
+            }
+            Transmit::Finish { key } => {
+                if let Some(stream) = self.segments.get_mut(&key) {
+                    let _ = stream.finish();
+                }
+                Ok(())
+            }
+            Transmit::Release { key } => {
+                // Dropping a stream finishes it.
+                self.segments.remove(&key);
+                Ok(())
+            }
+            Transmit::Reset { key } => {
+                if let Some(mut stream) = self.segments.remove(&key) {
+                    let _ = stream.reset(SUPERSEDED);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes what is left of `write`. Cancel-safe: what was written is gone from it.
+    async fn write(&mut self, write: &mut SegmentWrite) -> Result<(), LaneEnd> {
+        if write.header.is_some() && !self.segments.contains_key(&write.key) {
+            let stream = self.connection.open_uni().await?;
+            let _ = stream.set_priority(write.priority as i32);
+            self.segments.insert(write.key, stream);
+        }
+        // A stream that the peer stopped, or that was reset, takes nothing more: the flow is
+        // finished, or its bytes came another way.
+        let Some(stream) = self.segments.get_mut(&write.key) else { return Ok(()) };
+        if let Some(header) = write.header.take() {
+            write.data.insert(0, header);
+        }
+        while write.data.iter().any(|piece| !piece.is_empty()) {
+            match stream.write_chunks(&mut write.data).await {
+                Ok(written) => {
+                    write.data.drain(..written.chunks);
+                }
+                Err(WriteError::ConnectionLost(error)) => return Err(error.into()),
+                Err(_) => {
+                    self.segments.remove(&write.key);
+                    return Ok(());
+                }
+            }
+        }
+        if write.full {
+            let _ = stream.finish();
+        }
+        Ok(())
+    }
+}
+
+fn control_failed(error: WriteError) -> LaneEnd {
+    match error {
+        WriteError::ConnectionLost(error) => error.into(),
+        other => LaneEnd::ControlStream(other.to_string()),
+    }
+}

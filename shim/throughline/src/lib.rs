@@ -1,0 +1,35 @@
+//! Throughline: application flows over QUIC that outlive an ISP path.
+
+pub mod drains;
+pub mod events;
+pub mod identity;
+pub mod node;
+pub mod status;
+pub mod stream;
+
+mod clock;
+mod dialer;
+mod lane;
+mod locators;
+mod session;
+pub mod socket;
+mod tls;
+mod transport;
+
+pub use drains::{Drain, UnknownUplink};
+pub use events::{Event, EventKind, EventStream, Events, Followed, OneWay, Suspicion};
+pub use identity::{Identity, IdentityError};
+pub use node::{
+    AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, ManageError, Node,
+    NodeBuilder, PeerConfig, UplinkConfig,
+};
+pub use stream::{FlowReader, FlowStream, FlowWriter};
+pub use throughline_proto::types::{
+    Class, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure, ParsePeerIdError, PeerId,
+    PeerName, SessionId, Target,
+};
+
+// The program in the README is one that compiles and does what it says.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,338 @@
+//! A node: the library's front door.
+//!
+//! A node owns its endpoints, a task per listening address, a keeper per peer that it dials, and
+//! the sessions with their drivers. [`Node::shutdown`] ends them in this order: no new flows, the
+//! live ones until the deadline, sessions closed with a word to the peer, endpoints last.
+
+mod acceptor;
+mod addresses;
+mod admission;
+mod builder;
+mod drain;
+mod incoming;
+mod limits;
+pub(crate) mod router;
+pub(crate) mod shared;
+mod status;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use quinn::Endpoint;
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+
+pub use self::builder::{BuildError, NodeBuilder};
+pub use self::incoming::{AcceptError, IncomingFlow, Listener};
+pub use self::limits::{Limits, PeerConfig};
+use self::shared::NodeShared;
+use crate::drains::{Drain, UnknownUplink};
+use crate::events::Events;
+use crate::events::Subject;
+use crate::lane::LAST_WORD;
+use crate::session::SessionHandle;
+use crate::session::waiters::wait;
+use crate::status::NodeStatus;
+use crate::stream::FlowStream;
+use throughline_proto::session::{FlowError, OpenError};
+use throughline_proto::types::{Mode, OpenFailure, PeerId, PeerName, Target};
+use throughline_proto::wire::fact::Open;
+pub use throughline_uplinks::{ManageError, UplinkConfig};
+
+/// How long [`Node::connect`] waits for a session with a peer that has none.
+const SESSION_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long it waits where the peer is known to be down: every dial has failed for longer than
+/// this already. Whoever has another peer to try should not wait for this one.
+const SESSION_WITHIN_IF_DOWN: Duration = Duration::from_secs(2);
+
+/// How long it waits for the answer to an open: the far side gives its own dial 10 s, and an
+/// outage in between is survived.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often whoever waits looks whether that has come about which nothing tells of.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A running node. Clones are handles to the same node; it ends with [`Node::shutdown`].
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<NodeShared>,
+    endpoints: Arc<Vec<Endpoint>>,
+}
+
+/// Why a flow could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// We do not know this peer.
+    #[error("peer {0} is not known to this node; add it with its key")]
+    UnknownPeer(PeerId),
+    /// We have no locator of the peer and it has no session with us.
+    #[error("peer {0} has no locator and has not dialled us")]
+    NoLocator(PeerName),
+    /// The peer could not be reached in time.
+    #[error("peer {0} cannot be reached: {1}")]
+    Unreachable(PeerName, String),
+    /// The open was sent, but no answer came: the far side may have dialled the destination.
+    #[error("no answer from peer {0}: {1}")]
+    Unanswered(PeerName, String),
+    /// The peer answered, and said no.
+    #[error("{0}")]
+    Refused(#[from] OpenFailure),
+    /// The target cannot be put on the wire.
+    #[error("bad target: {0}")]
+    Target(String),
+    /// Too many flows.
+    #[error("the session has {0} flows, its limit; close some")]
+    TooManyFlows(usize),
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+}
+
+impl Node {
+    /// Begins a new node.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    fn new(shared: Arc<NodeShared>, endpoints: Vec<Endpoint>) -> Self {
+        Self { shared, endpoints: Arc::new(endpoints) }
+    }
+
+    /// Our public key.
+    pub fn id(&self) -> PeerId {
+        self.shared.identity().peer_id()
+    }
+
+    /// Opens a flow to `target` behind `peer` in mode `auto`; waits for the far side's outcome.
+    ///
+    /// # Errors
+    /// See [`ConnectError`]; [`ConnectError::Refused`] carries the far side's reason.
+    pub async fn connect(&self, peer: PeerId, target: Target) -> Result<FlowStream, ConnectError> {
+        self.connect_with(peer, target, Mode::Auto).await
+    }
+
+    /// Opens a flow in a chosen mode.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        &self,
+        peer: PeerId,
+        target: Target,
+        mode: Mode,
+    ) -> Result<FlowStream, ConnectError> {
+        let session = self.session(peer).await?;
+        let opened = session.with(|core, now| core.session.open(now, Open { target, mode }));
+        let id = opened.map_err(|error| match error {
+            OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
+            OpenError::Closed(reason) => ConnectError::Unreachable(session.name().clone(), reason),
+            OpenError::Target(error) => ConnectError::Target(error.to_string()),
+        })?;
+        // From here on dropping the stream, or this future, resets the flow.
+        let stream = FlowStream::new(session.clone(), id);
+        let answer = poll_fn(|cx| {
+            session.with(|core, _| match core.session.outcome(id) {
+                Some(outcome) => Poll::Ready(outcome),
+                None => {
+                    wait(&mut core.waiters(id).answer, cx);
+                    Poll::Pending
+                }
+            })
+        });
+        let unanswered = |why| ConnectError::Unanswered(session.name().clone(), why);
+        match timeout_at(Instant::now() + ANSWER_WITHIN, answer).await {
+            Ok(Ok(())) => Ok(stream),
+            Ok(Err(FlowError::Failed(failure))) => Err(failure.into()),
+            Ok(Err(error)) => Err(unanswered(error.to_string())),
+            Err(_) => Err(unanswered(format!("none within {ANSWER_WITHIN:?}"))),
+        }
+    }
+
+    /// Waits for a session in which flows can be opened.
+    async fn session(&self, peer: PeerId) -> Result<SessionHandle, ConnectError> {
+        let config = self.shared.peer_config(peer).ok_or(ConnectError::UnknownPeer(peer))?;
+        let down = self
+            .shared
+            .failing(peer)
+            .is_some_and(|(since, _)| since.elapsed() > SESSION_WITHIN_IF_DOWN);
+        let deadline = Instant::now() + if down { SESSION_WITHIN_IF_DOWN } else { SESSION_WITHIN };
+        let _wanted = self.shared.want(peer);
+        let mut changes = self.shared.changes();
+        loop {
+            changes.borrow_and_update();
+            if self.shared.is_shutting_down() {
+                return Err(ConnectError::ShuttingDown);
+            }
+            if let Some(session) = self.shared.usable(peer) {
+                return Ok(session);
+            }
+            if config.locators.is_empty() {
+                return Err(ConnectError::NoLocator(self.shared.name(peer)));
+            }
+            self.shared.initiate(peer);
+            for session in self.shared.sessions(peer) {
+                session.driver_alarm().notify_one();
+            }
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                return Err(self.unreachable(peer, "no lane could be set up"));
+            }
+        }
+    }
+
+    /// Whether a lane to the peer answers now, or does so before none has for `patience`. Waits no
+    /// longer than that, and not at all for a peer that is known to be down for so long already.
+    pub async fn reaches(&self, peer: PeerId, patience: Duration) -> bool {
+        let _wanted = self.shared.want(peer);
+        let mut changes = self.shared.changes();
+        let deadline = Instant::now() + patience;
+        loop {
+            changes.borrow_and_update();
+            match self.shared.down_for(peer) {
+                None => return true,
+                Some(down) if down >= patience || self.shared.is_shutting_down() => return false,
+                Some(_) if Instant::now() >= deadline => return false,
+                Some(_) => {}
+            }
+            self.shared.initiate(peer);
+            for session in self.shared.sessions(peer) {
+                session.driver_alarm().notify_one();
+            }
+            // A lane that answers again is no change among sessions, so look now and then.
+            let _ =
+                timeout_at((Instant::now() + LOOK_EVERY).min(deadline), changes.changed()).await;
+        }
+    }
+
+    /// What the configuration calls a peer; the beginning of its key where we do not know it.
+    pub fn peer_name(&self, peer: PeerId) -> PeerName {
+        self.shared.name(peer)
+    }
+
+    fn unreachable(&self, peer: PeerId, what: &str) -> ConnectError {
+        let detail = match self.shared.failing(peer) {
+            Some((_, error)) => format!("{what}; last dial: {error}"),
+            None => what.to_owned(),
+        };
+        ConnectError::Unreachable(self.shared.name(peer), detail)
+    }
+
+    /// Accepts the flows that peers open to the service `name`.
+    ///
+    /// # Errors
+    /// [`AcceptError::Taken`] while another listener for the name is there.
+    pub fn listen(&self, name: impl Into<String>) -> Result<Listener, AcceptError> {
+        let name = name.into();
+        if self.shared.is_shutting_down() {
+            return Err(AcceptError::ShuttingDown);
+        }
+        match self.shared.router.serve(&name) {
+            Some(flows) => Ok(Listener::new(flows)),
+            None => Err(AcceptError::Taken(name)),
+        }
+    }
+
+    /// Accepts the flows that peers open to TCP targets; one egress per node.
+    ///
+    /// # Errors
+    /// [`AcceptError::Taken`] while another egress is there.
+    pub fn egress(&self) -> Result<Listener, AcceptError> {
+        if self.shared.is_shutting_down() {
+            return Err(AcceptError::ShuttingDown);
+        }
+        match self.shared.router.serve_tcp() {
+            Some(flows) => Ok(Listener::new(flows)),
+            None => Err(AcceptError::Taken("egress".to_owned())),
+        }
+    }
+
+    /// The UDP addresses we accept lanes on.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.endpoints.iter().filter_map(|e| e.local_addr().ok()).collect()
+    }
+
+    /// How many flows there are with all the peers.
+    pub fn live_flows(&self) -> usize {
+        let sessions = self.shared.peers().iter().flat_map(|peer| self.shared.sessions(*peer));
+        sessions.map(|session| session.with(|core, _| core.session.flows().count())).sum()
+    }
+
+    /// A snapshot of the node.
+    pub fn status(&self) -> NodeStatus {
+        status::of(&self.shared, self.local_addrs())
+    }
+
+    /// What happened of late, and what happens from now on.
+    pub fn events(&self) -> Events {
+        self.shared.events().follow()
+    }
+
+    /// Tells those who follow events that a flow of this host's was refused. Only an ingress knows.
+    pub fn tell_refused(&self, target: &Target, why: &str) {
+        self.shared.events().refused(Subject::default(), &target.to_string(), why);
+    }
+
+    /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and
+    /// nothing new goes over it until [`resume`](Self::resume) or the end of the node.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn drain(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.shared.set_drained(name, true)
+    }
+
+    /// Uses the uplink `name` again.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn resume(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.shared.set_drained(name, false)
+    }
+
+    /// Ends the node: no new flows; live ones have until `deadline` to end, then are reset.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.shared.shut_down();
+        let until = Instant::now() + deadline;
+        let sessions = || -> Vec<SessionHandle> {
+            self.shared.peers().iter().flat_map(|peer| self.shared.sessions(*peer)).collect()
+        };
+        while self.live_flows() > 0 && Instant::now() < until {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let ending = sessions();
+        for session in &ending {
+            session.with(|core, _| core.session.close(0, "shutting down"));
+        }
+        // Each lane ends when the peer has the last word, or after `LAST_WORD` by itself.
+        let last = Instant::now() + 2 * LAST_WORD;
+        let speaking = || ending.iter().any(|s| s.with(|core, _| !core.lanes.is_empty()));
+        while speaking() && Instant::now() < last {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        for endpoint in self.endpoints.iter() {
+            endpoint.close(0u8.into(), b"shutting down");
+        }
+        let idle = async {
+            for endpoint in self.endpoints.iter() {
+                endpoint.wait_idle().await;
+            }
+        };
+        // The peer's word that it has our close; it may be gone.
+        let _ = tokio::time::timeout(LAST_WORD, idle).await;
+        // Last, since the goodbyes need them: the routes that we installed.
+        self.shared.uplinks().end().await;
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Node").field(&self.id()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

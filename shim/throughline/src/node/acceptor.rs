@@ -1,0 +1,168 @@
+//! Accepts lanes: one task per listening address, one short-lived task per connection.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode};
+use tokio::sync::Semaphore;
+use tracing::{debug, info, warn};
+
+use super::shared::NodeShared;
+use crate::lane::handshake::{self, HandshakeError};
+use crate::lane::{self, Accepted, NewLane, code};
+use crate::tls;
+use crate::transport::ServerFactory;
+use throughline_proto::session::LaneInfo;
+use throughline_proto::throttle::Said;
+use throughline_proto::wire::control::Message;
+use throughline_proto::wire::hello::RejectCode;
+
+/// Connections being set up at once. Beyond this, newcomers are refused.
+const SETTING_UP: usize = 256;
+
+/// From here on a newcomer must show that its address is its own (RFC 9000 §8.1.2, Retry).
+const RETRY_FROM: usize = 64;
+
+/// A connection that is not a lane by then is closed: TLS and `Hello` over a path of 1 s.
+const SET_UP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs until the endpoint is closed.
+pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
+    let permits = Arc::new(Semaphore::new(SETTING_UP));
+    let said = Arc::new(Mutex::new(Said::default()));
+    let port = endpoint.local_addr().map_or(0, |addr| addr.port());
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
+        let busy = SETTING_UP - permits.available_permits() > RETRY_FROM;
+        if busy && !incoming.remote_address_validated() && incoming.may_retry() {
+            let _ = incoming.retry();
+            continue;
+        }
+        let (node, factory, said) = (node.clone(), factory.clone(), said.clone());
+        tokio::spawn(async move {
+            let remote = incoming.remote_address();
+            let set_up = set_up(&node, &factory, incoming, port);
+            let ready = tokio::time::timeout(SET_UP_WITHIN, set_up).await;
+            drop(permit);
+            match ready {
+                Ok(Ok(Some((session, lane)))) => lane::run(session, lane).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => refused(&said, remote, &error),
+                Err(_) => refused(&said, remote, &format!("not set up within {SET_UP_WITHIN:?}")),
+            }
+        });
+    }
+}
+
+/// Logs why somebody has no lane: a warning once a minute for each host and reason.
+fn refused(said: &Mutex<Said<(IpAddr, String)>>, remote: SocketAddr, why: &str) {
+    if said.lock().is_news(Instant::now(), (remote.ip(), why.to_owned())) {
+        warn!(%remote, "no lane: {why}");
+    } else {
+        debug!(%remote, "no lane: {why}");
+    }
+}
+
+type Ready = (crate::session::SessionHandle, NewLane);
+
+async fn set_up(
+    node: &Arc<NodeShared>,
+    factory: &ServerFactory,
+    incoming: Incoming,
+    port: u16,
+) -> Result<Option<Ready>, String> {
+    let (began, remote) = (Instant::now(), incoming.remote_address());
+    let (config, sensor) = factory.for_connection();
+    let connecting = incoming.accept_with(config).map_err(|e| tls::reason(&e))?;
+    let connection = match connecting.await {
+        Ok(connection) => connection,
+        Err(ConnectionError::ConnectionClosed(close))
+            if close.error_code == TransportErrorCode::APPLICATION_ERROR =>
+        {
+            debug!("the dialler gave up in the handshake");
+            return Ok(None);
+        }
+        Err(error) => {
+            if let Some(key) = tls::stranger(&error) {
+                node.events().stranger(key, remote);
+            }
+            return Err(tls::reason(&error));
+        }
+    };
+    let Some(peer) = tls::peer_id_of(&connection) else {
+        connection.close(code::REJECTED, b"no certificate");
+        return Err("peer showed no certificate".to_owned());
+    };
+    let name = node.name(peer);
+    let (mut control, hello) = match handshake::receive(&connection).await {
+        Ok(received) => received,
+        Err(HandshakeError::Connection(error)) => {
+            // A dialler that found another path first just goes.
+            debug!(peer = %name, "connection gone before Hello: {error}");
+            return Ok(None);
+        }
+        Err(error) => {
+            connection.close(code::PROTOCOL, error.to_string().as_bytes());
+            return Err(format!("peer {name}: {error}"));
+        }
+    };
+    match node.admit(peer, &hello) {
+        Ok((session, welcome)) => {
+            handshake::answer(&mut control, &Message::Welcome(welcome))
+                .await
+                .map_err(|e| e.to_string())?;
+            if let Some(local) = connection.local_ip() {
+                node.uplinks().check(local.to_canonical(), connection.remote_address());
+            }
+            let group = lane::group_of(connection.remote_address().ip());
+            let landing = connection.local_ip().map_or(0, lane::group_of);
+            let lane = NewLane {
+                id: hello.lane,
+                info: LaneInfo { group, landing, cost: 0, order: 0 },
+                accepted: Some(accepted(node, &connection, port)),
+                connection,
+                sensor,
+                control,
+                dialled: None,
+                took: began.elapsed(),
+                offer: hello.offer,
+            };
+            Ok(Some((session, lane)))
+        }
+        Err(reject) => {
+            let detail = reject.detail.clone();
+            // What an honest peer meets when we restart or end, or dial it at the same time.
+            let expected = matches!(
+                reject.code,
+                RejectCode::UnknownSession
+                    | RejectCode::Superseded
+                    | RejectCode::Stale
+                    | RejectCode::ShuttingDown
+            );
+            let _ = handshake::answer(&mut control, &Message::Reject(reject)).await;
+            let _ = control.send.finish();
+            // The peer closes when it has read the answer.
+            let _ = tokio::time::timeout(Duration::from_secs(2), connection.closed()).await;
+            connection.close(code::REJECTED, detail.as_bytes());
+            if expected {
+                info!(peer = %name, "no lane: {detail}");
+                Ok(None)
+            } else {
+                Err(format!("peer {name}: {detail}"))
+            }
+        }
+    }
+}
+
+/// Our end of a lane that the peer dialled.
+fn accepted(node: &NodeShared, connection: &Connection, port: u16) -> Accepted {
+    // Linux tells to which of our addresses a packet came; other systems may not.
+    let ip = connection.local_ip();
+    let local = ip.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()).to_canonical();
+    Accepted { uplink: ip.and_then(|_| node.uplink_of(local)), local: (local, port).into() }
+}

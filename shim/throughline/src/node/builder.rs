@@ -1,0 +1,220 @@
+//! Builds and starts a node.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Endpoint, TokioRuntime};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::shared::NodeShared;
+use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor, addresses};
+use crate::clock::{self, Sleep};
+use crate::identity::Identity;
+use crate::{socket, transport};
+use throughline_proto::types::PeerId;
+use throughline_uplinks::{ManageError, Snapshot, Uplinks};
+
+/// A session that ended is followed by another after this, so that a peer that keeps rejecting
+/// us costs little.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Collects what a [`Node`] needs.
+#[derive(Default)]
+pub struct NodeBuilder {
+    identity: Option<Identity>,
+    listen: Vec<SocketAddr>,
+    locators: Vec<SocketAddr>,
+    uplinks: Vec<UplinkConfig>,
+    manage_routes: bool,
+    peers: Vec<PeerConfig>,
+    limits: Limits,
+}
+
+/// Why a node could not be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A UDP address to listen on is taken or not ours.
+    #[error("cannot listen on udp {addr}: {source}; {}", socket::listen_cure(source))]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Two peers have one key.
+    #[error("peers `{0}` and `{1}` have the same key; give each its own")]
+    DuplicatePeer(String, String),
+    /// A peer has our own key.
+    #[error("peer `{0}` has this node's own key; give it the peer's")]
+    OwnKey(String),
+    /// The routes cannot be managed.
+    #[error("cannot manage routes: {0}")]
+    Routes(#[from] ManageError),
+}
+
+impl NodeBuilder {
+    /// Our key; a new random one where none is given.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Accepts lanes on this UDP address; call it again for more. Port 0 picks a free one;
+    /// `[::]` stands for every address of both families.
+    #[must_use]
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen.push(addr);
+        self
+    }
+
+    /// Where peers reach us besides the addresses that we listen on, as the outside of a NAT; told
+    /// to them, so that they find us there although they do not know it. Call it again for more.
+    #[must_use]
+    pub fn locator(mut self, addr: SocketAddr) -> Self {
+        self.locators.push(addr);
+        self
+    }
+
+    /// An uplink; where none is given they are discovered.
+    #[must_use]
+    pub fn uplink(mut self, uplink: UplinkConfig) -> Self {
+        self.uplinks.push(uplink);
+        self
+    }
+
+    /// Whether to set rules and routes so that packets leave by the uplink that their source
+    /// belongs to (Linux, with CAP_NET_ADMIN); they are removed when the node ends. Default: no.
+    #[must_use]
+    pub fn manage_routes(mut self, manage: bool) -> Self {
+        self.manage_routes = manage;
+        self
+    }
+
+    /// A peer we trust, by its key.
+    #[must_use]
+    pub fn peer(mut self, peer: PeerConfig) -> Self {
+        self.peers.push(peer);
+        self
+    }
+
+    /// Other bounds than the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts the node within the current tokio runtime.
+    ///
+    /// # Errors
+    /// See [`BuildError`]. Nothing is left running after an error.
+    pub async fn build(self) -> Result<Node, BuildError> {
+        let identity = self.identity.unwrap_or_else(Identity::generate);
+        for (index, peer) in self.peers.iter().enumerate() {
+            if peer.id == identity.peer_id() {
+                return Err(BuildError::OwnKey(peer.name.clone()));
+            }
+            if let Some(other) = self.peers[..index].iter().find(|p| p.id == peer.id) {
+                return Err(BuildError::DuplicatePeer(other.name.clone(), peer.name.clone()));
+            }
+        }
+        let uplinks = Uplinks::start(self.uplinks, self.manage_routes).await?;
+        let shared = NodeShared::new(identity, uplinks, self.limits, self.peers);
+        let config = shared.transport();
+        let allowed = shared.allowed.clone();
+        let factory = Arc::new(transport::server_config(config, shared.identity(), allowed));
+        let endpoints = listen(&shared, &factory, &self.listen)?;
+        let listen = endpoints.iter().filter_map(|e| e.local_addr().ok()).collect();
+        shared.set_listen(listen, self.locators);
+        for endpoint in &endpoints {
+            tokio::spawn(acceptor::run(shared.clone(), endpoint.clone(), factory.clone()));
+        }
+        for peer in shared.peers() {
+            if !shared.locators(*peer).is_empty() {
+                tokio::spawn(keep(Arc::downgrade(&shared), *peer));
+            }
+        }
+        tokio::spawn(watch_clock(Arc::downgrade(&shared), shared.uplinks().follow()));
+        tokio::spawn(addresses::tell(shared.uplinks().follow(), shared.events().clone()));
+        Ok(Node::new(shared, endpoints))
+    }
+}
+
+fn listen(
+    shared: &NodeShared,
+    factory: &transport::ServerFactory,
+    addrs: &[SocketAddr],
+) -> Result<Vec<Endpoint>, BuildError> {
+    let open = |addr: SocketAddr| {
+        let socket = socket::bind(addr, &socket::SocketOptions::default())?;
+        let config = transport::endpoint_config(shared.identity(), addr);
+        let server = factory.for_endpoint();
+        Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
+    };
+    let mut endpoints = Vec::new();
+    for addr in addrs {
+        let named = |source| BuildError::Listen { addr: *addr, source };
+        let endpoint = open(*addr).map_err(named)?;
+        let bound = endpoint.local_addr().map_err(named)?;
+        endpoints.push(endpoint);
+        if addr.is_ipv6() && addr.ip().is_unspecified() {
+            // `[::]` means all addresses; with IPV6_V6ONLY the other family needs its own socket.
+            // Where IPv4 is listed by itself, or is not there at all, this may fail.
+            let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, bound.port()));
+            if !addrs.contains(&v4)
+                && let Ok(endpoint) = open(v4)
+            {
+                endpoints.push(endpoint);
+            }
+        }
+    }
+    Ok(endpoints)
+}
+
+/// Notices that the machine slept, for as long as the uplinks are watched.
+async fn watch_clock(
+    node: std::sync::Weak<NodeShared>,
+    mut uplinks: watch::Receiver<Arc<Snapshot>>,
+) {
+    let mut sleep = Sleep::watch();
+    loop {
+        let gone = async { while uplinks.changed().await.is_ok() {} };
+        tokio::select! {
+            () = clock::may_have_slept() => {}
+            // The node's watcher ends with it.
+            () = gone => return,
+        }
+        let Some(node) = node.upgrade() else { return };
+        if node.is_shutting_down() {
+            return;
+        }
+        if let Some(lasted) = sleep.noticed() {
+            node.slept(lasted);
+        }
+    }
+}
+
+/// Keeps a session with a peer that we can dial.
+async fn keep(node: std::sync::Weak<NodeShared>, peer: PeerId) {
+    loop {
+        let Some(shared) = node.upgrade() else { return };
+        if shared.is_shutting_down() {
+            return;
+        }
+        shared.initiate(peer);
+        let mut changes = shared.changes();
+        let there = !shared.sessions(peer).is_empty();
+        drop(shared);
+        if there {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        } else {
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+}

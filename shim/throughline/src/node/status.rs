@@ -1,0 +1,126 @@
+//! Puts a node's status together.
+
+use std::net::SocketAddr;
+
+use super::shared::NodeShared;
+use crate::clock::BootTime;
+use crate::lane::LaneEntry;
+use crate::session::{Core, SessionHandle};
+use crate::status::{
+    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
+};
+use throughline_proto::flow::Flow;
+use throughline_proto::types::{Host, LaneId, Locator};
+use throughline_uplinks::Snapshot;
+
+pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
+    let snapshot = node.uplinks().now();
+    let peers = node.peers().iter().filter_map(|id| {
+        let config = node.peer_config(*id)?;
+        Some(PeerStatus {
+            name: config.name,
+            id: *id,
+            locators: config.locators.iter().map(ToString::to_string).collect(),
+            failing: node
+                .failing(*id)
+                .map(|(since, error)| Failing { since: since.elapsed(), error }),
+            // One that never had a lane is no session yet: the peer knows nothing of it.
+            sessions: node
+                .sessions(*id)
+                .iter()
+                .filter(|s| s.is_established())
+                .map(|s| session(s, &snapshot))
+                .collect(),
+        })
+    });
+    let peers = peers.collect::<Vec<_>>();
+    let mut uplinks = node.uplinks().status(&remotes(node, &peers));
+    for uplink in &mut uplinks {
+        uplink.draining = node.drains().contains(&uplink.name);
+    }
+    NodeStatus {
+        id: node.identity().peer_id(),
+        uptime: node.started.elapsed(),
+        listen,
+        uplinks,
+        peers,
+    }
+}
+
+/// Where packets go: the locators as far as they are addresses, and the far ends of the lanes.
+fn remotes(node: &NodeShared, peers: &[PeerStatus]) -> Vec<SocketAddr> {
+    let locators = peers.iter().flat_map(|peer| node.locators(peer.id));
+    let address = |locator: Locator| match locator.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, locator.port)),
+        Host::Name(_) => None,
+    };
+    let mut remotes: Vec<SocketAddr> = locators.filter_map(address).collect();
+    let lanes = peers.iter().flat_map(|peer| &peer.sessions).flat_map(|session| &session.lanes);
+    remotes.extend(lanes.map(|lane| lane.remote));
+    let mut seen = std::collections::HashSet::new();
+    remotes.retain(|remote| seen.insert(remote.ip()));
+    remotes
+}
+
+fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
+    session.with(|core, _| {
+        let mut lanes: Vec<LaneStatus> =
+            core.lanes.iter().map(|(id, entry)| lane(core, *id, entry, snapshot)).collect();
+        lanes.sort_unstable_by_key(|l| l.id);
+        let mut flows: Vec<FlowStatus> = core.session.flows().map(flow).collect();
+        flows.sort_unstable_by_key(|f| f.id);
+        SessionStatus {
+            id: session.id(),
+            side: core.session.side(),
+            lanes,
+            flows,
+            detached: core.detached_since.map(BootTime::elapsed),
+        }
+    })
+}
+
+fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> LaneStatus {
+    let seen = entry.sensor.snapshot();
+    let stats = entry.connection.stats();
+    let state = match (entry.suspect_since, core.session.lane_is_up(id)) {
+        (Some(_), _) => LaneState::Suspect,
+        (None, true) => LaneState::Up,
+        (None, false) => LaneState::Connecting,
+    };
+    LaneStatus {
+        id,
+        uplink: entry.uplink().map(str::to_owned),
+        interface: match &entry.dialled {
+            Some(dialled) => dialled.interface.clone(),
+            None => snapshot.picture.interface_of(entry.local().ip()).map(str::to_owned),
+        },
+        local: entry.local(),
+        remote: entry.connection.remote_address(),
+        state,
+        rtt: seen.srtt,
+        mtu: stats.path.current_mtu,
+        cwnd: seen.cwnd,
+        sent: seen.sent_bytes,
+        received: stats.udp_rx.bytes,
+        lost: seen.lost_bytes,
+        doubts: entry.told.doubts(),
+        migrations: entry.dialled.as_ref().map_or(0, |d| d.migrations),
+        path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
+        path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,
+        connection_ids_retired: stats.frame_tx.retire_connection_id
+            + stats.frame_rx.retire_connection_id,
+    }
+}
+
+fn flow(flow: &Flow) -> FlowStatus {
+    FlowStatus {
+        id: flow.id.0,
+        target: flow.target().to_string(),
+        mode: flow.mode(),
+        sent: flow.tx.buffer.end(),
+        received: flow.rx.assembler.read_offset(),
+        resent: flow.tx.resent,
+        duplicate: flow.rx.assembler.duplicate(),
+        copies: flow.rx.copies,
+    }
+}

@@ -1,0 +1,285 @@
+//! A session's shared state: the pure [`Session`] under one lock, and who is to be woken.
+//!
+//! Every task that touches the session (applications, lanes, the driver) calls it through
+//! [`SessionHandle::with`], which holds the lock for microseconds, never across an await, and
+//! wakes afterwards whoever the events name. Bulk bytes pass as shared [`bytes::Bytes`]; nothing
+//! is copied and no task stands between an application and its lane.
+//!
+//! **Tasks and their owner.** The node owns each session's [`driver`] task; it ends when the
+//! session is over. Each lane is a task of its own ([`super::lane`]); it ends with its connection
+//! or with the session, and detaches its lane last. Aborting any of them loses no byte: what a
+//! lane had not delivered stays in the flows' send buffers.
+
+pub(crate) mod driver;
+pub(crate) mod waiters;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use self::waiters::{FlowWaiters, Wakers};
+use crate::clock::BootTime;
+use crate::drains::Drains;
+use crate::events::{EventLog, SessionLog};
+use crate::lane::LaneEntry;
+use crate::node::router::Router;
+use throughline_proto::session::{Event, Session};
+use throughline_proto::types::{FlowId, LaneId, PeerId, PeerName, SessionId, Side};
+
+/// How far a session is, for those who wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No lane has ever attached.
+    Connecting,
+    /// A lane has attached at least once; flows may be opened.
+    Established,
+    /// Over for good, and why.
+    Over(String),
+}
+
+/// A session; clones are handles to the same one.
+#[derive(Clone)]
+pub(crate) struct SessionHandle(Arc<Inner>);
+
+struct Inner {
+    id: SessionId,
+    peer: PeerId,
+    core: Mutex<Core>,
+    /// Wakes the driver: a deadline came closer, a lane came or became busy.
+    driver: Arc<Notify>,
+    phase: watch::Sender<Phase>,
+    log: SessionLog,
+    node: Surroundings,
+}
+
+/// What a session has of its node.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) router: Router,
+    /// The node's count of changes among its sessions, for those who wait for one.
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) events: EventLog,
+    pub(crate) drains: Drains,
+}
+
+/// What the lock guards.
+pub(crate) struct Core {
+    pub(crate) session: Session,
+    pub(crate) lanes: HashMap<LaneId, LaneEntry>,
+    pub(crate) flows: HashMap<FlowId, FlowWaiters>,
+    /// The highest generation that attached.
+    pub(crate) generation: u64,
+    pub(crate) next_lane: u64,
+    /// The peer said that it can be reached elsewhere, and the dialler has not looked yet.
+    pub(crate) relocated: bool,
+    /// Since when there is no lane. The peer counts the time that we sleep, so we do too.
+    pub(crate) detached_since: Option<BootTime>,
+    /// The machine slept: every lane is to be probed.
+    pub(crate) slept: bool,
+    /// Until when the driver sleeps.
+    armed: Option<Instant>,
+}
+
+impl SessionHandle {
+    pub(crate) fn new(
+        id: SessionId,
+        peer: PeerId,
+        name: PeerName,
+        session: Session,
+        node: Surroundings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            peer,
+            core: Mutex::new(Core {
+                session,
+                lanes: HashMap::new(),
+                flows: HashMap::new(),
+                generation: 0,
+                next_lane: 0,
+                relocated: false,
+                detached_since: Some(BootTime::now()),
+                slept: false,
+                armed: None,
+            }),
+            driver: Arc::new(Notify::new()),
+            phase: watch::Sender::new(Phase::Connecting),
+            log: SessionLog::new(node.events.clone(), name, id),
+            node,
+        }))
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.0.id
+    }
+
+    pub(crate) fn peer(&self) -> PeerId {
+        self.0.peer
+    }
+
+    /// What the peer is called here.
+    pub(crate) fn name(&self) -> &PeerName {
+        self.0.log.peer()
+    }
+
+    /// Where the session's events are told.
+    pub(crate) fn log(&self) -> &SessionLog {
+        &self.0.log
+    }
+
+    /// Whether an uplink of ours is drained.
+    pub(crate) fn is_drained(&self, uplink: &str) -> bool {
+        self.0.node.drains.contains(uplink)
+    }
+
+    /// Says of every lane how it is to be used, as its uplink is now: metered, drained.
+    pub(crate) fn state_uses(&self) {
+        self.with(|core, now| {
+            let Core { session, lanes, .. } = core;
+            // What the dialler says of its lanes comes from the planner.
+            for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialled.is_none()) {
+                let draining = lane.uplink().is_some_and(|uplink| self.is_drained(uplink));
+                session.use_lane(now, *id, lane.cost(), draining);
+            }
+        });
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.0.core.lock().session.side()
+    }
+
+    /// Follows how far the session is.
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.0.phase.subscribe()
+    }
+
+    /// Why the session is over, if it is.
+    pub(crate) fn end_reason(&self) -> Option<String> {
+        match &*self.0.phase.borrow() {
+            Phase::Over(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(*self.0.phase.borrow(), Phase::Over(_))
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        matches!(*self.0.phase.borrow(), Phase::Established)
+    }
+
+    /// The driver's alarm.
+    pub(crate) fn driver_alarm(&self) -> Arc<Notify> {
+        self.0.driver.clone()
+    }
+
+    /// Calls the session and wakes whoever its events name.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Core, Instant) -> R) -> R {
+        let mut wakers = Wakers::default();
+        let mut incoming = Vec::new();
+        let (result, over) = {
+            let mut core = self.0.core.lock();
+            let result = f(&mut core, Instant::now());
+            let over = core.dispatch(&mut wakers, &mut incoming);
+            let next = core.session.next_timeout();
+            if next.is_some_and(|at| core.armed.is_none_or(|armed| at < armed)) {
+                core.armed = next;
+                self.0.driver.notify_one();
+            }
+            if core.relocated {
+                self.0.driver.notify_one();
+            }
+            (result, over)
+        };
+        wakers.wake();
+        for flow in incoming {
+            self.0.node.router.route(self, flow);
+        }
+        if let Some(reason) = over {
+            self.end(reason);
+        }
+        result
+    }
+
+    /// Tells the session when its driver will look again without being woken.
+    pub(crate) fn set_armed(&self, at: Option<Instant>) {
+        self.0.core.lock().armed = at;
+    }
+
+    /// A lane has attached.
+    pub(crate) fn established(&self) {
+        self.0.phase.send_if_modified(|phase| {
+            let first = *phase == Phase::Connecting;
+            if first {
+                *phase = Phase::Established;
+            }
+            first
+        });
+        self.0.node.changes.send_modify(|count| *count += 1);
+        self.0.driver.notify_one();
+    }
+
+    /// The session is lost or was closed: its flows end with this reason, its lanes go.
+    pub(crate) fn lose(&self, reason: &str) {
+        self.with(|core, _| core.session.lost(reason));
+    }
+
+    fn end(&self, reason: String) {
+        self.0.phase.send_if_modified(|phase| {
+            let first = !matches!(phase, Phase::Over(_));
+            if first {
+                *phase = Phase::Over(reason);
+            }
+            first
+        });
+        self.0.driver.notify_one();
+    }
+}
+
+impl Core {
+    /// Turns the session's events into wakers to wake; returns why the session is over, if it
+    /// is now.
+    fn dispatch(&mut self, wakers: &mut Wakers, incoming: &mut Vec<FlowId>) -> Option<String> {
+        let mut over = None;
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Incoming(id) => {
+                    self.flows.insert(id, FlowWaiters::default());
+                    incoming.push(id);
+                }
+                Event::Readable(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::readable),
+                Event::Writable(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::writable),
+                Event::Answered(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::answered),
+                Event::Broken(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::all),
+                Event::Forgotten(id) => {
+                    wakers.take(self.flows.remove(&id).as_mut(), FlowWaiters::all);
+                }
+                Event::Work(id) => {
+                    if let Some(lane) = self.lanes.get(&id) {
+                        lane.work.notify_one();
+                    }
+                }
+                Event::Locators => self.relocated = true,
+                Event::Closed => {
+                    over = self.session.closed().map(str::to_owned);
+                }
+            }
+        }
+        over
+    }
+
+    /// The waiters of a flow.
+    pub(crate) fn waiters(&mut self, id: FlowId) -> &mut FlowWaiters {
+        self.flows.entry(id).or_default()
+    }
+}
+
+impl std::fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SessionHandle").field(&self.0.id).finish()
+    }
+}

@@ -1,0 +1,185 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::UplinkConfig;
+use crate::grouping::group;
+use crate::grouping::tests::uplink;
+use crate::picture::DefaultRoute;
+use crate::picture::tests::picture;
+
+/// A table of ways, keyed by the interface that was named.
+struct Table(HashMap<Option<u32>, Way>);
+
+impl Ways for Table {
+    fn way(&mut self, _: IpAddr, _: SocketAddr, over: Option<u32>) -> io::Result<Option<Way>> {
+        Ok(self.0.get(&over).cloned())
+    }
+}
+
+struct Silent;
+
+impl Ways for Silent {
+    fn way(&mut self, _: IpAddr, _: SocketAddr, _: Option<u32>) -> io::Result<Option<Way>> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+fn way(link: u32, gateway: Option<&str>) -> Way {
+    Way { link: Some(link), gateway: gateway.map(|g| g.parse().unwrap()), to_us: false }
+}
+
+fn ask(
+    configured: &[UplinkConfig],
+    addresses: &[(&str, &str)],
+    local: &str,
+    ways: &[(Option<u32>, Way)],
+) -> Exit {
+    let picture = picture(addresses);
+    let uplinks = group(configured, &picture);
+    let snapshot = Snapshot { generation: 1, uplinks, picture };
+    let local: IpAddr = local.parse().unwrap();
+    let (uplink, found) = snapshot
+        .uplinks
+        .iter()
+        .find_map(|u| Some((u, u.addresses.iter().find(|a| a.net.addr() == local)?)))
+        .unwrap();
+    let mut table = Table(ways.iter().cloned().collect());
+    let remote = "203.0.113.1:5443".parse().unwrap();
+    judge(&snapshot, uplink, found, remote, &mut table)
+}
+
+/// eth0 (1) is one provider's, eth1 (2) the other's.
+const TWO: [(&str, &str); 2] = [("eth0", "192.0.2.5/24"), ("eth1", "198.51.100.5/24")];
+
+#[test]
+fn a_packet_that_leaves_by_its_own_interface_is_well() {
+    let exit = ask(&[], &TWO, "192.0.2.5", &[(None, way(1, Some("192.0.2.1")))]);
+    assert_eq!(exit.state, ExitState::Own);
+    assert_eq!(exit.interface.as_deref(), Some("eth0"));
+    assert_eq!(exit.device, None);
+}
+
+#[test]
+fn a_packet_that_would_leave_by_another_uplink_is_foreign_and_that_uplink_is_named() {
+    let exit = ask(&[], &TWO, "198.51.100.5", &[(None, way(1, Some("192.0.2.1")))]);
+    let uplink = Some("eth0-192.0.2.0/24".to_owned());
+    assert_eq!(exit.state, ExitState::Foreign { uplink });
+    assert_eq!((exit.interface.as_deref(), exit.device), (Some("eth0"), None));
+}
+
+#[test]
+fn binding_to_the_interface_is_the_cure_where_a_route_leads_over_it() {
+    let ways = [(None, way(1, Some("192.0.2.1"))), (Some(2), way(2, Some("198.51.100.1")))];
+    let exit = ask(&[], &TWO, "198.51.100.5", &ways);
+    assert_eq!(exit.state, ExitState::Bound);
+    assert_eq!(exit.device.as_deref(), Some("eth1"));
+    assert_eq!(exit.gateway, Some("198.51.100.1".parse().unwrap()));
+}
+
+#[test]
+fn without_any_route_there_is_no_path_unless_the_interface_has_one() {
+    let exit = ask(&[], &TWO, "192.0.2.5", &[]);
+    assert_eq!(exit.state, ExitState::NoRoute);
+    assert!(!exit.is_usable());
+    let exit = ask(&[], &TWO, "192.0.2.5", &[(Some(1), way(1, Some("192.0.2.1")))]);
+    assert_eq!(exit.state, ExitState::Bound);
+    assert!(exit.is_usable());
+}
+
+#[test]
+fn two_providers_on_one_wire_are_told_apart_by_the_routers_prefix() {
+    let one_wire = [("eth0", "192.0.2.5/24"), ("eth0", "198.51.100.5/24")];
+    let by_a = [(None, way(1, Some("192.0.2.1"))), (Some(1), way(1, Some("192.0.2.1")))];
+    assert_eq!(ask(&[], &one_wire, "192.0.2.5", &by_a).state, ExitState::Own);
+    let uplink = Some("eth0-192.0.2.0/24".to_owned());
+    let foreign = ExitState::Foreign { uplink };
+    assert_eq!(ask(&[], &one_wire, "198.51.100.5", &by_a).state, foreign);
+}
+
+#[test]
+fn a_link_local_router_may_be_anyones() {
+    let one_wire = [("eth0", "2001:db8:a::5/64"), ("eth0", "2001:db8:b::5/64")];
+    let exit = ask(&[], &one_wire, "2001:db8:b::5", &[(None, way(1, Some("fe80::1")))]);
+    assert_eq!(exit.state, ExitState::Own);
+}
+
+#[test]
+fn a_discovered_network_without_a_router_is_no_way_out_and_a_configured_one_is_told_of() {
+    let state = |configured: &[UplinkConfig], routers: &[u32]| {
+        let mut picture = picture(&TWO);
+        let router = |link: &u32| DefaultRoute {
+            link: *link,
+            v6: false,
+            metric: 0,
+            gateway: None,
+            onlink: false,
+            source: None,
+        };
+        picture.defaults = routers.iter().map(router).collect();
+        let snapshot = Snapshot { generation: 1, uplinks: group(configured, &picture), picture };
+        let uplink = snapshot.uplinks.last().unwrap();
+        let remote = "203.0.113.1:5443".parse().unwrap();
+        let mut ways = Table(HashMap::from([(None, way(1, Some("192.0.2.1")))]));
+        judge(&snapshot, uplink, &uplink.addresses[0], remote, &mut ways)
+    };
+    let alone = state(&[], &[1]);
+    assert_eq!(alone.state, ExitState::Local);
+    assert!(!alone.is_usable());
+    assert!(matches!(state(&[], &[1, 2]).state, ExitState::Foreign { .. }));
+    let configured = [uplink("a", &[], Some("eth0")), uplink("b", &[], Some("eth1"))];
+    assert!(matches!(state(&configured, &[1]).state, ExitState::Foreign { .. }));
+    assert!(matches!(state(&[], &[]).state, ExitState::Foreign { .. }), "routers are not known");
+}
+
+#[test]
+fn an_interface_that_is_no_uplink_is_foreign_too() {
+    let configured = [uplink("a", &["192.0.2.0/24"], None)];
+    let exit = ask(&configured, &TWO, "192.0.2.5", &[(None, way(2, None))]);
+    assert_eq!(exit.state, ExitState::Foreign { uplink: None });
+}
+
+#[test]
+fn the_sites_own_prefix_may_leave_by_every_provider() {
+    let own = UplinkConfig {
+        class: Class::ProviderIndependent,
+        ..uplink("own", &["192.0.2.0/24"], None)
+    };
+    let exit = ask(&[own], &TWO, "192.0.2.5", &[(None, way(2, Some("198.51.100.1")))]);
+    assert_eq!(exit.state, ExitState::Own);
+}
+
+#[test]
+fn an_address_of_the_loopback_interface_may_leave_by_every_link() {
+    let addresses = [("lo", "192.0.2.9/32"), ("eth1", "198.51.100.5/24")];
+    let exit = ask(&[], &addresses, "192.0.2.9", &[(None, way(2, Some("198.51.100.1")))]);
+    assert_eq!(exit.state, ExitState::Own);
+}
+
+#[test]
+fn what_stays_on_this_host_leaves_by_no_uplink() {
+    let to_us = Way { link: Some(7), gateway: None, to_us: true };
+    assert_eq!(ask(&[], &TWO, "192.0.2.5", &[(None, to_us)]).state, ExitState::Own);
+}
+
+#[test]
+fn where_nobody_can_tell_a_lane_is_tried() {
+    let picture = picture(&TWO);
+    let snapshot = Snapshot { generation: 1, uplinks: group(&[], &picture), picture };
+    let uplink = &snapshot.uplinks[0];
+    let remote = "203.0.113.1:5443".parse().unwrap();
+    let exit = judge(&snapshot, uplink, &uplink.addresses[0], remote, &mut Silent);
+    assert_eq!(exit, Exit::UNKNOWN);
+    assert!(exit.is_usable());
+}
+
+#[test]
+fn a_person_reads_what_is_wrong_and_how_to_mend_it() {
+    let exit = ask(&[], &TWO, "198.51.100.5", &[(None, way(1, Some("192.0.2.1")))]);
+    let told = exit.status("198.51.100.5".parse().unwrap(), "203.0.113.1:5443".parse().unwrap());
+    assert_eq!(
+        told.to_string(),
+        "packets from 198.51.100.5 to 203.0.113.1 leave by eth0 via 192.0.2.1, the uplink \
+         eth0-192.0.2.0/24, which drops them where it filters sources; write `manage-routes = \
+         true`, or add a rule and a table for this source (`ip rule add from`)"
+    );
+}
