@@ -125,7 +125,7 @@ impl Flow {
             flow: self.id,
             version: self.clock.version(),
             received: self.rx.assembler.received(MAX_RANGES),
-            window_edge: self.rx.edge(),
+            max_offset: self.rx.edge(),
             final_size: self.tx.fin,
             open: (!self.peer_knows).then(|| self.open.clone()),
             outcome,

@@ -52,7 +52,7 @@ use crate::types::{FlowId, LaneId, Side};
 use crate::wire::codec::DecodeError;
 use crate::wire::control::ControlError;
 use crate::wire::fact::Locators;
-use crate::wire::hello::Offer;
+use crate::wire::hello::SessionParams;
 
 /// What a session is told when it begins.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub struct SessionConfig {
     /// Which end we are.
     pub side: Side,
     /// What we promised the peer.
-    pub offer: Offer,
+    pub params: SessionParams,
     /// Flows the peer may have open; the next open is refused.
     pub max_flows: usize,
     /// The bound on bytes held, shared by the sessions of a node.
@@ -154,7 +154,7 @@ pub enum Violation {
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
-    peer: Offer,
+    peer: SessionParams,
     /// Ordered, so that the same inputs give the same outputs.
     flows: BTreeMap<FlowId, Flow>,
     lanes: BTreeMap<LaneId, Lane>,
@@ -186,7 +186,7 @@ const SEGMENT_IDLE: Duration = Duration::from_secs(5);
 
 impl Session {
     /// A session without lanes. `peer` is what the peer promised.
-    pub fn new(config: SessionConfig, peer: Offer) -> Self {
+    pub fn new(config: SessionConfig, peer: SessionParams) -> Self {
         Self {
             next_flow: config.side.first_flow(),
             peer_ids: PeerIds::new(config.side.peer()),
@@ -215,17 +215,17 @@ impl Session {
     }
 
     /// What we promised the peer.
-    pub fn offer(&self) -> Offer {
-        self.config.offer
+    pub fn params(&self) -> SessionParams {
+        self.config.params
     }
 
     /// The peer's promise, as it was renewed with a lane.
-    pub fn set_peer_offer(&mut self, offer: Offer) {
-        self.peer = offer;
+    pub fn set_peer_params(&mut self, params: SessionParams) {
+        self.peer = params;
     }
 
     /// The peer's promise.
-    pub fn peer_offer(&self) -> Offer {
+    pub fn peer_params(&self) -> SessionParams {
         self.peer
     }
 

@@ -8,13 +8,13 @@ use throughline_proto::holddown::Standing;
 use throughline_proto::session::select::{COSTLY, HELD, SETTLING, cost};
 use throughline_proto::types::Mode;
 use throughline_proto::types::{FlowId, LaneId, SessionId, Target};
-use throughline_proto::wire::control::{Decoder, MAX_BODY, MAX_ECHOES, Message};
+use throughline_proto::wire::control::{Decoder, MAX_BODY, MAX_FACT_ACKS, Message};
 use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::fact::{
-    FlowState, LaneDoubt, LaneHealth, LaneUse, Locators, MAX_LOCATORS, MAX_RANGES, Open, Outcome,
-    ResetAt,
+    FlowState, LaneHealth, LaneUse, Locators, MAX_LOCATORS, MAX_RANGES, Open, Outcome, ResetAt,
+    Suspicion,
 };
-use throughline_proto::wire::hello::{Hello, Intent, Offer, Reject, RejectCode, Welcome};
+use throughline_proto::wire::hello::{Hello, Intent, Reject, RejectCode, SessionParams, Welcome};
 use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 use throughline_proto::wire::{ALPN, VERSION};
 
@@ -38,8 +38,8 @@ fn examples() -> HashMap<&'static str, Vec<u8>> {
     blocks.map(parse).collect()
 }
 
-fn offer() -> Offer {
-    Offer { linger: Duration::from_secs(43_200), initial_window: 262_144, max_flows: 1024 }
+fn params() -> SessionParams {
+    SessionParams { linger: Duration::from_secs(43_200), initial_window: 262_144, max_flows: 1024 }
 }
 
 fn hello() -> Message {
@@ -49,7 +49,7 @@ fn hello() -> Message {
         intent: Intent::Create,
         generation: 0,
         lane: LaneId(1),
-        offer: offer(),
+        params: params(),
     })
 }
 
@@ -58,7 +58,7 @@ fn flow_state() -> FlowState {
         flow: FlowId(6),
         version: 3,
         received: vec![0..1000, 1200..1500],
-        window_edge: 262_144,
+        max_offset: 262_144,
         final_size: Some(70_000),
         open: None,
         outcome: Some(Outcome::Opened),
@@ -114,16 +114,16 @@ fn the_table_of_message_types_is_that_of_the_code() {
     let (lane, version) = (LaneId(0), 1);
     for (name, message) in [
         ("Hello", hello()),
-        ("Welcome", Message::Welcome(Welcome { version: VERSION, offer: offer() })),
+        ("Welcome", Message::Welcome(Welcome { version: VERSION, params: params() })),
         ("Reject", Message::Reject(Reject { code: RejectCode::Stale, detail: String::new() })),
         ("FlowState", Message::FlowState(flow_state())),
-        ("Echo", Message::Echo(vec![])),
-        ("SyncEnd", Message::SyncEnd),
+        ("FactAck", Message::FactAck(vec![])),
+        ("EndOfSync", Message::EndOfSync),
         ("Locators", Message::Locators(Locators { generation: 1, list: vec![] })),
         ("LaneUse", Message::LaneUse(LaneUse { lane, version, cost: 0, draining: false })),
         (
             "LaneHealth",
-            Message::LaneHealth(LaneHealth { lane, version, doubt: LaneDoubt::Overdue }),
+            Message::LaneHealth(LaneHealth { lane, version, suspicion: Suspicion::Suspected }),
         ),
         ("Close", Message::Close { code: 0, detail: String::new() }),
     ] {
@@ -146,7 +146,7 @@ fn the_ranges_of_cost_are_those_of_the_code() {
 fn the_bounds_are_those_of_the_code() {
     for (what, bound) in [
         ("body of a control message", MAX_BODY as u64),
-        ("entries of an `Echo`", MAX_ECHOES as u64),
+        ("entries of a `FactAck`", MAX_FACT_ACKS as u64),
         ("ranges in a `FlowState`", MAX_RANGES as u64),
         ("entries of `Locators`", MAX_LOCATORS as u64),
         ("payload of a segment", MAX_SEGMENT),

@@ -193,14 +193,14 @@ impl Dialer {
     }
 
     fn dial(&mut self, session: &SessionHandle, path: Path) {
-        let (lane, generation, offer) = session.with(|core, _| {
+        let (lane, generation, params) = session.with(|core, _| {
             let lane = LaneId(core.next_lane);
             core.next_lane += 1;
-            (lane, core.generation, core.session.offer())
+            (lane, core.generation, core.session.params())
         });
         let intent = if session.is_established() { Intent::Resume } else { Intent::Create };
         let hello =
-            Hello { version: VERSION, session: session.id(), intent, generation, lane, offer };
+            Hello { version: VERSION, session: session.id(), intent, generation, lane, params };
         let patience =
             self.rtt.map_or(MOST_PATIENCE, |rtt| (rtt * 10).clamp(LEAST_PATIENCE, MOST_PATIENCE));
         let key = path.key();

@@ -83,7 +83,7 @@ pub(crate) enum LaneEnd {
 
 /// Attaches a lane to its session and runs it to its end.
 pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
-    let NewLane { id, info, connection, sensor, control, dialled, accepted, took, offer } = lane;
+    let NewLane { id, info, connection, sensor, control, dialled, accepted, took, params } = lane;
     let work = Arc::new(Notify::new());
     let remote = connection.remote_address();
     let log = session.log();
@@ -111,7 +111,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         let cost = entry.cost();
         core.lanes.insert(id, entry);
         let detached = core.detached_since.take().map(BootTime::elapsed);
-        core.session.set_peer_offer(offer);
+        core.session.set_peer_params(params);
         core.session.lane_attached(now, id, info);
         // The peer cannot see what the lane costs here, nor what is planned.
         let draining = uplink.as_deref().is_some_and(|uplink| session.is_drained(uplink));
@@ -158,7 +158,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         if core.lanes.is_empty() {
             core.detached_since = Some(BootTime::now());
             if core.session.closed().is_none() {
-                let linger = core.session.offer().linger;
+                let linger = core.session.params().linger;
                 log.session(EventKind::SessionDetached { linger });
             }
         }

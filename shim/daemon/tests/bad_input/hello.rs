@@ -59,7 +59,7 @@ async fn a_lane_number_that_is_used_twice_is_rejected() {
     first.say(&Message::Hello(spoken.clone())).await;
     assert!(matches!(first.hears().await, Message::Welcome(_)));
     // It is attached when it is stated to.
-    while !matches!(first.hears().await, Message::SyncEnd) {}
+    while !matches!(first.hears().await, Message::EndOfSync) {}
     let mut second = Hostile::connect(site.addr(), &key).await;
     second.say(&Message::Hello(spoken)).await;
     let Message::Reject(reject) = second.hears().await else { panic!("not rejected") };
@@ -99,7 +99,7 @@ async fn more_lanes_and_sessions_than_allowed_are_rejected() {
             Message::Reject(reject) => assert!(number == 16, "{number}: {reject:?}"),
             other => panic!("{other:?}"),
         }
-        while number < 16 && !matches!(lane.hears().await, Message::SyncEnd) {}
+        while number < 16 && !matches!(lane.hears().await, Message::EndOfSync) {}
         held.push(lane);
     }
     site.goes_on_undisturbed().await;
@@ -158,7 +158,7 @@ async fn a_message_of_an_unknown_type_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_message_that_is_no_hello_is_told() {
-    let reason = closed_over(&Message::SyncEnd.to_bytes(), false).await;
+    let reason = closed_over(&Message::EndOfSync.to_bytes(), false).await;
     assert!(reason.contains("message where Hello was due"), "{reason}");
 }
 

@@ -12,7 +12,7 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use throughline::{LaneId, PeerId, SessionId};
 use throughline_proto::wire::control::{Decoder, Message};
-use throughline_proto::wire::hello::{Hello, Intent, Offer, Welcome};
+use throughline_proto::wire::hello::{Hello, Intent, SessionParams, Welcome};
 use throughline_proto::wire::segment::SegmentHeader;
 use throughline_proto::wire::{ALPN, VERSION};
 use tokio::time::timeout;
@@ -115,14 +115,15 @@ pub(crate) struct Hostile {
 
 /// A proper `Hello`, to be spoilt.
 pub(crate) fn hello() -> Hello {
-    let offer = Offer { linger: Duration::from_secs(60), initial_window: 1 << 18, max_flows: 100 };
+    let params =
+        SessionParams { linger: Duration::from_secs(60), initial_window: 1 << 18, max_flows: 100 };
     Hello {
         version: VERSION,
         session: SessionId(rand::random()),
         intent: Intent::Create,
         generation: 0,
         lane: LaneId(0),
-        offer,
+        params,
     }
 }
 

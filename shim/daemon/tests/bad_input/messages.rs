@@ -15,7 +15,7 @@ fn state(flow: u64) -> FlowState {
         flow: FlowId(flow),
         version: 1,
         received: vec![],
-        window_edge: 0,
+        max_offset: 0,
         final_size: None,
         open: None,
         outcome: None,
@@ -153,7 +153,7 @@ async fn more_flows_than_allowed_are_refused_and_then_a_breach() {
     let limits = Limits { flows_per_session: 4, ..Limits::default() };
     let site = Site::with_limits(&[key.id()], limits).await;
     let mut hostile = Hostile::admitted(site.addr(), &key).await;
-    assert_eq!(hostile.welcome.unwrap().offer.max_flows, 4);
+    assert_eq!(hostile.welcome.unwrap().params.max_flows, 4);
     for flow in 0..5 {
         hostile.say(&Message::FlowState(FlowState { open: open(), ..state(2 * flow) })).await;
     }

@@ -77,7 +77,7 @@ impl Session {
         }
         let id = self.next_flow;
         self.next_flow = FlowId(id.0 + 2);
-        let window = self.config.offer.initial_window;
+        let window = self.config.params.initial_window;
         self.config.memory.take(window);
         self.flows.insert(id, Flow::new(id, true, open, self.peer.initial_window, window));
         self.touch(now, id, Urgency::Now);

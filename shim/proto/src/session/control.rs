@@ -19,12 +19,12 @@ impl Session {
         }
         match message {
             Message::FlowState(state) => self.flow_state(now, state)?,
-            Message::Echo(echoes) => {
+            Message::FactAck(echoes) => {
                 for (flow, version) in echoes {
                     self.echoed(flow, version);
                 }
             }
-            Message::SyncEnd => {
+            Message::EndOfSync => {
                 if let Some(lane) = self.lanes.get_mut(&lane) {
                     lane.synced = true;
                 }

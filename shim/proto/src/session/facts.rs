@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Event, Session, Transmit, Violation};
 use crate::flow::{Opening, Urgency};
 use crate::types::{FlowId, LaneId};
-use crate::wire::control::MAX_ECHOES;
+use crate::wire::control::MAX_FACT_ACKS;
 use crate::wire::fact::{FlowState, Outcome, ResetAt};
 
 /// Echoes wait this long for company. The peer restates after 250 ms at the earliest.
@@ -58,7 +58,7 @@ impl Session {
         let echo = self.echoes.entry(id).or_insert(0);
         *echo = state.version.max(*echo);
         self.echo_at.get_or_insert(now + ECHO_AFTER);
-        if self.echoes.len() >= MAX_ECHOES {
+        if self.echoes.len() >= MAX_FACT_ACKS {
             self.flush_echoes();
         }
         if !live {
@@ -75,7 +75,7 @@ impl Session {
             }
             freed += flow.tx.ack(range);
         }
-        flow.tx.edge = flow.tx.edge.max(state.window_edge);
+        flow.tx.edge = flow.tx.edge.max(state.max_offset);
         if let Some(size) = state.final_size {
             flow.rx.set_final_size(size).map_err(|_| Violation::FinalSize(id))?;
         }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::pardon::Pardons;
 use super::{Class, Event, Transmit};
 use crate::types::{FlowId, LaneId};
-use crate::wire::fact::{LaneDoubt, LaneUse};
+use crate::wire::fact::{LaneUse, Suspicion};
 
 /// The most echoes that wait for a lane that does not write: a peer that states flows and does
 /// not read must not make us grow.
-const MAX_PENDING_ECHOES: usize = 4096;
+const MAX_PENDING_FACT_ACKS: usize = 4096;
 
 /// How long a peer's suspicion of a lane stands without being repeated. It is repeated with every
 /// probe, of which there is one each 100 ms; this allows for one lost.
@@ -75,13 +75,13 @@ pub(super) struct Lane {
     pub(super) health_words: BTreeSet<LaneId>,
     /// Our locators are to be told on this one.
     pub(super) locators_due: bool,
-    /// Echoes to be written, latest version only, at most [`MAX_PENDING_ECHOES`].
+    /// Echoes to be written, latest version only, at most [`MAX_PENDING_FACT_ACKS`].
     pub(super) echoes: BTreeMap<FlowId, u64>,
     /// The session's last word has not been written yet.
     pub(super) goodbye: bool,
     /// Flows whose state is to be written.
     pub(super) facts: VecDeque<FlowId>,
-    /// `SyncEnd` follows when `facts` has been written.
+    /// `EndOfSync` follows when `facts` has been written.
     pub(super) sync_end: bool,
     pub(super) chores: VecDeque<Transmit>,
     pub(super) thin: VecDeque<FlowId>,
@@ -137,7 +137,7 @@ impl Lane {
 
     /// Takes an echo to be written. Where too many wait the peer will state its flow again.
     pub(super) fn echo(&mut self, id: FlowId, version: u64) {
-        if self.echoes.len() < MAX_PENDING_ECHOES || self.echoes.contains_key(&id) {
+        if self.echoes.len() < MAX_PENDING_FACT_ACKS || self.echoes.contains_key(&id) {
             let known = self.echoes.entry(id).or_insert(0);
             *known = version.max(*known);
         }
@@ -167,11 +167,11 @@ impl Lane {
     }
 
     /// What the peer is told that we think of it.
-    pub(super) fn doubt(&self) -> LaneDoubt {
+    pub(super) fn suspicion(&self) -> Suspicion {
         match (self.health, self.one_way) {
-            (Health::Alive, _) => LaneDoubt::None,
-            (Health::Suspect { .. }, false) => LaneDoubt::Overdue,
-            (Health::Suspect { .. }, true) => LaneDoubt::OneWay,
+            (Health::Alive, _) => Suspicion::None,
+            (Health::Suspect { .. }, false) => Suspicion::Suspected,
+            (Health::Suspect { .. }, true) => Suspicion::OneWay,
         }
     }
 

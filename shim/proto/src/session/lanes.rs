@@ -11,7 +11,7 @@ use crate::wire::control::Message;
 
 impl Session {
     /// A lane has been set up. All flows are stated on it; it carries bytes once the peer has
-    /// stated its own ([`Message::SyncEnd`]).
+    /// stated its own ([`Message::EndOfSync`]).
     pub fn lane_attached(&mut self, now: Instant, id: LaneId, info: LaneInfo) {
         self.lane_detached(now, id);
         let mut lane = Lane::new(info);

@@ -104,7 +104,7 @@ impl Session {
             return Err(Violation::TooManyFlows(2 * self.config.max_flows));
         }
         self.peer_ids.mark(id);
-        let window = self.config.offer.initial_window;
+        let window = self.config.params.initial_window;
         self.config.memory.take(window);
         let flow = Flow::new(id, false, open.clone(), self.peer.initial_window, window);
         self.flows.insert(id, flow);

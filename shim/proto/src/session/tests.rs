@@ -30,14 +30,14 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn offer() -> Offer {
-    Offer { linger: Duration::from_secs(60), initial_window: 100_000, max_flows: 8 }
+fn params() -> SessionParams {
+    SessionParams { linger: Duration::from_secs(60), initial_window: 100_000, max_flows: 8 }
 }
 
 fn session(side: Side) -> (Session, Arc<Memory>) {
     let memory = Arc::new(Memory::new(1 << 30));
-    let config = SessionConfig { side, offer: offer(), max_flows: 8, memory: memory.clone() };
-    (Session::new(config, offer()), memory)
+    let config = SessionConfig { side, params: params(), max_flows: 8, memory: memory.clone() };
+    (Session::new(config, params()), memory)
 }
 
 fn open(mode: Mode) -> Open {

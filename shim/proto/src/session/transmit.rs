@@ -9,7 +9,7 @@ use super::select::{self, Candidate};
 use super::{Event, SEGMENT_IDLE, Session};
 use crate::flow::{Booking, Chunk};
 use crate::types::{FlowId, LaneId, Mode};
-use crate::wire::control::{MAX_ECHOES, Message};
+use crate::wire::control::{MAX_FACT_ACKS, Message};
 use crate::wire::fact::LaneHealth;
 use crate::wire::segment::SegmentHeader;
 
@@ -115,9 +115,9 @@ impl Session {
         self.words_for(id, &mut out);
         let lane = self.lanes.get_mut(&id)?;
         while out.len() < CONTROL_CHUNK && !lane.echoes.is_empty() {
-            let batch = lane.echoes.len().min(MAX_ECHOES);
+            let batch = lane.echoes.len().min(MAX_FACT_ACKS);
             let echoes = std::iter::from_fn(|| lane.echoes.pop_first()).take(batch).collect();
-            Message::Echo(echoes).encode(&mut out);
+            Message::FactAck(echoes).encode(&mut out);
         }
         while out.len() < CONTROL_CHUNK
             && let Some(flow) = lane.facts.pop_front()
@@ -129,7 +129,7 @@ impl Session {
         }
         if lane.sync_end && lane.facts.is_empty() {
             lane.sync_end = false;
-            Message::SyncEnd.encode(&mut out);
+            Message::EndOfSync.encode(&mut out);
         }
         (!out.is_empty()).then(|| out.freeze())
     }
@@ -146,8 +146,8 @@ impl Session {
             Message::LaneUse(word).encode(out);
         }
         for (lane, known) in healths.iter().filter_map(|l| Some((*l, self.lanes.get(l)?))) {
-            let (version, doubt) = (known.health_version, known.doubt());
-            Message::LaneHealth(LaneHealth { lane, version, doubt }).encode(out);
+            let (version, suspicion) = (known.health_version, known.suspicion());
+            Message::LaneHealth(LaneHealth { lane, version, suspicion }).encode(out);
         }
     }
 

@@ -7,7 +7,7 @@ use super::lane::{Health, Lane};
 use super::select::{self, Candidate, Returning};
 use super::{Event, Session};
 use crate::types::{LaneId, Locator};
-use crate::wire::fact::{LaneDoubt, LaneHealth, LaneUse, Locators};
+use crate::wire::fact::{LaneHealth, LaneUse, Locators, Suspicion};
 
 impl Session {
     /// A lane is still suspect: the peer is told again, at least every [`WORD_HOLDS`](super::WORD_HOLDS).
@@ -125,9 +125,9 @@ impl Session {
             return;
         }
         lane.peer_health_version = word.version;
-        let (before, after) = (lane.peer_suspects.is_some(), word.doubt != LaneDoubt::None);
+        let (before, after) = (lane.peer_suspects.is_some(), word.suspicion != Suspicion::None);
         lane.peer_suspects = after.then_some(now);
-        lane.peer_one_way = word.doubt == LaneDoubt::OneWay;
+        lane.peer_one_way = word.suspicion == Suspicion::OneWay;
         match (before, after) {
             (false, true) => self.uncover(now, word.lane),
             (true, false) if !self.lane_is_suspect(word.lane) => self.trusted_again(now, word.lane),

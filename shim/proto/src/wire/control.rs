@@ -14,8 +14,8 @@ use crate::types::FlowId;
 /// is room for later versions.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// The most entries of an [`Message::Echo`].
-pub const MAX_ECHOES: usize = 512;
+/// The most entries of an [`Message::FactAck`].
+pub const MAX_FACT_ACKS: usize = 512;
 
 /// Types from here up may be skipped by whoever does not know them.
 const FIRST_OPTIONAL_TYPE: u64 = 0x40;
@@ -32,9 +32,9 @@ pub enum Message {
     /// A flow's state.
     FlowState(FlowState),
     /// The versions of flow states that this side has.
-    Echo(Vec<(FlowId, u64)>),
+    FactAck(Vec<(FlowId, u64)>),
     /// The state of every live flow has been stated since the lane attached.
-    SyncEnd,
+    EndOfSync,
     /// Where this side can be reached.
     Locators(Locators),
     /// How this side wants a lane to be used.
@@ -72,8 +72,8 @@ impl Message {
             Self::Welcome(_) => 0x02,
             Self::Reject(_) => 0x03,
             Self::FlowState(_) => 0x04,
-            Self::Echo(_) => 0x05,
-            Self::SyncEnd => 0x06,
+            Self::FactAck(_) => 0x05,
+            Self::EndOfSync => 0x06,
             Self::Locators(_) => 0x07,
             Self::LaneUse(_) => 0x08,
             Self::LaneHealth(_) => 0x09,
@@ -89,14 +89,14 @@ impl Message {
             Self::Welcome(welcome) => welcome.put(&mut body),
             Self::Reject(reject) => reject.put(&mut body),
             Self::FlowState(state) => state.put(&mut body),
-            Self::Echo(echoes) => {
-                put_varint(&mut body, echoes.len() as u64);
-                for (flow, version) in echoes {
+            Self::FactAck(acks) => {
+                put_varint(&mut body, acks.len() as u64);
+                for (flow, version) in acks {
                     put_varint(&mut body, flow.0);
                     put_varint(&mut body, *version);
                 }
             }
-            Self::SyncEnd => {}
+            Self::EndOfSync => {}
             Self::Locators(locators) => locators.put(&mut body),
             Self::LaneUse(lane_use) => lane_use.put(&mut body),
             Self::LaneHealth(health) => health.put(&mut body),
@@ -160,8 +160,8 @@ fn decode(kind: u64, mut body: &[u8]) -> Result<Option<Message>, ControlError> {
         0x02 => ("Welcome", Welcome::get(buf).map(Message::Welcome)),
         0x03 => ("Reject", Reject::get(buf).map(Message::Reject)),
         0x04 => ("FlowState", FlowState::get(buf).map(Message::FlowState)),
-        0x05 => ("Echo", get_echoes(buf).map(Message::Echo)),
-        0x06 => ("SyncEnd", Ok(Message::SyncEnd)),
+        0x05 => ("FactAck", get_fact_acks(buf).map(Message::FactAck)),
+        0x06 => ("EndOfSync", Ok(Message::EndOfSync)),
         0x07 => ("Locators", Locators::get(buf).map(Message::Locators)),
         0x08 => ("LaneUse", LaneUse::get(buf).map(Message::LaneUse)),
         0x09 => ("LaneHealth", LaneHealth::get(buf).map(Message::LaneHealth)),
@@ -176,8 +176,8 @@ fn decode(kind: u64, mut body: &[u8]) -> Result<Option<Message>, ControlError> {
     Ok(Some(message))
 }
 
-fn get_echoes(buf: &mut impl Buf) -> Result<Vec<(FlowId, u64)>, DecodeError> {
-    let count = get_bounded(buf, "echo count", MAX_ECHOES as u64)?;
+fn get_fact_acks(buf: &mut impl Buf) -> Result<Vec<(FlowId, u64)>, DecodeError> {
+    let count = get_bounded(buf, "fact-ack count", MAX_FACT_ACKS as u64)?;
     (0..count)
         .map(|_| Ok((FlowId(get_varint(buf, "flow id")?), get_varint(buf, "fact version")?)))
         .collect()

@@ -53,7 +53,7 @@ pub struct FlowState {
     /// What the assembler has, from the lowest: at most [`MAX_RANGES`], disjoint, ascending.
     pub received: Vec<Range<u64>>,
     /// The peer may send what precedes this offset. Never shrinks.
-    pub window_edge: u64,
+    pub max_offset: u64,
     /// How many bytes this side sends in all, once it knows.
     pub final_size: Option<u64>,
     /// The open request (opener's side only).
@@ -94,16 +94,16 @@ pub struct LaneHealth {
     /// Grows with every change: a slow lane must not bring back an old word.
     pub version: u64,
     /// What the sender of this message thinks of it.
-    pub doubt: LaneDoubt,
+    pub suspicion: Suspicion,
 }
 
 /// What an end thinks of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LaneDoubt {
+pub enum Suspicion {
     /// It is well.
     None,
     /// Acknowledgements of what this end sends are overdue.
-    Overdue,
+    Suspected,
     /// They are, and what the other end sends comes: only this direction is dead.
     OneWay,
 }
@@ -139,7 +139,7 @@ impl FlowState {
     pub(super) fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.flow.0);
         put_varint(out, self.version);
-        put_varint(out, self.window_edge);
+        put_varint(out, self.max_offset);
         let flag = |set: bool, bit| if set { bit } else { 0 };
         out.put_u8(
             flag(self.final_size.is_some(), HAS_FINAL_SIZE)
@@ -178,7 +178,7 @@ impl FlowState {
     pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         let flow = FlowId(get_varint(buf, "flow id")?);
         let version = get_varint(buf, "fact version")?;
-        let window_edge = get_varint(buf, "window edge")?;
+        let max_offset = get_varint(buf, "max offset")?;
         if !buf.has_remaining() {
             return Err(DecodeError::Truncated("flow flags"));
         }
@@ -212,7 +212,7 @@ impl FlowState {
                 at: get_varint(buf, "reset offset")?,
             }),
         };
-        Ok(Self { flow, version, received, window_edge, final_size, open, outcome, reset })
+        Ok(Self { flow, version, received, max_offset, final_size, open, outcome, reset })
     }
 }
 
@@ -290,10 +290,10 @@ impl LaneHealth {
     pub(super) fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.lane.0);
         put_varint(out, self.version);
-        out.put_u8(match self.doubt {
-            LaneDoubt::None => 0,
-            LaneDoubt::Overdue => 1,
-            LaneDoubt::OneWay => 2,
+        out.put_u8(match self.suspicion {
+            Suspicion::None => 0,
+            Suspicion::Suspected => 1,
+            Suspicion::OneWay => 2,
         });
     }
 
@@ -301,14 +301,14 @@ impl LaneHealth {
         let lane = LaneId(get_varint(buf, "lane")?);
         let version = get_varint(buf, "lane-health version")?;
         if !buf.has_remaining() {
-            return Err(DecodeError::Truncated("doubt"));
+            return Err(DecodeError::Truncated("suspicion"));
         }
-        let doubt = match buf.get_u8() {
-            0 => LaneDoubt::None,
-            1 => LaneDoubt::Overdue,
-            2 => LaneDoubt::OneWay,
-            other => return Err(DecodeError::Invalid("doubt", other.into())),
+        let suspicion = match buf.get_u8() {
+            0 => Suspicion::None,
+            1 => Suspicion::Suspected,
+            2 => Suspicion::OneWay,
+            other => return Err(DecodeError::Invalid("suspicion", other.into())),
         };
-        Ok(Self { lane, version, doubt })
+        Ok(Self { lane, version, suspicion })
     }
 }

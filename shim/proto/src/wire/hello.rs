@@ -32,12 +32,12 @@ pub struct Hello {
     /// The number of this lane.
     pub lane: LaneId,
     /// What the initiator promises.
-    pub offer: Offer,
+    pub params: SessionParams,
 }
 
 /// What each side promises to the other for the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct SessionParams {
     /// How long this side keeps the session without any lane (whole seconds on the wire).
     pub linger: Duration,
     /// The window of a flow of which the peer has not heard a window edge yet, in bytes.
@@ -52,7 +52,7 @@ pub struct Welcome {
     /// The version both speak on this lane.
     pub version: u64,
     /// What the acceptor promises.
-    pub offer: Offer,
+    pub params: SessionParams,
 }
 
 /// Why an acceptor does not attach a lane.
@@ -113,7 +113,7 @@ pub struct Reject {
 /// Thirty days: a longer linger on the wire is read as this.
 const MAX_LINGER: u64 = 30 * 24 * 3600;
 
-impl Offer {
+impl SessionParams {
     fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.linger.as_secs());
         put_varint(out, self.initial_window);
@@ -142,7 +142,7 @@ impl Hello {
         );
         put_varint(out, self.generation);
         put_varint(out, self.lane.0);
-        self.offer.put(out);
+        self.params.put(out);
     }
 
     pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
@@ -161,7 +161,7 @@ impl Hello {
             intent,
             generation: get_varint(buf, "generation")?,
             lane: LaneId(get_varint(buf, "lane")?),
-            offer: Offer::get(buf)?,
+            params: SessionParams::get(buf)?,
         })
     }
 }
@@ -169,11 +169,11 @@ impl Hello {
 impl Welcome {
     pub(super) fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.version);
-        self.offer.put(out);
+        self.params.put(out);
     }
 
     pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
-        Ok(Self { version: get_varint(buf, "version")?, offer: Offer::get(buf)? })
+        Ok(Self { version: get_varint(buf, "version")?, params: SessionParams::get(buf)? })
     }
 }
 

@@ -19,7 +19,7 @@ use throughline_proto::memory::Memory;
 use throughline_proto::plan::{Key, Planner};
 use throughline_proto::session::{Event, Session, SessionConfig};
 use throughline_proto::types::{FlowId, LaneId, Side};
-use throughline_proto::wire::hello::Offer;
+use throughline_proto::wire::hello::SessionParams;
 
 use self::dialling::Lane;
 use self::misfortune::Cure;
@@ -372,16 +372,16 @@ impl World {
 
 fn host(plan: &Script, side: usize) -> Host {
     let memory = Arc::new(Memory::new(plan.memory));
-    let offer = Offer {
+    let params = SessionParams {
         linger: Duration::from_secs(3600),
         initial_window: plan.initial_window,
         max_flows: plan.max_flows as u64,
     };
     let config = SessionConfig {
         side: [Side::Initiator, Side::Acceptor][side],
-        offer,
+        params,
         max_flows: plan.max_flows,
         memory: memory.clone(),
     };
-    Host { session: Session::new(config, offer), memory, armed: Nanos::MAX }
+    Host { session: Session::new(config, params), memory, armed: Nanos::MAX }
 }

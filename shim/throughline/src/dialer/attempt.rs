@@ -111,7 +111,7 @@ impl Attempt {
             dialled: Some(dialled),
             accepted: None,
             took: began.elapsed(),
-            offer: welcome.offer,
+            params: welcome.params,
         })
     }
 }

@@ -15,7 +15,7 @@ use throughline_proto::hearing::Hearing;
 use throughline_proto::loss::LossMeter;
 use throughline_proto::session::LaneInfo;
 use throughline_proto::types::LaneId;
-use throughline_proto::wire::hello::Offer;
+use throughline_proto::wire::hello::SessionParams;
 
 /// What a session keeps of each of its lanes.
 pub(crate) struct LaneEntry {
@@ -85,7 +85,7 @@ pub(crate) struct NewLane {
     /// How long the set-up took.
     pub(crate) took: Duration,
     /// What the peer promised in this lane's exchange.
-    pub(crate) offer: Offer,
+    pub(crate) params: SessionParams,
 }
 
 impl LaneEntry {

@@ -130,7 +130,7 @@ async fn set_up(
                 control,
                 dialled: None,
                 took: began.elapsed(),
-                offer: hello.offer,
+                params: hello.params,
             };
             Ok(Some((session, lane)))
         }

@@ -65,7 +65,7 @@ impl NodeShared {
             tokio::spawn(async move { oldest.lose("given up for a newer session of this peer") });
         }
         let name = PeerName::from(entry.config.name.as_str());
-        let session = self.session(hello.session, peer, name, Side::Acceptor, hello.offer);
+        let session = self.session(hello.session, peer, name, Side::Acceptor, hello.params);
         entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
         drop(peers);
         self.drive(session.clone(), None);
@@ -92,11 +92,11 @@ impl NodeShared {
             return reject(RejectCode::Limit, "too many lanes, or a lane number used twice");
         }
         let locators = self.own_locators();
-        let offer = session.with(|core, _| {
+        let params = session.with(|core, _| {
             core.generation = hello.generation;
             core.session.set_locators(locators);
-            core.session.offer()
+            core.session.params()
         });
-        Ok((session, Welcome { version: VERSION, offer }))
+        Ok((session, Welcome { version: VERSION, params }))
     }
 }

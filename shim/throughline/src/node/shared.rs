@@ -25,7 +25,7 @@ use crate::transport::LaneTransport;
 use throughline_proto::memory::Memory;
 use throughline_proto::session::{Session, SessionConfig};
 use throughline_proto::types::{Locator, PeerId, PeerName, SessionId, Side};
-use throughline_proto::wire::hello::Offer;
+use throughline_proto::wire::hello::SessionParams;
 use throughline_uplinks::Uplinks;
 
 /// The window that every flow gets, whatever memory is left.
@@ -260,7 +260,7 @@ impl NodeShared {
         }
         let name = PeerName::from(entry.config.name.as_str());
         let id = SessionId(rand::random());
-        let session = self.session(id, peer, name, Side::Initiator, self.offer());
+        let session = self.session(id, peer, name, Side::Initiator, self.params());
         entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
         drop(peers);
         self.drive(session, Some(Dialer::new(self.clone(), peer)));
@@ -276,10 +276,10 @@ impl NodeShared {
         }
     }
 
-    pub(super) fn offer(&self) -> Offer {
+    pub(super) fn params(&self) -> SessionParams {
         let flows = self.limits.flows_per_session as u64;
         let share = self.limits.memory / flows.max(1);
-        Offer {
+        SessionParams {
             linger: self.limits.linger,
             initial_window: share.clamp(16 * 1024, INITIAL_WINDOW),
             max_flows: flows,
@@ -292,11 +292,11 @@ impl NodeShared {
         peer: PeerId,
         name: PeerName,
         side: Side,
-        theirs: Offer,
+        theirs: SessionParams,
     ) -> SessionHandle {
         let config = SessionConfig {
             side,
-            offer: self.offer(),
+            params: self.params(),
             max_flows: self.limits.flows_per_session,
             memory: self.memory.clone(),
         };

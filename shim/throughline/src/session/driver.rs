@@ -98,7 +98,7 @@ fn look(
     core.session.handle_timeout(now);
     let mut next = None;
     if let Some(since) = core.detached_since {
-        let left = core.session.offer().linger.saturating_sub(since.elapsed());
+        let left = core.session.params().linger.saturating_sub(since.elapsed());
         if left.is_zero() {
             core.session.lost("no lane came back within the linger time");
         }

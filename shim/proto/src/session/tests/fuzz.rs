@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::types::{FailureCode, OpenFailure};
-use crate::wire::fact::{FlowState, LaneDoubt, LaneHealth, LaneUse, Outcome, ResetAt};
+use crate::wire::fact::{FlowState, LaneHealth, LaneUse, Outcome, ResetAt, Suspicion};
 
 fn number(rng: &mut SmallRng) -> u64 {
     match rng.random_range(0..6) {
@@ -51,19 +51,19 @@ fn message(rng: &mut SmallRng) -> Message {
                 flow: flow(rng),
                 version,
                 received: maybe(rng, received).unwrap_or_default(),
-                window_edge: number(rng),
+                max_offset: number(rng),
                 final_size: maybe(rng, end).filter(|_| rng.random_bool(0.3)),
                 open: some_open(rng),
                 outcome: maybe(rng, outcome),
                 reset: maybe(rng, ResetAt { code, at: cut }).filter(|_| rng.random_bool(0.2)),
             })
         }
-        8 => Message::Echo((0..rng.random_range(0..9)).map(|_| (flow(rng), version)).collect()),
-        9 => Message::SyncEnd,
+        8 => Message::FactAck((0..rng.random_range(0..9)).map(|_| (flow(rng), version)).collect()),
+        9 => Message::EndOfSync,
         10 => {
-            let doubts = [LaneDoubt::None, LaneDoubt::Overdue, LaneDoubt::OneWay];
-            let doubt = doubts[rng.random_range(0..3)];
-            Message::LaneHealth(LaneHealth { lane, version, doubt })
+            let suspicions = [Suspicion::None, Suspicion::Suspected, Suspicion::OneWay];
+            let suspicion = suspicions[rng.random_range(0..3)];
+            Message::LaneHealth(LaneHealth { lane, version, suspicion })
         }
         _ => {
             let (cost, draining) = (rng.random(), rng.random_bool(0.5));

@@ -17,7 +17,7 @@ fn state(flow: u64) -> FlowState {
         flow: FlowId(flow),
         version: 99,
         received: Vec::new(),
-        window_edge: 0,
+        max_offset: 0,
         final_size: None,
         open: None,
         outcome: None,
@@ -42,12 +42,12 @@ fn a_handshake_message_later_is_out_of_place() {
         intent: Intent::Create,
         generation: 0,
         lane: L1,
-        offer: offer(),
+        params: params(),
     };
     let reject = Reject { code: RejectCode::Limit, detail: String::new() };
     for message in [
         Message::Hello(hello),
-        Message::Welcome(Welcome { version: 1, offer: offer() }),
+        Message::Welcome(Welcome { version: 1, params: params() }),
         Message::Reject(reject),
     ] {
         let result = pair.ends[B].control(pair.now, L1, message);

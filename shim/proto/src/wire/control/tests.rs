@@ -2,16 +2,17 @@ use std::time::Duration;
 
 use super::*;
 use crate::types::{FailureCode, LaneId, Mode, OpenFailure, SessionId};
-use crate::wire::fact::{LaneDoubt, Open, Outcome, ResetAt};
-use crate::wire::hello::{Intent, Offer, RejectCode};
+use crate::wire::fact::{Open, Outcome, ResetAt, Suspicion};
+use crate::wire::hello::{Intent, RejectCode, SessionParams};
 
 fn every_message() -> Vec<Message> {
-    let offer = Offer { linger: Duration::from_secs(60), initial_window: 1 << 20, max_flows: 9 };
+    let params =
+        SessionParams { linger: Duration::from_secs(60), initial_window: 1 << 20, max_flows: 9 };
     let state = FlowState {
         flow: FlowId(4),
         version: 3,
         received: vec![0..10, 20..30, 1 << 40..(1 << 40) + 1],
-        window_edge: 1 << 30,
+        max_offset: 1 << 30,
         final_size: None,
         open: None,
         outcome: None,
@@ -32,23 +33,31 @@ fn every_message() -> Vec<Message> {
             intent: Intent::Resume,
             generation: 2,
             lane: LaneId(77),
-            offer,
+            params,
         }),
-        Message::Welcome(Welcome { version: 1, offer }),
+        Message::Welcome(Welcome { version: 1, params }),
         Message::Reject(Reject { code: RejectCode::Stale, detail: "old".into() }),
         Message::FlowState(state.clone()),
         Message::FlowState(FlowState { outcome: Some(Outcome::Opened), ..state }),
         Message::FlowState(full),
-        Message::Echo(vec![(FlowId(1), 2), (FlowId(300), 70_000)]),
-        Message::SyncEnd,
+        Message::FactAck(vec![(FlowId(1), 2), (FlowId(300), 70_000)]),
+        Message::EndOfSync,
         Message::Locators(Locators {
             generation: 1,
             list: vec!["192.0.2.1:5443".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()],
         }),
         Message::LaneUse(LaneUse { lane: LaneId(1), version: 2, cost: 200, draining: true }),
-        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 5, doubt: LaneDoubt::Overdue }),
-        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 6, doubt: LaneDoubt::OneWay }),
-        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 7, doubt: LaneDoubt::None }),
+        Message::LaneHealth(LaneHealth {
+            lane: LaneId(1),
+            version: 5,
+            suspicion: Suspicion::Suspected,
+        }),
+        Message::LaneHealth(LaneHealth {
+            lane: LaneId(1),
+            version: 6,
+            suspicion: Suspicion::OneWay,
+        }),
+        Message::LaneHealth(LaneHealth { lane: LaneId(1), version: 7, suspicion: Suspicion::None }),
         Message::Close { code: 0, detail: "shutting down".into() },
     ]
 }
@@ -121,11 +130,11 @@ fn optional_types_are_skipped_and_required_ones_refused() {
     put_varint(&mut stream, 0x40);
     put_varint(&mut stream, 3);
     stream.put_slice(b"new");
-    Message::SyncEnd.encode(&mut stream);
+    Message::EndOfSync.encode(&mut stream);
     put_varint(&mut stream, 0x3f);
     put_varint(&mut stream, 0);
     let mut decoder = Decoder::default();
     decoder.push(&stream);
-    assert_eq!(decoder.next_message(), Ok(Some(Message::SyncEnd)));
+    assert_eq!(decoder.next_message(), Ok(Some(Message::EndOfSync)));
     assert_eq!(decoder.next_message(), Err(ControlError::UnknownType(0x3f)));
 }
