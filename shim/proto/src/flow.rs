@@ -14,9 +14,13 @@
 //! It never forgets a byte that the peer has not stated as received, never hands a byte to the
 //! application twice, and never takes back a window, a final size or a reset.
 
+pub mod assembler;
 mod clock;
 mod handover;
+pub mod memory;
+pub mod ranges;
 mod rx;
+pub mod send_buffer;
 mod tx;
 
 use std::time::Instant;

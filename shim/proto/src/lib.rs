@@ -5,15 +5,11 @@
 pub mod types;
 pub mod wire;
 
-pub mod assembler;
 pub mod flow;
 pub mod health;
 pub mod hearing;
 pub mod holddown;
 pub mod loss;
-pub mod memory;
 pub mod plan;
-pub mod ranges;
-pub mod send_buffer;
 pub mod session;
 pub mod throttle;

@@ -47,7 +47,7 @@ use self::hedge::HedgeBudget;
 use self::ids::PeerIds;
 use self::lane::Lane;
 use crate::flow::Flow;
-use crate::memory::Memory;
+use crate::flow::memory::Memory;
 use crate::types::{FlowId, LaneId, Side};
 use crate::wire::codec::DecodeError;
 use crate::wire::control::ControlError;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::assembler::Assembler;
+use crate::flow::assembler::Assembler;
 use crate::wire::codec::MAX_VARINT;
 
 /// A window that is read through in less than this is too small: it should hold the bytes of a
@@ -284,7 +284,7 @@ mod tests {
                         reading.swap_remove(turn);
                     }
                 }
-                assert_eq!(rx.assembler.ready(), window);
+                assert_eq!(rx.assembler.readable(), window);
             }
         }
     }

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::handover::Handover;
-use crate::ranges::RangeSet;
-use crate::send_buffer::SendBuffer;
+use crate::flow::ranges::RangeSet;
+use crate::flow::send_buffer::SendBuffer;
 use crate::types::LaneId;
 use crate::wire::segment::MAX_SEGMENT;
 

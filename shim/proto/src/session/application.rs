@@ -196,7 +196,7 @@ impl Session {
             flow.rx.grow(growth);
         }
         let moved = flow.rx.open_window();
-        let dry = flow.rx.assembler.ready() == 0 && flow.rx.unstated > 0;
+        let dry = flow.rx.assembler.readable() == 0 && flow.rx.unstated > 0;
         if moved || dry {
             self.touch(now, id, Urgency::Early);
         }

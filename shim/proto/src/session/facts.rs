@@ -110,7 +110,7 @@ impl Session {
         flow.tx.next = flow.tx.buffer.end();
         flow.tx.uncovered = false;
         for carrier in &mut flow.tx.lanes {
-            carrier.carried = crate::ranges::RangeSet::new();
+            carrier.carried = crate::flow::ranges::RangeSet::new();
             for segment in carrier.segments.drain(..) {
                 if let Some(lane) = self.lanes.get_mut(&carrier.lane) {
                     lane.chores.push_back(Transmit::Reset { key: segment.key });

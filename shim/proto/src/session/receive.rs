@@ -62,7 +62,7 @@ impl Session {
             self.touch(now, id, Urgency::Soon);
             return Ok(Accepted::Read);
         }
-        if new > 0 && flow.app.read_waiting && flow.rx.assembler.ready() > 0 {
+        if new > 0 && flow.app.read_waiting && flow.rx.assembler.readable() > 0 {
             flow.app.read_waiting = false;
             self.events.push_back(Event::Readable(id));
         }

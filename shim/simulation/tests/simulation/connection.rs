@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use throughline_proto::ranges::RangeSet;
+use throughline_proto::flow::ranges::RangeSet;
 
 use crate::link::{MS, Nanos, SEC};
 use crate::sensor::Sensor;

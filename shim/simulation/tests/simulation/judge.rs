@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use throughline_proto::memory::Memory;
+use throughline_proto::flow::memory::Memory;
 use throughline_proto::session::{FlowError, Session};
 use throughline_proto::types::FlowId;
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use throughline_proto::memory::Memory;
+use throughline_proto::flow::memory::Memory;
 use throughline_proto::plan::{Key, Planner};
 use throughline_proto::session::{Event, Session, SessionConfig};
 use throughline_proto::types::{FlowId, LaneId, Side};

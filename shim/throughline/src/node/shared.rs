@@ -22,7 +22,7 @@ use crate::locators;
 use crate::session::{SessionHandle, Surroundings, driver};
 use crate::tls::PeerSet;
 use crate::transport::LaneTransport;
-use throughline_proto::memory::Memory;
+use throughline_proto::flow::memory::Memory;
 use throughline_proto::session::{Session, SessionConfig};
 use throughline_proto::types::{Locator, PeerId, PeerName, SessionId, Side};
 use throughline_proto::wire::hello::SessionParams;

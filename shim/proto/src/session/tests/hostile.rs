@@ -80,7 +80,7 @@ fn bytes_in_too_many_stretches_are_a_violation_and_the_flow_goes_on() {
     assert_eq!(data(&mut pair, id, 0, 1), Ok(Accepted::Read));
     assert_eq!(data(&mut pair, id, 2 * most + 1, 1), Ok(Accepted::Read));
     assert_eq!(data(&mut pair, id, 0, 100_000), Ok(Accepted::Read));
-    assert_eq!(pair.ends[B].flow(id).map(|f| f.rx.assembler.ready()), Some(100_000));
+    assert_eq!(pair.ends[B].flow(id).map(|f| f.rx.assembler.readable()), Some(100_000));
 }
 
 #[test]

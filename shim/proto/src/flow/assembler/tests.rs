@@ -1,9 +1,10 @@
-//! The assembler against a model, and against peers that send crumbs.
+//! Tests of the assembler against a model, and against peers that send single bytes.
 
 use rand::{Rng, SeedableRng};
 
+use super::super::ranges::RangeSet;
+use super::small_chunks::{COPY_BELOW, JOIN_UP_TO};
 use super::*;
-use crate::ranges::RangeSet;
 
 #[test]
 fn any_order_with_overlaps_and_duplicates_gives_every_byte_once_in_order() {
@@ -13,35 +14,35 @@ fn any_order_with_overlaps_and_duplicates_gives_every_byte_once_in_order() {
         let longest = [5, 400, 3000][rng.random_range(0..3)];
         let model: Vec<u8> = (0..len).map(|_| rng.random()).collect();
         let mut assembler = Assembler::default();
-        let mut come = RangeSet::new();
+        let mut received = RangeSet::new();
         let mut out = Vec::new();
         let mut total = 0;
         while (out.len() as u64) < len {
             let start = rng.random_range(0..len);
             let end = rng.random_range(start..=len.min(start + longest));
-            let piece = Bytes::copy_from_slice(&model[start as usize..end as usize]);
+            let chunk = Bytes::copy_from_slice(&model[start as usize..end as usize]);
             total += end - start;
-            assert_eq!(assembler.insert(start, piece), come.insert(start..end));
-            assert_eq!(assembler.received(usize::MAX), come.iter().collect::<Vec<_>>());
-            assert_eq!(assembler.duplicate(), total - come.len());
-            assert_eq!(assembler.highest(), come.iter().last().map_or(0, |r| r.end));
+            assert_eq!(assembler.insert(start, chunk), received.insert(start..end));
+            assert_eq!(assembler.received(usize::MAX), received.iter().collect::<Vec<_>>());
+            assert_eq!(assembler.duplicate(), total - received.len());
+            assert_eq!(assembler.highest(), received.iter().last().map_or(0, |r| r.end));
             if rng.random_bool(0.3) {
                 let mut bufs = vec![Bytes::new(); rng.random_range(1..4)];
                 let count = assembler.pop(&mut bufs);
                 bufs[..count].iter().for_each(|b| out.extend_from_slice(b));
-            } else if let Some(piece) = assembler.pop_at_most(rng.random_range(1..longest as usize))
+            } else if let Some(chunk) = assembler.pop_at_most(rng.random_range(1..longest as usize))
             {
-                out.extend_from_slice(&piece);
+                out.extend_from_slice(&chunk);
             }
             assert_eq!(assembler.read_offset(), out.len() as u64);
         }
         assert_eq!(out, model);
-        assert!(assembler.above.is_empty() && assembler.pieces() == 0);
+        assert!(assembler.out_of_order.is_empty() && assembler.chunk_count() == 0);
     }
 }
 
 #[test]
-fn bytes_that_have_come_are_not_replaced() {
+fn received_bytes_are_not_replaced() {
     let mut assembler = Assembler::default();
     assembler.insert(2, Bytes::from_static(b"cd"));
     assembler.insert(0, Bytes::from_static(b"abXYe"));
@@ -49,30 +50,30 @@ fn bytes_that_have_come_are_not_replaced() {
 }
 
 #[test]
-fn discarded_bytes_still_count_as_come() {
+fn discarded_bytes_still_count_as_received() {
     let mut assembler = Assembler::default();
     assembler.insert(0, Bytes::from_static(b"abc"));
     assembler.discard();
-    assert_eq!((assembler.ready(), assembler.head(), assembler.read_offset()), (0, 3, 3));
+    assert_eq!((assembler.readable(), assembler.head(), assembler.read_offset()), (0, 3, 3));
 }
 
 impl Assembler {
-    /// How many pieces are held.
-    fn pieces(&self) -> usize {
-        self.ready.pieces() + self.above.pieces()
+    /// Returns how many chunks are held.
+    fn chunk_count(&self) -> usize {
+        self.in_order.chunk_count() + self.out_of_order.chunk_count()
     }
 }
 
-/// The byte at an offset.
+/// Returns the test byte at an offset.
 fn byte(offset: u64) -> u8 {
     (offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
 }
 
-fn stretch(range: Range<u64>) -> Bytes {
+fn bytes_of(range: Range<u64>) -> Bytes {
     range.map(byte).collect::<Vec<u8>>().into()
 }
 
-/// Reads all there is and compares it.
+/// Reads all readable bytes and compares them.
 fn drain(assembler: &mut Assembler) {
     let mut out = [const { Bytes::new() }; 7];
     loop {
@@ -81,28 +82,28 @@ fn drain(assembler: &mut Assembler) {
         if count == 0 {
             return;
         }
-        for piece in &out[..count] {
-            assert!(!piece.is_empty());
-            assert_eq!(piece, &stretch(at..at + piece.len() as u64));
-            at += piece.len() as u64;
+        for chunk in &out[..count] {
+            assert!(!chunk.is_empty());
+            assert_eq!(chunk, &bytes_of(at..at + chunk.len() as u64));
+            at += chunk.len() as u64;
         }
     }
 }
 
 #[test]
-fn single_bytes_in_order_are_held_together() {
+fn single_bytes_in_order_are_joined() {
     let mut assembler = Assembler::default();
     const WINDOW: u64 = 256 << 10;
     for at in 0..WINDOW {
-        assembler.insert(at, stretch(at..at + 1));
+        assembler.insert(at, bytes_of(at..at + 1));
     }
-    assert_eq!(assembler.pieces(), WINDOW as usize / MERGE_UP_TO);
+    assert_eq!(assembler.chunk_count(), WINDOW as usize / JOIN_UP_TO);
     drain(&mut assembler);
     assert_eq!(assembler.read_offset(), WINDOW);
 }
 
 #[test]
-fn single_bytes_in_any_order_are_held_together() {
+fn single_bytes_in_any_order_are_joined() {
     const END: u64 = 64 << 10;
     let mut rng = rand::rngs::SmallRng::seed_from_u64(7);
     let mut shuffled: Vec<u64> = (1..END).collect();
@@ -110,38 +111,38 @@ fn single_bytes_in_any_order_are_held_together() {
     let orders: [Vec<u64>; 4] = [
         (1..END).collect(),
         (1..END).rev().collect(),
-        // Every other byte, then those between: no two come next to each other.
+        // Every other byte, then those between: no two consecutive chunks are adjacent.
         (1..END).step_by(2).chain((2..END).step_by(2)).collect(),
         shuffled,
     ];
     for order in orders {
         let mut assembler = Assembler::default();
         for at in order {
-            assembler.insert(at, stretch(at..at + 1));
+            assembler.insert(at, bytes_of(at..at + 1));
         }
-        assert_eq!(assembler.above.ranges(), &RangeSet::from_iter(std::iter::once(1..END)));
-        // Two that are next to each other are together longer than may be joined.
-        assert!(assembler.pieces() <= 2 * END as usize / MERGE_UP_TO + 1);
-        assembler.insert(0, stretch(0..1));
-        assert!(assembler.pieces() <= 2 * END as usize / MERGE_UP_TO + 2);
+        assert_eq!(assembler.out_of_order.ranges(), &RangeSet::from_iter(std::iter::once(1..END)));
+        // Two adjacent copies are together longer than may be joined.
+        assert!(assembler.chunk_count() <= 2 * END as usize / JOIN_UP_TO + 1);
+        assembler.insert(0, bytes_of(0..1));
+        assert!(assembler.chunk_count() <= 2 * END as usize / JOIN_UP_TO + 2);
         drain(&mut assembler);
         assert_eq!((assembler.read_offset(), assembler.duplicate()), (END, 0));
     }
 }
 
 #[test]
-fn crumbs_between_large_pieces_cost_two_pieces_per_kib_at_most() {
+fn single_bytes_between_large_chunks_cost_two_chunks_per_kib_at_most() {
     for first in [0, 1] {
         let mut assembler = Assembler::default();
         let mut at = first;
         for _ in 0..500 {
             for len in [1, 1, COPY_BELOW as u64] {
-                assembler.insert(at, stretch(at..at + len));
+                assembler.insert(at, bytes_of(at..at + len));
                 at += len;
             }
         }
-        assert_eq!(assembler.pieces(), 1000);
-        assembler.insert(0, stretch(0..first));
+        assert_eq!(assembler.chunk_count(), 1000);
+        assembler.insert(0, bytes_of(0..first));
         drain(&mut assembler);
         assert_eq!(assembler.read_offset(), at);
     }
@@ -150,7 +151,7 @@ fn crumbs_between_large_pieces_cost_two_pieces_per_kib_at_most() {
 #[test]
 fn bulk_is_not_copied() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
-        let whole = stretch(0..3 * 1200);
+        let whole = bytes_of(0..3 * 1200);
         let mut assembler = Assembler::default();
         for index in order {
             let from = index * 1200;
@@ -158,18 +159,18 @@ fn bulk_is_not_copied() {
         }
         let mut out = [const { Bytes::new() }; 4];
         assert_eq!(assembler.pop(&mut out), 3);
-        for (index, piece) in out[..3].iter().enumerate() {
-            assert_eq!(piece.as_ptr(), whole[index * 1200..].as_ptr());
+        for (index, chunk) in out[..3].iter().enumerate() {
+            assert_eq!(chunk.as_ptr(), whole[index * 1200..].as_ptr());
         }
     }
 }
 
 #[test]
-fn one_more_stretch_than_there_is_room_for_is_seen_before_it_is_taken() {
+fn one_range_more_than_there_is_room_for_is_rejected_before_it_is_inserted() {
     let mut assembler = Assembler::default();
     for at in [10, 20, 30] {
         assert!(assembler.has_room(&(at..at + 5), 3));
-        assembler.insert(at, stretch(at..at + 5));
+        assembler.insert(at, bytes_of(at..at + 5));
     }
     for none in [6..9, 16..19, 36..40, 26..27] {
         assert!(!assembler.has_room(&none, 3), "{none:?}");
