@@ -23,7 +23,7 @@ use tokio::net::UnixListener;
 pub use self::client::{EventReader, Told, drain, events, status};
 pub use self::event::{Details, EventReport};
 use crate::report::Report;
-use throughline::drains::Drain;
+use throughline::Drain;
 
 /// The longest request: a thousand times what one needs.
 const MAX_REQUEST: u64 = 64 * 1024;

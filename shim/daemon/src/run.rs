@@ -24,8 +24,8 @@ use crate::proxy::route::Router;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::{forward, socks5};
 use throughline::identity::{Identity, IdentityError};
+use throughline::listen_cure;
 use throughline::node::{AcceptError, BuildError, Node};
-use throughline::socket::listen_cure;
 
 /// How long live flows have to end at a shutdown; below the 15 s and more that service managers wait.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,6 +1,5 @@
 //! Throughline: application flows over QUIC that outlive an ISP path.
 
-pub mod drains;
 pub mod events;
 pub mod identity;
 pub mod node;
@@ -8,15 +7,10 @@ pub mod status;
 pub mod stream;
 
 mod clock;
-mod dialer;
-mod lane;
-mod locators;
-mod session;
-pub mod socket;
-mod tls;
-mod transport;
+mod engine;
 
-pub use drains::{Drain, UnknownUplink};
+pub use engine::drains::{Drain, UnknownUplink};
+pub use engine::quic::socket::listen_cure;
 pub use events::{Event, EventKind, EventStream, Events, Followed, OneWay, Suspicion};
 pub use identity::{Identity, IdentityError};
 pub use node::{

@@ -4,15 +4,12 @@
 //! the sessions with their drivers. [`Node::shutdown`] ends them in this order: no new flows, the
 //! live ones until the deadline, sessions closed with a word to the peer, endpoints last.
 
-mod acceptor;
 mod addresses;
-mod admission;
 mod builder;
 mod drain;
 mod incoming;
 mod limits;
 pub(crate) mod router;
-pub(crate) mod shared;
 mod status;
 
 use std::future::poll_fn;
@@ -28,13 +25,13 @@ use tokio::time::{Instant, timeout_at};
 pub use self::builder::{BuildError, NodeBuilder};
 pub use self::incoming::{AcceptError, IncomingFlow, Listener};
 pub use self::limits::{Limits, PeerConfig};
-use self::shared::NodeShared;
-use crate::drains::{Drain, UnknownUplink};
+use crate::engine::drains::{Drain, UnknownUplink};
+use crate::engine::lane::LAST_WORD;
+use crate::engine::session::SessionHandle;
+use crate::engine::session::waiters::wait;
+use crate::engine::sessions::NodeShared;
 use crate::events::Events;
 use crate::events::Subject;
-use crate::lane::LAST_WORD;
-use crate::session::SessionHandle;
-use crate::session::waiters::wait;
 use crate::status::NodeStatus;
 use crate::stream::FlowStream;
 use throughline_proto::session::{FlowError, OpenError};

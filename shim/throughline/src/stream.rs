@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::session::SessionHandle;
-use crate::session::waiters::wait;
+use crate::engine::session::SessionHandle;
+use crate::engine::session::waiters::wait;
 use throughline_proto::session::{FlowError, Read};
 use throughline_proto::types::{FlowId, PeerId};
 

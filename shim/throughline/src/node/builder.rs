@@ -8,11 +8,12 @@ use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::shared::NodeShared;
-use super::{Limits, Node, PeerConfig, UplinkConfig, acceptor, addresses};
+use super::{Limits, Node, PeerConfig, UplinkConfig, addresses};
 use crate::clock::{self, Sleep};
+use crate::engine::accept;
+use crate::engine::quic::{socket, transport};
+use crate::engine::sessions::NodeShared;
 use crate::identity::Identity;
-use crate::{socket, transport};
 use throughline_proto::types::PeerId;
 use throughline_uplinks::{ManageError, Snapshot, Uplinks};
 
@@ -131,7 +132,7 @@ impl NodeBuilder {
         let listen = endpoints.iter().filter_map(|e| e.local_addr().ok()).collect();
         shared.set_listen(listen, self.locators);
         for endpoint in &endpoints {
-            tokio::spawn(acceptor::run(shared.clone(), endpoint.clone(), factory.clone()));
+            tokio::spawn(accept::run(shared.clone(), endpoint.clone(), factory.clone()));
         }
         for peer in shared.peers() {
             if !shared.locators(*peer).is_empty() {

@@ -1,9 +1,7 @@
 //! Draining an uplink, and using it again: the set of drained ones, every lane's word, the drivers.
 
-use std::net::IpAddr;
-
-use super::shared::NodeShared;
-use crate::drains::{Drain, UnknownUplink};
+use crate::engine::drains::{Drain, UnknownUplink};
+use crate::engine::sessions::NodeShared;
 use crate::events::EventKind;
 use throughline_uplinks::Uplink;
 
@@ -35,12 +33,5 @@ impl NodeShared {
             }
         }
         Ok(Drain { uplink: name.to_owned(), draining, changed, last })
-    }
-
-    /// The uplink that an address of ours belongs to.
-    pub(super) fn uplink_of(&self, local: IpAddr) -> Option<String> {
-        let snapshot = self.uplinks().now();
-        let of = |u: &&Uplink| u.ips().any(|ip| ip == local);
-        snapshot.uplinks.iter().find(of).map(|u| u.name.clone())
     }
 }

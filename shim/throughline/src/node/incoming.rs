@@ -3,7 +3,7 @@
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::session::SessionHandle;
+use crate::engine::session::SessionHandle;
 use crate::stream::FlowStream;
 use throughline_proto::types::{FailureCode, FlowId, Mode, OpenFailure, PeerId, PeerName, Target};
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::incoming::IncomingFlow;
-use crate::session::SessionHandle;
+use crate::engine::session::SessionHandle;
 use throughline_proto::types::{FailureCode, FlowId, OpenFailure, Target};
 
 /// Flows that wait to be accepted by one listener; the next one is refused.

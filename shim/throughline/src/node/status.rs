@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::shared::NodeShared;
 use crate::clock::BootTime;
-use crate::lane::LaneEntry;
-use crate::session::{Core, SessionHandle};
+use crate::engine::session::{Core, LaneEntry, SessionHandle};
+use crate::engine::sessions::NodeShared;
 use crate::status::{
     Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
 };

@@ -10,7 +10,8 @@
 //! or with the session, and detaches its lane last. Aborting any of them loses no byte: what a
 //! lane had not delivered stays in the flows' send buffers.
 
-pub(crate) mod driver;
+mod entry;
+mod told;
 pub(crate) mod waiters;
 
 use std::collections::HashMap;
@@ -20,11 +21,12 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+pub(crate) use self::entry::{Accepted, Dialled, LaneEntry};
+pub(crate) use self::told::Told;
 use self::waiters::{FlowWaiters, Wakers};
 use crate::clock::BootTime;
-use crate::drains::Drains;
+use crate::engine::drains::Drains;
 use crate::events::{EventLog, SessionLog};
-use crate::lane::LaneEntry;
 use crate::node::router::Router;
 use throughline_proto::session::{Event, Session};
 use throughline_proto::types::{FlowId, LaneId, PeerId, PeerName, SessionId, Side};

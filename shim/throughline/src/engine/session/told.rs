@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info};
 
 use self::doubts::{Doubts, News};
-use super::LaneEntry;
+use super::entry::LaneEntry;
 use crate::events::{EventKind, OneWay, SessionLog};
 use throughline_proto::health::SensorSnapshot;
 use throughline_proto::session::Session;

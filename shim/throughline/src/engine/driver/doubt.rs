@@ -8,8 +8,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::engine::quic::close;
+use crate::engine::session::LaneEntry;
 use crate::events::SessionLog;
-use crate::lane::{LaneEntry, code};
 use throughline_proto::hearing::Hearing;
 use throughline_proto::session::{Health, Session};
 use throughline_proto::types::LaneId;
@@ -63,7 +64,7 @@ impl Doubt {
         let sure = self.ours == Health::Suspect { confirmed: true };
         lane.confirmed = sure || self.by_peer && now >= confirm_at;
         if now.saturating_duration_since(self.since) >= SILENT {
-            lane.end(code::SILENT, "nothing heard for 10 s");
+            lane.end(close::SILENT, "nothing heard for 10 s");
             return None;
         }
         let received = lane.connection.stats().udp_rx.datagrams;
@@ -77,7 +78,7 @@ impl Doubt {
             if now < at {
                 return Some(at);
             }
-            lane.end(code::ONE_WAY, "what is sent is not acknowledged, although packets come");
+            lane.end(close::ONE_WAY, "what is sent is not acknowledged, although packets come");
             return None;
         }
         if let (Some(came), true) = (one_way, sure && now >= self.since + self.patience()) {

@@ -4,9 +4,9 @@
 //! one lane (`rebind`) must not move another. Dials run side by side in a set that belongs to the
 //! dialer, which belongs to the session's driver; dropping it ends them.
 
+mod advertise;
 mod attempt;
 mod failure;
-mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,11 +17,12 @@ use tracing::{debug, info, warn};
 
 use self::attempt::{Attempt, DialError};
 use self::failure::Spell;
+use crate::engine::lane::{self, NewLane};
+use crate::engine::quic::close;
+use crate::engine::quic::socket::{self, SocketOptions};
+use crate::engine::session::{Core, SessionHandle};
+use crate::engine::sessions::NodeShared;
 use crate::events::EventKind;
-use crate::lane::{self, NewLane, code};
-use crate::node::shared::NodeShared;
-use crate::session::{Core, SessionHandle};
-use crate::socket::{self, SocketOptions};
 use throughline_proto::holddown::{Part, Standing};
 use throughline_proto::plan::{self, Key, LaneView, Path, Planner, World};
 use throughline_proto::session::select;
@@ -134,7 +135,7 @@ impl Dialer {
                 let drained = core.session.lane_is_draining(id);
                 if let Some(lane) = core.lanes.get_mut(&id) {
                     let why = if drained { "drained" } else { "replaced by another lane" };
-                    lane.end(code::REPLACED, why);
+                    lane.end(close::REPLACED, why);
                 }
             });
         }
@@ -224,7 +225,7 @@ impl Dialer {
                     }
                     // Abandoned in the moment in which it got through.
                     if let Ok(lane) = result {
-                        lane::end(&lane.connection, code::REPLACED, "another lane was first");
+                        close::close(&lane.connection, close::REPLACED, "another lane was first");
                     }
                 }
                 // Given up, as its way is no more, or it panicked, which is a way to fail: the
@@ -246,7 +247,7 @@ impl Dialer {
     fn attach(&mut self, session: &SessionHandle, new: NewLane) {
         self.rtt = Some(new.connection.rtt());
         if session.is_over() {
-            lane::end(&new.connection, code::DONE, "session over");
+            close::close(&new.connection, close::DONE, "session over");
             return;
         }
         self.node.reached(self.peer);

@@ -15,8 +15,8 @@ use quinn::{
 };
 use quinn_proto::HashedConnectionIdGenerator;
 
+use crate::engine::quic::tls::{self, PeerSet};
 use crate::identity::Identity;
-use crate::tls::{self, PeerSet};
 use throughline_congestion::LaneControllerFactory;
 use throughline_congestion::sensor::{INITIAL_RTT, LaneSensor};
 use throughline_proto::types::PeerId;

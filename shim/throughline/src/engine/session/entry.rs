@@ -1,21 +1,18 @@
-//! What is kept of a lane: before it is attached, and while it is one of its session's.
+//! What a session keeps of each of its lanes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::sync::Notify;
 
-use super::handshake::ControlStream;
 use super::told::Told;
+use crate::engine::quic::close;
 use throughline_congestion::sensor::LaneSensor;
 use throughline_proto::health::HealthState;
 use throughline_proto::hearing::Hearing;
 use throughline_proto::loss::LossMeter;
-use throughline_proto::session::LaneInfo;
-use throughline_proto::types::LaneId;
-use throughline_proto::wire::hello::SessionParams;
 
 /// What a session keeps of each of its lanes.
 pub(crate) struct LaneEntry {
@@ -43,7 +40,7 @@ pub(crate) struct LaneEntry {
     pub(crate) accepted: Option<Accepted>,
     pub(crate) told: Told,
     /// Why we ended it, if we did.
-    pub(super) ending: Option<&'static str>,
+    pub(crate) ending: Option<&'static str>,
 }
 
 /// Our end of a lane that the peer dialled; it stays, whatever the peer's does.
@@ -71,21 +68,6 @@ pub(crate) struct Dialled {
     pub(crate) remote: SocketAddr,
     pub(crate) migrations: u64,
     pub(crate) moved_at: Option<Instant>,
-}
-
-/// A lane that is ready to be attached.
-pub(crate) struct NewLane {
-    pub(crate) id: LaneId,
-    pub(crate) info: LaneInfo,
-    pub(crate) connection: Connection,
-    pub(crate) sensor: Arc<LaneSensor>,
-    pub(crate) control: ControlStream,
-    pub(crate) dialled: Option<Dialled>,
-    pub(crate) accepted: Option<Accepted>,
-    /// How long the set-up took.
-    pub(crate) took: Duration,
-    /// What the peer promised in this lane's exchange.
-    pub(crate) params: SessionParams,
 }
 
 impl LaneEntry {
@@ -127,6 +109,6 @@ impl LaneEntry {
     /// Ends the lane from outside; its task notices through the connection.
     pub(crate) fn end(&mut self, code: VarInt, reason: &'static str) {
         self.ending.get_or_insert(reason);
-        super::end(&self.connection, code, reason);
+        close::close(&self.connection, code, reason);
     }
 }

@@ -1,7 +1,7 @@
 //! What the parts of a node share: its key, its peers, its sessions.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -10,23 +10,23 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::info;
 
-use super::router::Router;
-use super::{Limits, PeerConfig};
+use super::driver;
 use crate::clock::BootTime;
-use crate::dialer::Dialer;
-use crate::drains::Drains;
+use crate::engine::dial::Dialer;
+use crate::engine::drains::Drains;
+use crate::engine::locators;
+use crate::engine::quic::tls::PeerSet;
+use crate::engine::quic::transport::LaneTransport;
+use crate::engine::session::{LaneEntry, SessionHandle, Surroundings};
 use crate::events::{EventKind, EventLog, Subject};
 use crate::identity::Identity;
-use crate::lane::LaneEntry;
-use crate::locators;
-use crate::session::{SessionHandle, Surroundings, driver};
-use crate::tls::PeerSet;
-use crate::transport::LaneTransport;
+use crate::node::router::Router;
+use crate::node::{Limits, PeerConfig};
 use throughline_proto::flow::memory::Memory;
 use throughline_proto::session::{Session, SessionConfig};
 use throughline_proto::types::{Locator, PeerId, PeerName, SessionId, Side};
 use throughline_proto::wire::hello::SessionParams;
-use throughline_uplinks::Uplinks;
+use throughline_uplinks::{Uplink, Uplinks};
 
 /// The window that every flow gets, whatever memory is left.
 const INITIAL_WINDOW: u64 = 256 * 1024;
@@ -35,12 +35,12 @@ pub(crate) struct NodeShared {
     identity: Identity,
     transport: LaneTransport,
     uplinks: Uplinks,
-    pub(super) limits: Limits,
+    pub(crate) limits: Limits,
     memory: Arc<Memory>,
-    pub(super) router: Router,
-    pub(super) allowed: Arc<PeerSet>,
-    pub(super) started: Instant,
-    pub(super) peers: Mutex<HashMap<PeerId, Peer>>,
+    pub(crate) router: Router,
+    pub(crate) allowed: Arc<PeerSet>,
+    pub(crate) started: Instant,
+    pub(crate) peers: Mutex<HashMap<PeerId, Peer>>,
     /// Peers in the order they were given.
     order: Vec<PeerId>,
     /// What sessions have of us. `changes` grows whenever one comes, is established or goes.
@@ -50,22 +50,22 @@ pub(crate) struct NodeShared {
     listen: OnceLock<(Vec<SocketAddr>, Vec<SocketAddr>)>,
 }
 
-pub(super) struct Peer {
-    pub(super) config: PeerConfig,
-    pub(super) sessions: Vec<Held>,
+pub(crate) struct Peer {
+    pub(crate) config: PeerConfig,
+    pub(crate) sessions: Vec<Held>,
     /// Applications that wait for a session.
     waiting: usize,
     /// Why the last dial failed, and since when all do; until one succeeds.
     failing: Option<(Instant, String)>,
 }
 
-pub(super) struct Held {
-    pub(super) session: SessionHandle,
-    pub(super) since: Instant,
+pub(crate) struct Held {
+    pub(crate) session: SessionHandle,
+    pub(crate) since: Instant,
 }
 
 impl NodeShared {
-    pub(super) fn new(
+    pub(crate) fn new(
         identity: Identity,
         uplinks: Uplinks,
         limits: Limits,
@@ -130,24 +130,31 @@ impl NodeShared {
     }
 
     /// Peers in the order they were given.
-    pub(super) fn peers(&self) -> &[PeerId] {
+    pub(crate) fn peers(&self) -> &[PeerId] {
         &self.order
     }
 
-    pub(super) fn peer_config(&self, peer: PeerId) -> Option<PeerConfig> {
+    pub(crate) fn peer_config(&self, peer: PeerId) -> Option<PeerConfig> {
         self.peers.lock().get(&peer).map(|p| p.config.clone())
     }
 
     /// Where we can be reached, told once after the sockets are bound.
-    pub(super) fn set_listen(&self, listen: Vec<SocketAddr>, others: Vec<SocketAddr>) {
+    pub(crate) fn set_listen(&self, listen: Vec<SocketAddr>, others: Vec<SocketAddr>) {
         let _ = self.listen.set((listen, others));
     }
 
     /// Where we can be reached, as it is now.
-    pub(super) fn own_locators(&self) -> Vec<Locator> {
+    pub(crate) fn own_locators(&self) -> Vec<Locator> {
         let Some((listen, others)) = self.listen.get() else { return Vec::new() };
         let ours: Vec<_> = self.uplinks.now().uplinks.iter().flat_map(|u| u.ips()).collect();
         locators::own(others, listen, &ours)
+    }
+
+    /// The uplink that an address of ours belongs to.
+    pub(crate) fn uplink_of(&self, local: IpAddr) -> Option<String> {
+        let snapshot = self.uplinks().now();
+        let of = |u: &&Uplink| u.ips().any(|ip| ip == local);
+        snapshot.uplinks.iter().find(of).map(|u| u.name.clone())
     }
 
     pub(crate) fn locators(&self, peer: PeerId) -> Vec<Locator> {
@@ -160,7 +167,7 @@ impl NodeShared {
     }
 
     /// Counts somebody who waits for a session with the peer, until the guard is dropped.
-    pub(super) fn want(self: &Arc<Self>, peer: PeerId) -> Wanted {
+    pub(crate) fn want(self: &Arc<Self>, peer: PeerId) -> Wanted {
         if let Some(p) = self.peers.lock().get_mut(&peer) {
             p.waiting += 1;
         }
@@ -181,12 +188,12 @@ impl NodeShared {
     }
 
     /// Since when every dial to the peer has failed, and why the last one did.
-    pub(super) fn failing(&self, peer: PeerId) -> Option<(Instant, String)> {
+    pub(crate) fn failing(&self, peer: PeerId) -> Option<(Instant, String)> {
         self.peers.lock().get(&peer).and_then(|p| p.failing.clone())
     }
 
     /// Follows the coming and going of sessions.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.around.changes.subscribe()
     }
 
@@ -194,18 +201,18 @@ impl NodeShared {
         self.around.changes.send_modify(|count| *count += 1);
     }
 
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::Relaxed);
         self.router.close();
         self.changed();
     }
 
-    pub(super) fn is_shutting_down(&self) -> bool {
+    pub(crate) fn is_shutting_down(&self) -> bool {
         self.shutting_down.load(Ordering::Relaxed)
     }
 
     /// The live sessions with a peer.
-    pub(super) fn sessions(&self, peer: PeerId) -> Vec<SessionHandle> {
+    pub(crate) fn sessions(&self, peer: PeerId) -> Vec<SessionHandle> {
         let peers = self.peers.lock();
         let held = peers.get(&peer).into_iter().flat_map(|p| &p.sessions);
         held.filter(|h| !h.session.is_over()).map(|h| h.session.clone()).collect()
@@ -213,7 +220,7 @@ impl NodeShared {
 
     /// The session to open flows in: an established one with lanes, else the latest established,
     /// else none.
-    pub(super) fn usable(&self, peer: PeerId) -> Option<SessionHandle> {
+    pub(crate) fn usable(&self, peer: PeerId) -> Option<SessionHandle> {
         let sessions = self.sessions(peer);
         // A session that has just been lost is closed a moment before it is over.
         let open = |s: &&SessionHandle| s.with(|core, _| core.session.closed().is_none());
@@ -224,7 +231,7 @@ impl NodeShared {
 
     /// For how long no lane to the peer has answered; `None` where one does. A peer that was never
     /// reached is down since its first failed dial; one that only dials us, always.
-    pub(super) fn down_for(&self, peer: PeerId) -> Option<Duration> {
+    pub(crate) fn down_for(&self, peer: PeerId) -> Option<Duration> {
         let sessions = self.sessions(peer);
         let mut known = Vec::new();
         for session in sessions.iter().filter(|s| s.is_established()) {
@@ -251,7 +258,7 @@ impl NodeShared {
     }
 
     /// Begins a session with the peer, unless there is one.
-    pub(super) fn initiate(self: &Arc<Self>, peer: PeerId) {
+    pub(crate) fn initiate(self: &Arc<Self>, peer: PeerId) {
         let mut peers = self.peers.lock();
         let Some(entry) = peers.get_mut(&peer) else { return };
         entry.sessions.retain(|h| !h.session.is_over());
@@ -267,7 +274,7 @@ impl NodeShared {
     }
 
     /// The machine slept: nothing is known of any lane, and a linger may have run out.
-    pub(super) fn slept(&self, lasted: Duration) {
+    pub(crate) fn slept(&self, lasted: Duration) {
         info!(?lasted, "the machine slept; every lane is probed");
         self.events().tell(Subject::default(), EventKind::Slept { lasted });
         for session in self.order.iter().flat_map(|peer| self.sessions(*peer)) {
@@ -276,7 +283,7 @@ impl NodeShared {
         }
     }
 
-    pub(super) fn params(&self) -> SessionParams {
+    pub(crate) fn params(&self) -> SessionParams {
         let flows = self.limits.flows_per_session as u64;
         let share = self.limits.memory / flows.max(1);
         SessionParams {
@@ -286,7 +293,7 @@ impl NodeShared {
         }
     }
 
-    pub(super) fn session(
+    pub(crate) fn session(
         &self,
         id: SessionId,
         peer: PeerId,
@@ -305,7 +312,7 @@ impl NodeShared {
         SessionHandle::new(id, peer, name, session, self.around.clone())
     }
 
-    pub(super) fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
+    pub(crate) fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
         let node = Arc::downgrade(self);
         let uplinks = self.uplinks.follow();
         tokio::spawn(async move {
@@ -326,7 +333,7 @@ impl NodeShared {
 }
 
 /// See [`NodeShared::want`].
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     node: Arc<NodeShared>,
     peer: PeerId,
 }

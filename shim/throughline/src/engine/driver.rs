@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use self::doubt::{Doubt, probe};
-use super::{Core, SessionHandle};
-use crate::dialer::Dialer;
-use crate::lane::{self, LaneEntry};
+use super::session::{Core, LaneEntry, SessionHandle};
+use crate::engine::dial::Dialer;
+use crate::engine::lane;
 use throughline_proto::health::Verdict;
 use throughline_proto::session::Health;
 use throughline_proto::types::LaneId;

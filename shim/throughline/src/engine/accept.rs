@@ -9,11 +9,15 @@ use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode}
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
-use super::shared::NodeShared;
-use crate::lane::handshake::{self, HandshakeError};
-use crate::lane::{self, Accepted, NewLane, code};
-use crate::tls;
-use crate::transport::ServerFactory;
+mod admission;
+
+use super::quic::close;
+use super::sessions::NodeShared;
+use crate::engine::lane::handshake::{self, HandshakeError};
+use crate::engine::lane::{self, NewLane};
+use crate::engine::quic::tls;
+use crate::engine::quic::transport::ServerFactory;
+use crate::engine::session::Accepted;
 use throughline_proto::session::LaneInfo;
 use throughline_proto::throttle::Said;
 use throughline_proto::wire::control::Message;
@@ -29,7 +33,7 @@ const RETRY_FROM: usize = 64;
 const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs until the endpoint is closed.
-pub(super) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
+pub(crate) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
     let permits = Arc::new(Semaphore::new(SETTING_UP));
     let said = Arc::new(Mutex::new(Said::default()));
     let port = endpoint.local_addr().map_or(0, |addr| addr.port());
@@ -68,7 +72,7 @@ fn refused(said: &Mutex<Said<(IpAddr, String)>>, remote: SocketAddr, why: &str) 
     }
 }
 
-type Ready = (crate::session::SessionHandle, NewLane);
+type Ready = (crate::engine::session::SessionHandle, NewLane);
 
 async fn set_up(
     node: &Arc<NodeShared>,
@@ -95,7 +99,7 @@ async fn set_up(
         }
     };
     let Some(peer) = tls::peer_id_of(&connection) else {
-        connection.close(code::REJECTED, b"no certificate");
+        connection.close(close::REJECTED, b"no certificate");
         return Err("peer showed no certificate".to_owned());
     };
     let name = node.name(peer);
@@ -107,7 +111,7 @@ async fn set_up(
             return Ok(None);
         }
         Err(error) => {
-            connection.close(code::PROTOCOL, error.to_string().as_bytes());
+            connection.close(close::PROTOCOL, error.to_string().as_bytes());
             return Err(format!("peer {name}: {error}"));
         }
     };
@@ -148,7 +152,7 @@ async fn set_up(
             let _ = control.send.finish();
             // The peer closes when it has read the answer.
             let _ = tokio::time::timeout(Duration::from_secs(2), connection.closed()).await;
-            connection.close(code::REJECTED, detail.as_bytes());
+            connection.close(close::REJECTED, detail.as_bytes());
             if expected {
                 info!(peer = %name, "no lane: {detail}");
                 Ok(None)

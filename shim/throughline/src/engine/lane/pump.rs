@@ -13,7 +13,7 @@ use quinn::{Connection, SendStream, VarInt, WriteError};
 use tokio::sync::Notify;
 
 use super::LaneEnd;
-use crate::session::SessionHandle;
+use crate::engine::session::SessionHandle;
 use throughline_congestion::sensor::LaneSensor;
 use throughline_proto::session::{Class, Priority, SegmentWrite, Transmit};
 use throughline_proto::types::LaneId;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::shared::{Held, NodeShared};
-use crate::session::SessionHandle;
+use crate::engine::session::SessionHandle;
+use crate::engine::sessions::{Held, NodeShared};
 use throughline_proto::types::{PeerId, PeerName, Side};
 use throughline_proto::wire::VERSION;
 use throughline_proto::wire::hello::{Hello, Intent, Reject, RejectCode, Welcome};

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
 
 use super::LaneEnd;
-use crate::session::SessionHandle;
+use crate::engine::session::SessionHandle;
 use throughline_proto::session::{Accepted, Violation};
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};

@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::socket::{self, SocketOptions};
+use crate::engine::quic::socket::{self, SocketOptions};
 use throughline_proto::health::{HealthState, Verdict};
 
 const MS: Duration = Duration::from_millis(1);

@@ -11,9 +11,9 @@ use tracing::{debug, info, warn};
 
 use super::attempt::DialError;
 use super::{Dialer, MOST_PATIENCE};
+use crate::engine::lane::handshake::HandshakeError;
+use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
-use crate::lane::handshake::HandshakeError;
-use crate::session::SessionHandle;
 use throughline_proto::plan::Key;
 use throughline_proto::wire::hello::RejectCode;
 use throughline_uplinks::Snapshot;

@@ -11,55 +11,51 @@
 //! any part fails the connection is closed with a code that says why, and the lane is detached;
 //! its undelivered bytes are still in the flows' send buffers.
 
-mod entry;
 pub(crate) mod handshake;
 mod pump;
 mod reader;
 mod segment;
-mod told;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, VarInt};
+use quinn::Connection;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tracing::{debug, info};
 
-pub(crate) use self::entry::{Accepted, Dialled, LaneEntry, NewLane};
 use self::handshake::ControlStream;
-use self::told::Told;
+use super::quic::close;
 use crate::clock::BootTime;
+use crate::engine::quic::transport;
+use crate::engine::session::{Accepted, Dialled, LaneEntry, Phase, SessionHandle, Told};
 use crate::events::EventKind;
-use crate::session::{Phase, SessionHandle};
-use crate::transport;
 use throughline_congestion::sensor::LaneSensor;
 use throughline_proto::health::HealthState;
 use throughline_proto::loss::LossMeter;
-use throughline_proto::session::Violation;
+use throughline_proto::session::{LaneInfo, Violation};
+use throughline_proto::types::LaneId;
 use throughline_proto::wire::codec::DecodeError;
-
-/// Application error codes with which a lane is closed (docs/PROTOCOL.md).
-pub(crate) mod code {
-    use quinn::VarInt;
-
-    /// A regular end.
-    pub(crate) const DONE: VarInt = VarInt::from_u32(0);
-    /// The peer did what the protocol does not allow.
-    pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(1);
-    /// Another lane took this one's place.
-    pub(crate) const REPLACED: VarInt = VarInt::from_u32(2);
-    /// Nothing was heard on it for too long.
-    pub(crate) const SILENT: VarInt = VarInt::from_u32(3);
-    /// The lane was not admitted ([`throughline_proto::wire::hello::Reject`] says why).
-    pub(crate) const REJECTED: VarInt = VarInt::from_u32(4);
-    /// What this end sends there is not acknowledged, although the peer's packets come.
-    pub(crate) const ONE_WAY: VarInt = VarInt::from_u32(5);
-}
+use throughline_proto::wire::hello::SessionParams;
 
 /// How long a lane gets to bring its last word to the peer: a lost packet on a usual path.
 pub(crate) const LAST_WORD: Duration = Duration::from_millis(300);
+
+/// A lane that is ready to be attached.
+pub(crate) struct NewLane {
+    pub(crate) id: LaneId,
+    pub(crate) info: LaneInfo,
+    pub(crate) connection: Connection,
+    pub(crate) sensor: Arc<LaneSensor>,
+    pub(crate) control: ControlStream,
+    pub(crate) dialled: Option<Dialled>,
+    pub(crate) accepted: Option<Accepted>,
+    /// How long the set-up took.
+    pub(crate) took: Duration,
+    /// What the peer promised in this lane's exchange.
+    pub(crate) params: SessionParams,
+}
 
 /// Why a lane ended.
 #[derive(Debug, Error)]
@@ -178,16 +174,11 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
 fn close(connection: &Connection, end: &LaneEnd) {
     match end {
         LaneEnd::Violation(_) | LaneEnd::Datagram(_) | LaneEnd::ControlStream(_) => {
-            connection.close(code::PROTOCOL, truncated(&end.to_string()));
+            close::close(connection, close::PROTOCOL, &end.to_string());
         }
-        LaneEnd::SessionOver => connection.close(code::DONE, b"session over"),
+        LaneEnd::SessionOver => close::close(connection, close::DONE, "session over"),
         LaneEnd::Connection(error) => debug!("connection lost: {error}"),
     }
-}
-
-/// A close reason travels in one packet: its beginning is enough.
-fn truncated(text: &str) -> &[u8] {
-    &text.as_bytes()[..text.len().min(200)]
 }
 
 /// Tells the driver when the lane becomes busy: from then on its health is to be judged.
@@ -215,9 +206,4 @@ pub(crate) fn group_of(address: IpAddr) -> u64 {
     let mut hasher = DefaultHasher::new();
     address.to_canonical().hash(&mut hasher);
     hasher.finish()
-}
-
-/// Ends a lane from outside; its task notices through the connection.
-pub(crate) fn end(connection: &Connection, code: VarInt, reason: &str) {
-    connection.close(code, truncated(reason));
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use tracing::info;
 
 use super::Dialer;
+use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
-use crate::session::SessionHandle;
 use throughline_proto::plan::{LaneView, Plan};
 use throughline_proto::session::select;
 

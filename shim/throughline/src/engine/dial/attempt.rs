@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
-use crate::lane::handshake::{self, HandshakeError};
-use crate::lane::{Dialled, NewLane, group_of};
-use crate::node::shared::NodeShared;
-use crate::{socket, tls, transport};
+use crate::engine::lane::handshake::{self, HandshakeError};
+use crate::engine::lane::{NewLane, group_of};
+use crate::engine::quic::{socket, tls, transport};
+use crate::engine::session::Dialled;
+use crate::engine::sessions::NodeShared;
 use throughline_proto::holddown::Standing;
 use throughline_proto::plan::Path;
 use throughline_proto::session::{LaneInfo, select};

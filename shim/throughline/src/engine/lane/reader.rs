@@ -6,7 +6,7 @@ use quinn::{Connection, ReadError, RecvStream};
 use tokio::task::JoinSet;
 
 use super::{LaneEnd, segment};
-use crate::session::SessionHandle;
+use crate::engine::session::SessionHandle;
 use throughline_congestion::sensor::LaneSensor;
 use throughline_proto::session::Violation;
 use throughline_proto::types::LaneId;

@@ -1,0 +1,23 @@
+//! Runs sessions over QUIC: everything between the public API and the sockets.
+//!
+//! Each layer uses only those below it:
+//!
+//! | layer | what it is |
+//! |---|---|
+//! | [`sessions`], [`accept`] | which sessions there are; who may attach to which |
+//! | [`driver`] | the task of a session: its timers, its lanes' health, its dialer |
+//! | [`dial`] | sets up, moves and closes lanes, as the planner decides |
+//! | [`lane`] | the tasks of one QUIC connection |
+//! | [`session`] | a session's state under its lock, and what is kept of each lane |
+//! | [`quic`] | sockets, TLS, QUIC's settings, close codes |
+//! | [`drains`], [`locators`] | leaves |
+
+pub(crate) mod accept;
+pub(crate) mod dial;
+pub(crate) mod drains;
+pub(crate) mod driver;
+pub(crate) mod lane;
+pub(crate) mod locators;
+pub(crate) mod quic;
+pub(crate) mod session;
+pub(crate) mod sessions;
