@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use throughline::status::{
-    ExitState, ExitStatus, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus,
+    EgressState, EgressStatus, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus,
     SessionStatus, UplinkStatus,
 };
 use throughline_proto::types::Side;
@@ -50,12 +50,12 @@ pub struct UplinkReport {
     #[serde(default)]
     pub lanes: usize,
     /// How packets from its addresses leave for each address of the peers.
-    pub exits: Vec<ExitReport>,
+    pub egress_checks: Vec<EgressReport>,
 }
 
 /// How packets from one of the host's addresses leave for an address of a peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExitReport {
+pub struct EgressReport {
     /// Our address.
     pub local: IpAddr,
     /// The peer's.
@@ -64,9 +64,9 @@ pub struct ExitReport {
     pub interface: Option<String>,
     /// The router they are handed to; `null` where there is none.
     pub gateway: Option<IpAddr>,
-    /// `own`, `bound`, `foreign`, `local`, `no-route` or `unknown`.
+    /// `own`, `bound`, `wrong-uplink`, `local`, `no-route` or `unknown`.
     pub state: String,
-    /// Of `foreign`: the uplink they leave by.
+    /// Of `wrong-uplink`: the uplink they leave by.
     pub uplink: Option<String>,
     /// What is wrong and how to mend it, in words; `null` where nothing is.
     pub trouble: Option<String>,
@@ -194,20 +194,20 @@ impl From<&UplinkStatus> for UplinkReport {
             metered: uplink.metered,
             draining: uplink.draining,
             lanes: 0,
-            exits: uplink.exits.iter().map(Into::into).collect(),
+            egress_checks: uplink.egress_checks.iter().map(Into::into).collect(),
         }
     }
 }
 
-impl From<&ExitStatus> for ExitReport {
-    fn from(exit: &ExitStatus) -> Self {
+impl From<&EgressStatus> for EgressReport {
+    fn from(exit: &EgressStatus) -> Self {
         let (state, uplink) = match &exit.state {
-            ExitState::Own => ("own", None),
-            ExitState::Bound => ("bound", None),
-            ExitState::Foreign { uplink } => ("foreign", uplink.clone()),
-            ExitState::Local => ("local", None),
-            ExitState::NoRoute => ("no-route", None),
-            ExitState::Unknown => ("unknown", None),
+            EgressState::Own => ("own", None),
+            EgressState::Bound => ("bound", None),
+            EgressState::WrongUplink { uplink } => ("wrong-uplink", uplink.clone()),
+            EgressState::Local => ("local", None),
+            EgressState::NoRoute => ("no-route", None),
+            EgressState::Unknown => ("unknown", None),
         };
         Self {
             local: exit.local,
@@ -216,7 +216,7 @@ impl From<&ExitStatus> for ExitReport {
             gateway: exit.gateway,
             state: state.to_owned(),
             uplink,
-            trouble: exit.cure().map(|_| exit.to_string()),
+            trouble: exit.hint().map(|_| exit.to_string()),
         }
     }
 }

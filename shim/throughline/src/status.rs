@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use throughline_proto::types::{LaneId, Mode, PeerId, SessionId, Side};
-pub use throughline_uplinks::status::{ExitState, ExitStatus, UplinkStatus};
+pub use throughline_uplinks::{EgressState, EgressStatus, UplinkStatus};
 
 /// A node at one moment.
 #[derive(Clone, Debug)]

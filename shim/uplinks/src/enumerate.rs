@@ -1,45 +1,46 @@
-//! Where the system does not tell of changes: the addresses are asked for, again and again. It
-//! says nothing of deprecation, so every address of an interface that runs counts as good; what is
-//! dead is then found by the lanes themselves.
+//! Enumerates addresses (`getifaddrs`) where the system does not notify of changes.
+//!
+//! The system says nothing of deprecation, so every address of an interface that runs counts as
+//! preferred; the lanes themselves find out what is dead.
 
 use std::io;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::picture::{Address, Link, Picture, Standing};
-use super::watcher::{Source, What};
+use crate::network_state::{Address, AddressState, Link, NetworkState};
+use crate::source::{ChangeKind, Source};
 
-/// How often to look: a lost address shows at its lane long before.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often addresses are enumerated. A lost address shows at its lane long before.
+const ENUMERATION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Enumeration by `getifaddrs`.
-pub(super) struct Enumeration;
+pub(crate) struct Enumeration;
 
 impl Source for Enumeration {
-    async fn read(&mut self, _: What, before: Picture) -> io::Result<Picture> {
+    async fn read(&mut self, _: ChangeKind, before: NetworkState) -> io::Result<NetworkState> {
         // A moment without file descriptors takes no uplink down.
-        Ok(if_addrs::get_if_addrs().map_or(before, |found| picture(&found)))
+        Ok(if_addrs::get_if_addrs().map_or(before, |found| network(&found)))
     }
 
-    async fn changed(&mut self) -> io::Result<What> {
-        tokio::time::sleep(EVERY).await;
-        Ok(What::Addresses)
+    async fn changed(&mut self) -> io::Result<ChangeKind> {
+        tokio::time::sleep(ENUMERATION_INTERVAL).await;
+        Ok(ChangeKind::Addresses)
     }
 }
 
-fn picture(found: &[if_addrs::Interface]) -> Picture {
-    let mut picture = Picture::default();
+fn network(found: &[if_addrs::Interface]) -> NetworkState {
+    let mut network = NetworkState::default();
     for interface in found {
         let prefix = match &interface.addr {
             if_addrs::IfAddr::V4(v4) => v4.prefixlen,
             if_addrs::IfAddr::V6(v6) => v6.prefixlen,
         };
         let Ok(net) = IpNet::new(interface.ip(), prefix) else { continue };
-        let known = picture.links.iter().find(|link| link.name == interface.name);
+        let known = network.links.iter().find(|link| link.name == interface.name);
         let index = known.map(|link| link.index).unwrap_or_else(|| {
-            let index = interface.index.unwrap_or(picture.links.len() as u32);
-            picture.links.push(Link {
+            let index = interface.index.unwrap_or(network.links.len() as u32);
+            network.links.push(Link {
                 index,
                 name: interface.name.clone(),
                 up: interface.is_oper_up(),
@@ -47,9 +48,9 @@ fn picture(found: &[if_addrs::Interface]) -> Picture {
             });
             index
         });
-        picture.addresses.push(Address { link: index, net, standing: Standing::Preferred });
+        network.addresses.push(Address { link: index, net, state: AddressState::Preferred });
     }
-    picture
+    network
 }
 
 #[cfg(test)]
@@ -58,9 +59,10 @@ mod tests {
 
     #[tokio::test]
     async fn this_host_has_a_loopback_address() {
-        let picture = Enumeration.read(What::Everything, Picture::default()).await.unwrap();
+        let network =
+            Enumeration.read(ChangeKind::Everything, NetworkState::default()).await.unwrap();
         let loopback = "127.0.0.1".parse().unwrap();
-        assert!(picture.usable().iter().any(|f| f.net.addr() == loopback), "{picture:?}");
-        assert!(picture.carries(loopback));
+        assert!(network.usable().iter().any(|f| f.net.addr() == loopback), "{network:?}");
+        assert!(network.carries(loopback));
     }
 }

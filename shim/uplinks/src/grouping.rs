@@ -1,31 +1,37 @@
-//! From addresses to uplinks: the configured ones, or, where none is, those that are discovered.
+//! Groups addresses into uplinks: the configured ones or, where none is configured, discovered ones.
 //! Pure.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::UplinkConfig;
-use super::picture::{Found, Picture};
+use crate::config::UplinkConfig;
+use crate::network_state::{NetworkState, UsableAddress};
 use crate::status::UplinkStatus;
 use throughline_proto::types::Class;
 
 /// An uplink and its addresses at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink {
+    /// The configured name, or one made of interface and prefix.
     pub name: String,
+    /// Whether the addresses are a provider's or the site's own.
     pub class: Class,
+    /// Whether using it costs money.
     pub metered: bool,
-    /// Nobody named it; it may be a network that leads nowhere.
+    /// Whether it was discovered, not configured; it may be a network without a router.
     pub discovered: bool,
-    pub addresses: Vec<Found>,
+    /// The addresses that new lanes may start from.
+    pub addresses: Vec<UsableAddress>,
 }
 
 impl Uplink {
+    /// Returns the addresses without their prefixes.
     pub fn ips(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().map(|a| a.net.addr())
     }
 
+    /// Returns what status shows of the uplink, egress checks left out.
     pub fn status(&self) -> UplinkStatus {
         UplinkStatus {
             name: self.name.clone(),
@@ -33,29 +39,29 @@ impl Uplink {
             class: self.class,
             metered: self.metered,
             draining: false,
-            exits: Vec::new(),
+            egress_checks: Vec::new(),
         }
     }
 }
 
-/// The uplinks that `picture` shows.
-pub fn group(configured: &[UplinkConfig], picture: &Picture) -> Vec<Uplink> {
-    let found = picture.usable();
+/// Returns the uplinks that the addresses of `network` make.
+pub(crate) fn group(configured: &[UplinkConfig], network: &NetworkState) -> Vec<Uplink> {
+    let found = network.usable();
     match configured {
         [] => discover(&found),
         _ => {
             let one = |(index, uplink)| {
-                let ours = |f: &&Found| owner(configured, f) == Some(index);
-                configured_uplink(uplink, found.iter().filter(ours).cloned().collect(), picture)
+                let own = |f: &&UsableAddress| owner(configured, f) == Some(index);
+                configured_uplink(uplink, found.iter().filter(own).cloned().collect(), network)
             };
             configured.iter().enumerate().map(one).collect()
         }
     }
 }
 
-/// Which of the configured uplinks an address belongs to: the one with the longest prefix that
-/// holds it, else the one of its interface.
-fn owner(configured: &[UplinkConfig], found: &Found) -> Option<usize> {
+/// Returns the configured uplink that an address belongs to: the one with the longest prefix that
+/// holds the address, else the one of its interface.
+fn owner(configured: &[UplinkConfig], found: &UsableAddress) -> Option<usize> {
     let length = |uplink: &UplinkConfig| {
         let holding = uplink.prefixes.iter().filter(|p| p.contains(&found.net.addr()));
         holding.map(IpNet::prefix_len).max()
@@ -71,15 +77,15 @@ fn owner(configured: &[UplinkConfig], found: &Found) -> Option<usize> {
 
 fn configured_uplink(
     uplink: &UplinkConfig,
-    mut addresses: Vec<Found>,
-    picture: &Picture,
+    mut addresses: Vec<UsableAddress>,
+    network: &NetworkState,
 ) -> Uplink {
-    // All of 127.0.0.0/8 is ours although only 127.0.0.1 is listed.
+    // All of 127.0.0.0/8 belongs to this host although only 127.0.0.1 is listed.
     let host = |p: &&IpNet| p.prefix_len() == p.max_prefix_len() && p.addr().is_loopback();
-    let loopback = picture.links.iter().find(|link| link.loopback);
+    let loopback = network.links.iter().find(|link| link.loopback);
     for prefix in uplink.prefixes.iter().filter(host) {
         if !addresses.iter().any(|f| f.net.addr() == prefix.addr()) {
-            addresses.push(Found {
+            addresses.push(UsableAddress {
                 link: loopback.map_or(0, |link| link.index),
                 interface: loopback.map_or_else(|| "lo".to_owned(), |link| link.name.clone()),
                 net: *prefix,
@@ -95,10 +101,10 @@ fn configured_uplink(
     }
 }
 
-/// One uplink for each interface and prefix. An address that came without its prefix (DHCPv6
-/// gives a /128) belongs to the prefix of its interface that holds it.
-fn discover(found: &[Found]) -> Vec<Uplink> {
-    let prefix = |f: &Found| -> IpNet {
+/// Makes one uplink of each interface and prefix. An address without its prefix (DHCPv6 gives a /128)
+/// belongs to the prefix of its interface that holds it.
+fn discover(found: &[UsableAddress]) -> Vec<Uplink> {
+    let prefix = |f: &UsableAddress| -> IpNet {
         let holding = found.iter().filter(|other| other.link == f.link);
         let holding =
             holding.map(|other| other.net.trunc()).filter(|net| net.contains(&f.net.addr()));
@@ -125,11 +131,11 @@ fn discover(found: &[Found]) -> Vec<Uplink> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::picture::tests::picture;
+    use crate::network_state::tests::network;
 
-    pub fn uplink(name: &str, prefixes: &[&str], interface: Option<&str>) -> UplinkConfig {
+    pub(crate) fn uplink(name: &str, prefixes: &[&str], interface: Option<&str>) -> UplinkConfig {
         UplinkConfig {
             name: name.into(),
             prefixes: prefixes.iter().map(|p| p.parse().unwrap()).collect(),
@@ -147,7 +153,7 @@ pub mod tests {
 
     #[test]
     fn each_interface_and_prefix_is_an_uplink_and_link_local_addresses_are_none() {
-        let picture = picture(&[
+        let network = network(&[
             ("lo", "127.0.0.1/8"),
             ("eth0", "192.0.2.5/24"),
             ("eth0", "2001:db8:a::5/64"),
@@ -155,7 +161,7 @@ pub mod tests {
             ("eth1", "192.0.2.9/24"),
             ("eth0", "fe80::1/64"),
         ]);
-        let uplinks = group(&[], &picture);
+        let uplinks = group(&[], &network);
         let want = [
             ("lo-127.0.0.0/8", vec!["127.0.0.1".to_owned()]),
             ("eth0-192.0.2.0/24", vec!["192.0.2.5".to_owned()]),
@@ -166,21 +172,21 @@ pub mod tests {
     }
 
     #[test]
-    fn interfaces_whose_names_begin_alike_are_told_apart() {
-        let picture = picture(&[("eth10", "192.0.2.9/24"), ("eth1", "192.0.2.5/24")]);
-        let uplinks = group(&[], &picture);
+    fn interfaces_whose_names_begin_alike_are_distinguished() {
+        let network = network(&[("eth10", "192.0.2.9/24"), ("eth1", "192.0.2.5/24")]);
+        let uplinks = group(&[], &network);
         let names: Vec<&str> = uplinks.iter().map(|u| u.name.as_str()).collect();
         assert_eq!(names, ["eth10-192.0.2.0/24", "eth1-192.0.2.0/24"]);
     }
 
     #[test]
     fn an_address_without_its_prefix_joins_the_prefix_that_holds_it() {
-        let picture = picture(&[
+        let network = network(&[
             ("eth0", "2001:db8:a::99/128"),
             ("eth0", "2001:db8:a::5/64"),
             ("eth1", "2001:db8:a::77/128"),
         ]);
-        let uplinks = group(&[], &picture);
+        let uplinks = group(&[], &network);
         let names: Vec<(&str, usize)> =
             uplinks.iter().map(|u| (u.name.as_str(), u.addresses.len())).collect();
         assert_eq!(names, [("eth0-2001:db8:a::/64", 2), ("eth1-2001:db8:a::77/128", 1)]);
@@ -188,14 +194,14 @@ pub mod tests {
 
     #[test]
     fn configured_uplinks_take_addresses_by_prefix_by_interface_and_on_loopback_by_name() {
-        let picture = picture(&[("eth0", "192.0.2.5/24"), ("wwan0", "10.0.0.7/8")]);
+        let network = network(&[("eth0", "192.0.2.5/24"), ("wwan0", "10.0.0.7/8")]);
         let configured = [
             uplink("a", &["192.0.2.0/28"], None),
             uplink("lte", &[], Some("wwan0")),
             uplink("lo", &["127.0.9.1/32"], None),
             uplink("gone", &["203.0.113.0/24"], None),
         ];
-        let uplinks = group(&configured, &picture);
+        let uplinks = group(&configured, &network);
         let want = [
             ("a", vec!["192.0.2.5".to_owned()]),
             ("lte", vec!["10.0.0.7".to_owned()]),
@@ -207,7 +213,7 @@ pub mod tests {
 
     #[test]
     fn an_address_that_several_uplinks_claim_belongs_to_the_longest_prefix_else_to_its_interface() {
-        let picture = picture(&[
+        let network = network(&[
             ("eth0", "10.0.1.5/24"),
             ("eth0", "10.0.2.5/24"),
             ("eth0", "192.0.2.5/24"),
@@ -218,7 +224,7 @@ pub mod tests {
             uplink("wide", &["10.0.0.0/8"], None),
             uplink("narrow", &["10.0.2.0/24"], None),
         ];
-        let uplinks = group(&configured, &picture);
+        let uplinks = group(&configured, &network);
         let want = [
             ("wire", vec!["192.0.2.5".to_owned()]),
             ("wide", vec!["10.0.1.5".to_owned()]),
@@ -229,13 +235,13 @@ pub mod tests {
 
     #[test]
     fn a_configured_uplink_keeps_its_order_class_and_price() {
-        let picture = picture(&[("eth0", "192.0.2.5/24"), ("wwan0", "10.0.0.7/8")]);
+        let network = network(&[("eth0", "192.0.2.5/24"), ("wwan0", "10.0.0.7/8")]);
         let lte = UplinkConfig {
             metered: true,
             class: Class::ProviderIndependent,
             ..uplink("lte", &[], Some("wwan0"))
         };
-        let uplinks = group(&[lte, uplink("a", &["192.0.2.0/24"], None)], &picture);
+        let uplinks = group(&[lte, uplink("a", &["192.0.2.0/24"], None)], &network);
         let kept: Vec<_> = uplinks.iter().map(|u| (u.name.as_str(), u.class, u.metered)).collect();
         let want =
             [("lte", Class::ProviderIndependent, true), ("a", Class::ProviderAssigned, false)];

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::grouping::Uplink;
+use crate::grouping::Uplink;
 use throughline_proto::plan::Path;
 
-/// Every path from our addresses to the peer's.
-pub fn paths(uplinks: &[Uplink], remotes: &[SocketAddr]) -> Vec<Path> {
+/// Returns every path from our addresses to the peer's.
+pub(crate) fn paths(uplinks: &[Uplink], remotes: &[SocketAddr]) -> Vec<Path> {
     let mut paths = Vec::new();
     for (order, uplink) in uplinks.iter().enumerate() {
         for local in uplink.ips() {
@@ -26,8 +26,8 @@ pub fn paths(uplinks: &[Uplink], remotes: &[SocketAddr]) -> Vec<Path> {
     paths
 }
 
-/// Of one family, loopback only to loopback, unique local addresses only to such (RFC 6724 §3.1,
-/// §5 rule 2).
+/// Returns whether a source fits a destination: of one family, loopback only to loopback, unique local
+/// addresses only to such (RFC 6724 §3.1, §5 rule 2).
 fn fits(local: IpAddr, remote: IpAddr) -> bool {
     local.is_ipv4() == remote.is_ipv4()
         && local.is_loopback() == remote.is_loopback()
@@ -42,11 +42,11 @@ fn is_unique_local(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::grouping::group;
-    use crate::picture::tests::picture;
+    use crate::network_state::tests::network;
 
     #[test]
     fn paths_keep_to_family_and_scope() {
-        let picture = picture(&[
+        let network = network(&[
             ("lo", "127.0.0.1/8"),
             ("eth0", "192.0.2.5/24"),
             ("eth0", "2001:db8::5/64"),
@@ -56,7 +56,7 @@ mod tests {
             ["127.0.0.9:1", "198.51.100.1:1", "[2001:db8:9::1]:1", "[fd00:9::1]:1"]
                 .map(|a| a.parse().unwrap())
                 .to_vec();
-        let pairs: Vec<(String, String)> = paths(&group(&[], &picture), &remotes)
+        let pairs: Vec<(String, String)> = paths(&group(&[], &network), &remotes)
             .iter()
             .map(|p| (p.local.to_string(), p.remote.ip().to_string()))
             .collect();
@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn a_private_address_behind_a_translator_reaches_every_ipv4_locator() {
-        let picture = picture(&[("eth0", "10.0.0.5/24")]);
+        let network = network(&[("eth0", "10.0.0.5/24")]);
         let remotes = ["198.51.100.1:1".parse().unwrap(), "192.168.7.1:1".parse().unwrap()];
-        assert_eq!(paths(&group(&[], &picture), &remotes).len(), 2);
+        assert_eq!(paths(&group(&[], &network), &remotes).len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! What is said of uplinks: a snapshot for people and programs.
+//! The status of uplinks, for people and programs.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,12 +19,12 @@ pub struct UplinkStatus {
     /// Whether it is drained: its lanes take nothing new.
     pub draining: bool,
     /// How packets from its addresses leave for each address of the peers.
-    pub exits: Vec<ExitStatus>,
+    pub egress_checks: Vec<EgressStatus>,
 }
 
 /// How packets from one of our addresses leave for an address of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExitStatus {
+pub struct EgressStatus {
     /// Our address.
     pub local: IpAddr,
     /// The peer's.
@@ -34,23 +34,23 @@ pub struct ExitStatus {
     /// The router they are handed to, where there is one.
     pub gateway: Option<IpAddr>,
     /// Whether that is as it should be.
-    pub state: ExitState,
+    pub state: EgressState,
 }
 
-/// Whether packets leave by the uplink that their source address belongs to. Another provider
-/// drops them (BCP 38).
+/// Whether packets leave by the uplink that their source address belongs to. Another provider drops
+/// them (BCP 38).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExitState {
-    /// They do.
+pub enum EgressState {
+    /// They leave by their own uplink.
     Own,
-    /// They would not, but do as the lane's socket is bound to the uplink's interface.
+    /// They leave by their own uplink because the lane's socket is bound to its interface.
     Bound,
     /// They leave by another uplink, or by an interface that belongs to none.
-    Foreign {
+    WrongUplink {
         /// The uplink that they leave by.
         uplink: Option<String>,
     },
-    /// The network was discovered and has no router: only its neighbours are reached from it.
+    /// They do not leave: the network was discovered and has no router.
     Local,
     /// There is no route at all.
     NoRoute,
@@ -58,26 +58,26 @@ pub enum ExitState {
     Unknown,
 }
 
-impl ExitStatus {
-    /// What to do about it, where something is wrong.
-    pub fn cure(&self) -> Option<&'static str> {
+impl EgressStatus {
+    /// Returns what to do about it, where something is wrong.
+    pub fn hint(&self) -> Option<&'static str> {
         match self.state {
-            ExitState::Foreign { .. } => Some(
+            EgressState::WrongUplink { .. } => Some(
                 "write `manage-routes = true`, or add a rule and a table for this source (`ip rule add from`)",
             ),
-            ExitState::NoRoute => Some("add a route, or see why the router is gone"),
+            EgressState::NoRoute => Some("add a route, or see why the router is gone"),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for ExitStatus {
+impl fmt::Display for EgressStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { local, remote, .. } = self;
         write!(f, "packets from {local} to {} ", remote.ip())?;
         match self.state {
-            ExitState::NoRoute => write!(f, "have no route")?,
-            ExitState::Local => write!(f, "are not sent: that network has no router")?,
+            EgressState::NoRoute => write!(f, "have no route")?,
+            EgressState::Local => write!(f, "are not sent: that network has no router")?,
             _ => {
                 let interface = self.interface.as_deref().unwrap_or("no known interface");
                 write!(f, "leave by {interface}")?;
@@ -87,13 +87,13 @@ impl fmt::Display for ExitStatus {
             write!(f, " via {gateway}")?;
         }
         match &self.state {
-            ExitState::Foreign { uplink: Some(uplink) } => {
+            EgressState::WrongUplink { uplink: Some(uplink) } => {
                 write!(f, ", the uplink {uplink}, which drops them where it filters sources")?;
             }
-            ExitState::Foreign { uplink: None } => write!(f, ", which is no uplink")?,
-            ExitState::Bound => write!(f, ", as their socket is bound to it")?,
+            EgressState::WrongUplink { uplink: None } => write!(f, ", which is no uplink")?,
+            EgressState::Bound => write!(f, ", as their socket is bound to it")?,
             _ => {}
         }
-        self.cure().map_or(Ok(()), |cure| write!(f, "; {cure}"))
+        self.hint().map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }

@@ -21,7 +21,7 @@ impl fmt::Display for Report {
             let draining = if uplink.draining { "  draining" } else { "" };
             let (name, class) = (&uplink.name, &uplink.class);
             writeln!(f, "uplink {name}  {addresses}  {class}{metered}{draining}")?;
-            for trouble in uplink.exits.iter().filter_map(|exit| exit.trouble.as_ref()) {
+            for trouble in uplink.egress_checks.iter().filter_map(|exit| exit.trouble.as_ref()) {
                 writeln!(f, "  ! {trouble}")?;
             }
         }

@@ -11,8 +11,8 @@ pub(crate) fn sample() -> Report {
             addresses: vec!["192.0.2.7".parse().unwrap()],
             class: "pa".to_owned(),
             metered: true,
-            exits: vec![
-                ExitReport {
+            egress_checks: vec![
+                EgressReport {
                     local: "192.0.2.7".parse().unwrap(),
                     remote: "198.51.100.1:5443".parse().unwrap(),
                     interface: Some("eth0".to_owned()),
@@ -21,12 +21,12 @@ pub(crate) fn sample() -> Report {
                     uplink: None,
                     trouble: None,
                 },
-                ExitReport {
+                EgressReport {
                     local: "192.0.2.7".parse().unwrap(),
                     remote: "203.0.113.1:5443".parse().unwrap(),
                     interface: Some("eth1".to_owned()),
                     gateway: Some("198.51.100.1".parse().unwrap()),
-                    state: "foreign".to_owned(),
+                    state: "wrong-uplink".to_owned(),
                     uplink: None,
                     trouble: Some("packets leave by eth1; mend it".to_owned()),
                 },
@@ -137,8 +137,8 @@ fn the_json_has_the_names_that_programs_rely_on() {
     assert_eq!(lane["rtt_ms"], 20.26);
     assert_eq!((&lane["received_bytes"], &lane["doubts"]), (&89_012.into(), &3.into()));
     assert_eq!(lane["interface"], "eth0");
-    assert_eq!(json["uplinks"][0]["exits"][1]["state"], "foreign");
-    assert_eq!(json["uplinks"][0]["exits"][0]["trouble"], serde_json::Value::Null);
+    assert_eq!(json["uplinks"][0]["egress_checks"][1]["state"], "wrong-uplink");
+    assert_eq!(json["uplinks"][0]["egress_checks"][0]["trouble"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["detached_s"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["flows"][0]["duplicate_bytes"], 1000);
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), sample());

@@ -37,8 +37,9 @@ fn set_up(directory: &Path, far: &Far) -> (Daemon, String) {
 
 fn exit(status: &Value, local: &str) -> Value {
     let uplinks = status["uplinks"].as_array().into_iter().flatten();
-    let mut exits = uplinks.flat_map(|uplink| uplink["exits"].as_array().into_iter().flatten());
-    exits.find(|exit| exit["local"] == local).cloned().unwrap_or_default()
+    let mut checks =
+        uplinks.flat_map(|uplink| uplink["egress_checks"].as_array().into_iter().flatten());
+    checks.find(|check| check["local"] == local).cloned().unwrap_or_default()
 }
 
 fn has_lane(status: &Value, local: &str) -> bool {
@@ -79,7 +80,7 @@ fn packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure() {
         let status = near.status();
         assert_eq!(exit(&status, "192.0.2.5")["state"], "own");
         let b = exit(&status, "198.51.100.5");
-        assert_eq!(b["state"], "foreign", "{b}");
+        assert_eq!(b["state"], "wrong-uplink", "{b}");
         assert_eq!(b["uplink"], "isp-a");
         assert_eq!(b["interface"], "a0");
         assert_eq!(b["gateway"], "192.0.2.1");

@@ -200,7 +200,7 @@ fn tell_hedges(session: &SessionHandle, core: &mut Core, now: Instant) -> Option
 /// listed (an address bound without being one of an interface) it cannot take away.
 fn stranded(lane: &mut LaneEntry, uplinks: &Snapshot) -> bool {
     let Some(ip) = lane.local_ip() else { return false };
-    let there = uplinks.picture.carries(ip);
+    let there = uplinks.network.carries(ip);
     lane.had_address |= there;
     lane.had_address && !there
 }

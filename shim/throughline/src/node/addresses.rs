@@ -16,7 +16,7 @@ pub(super) async fn tell(mut uplinks: watch::Receiver<Arc<Snapshot>>, events: Ev
         let now = of(&snapshot);
         for (uplink, address) in before.iter().filter(|known| !now.contains(known)) {
             let why =
-                match (snapshot.picture.interface_of(*address), snapshot.picture.carries(*address))
+                match (snapshot.network.interface_of(*address), snapshot.network.carries(*address))
                 {
                     (None, _) => "it was removed",
                     (Some(_), false) => "its link is down",

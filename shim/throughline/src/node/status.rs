@@ -91,7 +91,7 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
         uplink: entry.uplink().map(str::to_owned),
         interface: match &entry.dialled {
             Some(dialled) => dialled.interface.clone(),
-            None => snapshot.picture.interface_of(entry.local().ip()).map(str::to_owned),
+            None => snapshot.network.interface_of(entry.local().ip()).map(str::to_owned),
         },
         local: entry.local(),
         remote: entry.connection.remote_address(),

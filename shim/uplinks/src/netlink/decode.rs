@@ -1,4 +1,4 @@
-//! From the kernel's messages to our words. Pure.
+//! Decodes the kernel's messages into the network state. Pure.
 
 use std::net::IpAddr;
 
@@ -11,14 +11,15 @@ use netlink_packet_route::route::{
     RouteProtocol, RouteType, RouteVia,
 };
 
-use crate::OUR_PROTOCOL;
-use crate::picture::{Address, DefaultRoute, Link, Standing};
-use crate::watcher::What;
+use crate::network_state::{Address, AddressState, DefaultRoute, Link};
+use crate::routes::OUR_PROTOCOL;
+use crate::source::ChangeKind;
 
 /// `struct nlmsghdr`.
 const HEADER: usize = 16;
 
-/// The messages in a datagram. Each begins with its length, and the next at a multiple of four.
+/// Splits a datagram into messages. Each begins with its length; the next one starts at a multiple of
+/// four.
 pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = datagram.first_chunk::<4>().map(|b| u32::from_ne_bytes(*b) as usize)?;
@@ -31,17 +32,18 @@ pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What the events in a datagram are about.
-pub(super) fn subject(datagram: &[u8]) -> Option<What> {
+/// Returns what the notifications in a datagram are about.
+pub(super) fn subject(datagram: &[u8]) -> Option<ChangeKind> {
     let kind = |message: &[u8]| u16::from_ne_bytes([message[4], message[5]]);
     let about = |message: &[u8]| match kind(message) {
-        // RTM_NEWLINK, DELLINK, NEWADDR, DELADDR. Routes go with their link, some without a word.
-        16 | 17 | 20 | 21 => Some(What::Everything),
+        // RTM_NEWLINK, DELLINK, NEWADDR, DELADDR. Routes vanish with their link, some without a
+        // notification.
+        16 | 17 | 20 | 21 => Some(ChangeKind::Everything),
         // RTM_NEWROUTE, DELROUTE, NEWRULE, DELRULE.
-        24 | 25 | 32 | 33 => Some(What::Routes),
+        24 | 25 | 32 | 33 => Some(ChangeKind::Routes),
         _ => None,
     };
-    messages(datagram).filter_map(about).reduce(What::and)
+    messages(datagram).filter_map(about).reduce(ChangeKind::merge)
 }
 
 pub(super) fn link(message: &LinkMessage) -> Option<Link> {
@@ -74,22 +76,22 @@ pub(super) fn address(message: &AddressMessage) -> Option<Address> {
         }
     }
     let optimistic = flags.contains(AddressFlags::Optimistic);
-    let standing = if flags.contains(AddressFlags::Dadfailed)
+    let state = if flags.contains(AddressFlags::Dadfailed)
         || (flags.contains(AddressFlags::Tentative) && !optimistic)
     {
-        Standing::Unready
+        AddressState::Unready
     } else if expired || flags.contains(AddressFlags::Deprecated) || optimistic {
         // An optimistic address counts as deprecated until it is known to be unique (RFC 4429 §2.1).
-        Standing::Deprecated
+        AddressState::Deprecated
     } else {
-        Standing::Preferred
+        AddressState::Preferred
     };
     let net = IpNet::new(local.or(address)?, message.header.prefix_len).ok()?;
-    Some(Address { link: message.header.index, net, standing })
+    Some(Address { link: message.header.index, net, state })
 }
 
-/// The default routes in a message: one for each next hop. Those that we installed ourselves say
-/// nothing new.
+/// Collects the default routes in a message: one for each next hop. Those that this program installed
+/// are left out.
 pub(super) fn defaults(message: &RouteMessage, defaults: &mut Vec<DefaultRoute>) {
     let header = &message.header;
     let v6 = header.address_family == AddressFamily::Inet6;
@@ -132,7 +134,7 @@ pub(super) fn defaults(message: &RouteMessage, defaults: &mut Vec<DefaultRoute>)
     }
 }
 
-/// The interface that a route leads to.
+/// Returns the interface that a route leads to.
 pub(super) fn link_of(attributes: &[RouteAttribute]) -> Option<u32> {
     attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Oif(link) => Some(*link),
@@ -140,7 +142,7 @@ pub(super) fn link_of(attributes: &[RouteAttribute]) -> Option<u32> {
     })
 }
 
-/// The router that a route leads to; an IPv4 route may lead to an IPv6 one (RFC 5549).
+/// Returns the router that a route leads to; an IPv4 route may lead to an IPv6 router (RFC 5549).
 pub(super) fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
     attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Gateway(gateway) => ip(gateway),

@@ -1,5 +1,5 @@
-//! Asks the kernel and gets the answer, without waiting: netlink requests are carried out within
-//! the send, and the answer lies in the socket when it returns.
+//! A netlink socket for requests. It never waits: the kernel executes a request within the send, and
+//! the answer lies in the socket when the send returns.
 
 use std::io;
 
@@ -18,67 +18,67 @@ const ENOPROTOOPT: i32 = 92;
 /// What the kernel fills at once in a dump: 32 KiB at the most.
 const BUFFER: usize = 64 << 10;
 
-/// A dump during which something changed is taken again, so many times.
-const TAKES: usize = 4;
+/// A dump during which something changed is repeated, this many times at most.
+const MAX_DUMP_ATTEMPTS: usize = 4;
 
-/// A socket for questions.
-pub struct Asker {
+/// A socket for requests.
+pub(crate) struct RequestSocket {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
 }
 
-impl Asker {
+impl RequestSocket {
     /// # Errors
     /// The system has no netlink sockets, or does not let us have one.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        // The answer is there when the question has been sent. Should it not be, we do not wait.
+        // The answer is there when the request has been sent; should it not be, nothing waits.
         socket.set_non_blocking(true)?;
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    /// Has the kernel pick out of a dump what the question asks for (`NETLINK_GET_STRICT_CHK`). One
-    /// that cannot (before 4.20) gives everything.
-    pub fn strict(&mut self, strict: bool) -> io::Result<()> {
+    /// Has the kernel filter a dump by what the question asks for (`NETLINK_GET_STRICT_CHK`). A kernel
+    /// before 4.20 returns everything.
+    pub(crate) fn strict(&mut self, strict: bool) -> io::Result<()> {
         match self.socket.set_netlink_get_strict_chk(strict) {
             Err(error) if error.raw_os_error() == Some(ENOPROTOOPT) => Ok(()),
             other => other,
         }
     }
 
-    /// Hands every object of a table to `each`. Objects may come twice.
-    pub fn dump(
+    /// Passes every object of a table to `each`. An object may come twice.
+    pub(crate) fn dump(
         &mut self,
         question: &RouteNetlinkMessage,
         mut each: impl FnMut(RouteNetlinkMessage),
     ) -> io::Result<()> {
-        for _ in 0..TAKES {
+        for _ in 0..MAX_DUMP_ATTEMPTS {
             self.send(question.clone(), NLM_F_REQUEST | NLM_F_DUMP)?;
-            if !self.answers(&mut each)? {
+            if !self.read_answers(&mut each)? {
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// The only answer to a question.
-    pub fn ask(
+    /// Returns the only answer to a question.
+    pub(crate) fn query(
         &mut self,
         question: RouteNetlinkMessage,
     ) -> io::Result<Option<RouteNetlinkMessage>> {
         self.send(question, NLM_F_REQUEST | NLM_F_ACK)?;
         let mut answer = None;
-        self.answers(&mut |message| answer = Some(message))?;
+        self.read_answers(&mut |message| answer = Some(message))?;
         Ok(answer)
     }
 
-    /// Has something done.
-    pub fn order(&mut self, order: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.send(order, NLM_F_REQUEST | NLM_F_ACK | flags)?;
-        self.answers(&mut |_| ()).map(|_| ())
+    /// Has a request executed.
+    pub(crate) fn execute(&mut self, request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.send(request, NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        self.read_answers(&mut |_| ()).map(|_| ())
     }
 
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
@@ -93,9 +93,9 @@ impl Asker {
         self.socket.send(&bytes, 0).map(|_| ())
     }
 
-    /// Reads to the end of the answer to our last question; returns whether something changed
+    /// Reads to the end of the answer to the last request; returns whether something changed
     /// meanwhile.
-    fn answers(&mut self, each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
+    fn read_answers(&mut self, each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
         let mut interrupted = false;
         loop {
             self.buffer.clear();
@@ -105,7 +105,7 @@ impl Asker {
                 Err(error) => return Err(error),
             }
             for bytes in super::decode::messages(&self.buffer) {
-                // What we cannot read we do not need: the kernel is newer than we are.
+                // A message that cannot be decoded is not needed: the kernel is newer than this program.
                 let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else {
                     continue;
                 };

@@ -1,8 +1,8 @@
 use super::*;
-use crate::UplinkConfig;
+use crate::config::UplinkConfig;
 use crate::grouping::group;
 use crate::grouping::tests::uplink;
-use crate::picture::tests::picture;
+use crate::network_state::tests::network;
 
 /// eth0 (1) is one provider's, eth1 (2) the other's.
 const TWO: [(&str, &str); 2] = [("eth0", "192.0.2.5/24"), ("eth1", "198.51.100.5/24")];
@@ -18,17 +18,17 @@ fn snapshot(
     addresses: &[(&str, &str)],
     defaults: &[DefaultRoute],
 ) -> Snapshot {
-    let mut picture = picture(addresses);
-    picture.defaults = defaults.to_vec();
-    Snapshot { generation: 1, uplinks: group(configured, &picture), picture }
+    let mut network = network(addresses);
+    network.defaults = defaults.to_vec();
+    Snapshot { generation: 1, uplinks: group(configured, &network), network }
 }
 
-fn shown(routing: &Routing) -> Vec<String> {
-    let rule = |r: &Rule| {
+fn shown(routing: &ManagedRouting) -> Vec<String> {
+    let rule = |r: &ManagedRule| {
         let suppress = if r.without_defaults() { " without defaults" } else { "" };
         format!("{}: from {} lookup {}{suppress}", r.priority, r.from, r.table)
     };
-    let route = |r: &Route| {
+    let route = |r: &ManagedRoute| {
         let to = r.to.map_or("default".to_owned(), |to| to.to_string());
         let via = r.gateway.map(|g| format!(" via {g}")).unwrap_or_default();
         let over = r.link.map_or(" unreachable".to_owned(), |link| format!(" dev {link}"));
@@ -37,8 +37,8 @@ fn shown(routing: &Routing) -> Vec<String> {
     routing.rules.iter().map(rule).chain(routing.routes.iter().map(route)).collect()
 }
 
-fn gateways(routing: &Routing) -> Vec<(u32, String)> {
-    let via = |r: &Route| Some((r.table, r.gateway?.to_string()));
+fn gateways(routing: &ManagedRouting) -> Vec<(u32, String)> {
+    let via = |r: &ManagedRoute| Some((r.table, r.gateway?.to_string()));
     routing.routes.iter().filter_map(via).collect()
 }
 
@@ -71,7 +71,7 @@ fn a_network_without_a_router_a_loopback_and_the_sites_own_prefix_are_left_alone
     let addresses = [TWO[0], TWO[1], ("lo", "203.0.113.9/32")];
     let defaults = [default(1, "192.0.2.1", 100), default(3, "203.0.113.1", 5)];
     let routing = Tables::default().routing(&snapshot(&configured, &addresses, &defaults));
-    assert_eq!(routing, Routing::default());
+    assert_eq!(routing, ManagedRouting::default());
 }
 
 #[test]

@@ -4,11 +4,12 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::picture::tests::picture;
+use crate::network_state::NetworkState;
+use crate::network_state::tests::network;
 
-/// A source whose bells are rung by the test, and that counts how often it is read.
+/// A source whose notifications the test sends, and which counts how often it is read.
 struct Scripted {
-    bells: mpsc::Receiver<What>,
+    notifications: mpsc::Receiver<ChangeKind>,
     reads: Arc<Reads>,
 }
 
@@ -20,49 +21,53 @@ struct Reads {
 }
 
 impl Source for Scripted {
-    async fn read(&mut self, what: What, mut before: Picture) -> io::Result<Picture> {
-        if what != What::Addresses {
+    async fn read(
+        &mut self,
+        what: ChangeKind,
+        mut before: NetworkState,
+    ) -> io::Result<NetworkState> {
+        if what != ChangeKind::Addresses {
             self.reads.routes.fetch_add(1, Ordering::Relaxed);
             self.reads.last.lock().1 = Some(Instant::now());
         }
-        if what != What::Routes {
+        if what != ChangeKind::Routes {
             self.reads.last.lock().0 = Some(Instant::now());
             // A new address with every reading.
             let count = self.reads.addresses.fetch_add(1, Ordering::Relaxed) + 1;
-            before = picture(&[("eth0", format!("10.0.0.{}/24", count % 250 + 1).as_str())]);
+            before = network(&[("eth0", format!("10.0.0.{}/24", count % 250 + 1).as_str())]);
         }
         Ok(before)
     }
 
-    async fn changed(&mut self) -> io::Result<What> {
-        let mut heard = self.bells.recv().await.ok_or(io::ErrorKind::UnexpectedEof)?;
-        while let Ok(more) = self.bells.try_recv() {
-            heard = heard.and(more);
+    async fn changed(&mut self) -> io::Result<ChangeKind> {
+        let mut received = self.notifications.recv().await.ok_or(io::ErrorKind::UnexpectedEof)?;
+        while let Ok(more) = self.notifications.try_recv() {
+            received = received.merge(more);
         }
-        Ok(heard)
+        Ok(received)
     }
 }
 
-struct World {
-    bells: mpsc::Sender<What>,
+struct Fixture {
+    notifications: mpsc::Sender<ChangeKind>,
     reads: Arc<Reads>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     task: tokio::task::JoinHandle<io::Error>,
 }
 
 /// Begins to watch, and waits for the first snapshot.
-async fn world() -> World {
-    let (bells, heard) = mpsc::channel(1024);
+async fn fixture() -> Fixture {
+    let (notifications, received) = mpsc::channel(1024);
     let (publish, mut snapshot) = watch::channel(Arc::default());
     let reads = Arc::new(Reads::default());
-    let source = Scripted { bells: heard, reads: reads.clone() };
+    let source = Scripted { notifications: received, reads: reads.clone() };
     let watcher = Watcher::new(source, Arc::from([]), publish, Box::new(|_| ()));
     let task = tokio::spawn(watcher.run());
     snapshot.wait_for(|s| s.generation == 1).await.unwrap();
-    World { bells, reads, snapshot, task }
+    Fixture { notifications, reads, snapshot, task }
 }
 
-impl World {
+impl Fixture {
     fn reads(&self) -> (usize, usize) {
         let Reads { addresses, routes, .. } = &*self.reads;
         (addresses.load(Ordering::Relaxed), routes.load(Ordering::Relaxed))
@@ -71,39 +76,39 @@ impl World {
 
 #[tokio::test]
 async fn the_first_snapshot_comes_by_itself_and_is_whole() {
-    let world = world().await;
-    assert_eq!(world.reads(), (1, 1));
-    assert_eq!(world.snapshot.borrow().uplinks.len(), 1);
+    let fixture = fixture().await;
+    assert_eq!(fixture.reads(), (1, 1));
+    assert_eq!(fixture.snapshot.borrow().uplinks.len(), 1);
 }
 
 #[tokio::test]
-async fn a_bell_after_silence_is_answered_at_once() {
-    let mut world = world().await;
+async fn a_notification_after_silence_is_answered_at_once() {
+    let mut fixture = fixture().await;
     tokio::time::sleep(ADDRESSES_GAP * 2).await;
     let since = Instant::now();
-    world.bells.try_send(What::Addresses).unwrap();
-    world.snapshot.changed().await.unwrap();
-    world.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
+    fixture.notifications.try_send(ChangeKind::Addresses).unwrap();
+    fixture.snapshot.changed().await.unwrap();
+    fixture.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
     println!("{:?}", since.elapsed());
     assert!(since.elapsed() < Duration::from_millis(100));
 }
 
 #[tokio::test]
-async fn a_storm_of_bells_is_answered_a_few_times_and_at_its_end() {
-    let world = world().await;
+async fn a_storm_of_notifications_is_answered_a_few_times_and_at_its_end() {
+    let fixture = fixture().await;
     let since = Instant::now();
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_micros(500)).await;
-        world.bells.try_send(What::Everything).unwrap();
+        fixture.notifications.try_send(ChangeKind::Everything).unwrap();
     }
-    let (lasted, last_bell) = (since.elapsed(), Instant::now());
-    // The last bells are answered too, addresses and routes.
-    let answered = |at: Option<Instant>| at.is_some_and(|at| at >= last_bell);
-    while !(answered(world.reads.last.lock().0) && answered(world.reads.last.lock().1)) {
-        assert!(last_bell.elapsed() < Duration::from_secs(2), "{:?}", world.reads());
+    let (lasted, last_notification) = (since.elapsed(), Instant::now());
+    // The last notifications are answered too, addresses and routes.
+    let answered = |at: Option<Instant>| at.is_some_and(|at| at >= last_notification);
+    while !(answered(fixture.reads.last.lock().0) && answered(fixture.reads.last.lock().1)) {
+        assert!(last_notification.elapsed() < Duration::from_secs(2), "{:?}", fixture.reads());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let (addresses, routes) = world.reads();
+    let (addresses, routes) = fixture.reads();
     let most = |gap: Duration| lasted.as_micros() as usize / gap.as_micros() as usize + 4;
     assert!(addresses > 2 && addresses <= most(ADDRESSES_GAP), "{addresses} in {lasted:?}");
     assert!(routes > 1 && routes <= most(ROUTES_GAP), "{routes} in {lasted:?}");
@@ -111,27 +116,27 @@ async fn a_storm_of_bells_is_answered_a_few_times_and_at_its_end() {
 
 #[tokio::test]
 async fn addresses_do_not_wait_for_routes() {
-    let mut world = world().await;
+    let mut fixture = fixture().await;
     let since = Instant::now();
     // The routes were read a moment ago; the addresses are not to wait for their turn.
-    world.bells.try_send(What::Everything).unwrap();
-    world.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
-    assert_eq!(world.reads(), (2, 1), "after {:?}", since.elapsed());
-    world.snapshot.wait_for(|s| s.generation == 3).await.unwrap();
-    assert_eq!(world.reads(), (2, 2));
+    fixture.notifications.try_send(ChangeKind::Everything).unwrap();
+    fixture.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
+    assert_eq!(fixture.reads(), (2, 1), "after {:?}", since.elapsed());
+    fixture.snapshot.wait_for(|s| s.generation == 3).await.unwrap();
+    assert_eq!(fixture.reads(), (2, 2));
 }
 
 #[tokio::test]
 async fn a_change_of_routes_alone_is_published_too() {
-    let mut world = world().await;
-    world.bells.try_send(What::Routes).unwrap();
-    world.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
-    assert_eq!(world.reads(), (1, 2));
+    let mut fixture = fixture().await;
+    fixture.notifications.try_send(ChangeKind::Routes).unwrap();
+    fixture.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
+    assert_eq!(fixture.reads(), (1, 2));
 }
 
 #[tokio::test]
 async fn the_watcher_ends_with_its_source() {
-    let World { bells, task, .. } = world().await;
-    drop(bells);
+    let Fixture { notifications, task, .. } = fixture().await;
+    drop(notifications);
     assert_eq!(task.await.unwrap().kind(), io::ErrorKind::UnexpectedEof);
 }

@@ -3,7 +3,7 @@ use netlink_packet_route::route::RouteProtocol;
 
 use super::*;
 
-fn address_with(flags: AddressFlags, preferred: u32) -> Standing {
+fn address_with(flags: AddressFlags, preferred: u32) -> AddressState {
     let mut message = AddressMessage::default();
     message.header.index = 3;
     message.header.prefix_len = 64;
@@ -16,20 +16,20 @@ fn address_with(flags: AddressFlags, preferred: u32) -> Standing {
     ];
     let address = address(&message).unwrap();
     assert_eq!((address.link, address.net.to_string().as_str()), (3, "2001:db8::5/64"));
-    address.standing
+    address.state
 }
 
 #[test]
 fn flags_and_lifetimes_say_how_good_an_address_is() {
     let cases = [
-        (AddressFlags::Permanent, u32::MAX, Standing::Preferred),
-        (AddressFlags::empty(), 60, Standing::Preferred),
-        (AddressFlags::empty(), 0, Standing::Deprecated),
-        (AddressFlags::Deprecated, 60, Standing::Deprecated),
-        (AddressFlags::Tentative, 60, Standing::Unready),
-        (AddressFlags::Tentative | AddressFlags::Optimistic, 60, Standing::Deprecated),
-        (AddressFlags::Tentative | AddressFlags::Dadfailed, 60, Standing::Unready),
-        (AddressFlags::Dadfailed, 60, Standing::Unready),
+        (AddressFlags::Permanent, u32::MAX, AddressState::Preferred),
+        (AddressFlags::empty(), 60, AddressState::Preferred),
+        (AddressFlags::empty(), 0, AddressState::Deprecated),
+        (AddressFlags::Deprecated, 60, AddressState::Deprecated),
+        (AddressFlags::Tentative, 60, AddressState::Unready),
+        (AddressFlags::Tentative | AddressFlags::Optimistic, 60, AddressState::Deprecated),
+        (AddressFlags::Tentative | AddressFlags::Dadfailed, 60, AddressState::Unready),
+        (AddressFlags::Dadfailed, 60, AddressState::Unready),
     ];
     for (flags, preferred, want) in cases {
         assert_eq!(address_with(flags, preferred), want, "{flags:?}, preferred {preferred} s");
@@ -42,7 +42,7 @@ fn the_flags_of_the_header_count_where_there_are_no_others() {
     message.header.prefix_len = 24;
     message.header.flags = AddressHeaderFlags::from_bits_retain(0x20);
     message.attributes = vec![AddressAttribute::Local("192.0.2.5".parse().unwrap())];
-    assert_eq!(address(&message).unwrap().standing, Standing::Deprecated);
+    assert_eq!(address(&message).unwrap().state, AddressState::Deprecated);
 }
 
 #[test]
@@ -131,11 +131,11 @@ fn a_datagram_is_cut_into_its_messages_and_rubbish_ends_it() {
         bytes
     };
     let mut datagram = message(24, 5);
-    assert_eq!(subject(&datagram), Some(What::Routes));
+    assert_eq!(subject(&datagram), Some(ChangeKind::Routes));
     datagram.extend(message(28, 0));
     datagram.extend(message(21, 8));
     assert_eq!(messages(&datagram).map(<[u8]>::len).collect::<Vec<_>>(), [21, 16, 24]);
-    assert_eq!(subject(&datagram), Some(What::Everything));
+    assert_eq!(subject(&datagram), Some(ChangeKind::Everything));
     datagram.extend([1, 0, 0, 0, 9, 9]);
     assert_eq!(messages(&datagram).count(), 3);
     assert_eq!(subject(&message(28, 0)), None, "neighbours are no concern of ours");

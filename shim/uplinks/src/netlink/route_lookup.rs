@@ -1,4 +1,4 @@
-//! Asks the kernel which way a packet would take (`RTM_GETROUTE`, as `ip route get` does).
+//! Looks up the route that a packet would take in the kernel (`RTM_GETROUTE`, as `ip route get` does).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,42 +7,47 @@ use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage, Rout
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::decode;
-use super::socket::Asker;
-use crate::exit::{Way, Ways};
+use super::socket::RequestSocket;
+use crate::egress_check::{Route, RouteLookup};
 
 /// `IPPROTO_UDP`: rules may look at it.
 const UDP: u8 = 17;
 
-/// The kernel's routing, rules included.
-pub(crate) struct KernelWays(Asker);
+/// Looks routes up in the kernel, rules included.
+pub(crate) struct KernelRouteLookup(RequestSocket);
 
-impl KernelWays {
+impl KernelRouteLookup {
     pub(crate) fn new() -> io::Result<Self> {
-        Asker::new().map(Self)
+        RequestSocket::new().map(Self)
     }
 }
 
-impl Ways for KernelWays {
-    fn way(&mut self, from: IpAddr, to: SocketAddr, over: Option<u32>) -> io::Result<Option<Way>> {
+impl RouteLookup for KernelRouteLookup {
+    fn route(
+        &mut self,
+        from: IpAddr,
+        to: SocketAddr,
+        over: Option<u32>,
+    ) -> io::Result<Option<Route>> {
         if let Some(link) = over {
             // The kernel takes an IPv4 address for a neighbour where a device is named and no
-            // route leads there over it; asked for the matching route, it tells the truth.
-            if self.ask(from, to, Some(link), RouteFlags::FibMatch)?.is_none() {
+            // route leads there over it; asked for the route that matches, it answers correctly.
+            if self.query(from, to, Some(link), RouteFlags::FibMatch)?.is_none() {
                 return Ok(None);
             }
         }
-        self.ask(from, to, over, RouteFlags::empty())
+        self.query(from, to, over, RouteFlags::empty())
     }
 }
 
-impl KernelWays {
-    fn ask(
+impl KernelRouteLookup {
+    fn query(
         &mut self,
         from: IpAddr,
         to: SocketAddr,
         over: Option<u32>,
         flags: RouteFlags,
-    ) -> io::Result<Option<Way>> {
+    ) -> io::Result<Option<Route>> {
         let mut question = RouteMessage::default();
         let bits = if to.is_ipv4() { 32 } else { 128 };
         question.header.address_family =
@@ -57,9 +62,9 @@ impl KernelWays {
             RouteAttribute::Dport(to.port()),
         ];
         question.attributes.extend(over.map(RouteAttribute::Oif));
-        let answer = match self.0.ask(RouteNetlinkMessage::GetRoute(question)) {
+        let answer = match self.0.query(RouteNetlinkMessage::GetRoute(question)) {
             Ok(answer) => answer,
-            // No route, or one that says no.
+            // There is no route, or one that refuses (unreachable, prohibit).
             Err(error)
                 if matches!(
                     error.kind(),
@@ -74,17 +79,17 @@ impl KernelWays {
             Err(error) => return Err(error),
         };
         let Some(RouteNetlinkMessage::NewRoute(route)) = answer else { return Ok(None) };
-        let says_no = matches!(
+        let refuses = matches!(
             route.header.kind,
             RouteType::Unreachable | RouteType::BlackHole | RouteType::Prohibit
         );
-        if says_no {
+        if refuses {
             return Ok(None);
         }
-        Ok(Some(Way {
+        Ok(Some(Route {
             link: decode::link_of(&route.attributes),
             gateway: decode::gateway(&route.attributes),
-            to_us: route.header.kind == RouteType::Local,
+            is_local: route.header.kind == RouteType::Local,
         }))
     }
 }
