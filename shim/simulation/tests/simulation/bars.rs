@@ -8,12 +8,9 @@
 use std::time::Duration;
 
 use throughline_proto::types::Mode::{Auto, Single};
+use throughline_simulation::{Case, Failure, Flow, SEC, World};
 
-use crate::link::SEC;
 use crate::number;
-use crate::plan::Failure;
-use crate::world::World;
-use crate::world::bars::{Case, Flow};
 
 /// The bars of a failure in milliseconds.
 struct Bars {

@@ -1,33 +1,16 @@
-//! Two whole sessions over a simulated network, in virtual time, single-threaded, by seed; their
-//! lanes are dialled, moved, drained and closed by the planner itself.
-//!
-//! Each seed draws a network (uplinks, one perhaps metered; prefixes of the peer; a road from each to
-//! each), flows and a schedule of misfortunes: loss, reordering, duplication, delay; blackholes both
-//! ways or one, of a road, an uplink, a prefix, or crosswise; large packets lost; addresses lost,
-//! replaced, deprecated; drains by either end, costs; lane death, false suspicions, total outage of
-//! minutes, peer restart. Then everything heals, and the run must drain: every flow ended properly at
-//! both ends, every byte once and in order, one incoming flow per open, nothing held and no timer
-//! left. At last the lanes must be those that are wanted, disjoint, and no more.
+//! Two sessions survive whatever the simulation can do to them, and what an application sees of one
+//! failure is within its bars.
 //!
 //! `THROUGHLINE_SIM_SEEDS=n` runs n seeds (2,000 without it; before a release 10,000),
-//! `THROUGHLINE_SIM_SEED=n` replays
-//! one, `THROUGHLINE_SIM_TRACE=1` prints what happens with virtual times.
-//! `THROUGHLINE_SIM_FIRST=n` begins at another seed, `THROUGHLINE_SIM_FAILURES=n` goes on until n
-//! have failed.
+//! `THROUGHLINE_SIM_SEED=n` replays one, `THROUGHLINE_SIM_TRACE=1` prints what happens with virtual
+//! times. `THROUGHLINE_SIM_FIRST=n` begins at another seed, `THROUGHLINE_SIM_FAILURES=n` goes on
+//! until n have failed.
 
-mod application;
 mod bars;
-mod connection;
-mod content;
-mod flows;
-mod judge;
-mod link;
-mod plan;
-mod sensor;
-mod streams;
-mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use throughline_simulation::{Report, World};
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -37,16 +20,16 @@ fn number(name: &str) -> Option<u64> {
 fn two_sessions_survive_whatever_happens_between_them() {
     let trace = number("THROUGHLINE_SIM_TRACE") == Some(1);
     if let Some(seed) = number("THROUGHLINE_SIM_SEED") {
-        let report = world::World::new(seed, trace).run();
+        let report = World::new(seed, trace).run();
         println!("seed {seed}: {report}");
         return;
     }
     let first = number("THROUGHLINE_SIM_FIRST").unwrap_or(0);
     let seeds = number("THROUGHLINE_SIM_SEEDS").unwrap_or(2000);
     let mut failed = 0;
-    let mut total = judge::Report::default();
+    let mut total = Report::default();
     for seed in first..first + seeds {
-        match catch_unwind(AssertUnwindSafe(|| world::World::new(seed, trace).run())) {
+        match catch_unwind(AssertUnwindSafe(|| World::new(seed, trace).run())) {
             Ok(report) => total.add(&report),
             Err(panic) => {
                 eprintln!(

@@ -14,7 +14,7 @@ use crate::plan::Answer;
 
 /// Counts over runs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     pub(crate) flows: u64,
     pub(crate) clean: u64,
     pub(crate) bytes: u64,
@@ -35,7 +35,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
         self.flows += other.flows;
         self.clean += other.clean;
         self.bytes += other.bytes;

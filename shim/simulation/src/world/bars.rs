@@ -25,27 +25,32 @@ const EVERY: Nanos = 20 * MS;
 
 /// What runs while something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
+pub enum Flow {
+    /// A small message and its answer, 20 ms after the one before.
     Echo(Mode),
+    /// Bulk from the acceptor.
     Download(Mode),
+    /// Bulk from the initiator.
     Upload(Mode),
 }
 
 /// A failure, and all that matters of where it happens.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Case {
-    pub(crate) failure: Failure,
+pub struct Case {
+    /// What fails.
+    pub failure: Failure,
     /// Whose ISP fails: the initiator's (0) or the acceptor's.
-    pub(crate) side: usize,
+    pub side: usize,
     /// The second uplink costs.
-    pub(crate) standby: bool,
-    pub(crate) flow: Flow,
+    pub standby: bool,
+    /// What runs meanwhile.
+    pub flow: Flow,
 }
 
 impl World {
     /// What the application sees at worst: of an echo the longest round trip, of bulk the longest
     /// time without a byte.
-    pub(crate) fn worst(case: Case, seed: u64, trace: bool) -> Duration {
+    pub fn worst(case: Case, seed: u64, trace: bool) -> Duration {
         let mut rng = SmallRng::seed_from_u64(seed);
         let fails_at = SEC + rng.random_range(0..100 * MS);
         let plan = plan(case, fails_at);

@@ -153,12 +153,14 @@ pub(crate) enum Misfortune {
 
 /// How an ISP of the initiator (side 0) or of the acceptor fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
+    /// Everything is lost, and nobody says so.
     Blackhole,
     /// The same, and the kernel there says so; as when its address is removed.
     Carrier,
-    /// Only what that end sends, or only what it is sent, is lost.
+    /// Only what that end sends is lost.
     OneWayUp,
+    /// Only what that end is sent is lost.
     OneWayDown,
     /// An ISP of this end and, of the other end, the one whose lane would have been left.
     Crosswise,
@@ -166,6 +168,7 @@ pub(crate) enum Failure {
     AllDown(Nanos),
     /// Large packets are lost.
     Narrow,
+    /// That end drains it.
     Drain,
 }
 

@@ -4,10 +4,12 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 /// Virtual time in nanoseconds since the run began.
-pub(crate) type Nanos = u64;
+pub type Nanos = u64;
 
-pub(crate) const MS: Nanos = 1_000_000;
-pub(crate) const SEC: Nanos = 1_000 * MS;
+/// A millisecond.
+pub const MS: Nanos = 1_000_000;
+/// A second.
+pub const SEC: Nanos = 1_000 * MS;
 
 /// What an MTU black hole passes.
 const NARROW: u64 = 600;

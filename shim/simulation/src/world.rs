@@ -81,7 +81,8 @@ struct Host {
     armed: Nanos,
 }
 
-pub(crate) struct World {
+/// A run: two hosts with their sessions, lanes and applications, and the network between them.
+pub struct World {
     seed: u64,
     trace: bool,
     rng: SmallRng,
@@ -114,7 +115,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, trace: bool) -> Self {
+    /// Draws the run of `seed`; `trace` prints what happens.
+    pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let plan = Script::draw(&mut rng);
         let network = Network::new(&plan.net, || Link::draw(&mut rng, plan.rough));
@@ -180,7 +182,7 @@ impl World {
     }
 
     /// Runs to the end; panics where something is wrong.
-    pub(crate) fn run(mut self) -> Report {
+    pub fn run(mut self) -> Report {
         let mut deadline = Nanos::MAX;
         while let Some(Reverse(Queued(at, _, what))) = self.queue.pop() {
             assert!(at >= self.now);
