@@ -1,17 +1,17 @@
-//! Pings on their way, and what their answers say of the path's delay in our direction.
+//! Pings under way, and the one-way delays that their answers measure.
 //!
-//! A round trip holds two queues: ours, and the one in which the acknowledgements wait. The peer's
-//! clock at a ping's arrival tells them apart: what it shows beyond the clock at which we sent,
-//! less the least that it ever showed, is our own queue, whatever the clocks' difference.
+//! A round trip holds two queues: that of our direction, and the one in which acknowledgements wait. The
+//! peer's clock at a ping's arrival separates them: its difference to our clock at the departure, less
+//! the least such difference, is the queue of our direction, however the clocks differ.
 //!
-//! A ping is queued in quinn and leaves with the next packet; when that was, the controller says.
+//! A ping is queued in quinn and leaves with the next packet; the controller reports when that was.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Pings without an answer that are kept; older ones are forgotten. At one each 4 ms this is a
+/// How many pings without an answer are kept; older ones are forgotten. At one each 4 ms this is a
 /// quarter of a second.
-const KEPT: usize = 64;
+const MAX_PINGS: usize = 64;
 
 /// How long a ping took to the peer, by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,10 @@ impl Pings {
         Self { clock, next: 0, waiting: VecDeque::new(), queued: 0, delays: vec![] }
     }
 
-    /// A ping is about to be queued; its number.
-    pub(super) fn queue(&mut self) -> u64 {
+    /// Registers a ping that is about to be queued; returns its number.
+    pub(super) fn register(&mut self) -> u64 {
         self.next += 1;
-        if self.waiting.len() >= KEPT {
+        if self.waiting.len() >= MAX_PINGS {
             self.waiting.pop_front();
         }
         self.waiting.push_back((self.next, None));
@@ -51,7 +51,7 @@ impl Pings {
         self.next
     }
 
-    /// A packet left at `now`, and with it what was queued.
+    /// Takes in that a packet left at `now`, with the queued pings.
     pub(super) fn sent(&mut self, now: Instant) {
         for (_, sent) in self.waiting.iter_mut().rev().take(std::mem::take(&mut self.queued)) {
             *sent = Some(now);
@@ -67,19 +67,19 @@ impl Pings {
         // Answers come in order but for losses.
         let answered = self.waiting.drain(..=index).next_back();
         if let Some((_, Some(sent))) = answered
-            && self.delays.len() < KEPT
+            && self.delays.len() < MAX_PINGS
         {
             let ours = sent.saturating_duration_since(self.clock).as_micros() as i64;
             self.delays.push(Delay { sent, micros: (received as i64).saturating_sub(ours) });
         }
     }
 
-    /// The delays measured since this was last asked.
+    /// Takes the delays measured since the last call.
     pub(super) fn take(&mut self) -> Vec<Delay> {
         std::mem::take(&mut self.delays)
     }
 
-    /// The path is another one: what is under way says nothing of it.
+    /// Forgets what is under way: the path has changed.
     pub(super) fn forget(&mut self) {
         self.waiting.clear();
         self.delays.clear();
@@ -99,7 +99,7 @@ mod tests {
     fn a_delay_is_from_the_packet_that_carried_the_ping_to_the_peers_clock() {
         let start = Instant::now();
         let mut pings = Pings::new(start);
-        assert_eq!((pings.queue(), pings.queue()), (1, 2));
+        assert_eq!((pings.register(), pings.register()), (1, 2));
         pings.sent(start + 5 * MS);
         pings.sent(start + 6 * MS);
         pings.answered(1, 1_000_000);
@@ -114,10 +114,10 @@ mod tests {
     fn an_answer_to_what_was_not_sent_or_not_asked_says_nothing() {
         let start = Instant::now();
         let mut pings = Pings::new(start);
-        let seq = pings.queue();
+        let seq = pings.register();
         pings.answered(seq, 7);
         pings.answered(99, 7);
-        let next = pings.queue();
+        let next = pings.register();
         pings.sent(start + MS);
         pings.forget();
         pings.answered(next, 7);
@@ -129,17 +129,17 @@ mod tests {
         let start = Instant::now();
         let mut pings = Pings::new(start);
         for _ in 0..1000 {
-            pings.queue();
+            pings.register();
             pings.sent(start);
         }
         for _ in 0..1000 {
-            pings.queue();
+            pings.register();
         }
-        assert_eq!((pings.waiting.len(), pings.queued), (KEPT, KEPT));
+        assert_eq!((pings.waiting.len(), pings.queued), (MAX_PINGS, MAX_PINGS));
         pings.sent(start + MS);
         for seq in 0..3000 {
             pings.answered(seq, u64::MAX >> 2);
         }
-        assert_eq!(pings.take().len(), KEPT);
+        assert_eq!(pings.take().len(), MAX_PINGS);
     }
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::pings::{Delay, Pings};
+use crate::pings::{Delay, Pings};
 use throughline_proto::health::SensorSnapshot;
 
 /// Sends closer together than this share a ring entry; no rule judges more finely.
@@ -189,7 +189,7 @@ impl LaneSensor {
 
     /// A ping is about to be handed to quinn; its number.
     pub fn on_ping(&self) -> u64 {
-        self.inner.lock().pings.queue()
+        self.inner.lock().pings.register()
     }
 
     /// Ping `seq` was answered: it came when the peer's clock showed `received`, in microseconds.

@@ -31,7 +31,7 @@ use crate::clock::BootTime;
 use crate::engine::quic::transport;
 use crate::engine::session::{Accepted, Dialled, LaneEntry, Phase, SessionHandle, Told};
 use crate::events::EventKind;
-use throughline_congestion::sensor::LaneSensor;
+use throughline_congestion::LaneSensor;
 use throughline_proto::health::HealthState;
 use throughline_proto::loss::LossMeter;
 use throughline_proto::session::{LaneInfo, Violation};

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::LaneEnd;
 use crate::engine::session::SessionHandle;
-use throughline_congestion::sensor::LaneSensor;
+use throughline_congestion::LaneSensor;
 use throughline_proto::session::{Class, Priority, SegmentWrite, Transmit};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::datagram::Datagram;

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{LaneEnd, segment};
 use crate::engine::session::SessionHandle;
-use throughline_congestion::sensor::LaneSensor;
+use throughline_congestion::LaneSensor;
 use throughline_proto::session::Violation;
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::control::Decoder;

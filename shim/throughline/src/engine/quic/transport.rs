@@ -18,7 +18,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use crate::engine::quic::tls::{self, PeerSet};
 use crate::identity::Identity;
 use throughline_congestion::LaneControllerFactory;
-use throughline_congestion::sensor::{INITIAL_RTT, LaneSensor};
+use throughline_congestion::{INITIAL_RTT, LaneSensor};
 use throughline_proto::types::PeerId;
 
 /// What of a lane's transport may differ from node to node.

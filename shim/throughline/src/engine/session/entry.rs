@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::told::Told;
 use crate::engine::quic::close;
-use throughline_congestion::sensor::LaneSensor;
+use throughline_congestion::LaneSensor;
 use throughline_proto::health::HealthState;
 use throughline_proto::hearing::Hearing;
 use throughline_proto::loss::LossMeter;

@@ -185,7 +185,7 @@ fn a_move_starts_afresh_and_what_is_stranded_does_not_block_the_new_path() {
     // An acknowledgement of one of them neither grows the window nor measures the new path.
     path.ack(1022, 0, 1200, 8_800, 48);
     assert_eq!(path.controller.window(), WINDOW + 7_600);
-    assert_eq!(path.seen().srtt, sensor::INITIAL_RTT);
+    assert_eq!(path.seen().srtt, crate::INITIAL_RTT);
     assert_eq!(path.seen().newest_acked_sent, None);
     // One report of losses may hold the rest of them and more than that.
     path.controller.on_congestion_event(path.at(1025), path.at(1001), false, 8_800);
