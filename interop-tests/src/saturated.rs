@@ -52,8 +52,8 @@ impl Lanes {
         let moved = |kind: &EventKind| {
             matches!(
                 kind,
-                EventKind::LaneMoved { .. }
-                    | EventKind::PeerMoved { .. }
+                EventKind::LaneMigrated { .. }
+                    | EventKind::PeerMigrated { .. }
                     | EventKind::LaneDown { .. }
             )
         };

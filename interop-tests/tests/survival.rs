@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use interop_tests::measure::{Bulk, Echo};
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, median_of_3};
-use throughline::{EventKind, Mode, OneWay};
+use throughline::{EventKind, Mode, OneWayDetectedBy};
 use throughline_emulator::{IspHandle, Way};
 use tokio::sync::Semaphore;
 
@@ -79,8 +79,8 @@ async fn busier(pair: &Pair) -> IspHandle {
 fn dead_directions(pair: &Pair) -> [Vec<&'static str>; 2] {
     [&pair.left, &pair.right].map(|node| {
         let words = node.events().recent.into_iter().filter_map(|event| match event.kind {
-            EventKind::LaneOneWay { by: OneWay::Ours { .. } } => Some("ours"),
-            EventKind::LaneOneWay { by: OneWay::Peers } => Some("the peer's"),
+            EventKind::LaneOneWay { detected_by: OneWayDetectedBy::Us { .. }, .. } => Some("ours"),
+            EventKind::LaneOneWay { detected_by: OneWayDetectedBy::Peer, .. } => Some("the peer's"),
             _ => None,
         });
         words.collect::<BTreeSet<_>>().into_iter().collect()

@@ -21,7 +21,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::UnixListener;
 
 pub use self::client::{EventReader, Told, drain, events, status};
-pub use self::event::{Details, EventReport};
+pub use self::event::EventReport;
 use crate::report::Report;
 use throughline::Drain;
 

@@ -346,7 +346,7 @@ isp-b   127.0.12.1  pa     no       no lane  0
     let (stdout, stderr) = outcome(&["uplink", "drain", "isp-a", "-c", &config], 0);
     assert!(stdout.starts_with("isp-a is drained") && stderr.is_empty(), "{stdout}{stderr}");
     let event = next();
-    assert_eq!((&event["event"], &event["uplink"]), (&"drain-began".into(), &"isp-a".into()));
+    assert_eq!((&event["event"], &event["uplink"]), (&"drain-started".into(), &"isp-a".into()));
     assert_eq!(event["lane"], serde_json::Value::Null);
     let (stdout, _) = outcome(&["uplink", "drain", "isp-a", "-c", &config], 0);
     assert!(stdout.contains("was drained already"), "{stdout}");
@@ -360,7 +360,7 @@ isp-b   127.0.12.1  pa     no       no lane  0
     let (stdout, _) = outcome(&["events", "-c", &config], 0);
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{stdout}");
-    assert!(lines[0].ends_with("Z  isp-a  drain began"), "{stdout}");
+    assert!(lines[0].ends_with("Z  isp-a  drain started"), "{stdout}");
 
     terminate(daemon.0.id());
     assert!(daemon.0.wait().unwrap().success());

@@ -1,57 +1,78 @@
-//! What the log was told of late, so that what happens again and again (a stranger that dials, a
-//! peer with the wrong key) is said once a minute and not four times a second.
+//! Bounds how often something is reported that may happen again and again: an unknown peer that
+//! dials, a peer with the wrong key, a flow that is refused.
+//!
+//! One key is reported once in an interval, and in an interval no more than so many keys: whoever
+//! can cause the report can also make up a new key each time, and must neither fill the disk nor
+//! push everything else out of sight. What is not reported is counted.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The same thing is worth a line again after this.
-const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// A line in the log is worth repeating after this.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Different things in that time. Beyond that there is silence: a stranger can show a new key with
-/// every dial, and must not fill the disk with them.
-const MOST: usize = 256;
+/// Different lines in that interval: enough for every path of every peer, and at 200 bytes each
+/// less than 3 MB an hour.
+const MAX_LOG_LINES: usize = 256;
 
-/// Remembers what was said.
+/// Decides whether an occurrence is reported. Sans-I/O: feed it occurrences with `now`.
 #[derive(Debug)]
-pub struct Said<K> {
-    when: HashMap<K, Instant>,
-    most: usize,
+pub struct LogThrottle<K> {
+    /// What was reported within the last interval, oldest first.
+    recent: VecDeque<(Instant, K)>,
+    max_reports: usize,
+    interval: Duration,
+    suppressed: u64,
 }
 
-impl<K> Default for Said<K> {
+/// A key that equals no other: only the number of reports in an interval is bounded.
+#[derive(Clone, Copy, Debug)]
+pub struct Distinct;
+
+impl PartialEq for Distinct {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl<K> Default for LogThrottle<K> {
     fn default() -> Self {
-        Self::at_most(MOST)
+        Self::new(MAX_LOG_LINES, LOG_INTERVAL)
     }
 }
 
-impl<K> Said<K> {
-    /// Says no more than `most` different things in a minute.
-    pub fn at_most(most: usize) -> Self {
-        Self { when: HashMap::new(), most }
+impl<K> LogThrottle<K> {
+    /// Reports each key once in `interval`, and at most `max_reports` keys in it.
+    pub const fn new(max_reports: usize, interval: Duration) -> Self {
+        Self { recent: VecDeque::new(), max_reports, interval, suppressed: 0 }
+    }
+
+    /// Reports each key once until it is forgotten, and at most `max_reports` keys.
+    pub const fn until_forgotten(max_reports: usize) -> Self {
+        Self::new(max_reports, Duration::MAX)
     }
 }
 
-impl<K: Eq + Hash> Said<K> {
-    /// Whether `what` is to be said at `now`; if so it counts as said.
-    pub fn is_news(&mut self, now: Instant, what: K) -> bool {
-        let recent = |at: &Instant| now.saturating_duration_since(*at) < AGAIN_AFTER;
-        if self.when.get(&what).is_some_and(recent) {
-            return false;
+impl<K: PartialEq> LogThrottle<K> {
+    /// Returns how many occurrences were suppressed since the last report, if this one is to be
+    /// reported; `None` suppresses it.
+    pub fn admit(&mut self, now: Instant, key: K) -> Option<u64> {
+        let expired = |at: Instant| now.saturating_duration_since(at) >= self.interval;
+        while self.recent.front().is_some_and(|(at, _)| expired(*at)) {
+            self.recent.pop_front();
         }
-        if self.when.len() >= self.most {
-            self.when.retain(|_, at| recent(at));
+        let full = self.recent.len() >= self.max_reports;
+        if full || self.recent.iter().any(|(_, known)| *known == key) {
+            self.suppressed += 1;
+            return None;
         }
-        let room = self.when.len() < self.most;
-        if room {
-            self.when.insert(what, now);
-        }
-        room
+        self.recent.push_back((now, key));
+        Some(std::mem::take(&mut self.suppressed))
     }
 
-    /// Forgets what `gone` says, so that it is news if it happens again.
-    pub fn forget(&mut self, gone: impl Fn(&K) -> bool) {
-        self.when.retain(|what, _| !gone(what));
+    /// Forgets the keys that `is_moot` names, so that they are reported when they occur again.
+    pub fn forget(&mut self, is_moot: impl Fn(&K) -> bool) {
+        self.recent.retain(|(_, key)| !is_moot(key));
     }
 }
 
@@ -60,21 +81,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_thing_is_said_once_a_minute_or_after_it_was_forgotten() {
-        let (mut said, t) = (Said::default(), Instant::now());
-        assert!(said.is_news(t, 1) && said.is_news(t, 2));
-        assert!(!said.is_news(t + AGAIN_AFTER / 2, 1));
-        assert!(said.is_news(t + AGAIN_AFTER, 1));
-        said.forget(|what| *what == 1);
-        assert!(said.is_news(t + AGAIN_AFTER, 1));
+    fn a_key_is_reported_once_an_interval_or_after_it_was_forgotten() {
+        let (mut throttle, t) = (LogThrottle::default(), Instant::now());
+        assert_eq!((throttle.admit(t, 1), throttle.admit(t, 2)), (Some(0), Some(0)));
+        assert_eq!(throttle.admit(t + LOG_INTERVAL / 2, 1), None);
+        assert_eq!(throttle.admit(t + LOG_INTERVAL, 1), Some(1));
+        throttle.forget(|key| *key == 1);
+        assert_eq!(throttle.admit(t + LOG_INTERVAL, 1), Some(0));
     }
 
     #[test]
-    fn a_flood_of_different_things_is_cut_off_and_does_not_last() {
-        let (mut said, t) = (Said::default(), Instant::now());
-        let count = (0..10_000).filter(|what| said.is_news(t, *what)).count();
-        assert_eq!(count, MOST);
-        assert!(said.is_news(t + AGAIN_AFTER, 10_000));
-        assert!(said.when.len() <= MOST);
+    fn a_flood_of_different_keys_is_cut_off_counted_and_does_not_last() {
+        let (mut throttle, t) = (LogThrottle::default(), Instant::now());
+        let reported = (0..10_000).filter(|key| throttle.admit(t, *key).is_some()).count();
+        assert_eq!(reported, MAX_LOG_LINES);
+        let suppressed = 10_000 - MAX_LOG_LINES as u64;
+        assert_eq!(throttle.admit(t + LOG_INTERVAL, 10_000), Some(suppressed));
+        assert!(throttle.recent.len() <= MAX_LOG_LINES);
+    }
+
+    #[test]
+    fn distinct_occurrences_are_bounded_by_their_number_alone() {
+        let second = Duration::from_secs(1);
+        let (mut throttle, t) = (LogThrottle::new(10, second), Instant::now());
+        let reported = (0..25).filter(|_| throttle.admit(t, Distinct).is_some()).count();
+        assert_eq!(reported, 10);
+        assert_eq!(throttle.admit(t + second, Distinct), Some(15));
+        assert_eq!(throttle.admit(t + second, Distinct), Some(0));
+    }
+
+    #[test]
+    fn without_an_interval_a_key_is_reported_until_it_is_forgotten() {
+        let (mut throttle, t) = (LogThrottle::until_forgotten(2), Instant::now());
+        assert_eq!(throttle.admit(t, "a"), Some(0));
+        assert_eq!(throttle.admit(t + Duration::from_secs(1 << 30), "a"), None);
+        throttle.forget(|_| true);
+        assert_eq!(throttle.admit(t, "a"), Some(1));
     }
 }

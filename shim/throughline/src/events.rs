@@ -1,49 +1,65 @@
 //! What happened: the last thousand events of a node, and whoever follows them.
 //!
-//! An event is a change that a person cares about: a lane came, fell silent, moved; an uplink is
-//! drained. It is kept in a ring of [`KEPT`] and sent to the followers. Telling one costs a short
-//! lock and never waits, neither for a follower nor for a byte: nothing is told per packet or per
-//! piece of a flow. The lock is a leaf: it is taken with any other held, and takes none.
+//! An event is a change that a person cares about: a lane is up, is suspected, has migrated; an
+//! uplink is drained. Emitting one logs it, keeps it in a ring of [`MAX_RECENT`] and sends it to the
+//! followers. It costs a short lock and never waits, neither for a follower nor for a byte: nothing
+//! is emitted per packet or per chunk of a flow. The lock is a leaf: it is taken with any other
+//! held, and takes none.
 //!
-//! A follower that is slower than events come loses the oldest ones and is told how many. What a
-//! stranger to this host can cause at will (flows and keys that are refused) is told so often at the
-//! most (`limit`), so that it does not push everything else out of the ring; the rest is counted.
+//! A follower that is slower than events come loses the oldest ones and learns how many. What
+//! others can cause at will (flows that are refused, unknown keys) is throttled, so that it does
+//! not push everything else out of the ring; the rest is counted.
 
+#[macro_use]
+mod define;
+mod field;
 mod kind;
-mod limit;
+mod session_log;
+mod unit;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
+use tracing::field::display;
 
-pub use self::kind::{EventKind, OneWay, Suspicion};
-use self::limit::{Refusals, Strangers};
+pub use self::field::FieldValue;
+pub use self::kind::{EventKind, OneWayDetectedBy, SuspectedBy};
+pub(crate) use self::session_log::SessionLog;
 use crate::clock;
+use throughline_proto::throttle::{Distinct, LogThrottle};
 use throughline_proto::types::{LaneId, PeerId, PeerName, SessionId, unrepeated};
 
-/// Events that are kept.
-pub const KEPT: usize = 1000;
+/// Past events that are kept.
+pub const MAX_RECENT: usize = 1000;
 
 /// How far a follower may fall behind: a quarter of what is kept.
-const BEHIND: usize = 256;
+const MAX_BEHIND: usize = 256;
 
-/// Something that happened.
+/// Refused flows reported in a second.
+const MAX_REFUSED_PER_SECOND: usize = 10;
+
+/// Unknown keys reported in a minute, each once. A key is made in microseconds, so that a flood
+/// shows a new one with every dial: at this rate it needs an hour to push everything else out of
+/// the ring.
+const MAX_UNKNOWN_PEERS_PER_MINUTE: usize = 16;
+
+/// Something that happened, to what, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
     /// Its number, from 0 on; none is left out.
     pub seq: u64,
-    /// When, on the wall clock.
+    /// When it happened, by the wall clock.
     pub at: SystemTime,
-    /// The peer it is about, if it is about one.
+    /// The peer concerned, by its name in the configuration.
     pub peer: Option<PeerName>,
-    /// The session.
+    /// The session concerned.
     pub session: Option<SessionId>,
-    /// The lane.
+    /// The lane concerned.
     pub lane: Option<LaneId>,
     /// The uplink at our end, where it is known.
     pub uplink: Option<String>,
@@ -51,20 +67,22 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What [`Node::events`](crate::Node::events) returns.
+/// The past and the future of a node, from [`Node::events`](crate::Node::events).
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Events {
-    /// What is kept of the past, oldest first, at most [`KEPT`].
+    /// The last events, oldest first, at most [`MAX_RECENT`].
     pub recent: Vec<Arc<Event>>,
-    /// What follows it, without a gap.
+    /// Whatever follows them, without a gap.
     pub live: EventStream,
 }
 
-/// Follows events. Dropping it ends that.
+/// Follows the events of a node. Dropping it ends that, and nothing else; it does not keep the node
+/// alive.
 #[derive(Debug)]
 pub struct EventStream(broadcast::Receiver<Arc<Event>>);
 
-/// What a follower is told.
+/// What a follower of events receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
     /// An event.
@@ -74,7 +92,7 @@ pub enum Followed {
 }
 
 impl EventStream {
-    /// The next event; `None` when the node is gone. Cancel-safe.
+    /// Waits for the next event; `None` when the node is gone. Cancel-safe.
     pub async fn next(&mut self) -> Option<Followed> {
         match self.0.recv().await {
             Ok(event) => Some(Followed::Event(event)),
@@ -84,7 +102,7 @@ impl EventStream {
     }
 }
 
-/// What an event is about.
+/// What an event concerns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Subject {
     pub(crate) peer: Option<PeerName>,
@@ -93,136 +111,101 @@ pub(crate) struct Subject {
     pub(crate) uplink: Option<String>,
 }
 
-/// Where a node's events are told. Clones tell the same followers.
+/// Where a node's events are emitted. Clones have the same followers.
 #[derive(Clone, Debug)]
 pub(crate) struct EventLog(Arc<Mutex<Ring>>);
 
 #[derive(Debug)]
 struct Ring {
-    kept: VecDeque<Arc<Event>>,
-    next: u64,
+    recent: VecDeque<Arc<Event>>,
+    next_seq: u64,
     followers: broadcast::Sender<Arc<Event>>,
-    refusals: Refusals,
-    strangers: Strangers,
+    refused_flows: LogThrottle<Distinct>,
+    unknown_peers: LogThrottle<PeerId>,
 }
 
 impl Default for EventLog {
     fn default() -> Self {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         Self(Arc::new(Mutex::new(Ring {
-            kept: VecDeque::new(),
-            next: 0,
-            followers: broadcast::Sender::new(BEHIND),
-            refusals: Refusals::default(),
-            strangers: Strangers::default(),
+            recent: VecDeque::new(),
+            next_seq: 0,
+            followers: broadcast::Sender::new(MAX_BEHIND),
+            refused_flows: LogThrottle::new(MAX_REFUSED_PER_SECOND, second),
+            unknown_peers: LogThrottle::new(MAX_UNKNOWN_PEERS_PER_MINUTE, minute),
         })))
     }
 }
 
 impl EventLog {
-    /// Tells of something.
-    pub(crate) fn tell(&self, about: Subject, kind: EventKind) {
-        self.0.lock().tell(about, kind);
+    /// Logs the event, keeps it, and sends it to the followers.
+    pub(crate) fn emit(&self, about: Subject, kind: EventKind) {
+        about.log(&kind);
+        self.0.lock().push(about, kind);
     }
 
-    /// Tells of an uplink.
-    pub(crate) fn uplink(&self, name: &str, kind: EventKind) {
-        self.tell(Subject { uplink: Some(name.to_owned()), ..Subject::default() }, kind);
+    /// Emits an event of an uplink.
+    pub(crate) fn emit_uplink(&self, name: &str, kind: EventKind) {
+        self.emit(Subject { uplink: Some(name.to_owned()), ..Subject::default() }, kind);
     }
 
-    /// Tells that a flow to `target` was refused, unless that happens too often.
-    pub(crate) fn refused(&self, about: Subject, target: &str, why: &str) {
-        let mut ring = self.0.lock();
-        let Some(besides) = ring.refusals.next(Instant::now()) else { return };
-        let (target, why) = (target.to_owned(), unrepeated(target, why).to_owned());
-        ring.tell(about, EventKind::FlowRefused { target, why, besides });
+    /// Emits that a flow to `target` was refused, unless that happens too often.
+    pub(crate) fn emit_flow_refused(&self, about: Subject, target: &str, reason: &str) {
+        let admitted = self.0.lock().refused_flows.admit(Instant::now(), Distinct);
+        let Some(suppressed) = admitted else { return };
+        let (target, reason) = (target.to_owned(), unrepeated(target, reason).to_owned());
+        self.emit(about, EventKind::FlowRefused { target, reason, suppressed });
     }
 
-    /// Tells that somebody with an unknown key dialled us from `remote`, unless that was told of
+    /// Emits that a host with an unknown key dialed us from `remote`, unless that was reported of
     /// late.
-    pub(crate) fn stranger(&self, key: PeerId, remote: SocketAddr) {
-        let mut ring = self.0.lock();
-        let Some(besides) = ring.strangers.next(Instant::now(), key) else { return };
-        ring.tell(Subject::default(), EventKind::StrangerRefused { key, remote, besides });
+    pub(crate) fn emit_unknown_peer(&self, key: PeerId, remote: SocketAddr) {
+        let admitted = self.0.lock().unknown_peers.admit(Instant::now(), key);
+        let Some(suppressed) = admitted else { return };
+        self.emit(Subject::default(), EventKind::UnknownPeerRejected { key, remote, suppressed });
     }
 
-    /// What is kept, and what follows.
+    /// Returns the events that are kept, and a stream of those that follow.
     pub(crate) fn follow(&self) -> Events {
         let ring = self.0.lock();
         Events {
-            recent: ring.kept.iter().cloned().collect(),
+            recent: ring.recent.iter().cloned().collect(),
             live: EventStream(ring.followers.subscribe()),
         }
     }
 }
 
 impl Ring {
-    fn tell(&mut self, about: Subject, kind: EventKind) {
+    fn push(&mut self, about: Subject, kind: EventKind) {
         let Subject { peer, session, lane, uplink } = about;
-        let event = Arc::new(Event {
-            seq: self.next,
-            at: clock::wall(),
-            peer,
-            session,
-            lane,
-            uplink,
-            kind,
-        });
-        self.next += 1;
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
+        let (seq, at) = (self.next_seq, clock::wall());
+        let event = Arc::new(Event { seq, at, peer, session, lane, uplink, kind });
+        self.next_seq += 1;
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
         }
-        self.kept.push_back(event.clone());
+        self.recent.push_back(event.clone());
         // Fails only where nobody follows.
         let _ = self.followers.send(event);
     }
 }
 
-/// Tells of one session and its lanes.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionLog {
-    events: EventLog,
-    peer: PeerName,
-    session: SessionId,
-}
-
-impl SessionLog {
-    pub(crate) fn new(events: EventLog, peer: PeerName, session: SessionId) -> Self {
-        Self { events, peer, session }
-    }
-
-    /// What the peer is called here.
-    pub(crate) fn peer(&self) -> &PeerName {
-        &self.peer
-    }
-
-    /// Tells of the session.
-    pub(crate) fn session(&self, kind: EventKind) {
-        self.events.tell(self.subject(), kind);
-    }
-
-    /// Tells of an uplink, or of a prefix of the peer, by name.
-    pub(crate) fn part(&self, name: String, kind: EventKind) {
-        self.peer_over(Some(name), kind);
-    }
-
-    /// Tells of the peer, as it is seen over an uplink where one has to do with it.
-    pub(crate) fn peer_over(&self, uplink: Option<String>, kind: EventKind) {
-        self.events.tell(Subject { uplink, ..self.subject() }, kind);
-    }
-
-    /// Tells of a lane.
-    pub(crate) fn lane(&self, lane: LaneId, uplink: Option<&str>, kind: EventKind) {
-        let uplink = uplink.map(str::to_owned);
-        self.events.tell(Subject { lane: Some(lane), uplink, ..self.subject() }, kind);
-    }
-
-    /// Tells that we refused a flow of the peer's.
-    pub(crate) fn refused(&self, target: &str, why: &str) {
-        self.events.refused(self.subject(), target, why);
-    }
-
-    fn subject(&self) -> Subject {
-        Subject { peer: Some(self.peer.clone()), session: Some(self.session), ..Subject::default() }
+impl Subject {
+    /// Logs an event. Its text has the values of its fields; names and ids are fields of the line.
+    fn log(&self, kind: &EventKind) {
+        let Self { peer, session, lane, uplink } = self;
+        let (peer, session) = (peer.as_ref().map(display), session.as_ref().map(display));
+        let (lane, uplink, event) = (lane.as_ref().map(display), uplink.as_deref(), kind.name());
+        macro_rules! log_at {
+            ($($level:ident),*) => {
+                match kind.level() {
+                    $(tracing::Level::$level => {
+                        tracing::event!(tracing::Level::$level, event, peer, session, lane, uplink, "{kind}");
+                    })*
+                }
+            };
+        }
+        log_at!(ERROR, WARN, INFO, DEBUG, TRACE);
     }
 }
 

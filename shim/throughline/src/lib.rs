@@ -11,7 +11,9 @@ mod engine;
 
 pub use engine::drains::{Drain, UnknownUplink};
 pub use engine::quic::socket::listen_cure;
-pub use events::{Event, EventKind, EventStream, Events, Followed, OneWay, Suspicion};
+pub use events::{
+    Event, EventKind, EventStream, Events, FieldValue, Followed, OneWayDetectedBy, SuspectedBy,
+};
 pub use identity::{Identity, IdentityError};
 pub use node::{
     AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, ManageError, Node,

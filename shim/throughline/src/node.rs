@@ -268,9 +268,10 @@ impl Node {
         self.shared.events().follow()
     }
 
-    /// Tells those who follow events that a flow of this host's was refused. Only an ingress knows.
-    pub fn tell_refused(&self, target: &Target, why: &str) {
-        self.shared.events().refused(Subject::default(), &target.to_string(), why);
+    /// Emits the event `flow-refused` for a flow that this host's own ingress refused to open, which
+    /// only the ingress knows of. Throttled like those that a peer caused.
+    pub fn report_refused_flow(&self, target: &Target, reason: &str) {
+        self.shared.events().emit_flow_refused(Subject::default(), &target.to_string(), reason);
     }
 
     /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and

@@ -1,15 +1,16 @@
 //! Events as JSON: what `throughline events --json` prints, one object a line.
 //!
 //! A stable mirror of [`Event`]: fields are added, never renamed or removed. Every event has `seq`,
-//! `time`, `event` and `text`; `peer`, `session`, `lane` and `uplink` are `null` where it is about
-//! none; what only some kinds have is absent in the others. Times are in milliseconds.
+//! `time`, `event` and `text`; `peer`, `session`, `lane` and `uplink` are `null` where it concerns
+//! none; the fields of its kind are what [`EventKind::fields`](throughline::EventKind::fields) says.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use throughline::events::{Event, EventKind, OneWay, Suspicion};
+use throughline::{Event, FieldValue};
 
 /// An event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,80 +32,16 @@ pub struct EventReport {
     pub uplink: Option<String>,
     /// The event in words.
     pub text: String,
-    /// What only some kinds have.
+    /// The fields that only some kinds have.
     #[serde(flatten)]
-    pub details: Details,
+    pub fields: BTreeMap<String, Value>,
 }
 
-/// What only some kinds of events have.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Details {
-    /// Who suspects the lane: `us` or `peer`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    /// The rule that raised the suspicion: `bulk` or `thin`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// How long nothing was acknowledged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub silent_ms: Option<f64>,
-    /// How long the set-up of a lane took.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub took_ms: Option<f64>,
-    /// Whether we dialled the lane.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dialled: Option<bool>,
-    /// How long the state lasted that ended (the doubt, the lane, the time without a lane, the
-    /// sleep), or lasts already: no dial gets through.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub after_ms: Option<f64>,
-    /// How long the state lasts that began: the hold-down, the linger.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub for_ms: Option<f64>,
-    /// Bytes sent again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<u64>,
-    /// The lanes they were sent instead of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instead_of: Option<Vec<u64>>,
-    /// Packets that came on a lane of which one direction works.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub received: Option<u64>,
-    /// Percent of the bytes sent on a lane that are lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub percent: Option<u64>,
-    /// Where something moved from: an uplink, or the peer's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// Where it moved to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// Our address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local: Option<String>,
-    /// The peer's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remote: Option<String>,
-    /// The address that came or went.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// The key that somebody unknown showed, `tlk1…`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Where a refused flow was to lead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// Refused flows, dials of strangers or brief doubts in a lane before this one that were not
-    /// told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub besides: Option<u64>,
-    /// Whether no other uplink is left.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last: Option<bool>,
+impl EventReport {
+    /// Returns a field that only some kinds have; `null` where this event has none.
+    pub fn field(&self, key: &str) -> &Value {
+        self.fields.get(key).unwrap_or(&Value::Null)
+    }
 }
 
 impl From<&Event> for EventReport {
@@ -118,94 +55,18 @@ impl From<&Event> for EventReport {
             lane: event.lane.map(|id| id.0),
             uplink: event.uplink.clone(),
             text: event.kind.to_string(),
-            details: Details::from(&event.kind),
+            fields: event.kind.fields().map(|(key, value)| (key.to_owned(), json(value))).collect(),
         }
     }
 }
 
-impl From<&EventKind> for Details {
-    fn from(kind: &EventKind) -> Self {
-        let ms = |time: &Duration| Some(time.as_secs_f64() * 1e3);
-        let none = Self::default();
-        match kind {
-            EventKind::LaneUp { local, remote, took, dialled } => Self {
-                local: Some(local.to_string()),
-                remote: Some(remote.to_string()),
-                took_ms: ms(took),
-                dialled: Some(*dialled),
-                ..none
-            },
-            EventKind::LaneSuspected { by: Suspicion::Ours { rule, silent }, besides } => Self {
-                by: Some("us".to_owned()),
-                rule: Some(rule.to_string()),
-                silent_ms: ms(silent),
-                besides: Some(*besides),
-                ..none
-            },
-            EventKind::LaneSuspected { by: Suspicion::Peers, besides } => {
-                Self { by: Some("peer".to_owned()), besides: Some(*besides), ..none }
-            }
-            EventKind::LaneOneWay { by: OneWay::Ours { received } } => {
-                Self { by: Some("us".to_owned()), received: Some(*received), ..none }
-            }
-            EventKind::LaneOneWay { by: OneWay::Peers } => {
-                Self { by: Some("peer".to_owned()), ..none }
-            }
-            EventKind::LaneLossy { percent } => Self { percent: Some(*percent), ..none },
-            EventKind::Hedged { bytes, instead_of } => Self {
-                bytes: Some(*bytes),
-                instead_of: Some(instead_of.iter().map(|id| id.0).collect()),
-                ..none
-            },
-            EventKind::LaneHealed { after } | EventKind::SessionResumed { after } => {
-                Self { after_ms: ms(after), ..none }
-            }
-            EventKind::LaneMoved { from, to, local } => Self {
-                from: Some(from.clone()),
-                to: Some(to.clone()),
-                local: Some(local.to_string()),
-                ..none
-            },
-            EventKind::PeerMoved { from, to } => {
-                Self { from: Some(from.to_string()), to: Some(to.to_string()), ..none }
-            }
-            EventKind::LaneDown { why, after } => {
-                Self { why: Some(why.clone()), after_ms: ms(after), ..none }
-            }
-            EventKind::SessionDetached { linger } => Self { for_ms: ms(linger), ..none },
-            EventKind::SessionOver { why } => Self { why: Some(why.clone()), ..none },
-            EventKind::AddressCame { address } => {
-                Self { address: Some(address.to_string()), ..none }
-            }
-            EventKind::AddressWent { address, why } => {
-                Self { address: Some(address.to_string()), why: Some(why.clone()), ..none }
-            }
-            EventKind::DrainBegan { last } => Self { last: Some(*last), ..none },
-            EventKind::HoldDownBegan { lasts, why } => {
-                Self { for_ms: ms(lasts), why: Some(why.clone()), ..none }
-            }
-            EventKind::FlowRefused { target, why, besides } => Self {
-                target: Some(target.clone()),
-                why: Some(why.clone()),
-                besides: Some(*besides),
-                ..none
-            },
-            EventKind::PeerUnreachable { dial, why, after } => Self {
-                local: dial.map(|(local, _)| local.to_string()),
-                remote: dial.map(|(_, remote)| remote.to_string()),
-                why: Some(why.clone()),
-                after_ms: ms(after),
-                ..none
-            },
-            EventKind::StrangerRefused { key, remote, besides } => Self {
-                key: Some(key.to_string()),
-                remote: Some(remote.to_string()),
-                besides: Some(*besides),
-                ..none
-            },
-            EventKind::Slept { lasted } => Self { after_ms: ms(lasted), ..none },
-            _ => none,
-        }
+fn json(value: FieldValue) -> Value {
+    match value {
+        FieldValue::Bool(value) => value.into(),
+        FieldValue::Integer(value) => value.into(),
+        FieldValue::Millis(value) => value.into(),
+        FieldValue::Lanes(value) => value.into(),
+        other => other.to_string().into(),
     }
 }
 

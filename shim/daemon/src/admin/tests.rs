@@ -146,7 +146,7 @@ async fn events_are_told_to_whoever_asks_and_followed_until_the_daemon_ends() {
     node.drain("isp-a").unwrap();
     let mut kept = events(&path, false).await.unwrap();
     let Some(Told::Event(event)) = kept.next().await.unwrap() else { panic!() };
-    assert_eq!((event.event.as_str(), event.uplink.as_deref()), ("drain-began", Some("isp-a")));
+    assert_eq!((event.event.as_str(), event.uplink.as_deref()), ("drain-started", Some("isp-a")));
     assert_eq!(kept.next().await.unwrap(), None);
 
     let mut followed = events(&path, true).await.unwrap();

@@ -86,7 +86,7 @@ impl Router {
     pub async fn open(&self, ingress: &str, target: Target) -> Result<Outbound, RouteError> {
         let opened = self.decide(ingress, target.clone()).await;
         if let Err(error) = &opened {
-            self.node.tell_refused(&target, &error.to_string());
+            self.node.report_refused_flow(&target, &error.to_string());
         }
         opened
     }

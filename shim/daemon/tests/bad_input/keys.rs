@@ -32,16 +32,16 @@ async fn a_node_that_the_acceptor_does_not_know_is_refused_by_name() {
     let cause = format!("key {} is not among the peers; add it to let it in", stranger.id());
     assert!(error.contains("the peer refused us") && error.contains(&cause), "{error}");
     // The acceptor says it, and so does the one that was refused.
-    log::says(&["WARN", "no lane", &cause]).await;
+    log::says(&["WARN", "rejected", &cause]).await;
     log::says(&["WARN", "dial failed", "the peer refused us", &cause]).await;
     // So do the events of both.
     let told = |node: &Node, is: &dyn Fn(&EventKind) -> bool| {
         node.events().recent.iter().filter(|event| is(&event.kind)).count()
     };
-    let refused = |kind: &EventKind| matches!(kind, EventKind::StrangerRefused { key, .. } if *key == stranger.id());
+    let refused = |kind: &EventKind| matches!(kind, EventKind::UnknownPeerRejected { key, .. } if *key == stranger.id());
     let unreachable = |kind: &EventKind| match kind {
-        EventKind::PeerUnreachable { why, dial: Some((_, remote)), .. } => {
-            why.contains(&cause) && *remote == site.addr()
+        EventKind::PeerUnreachable { reason, dial: Some((_, remote)), .. } => {
+            reason.contains(&cause) && *remote == site.addr()
         }
         _ => false,
     };
@@ -90,7 +90,7 @@ async fn a_raw_client_with_an_unknown_key_never_sees_a_byte_of_the_protocol() {
         let heard = tokio::time::timeout(PATIENCE, connection.accept_uni()).await.unwrap();
         heard.expect_err("the node opened a stream to somebody unknown");
     }
-    log::says(&["WARN", "no lane", &key.id().to_string()]).await;
+    log::says(&["WARN", "rejected", &key.id().to_string()]).await;
     // The one who is known is let in from the same place.
     site.goes_on_undisturbed().await;
     let site = Site::new(&[key.id()]).await;

@@ -70,13 +70,13 @@ fn addresses_that_come_and_go_are_told_as_events() {
                 }
             };
             ip("addr add 192.0.2.5/24 dev v0");
-            heard("address 192.0.2.5 came").await;
+            heard("address 192.0.2.5 added").await;
             ip("link set v0 down");
-            heard("address 192.0.2.5 went: its link is down").await;
+            heard("address 192.0.2.5 removed: its link is down").await;
             ip("link set v0 up");
             listed(&node, "192.0.2.5", true, SOON).await;
             ip("addr del 192.0.2.5/24 dev v0");
-            heard("address 192.0.2.5 went: it was removed").await;
+            heard("address 192.0.2.5 removed: it was removed").await;
         });
     });
 }

@@ -19,7 +19,7 @@ use crate::engine::quic::tls;
 use crate::engine::quic::transport::ServerFactory;
 use crate::engine::session::Accepted;
 use throughline_proto::session::LaneInfo;
-use throughline_proto::throttle::Said;
+use throughline_proto::throttle::LogThrottle;
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::hello::RejectCode;
 
@@ -35,7 +35,7 @@ const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 /// Runs until the endpoint is closed.
 pub(crate) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
     let permits = Arc::new(Semaphore::new(SETTING_UP));
-    let said = Arc::new(Mutex::new(Said::default()));
+    let throttle = Arc::new(Mutex::new(LogThrottle::default()));
     let port = endpoint.local_addr().map_or(0, |addr| addr.port());
     while let Some(incoming) = endpoint.accept().await {
         let Ok(permit) = permits.clone().try_acquire_owned() else {
@@ -47,7 +47,7 @@ pub(crate) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
             let _ = incoming.retry();
             continue;
         }
-        let (node, factory, said) = (node.clone(), factory.clone(), said.clone());
+        let (node, factory, throttle) = (node.clone(), factory.clone(), throttle.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
             let set_up = set_up(&node, &factory, incoming, port);
@@ -56,16 +56,18 @@ pub(crate) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
             match ready {
                 Ok(Ok(Some((session, lane)))) => lane::run(session, lane).await,
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => refused(&said, remote, &error),
-                Err(_) => refused(&said, remote, &format!("not set up within {SET_UP_WITHIN:?}")),
+                Ok(Err(error)) => refused(&throttle, remote, &error),
+                Err(_) => {
+                    refused(&throttle, remote, &format!("not set up within {SET_UP_WITHIN:?}"))
+                }
             }
         });
     }
 }
 
 /// Logs why somebody has no lane: a warning once a minute for each host and reason.
-fn refused(said: &Mutex<Said<(IpAddr, String)>>, remote: SocketAddr, why: &str) {
-    if said.lock().is_news(Instant::now(), (remote.ip(), why.to_owned())) {
+fn refused(throttle: &Mutex<LogThrottle<(IpAddr, String)>>, remote: SocketAddr, why: &str) {
+    if throttle.lock().admit(Instant::now(), (remote.ip(), why.to_owned())).is_some() {
         warn!(%remote, "no lane: {why}");
     } else {
         debug!(%remote, "no lane: {why}");
@@ -93,7 +95,9 @@ async fn set_up(
         }
         Err(error) => {
             if let Some(key) = tls::stranger(&error) {
-                node.events().stranger(key, remote);
+                node.events().emit_unknown_peer(key, remote);
+                debug!(%remote, %key, "no lane: unknown peer");
+                return Ok(None);
             }
             return Err(tls::reason(&error));
         }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use self::attempt::{Attempt, DialError};
-use self::failure::Spell;
+use self::failure::UnreachableReporter;
 use crate::engine::lane::{self, NewLane};
 use crate::engine::quic::close;
 use crate::engine::quic::socket::{self, SocketOptions};
@@ -26,7 +26,7 @@ use crate::events::EventKind;
 use throughline_proto::holddown::{Part, Standing};
 use throughline_proto::plan::{self, Key, LaneView, Path, Planner, World};
 use throughline_proto::session::select;
-use throughline_proto::throttle::Said;
+use throughline_proto::throttle::LogThrottle;
 use throughline_proto::types::{Host, LaneId, Locator, PeerId};
 use throughline_proto::wire::VERSION;
 use throughline_proto::wire::hello::{Hello, Intent};
@@ -65,10 +65,10 @@ pub(crate) struct Dialer {
     /// The round trip of the last lane that was up.
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
-    /// Failures that the log has.
-    said: Said<(Key, String)>,
-    /// Failures that followers of events have.
-    spell: Spell,
+    /// Failures that were logged.
+    failure_log: LogThrottle<(Key, String)>,
+    /// Failures that were emitted as events.
+    unreachable: UnreachableReporter,
     /// Whether any address of the peer is known.
     addressed: bool,
     /// Lanes of which the log has that they are the last and stay.
@@ -92,8 +92,8 @@ impl Dialer {
             learned: Vec::new(),
             rtt: None,
             lookup: attempt::Lookup::default(),
-            said: Said::default(),
-            spell: Spell::default(),
+            failure_log: LogThrottle::default(),
+            unreachable: UnreachableReporter::default(),
             addressed: false,
             last: Vec::new(),
             held: Vec::new(),
@@ -251,9 +251,9 @@ impl Dialer {
             return;
         }
         self.node.reached(self.peer);
-        self.spell = Spell::default();
+        self.unreachable.reset();
         let path = new.dialled.as_ref().map(|d| (d.local.ip(), d.remote));
-        self.said.forget(|(key, _)| Some(*key) == path);
+        self.failure_log.forget(|(key, _)| Some(*key) == path);
         tokio::spawn(lane::run(session.clone(), new));
     }
 
@@ -277,7 +277,6 @@ impl Dialer {
                 warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot move: {error}");
                 return;
             }
-            info!(peer = %session.name(), lane = %id, from = dialled.uplink, to = path.uplink, "lane moved");
             let from = std::mem::replace(&mut dialled.uplink, path.uplink.clone());
             let port = dialled.endpoint.local_addr().map_or(0, |a| a.port());
             dialled.local = (path.local, port).into();
@@ -287,7 +286,7 @@ impl Dialer {
             dialled.moved_at = Some(now);
             dialled.cost = select::cost(path.order, path.metered, Standing::Well);
             let (to, local) = (path.uplink.clone(), dialled.local);
-            session.log().lane(id, Some(&path.uplink), EventKind::LaneMoved { from, to, local });
+            session.log().emit_lane(id, Some(&path.uplink), EventKind::LaneMigrated { from, to, local });
             core.session.use_lane(now, id, lane.cost(), session.is_drained(&path.uplink));
             core.session.lane_moved(now, id, path.order.into(), path.order);
         });

@@ -23,7 +23,7 @@ use std::time::Duration;
 use quinn::Connection;
 use thiserror::Error;
 use tokio::sync::Notify;
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 use self::handshake::ControlStream;
 use super::quic::close;
@@ -77,6 +77,13 @@ pub(crate) enum LaneEnd {
     SessionOver,
 }
 
+impl LaneEnd {
+    /// Returns whether the peer broke the protocol.
+    fn is_violation(&self) -> bool {
+        matches!(self, Self::Violation(_) | Self::Datagram(_) | Self::ControlStream(_))
+    }
+}
+
 /// Attaches a lane to its session and runs it to its end.
 pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     let NewLane { id, info, connection, sensor, control, dialled, accepted, took, params } = lane;
@@ -112,13 +119,11 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         // The peer cannot see what the lane costs here, nor what is planned.
         let draining = uplink.as_deref().is_some_and(|uplink| session.is_drained(uplink));
         core.session.use_lane(now, id, cost, draining);
-        info!(peer = %session.name(), session = %session.id(), lane = %id, uplink, %local, %remote,
-              ?took, "lane up");
-        let up = EventKind::LaneUp { local, remote, took, dialled: by_us };
-        log.lane(id, uplink.as_deref(), up);
+        let up = EventKind::LaneUp { local, remote, setup: took, dialed: by_us };
+        log.emit_lane(id, uplink.as_deref(), up);
         match detached {
-            Some(_) if !session.is_established() => log.session(EventKind::SessionUp),
-            Some(after) => log.session(EventKind::SessionResumed { after }),
+            Some(_) if !session.is_established() => log.emit(EventKind::SessionUp),
+            Some(duration) => log.emit(EventKind::SessionResumed { duration }),
             None => {}
         }
     });
@@ -135,8 +140,11 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         end = busy(&sensor, &alarm) => end,
         end = session_over(&session) => end,
     };
+    if end.is_violation() {
+        warn!(peer = %session.name(), lane = %id, %remote, "lane closed: {end}");
+    }
     close(&connection, &end);
-    let (uplink, why) = session.with(|core, now| {
+    session.with(|core, now| {
         let one_way = core.session.peer_finds_one_way(id);
         core.session.lane_detached(now, id);
         let mut entry = core.lanes.remove(&id);
@@ -145,30 +153,21 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
             entry.tell_peers_one_way(log, id, one_way);
         }
         let uplink = entry.as_ref().and_then(|e| e.uplink()).map(str::to_owned);
-        let why = match entry.as_ref().and_then(|e| e.ending) {
+        let reason = match entry.as_ref().and_then(|e| e.ending) {
             Some(ending) => ending.to_owned(),
             None => end.to_string(),
         };
-        let after = entry.map(|e| e.told.age(now)).unwrap_or_default();
-        log.lane(id, uplink.as_deref(), EventKind::LaneDown { why: why.clone(), after });
+        let duration = entry.map(|e| e.told.age(now)).unwrap_or_default();
+        log.emit_lane(id, uplink.as_deref(), EventKind::LaneDown { reason, duration });
         if core.lanes.is_empty() {
             core.detached_since = Some(BootTime::now());
             if core.session.closed().is_none() {
                 let linger = core.session.params().linger;
-                log.session(EventKind::SessionDetached { linger });
+                log.emit(EventKind::SessionDetached { linger });
             }
         }
-        (uplink, why)
     });
     session.driver_alarm().notify_one();
-    match end {
-        LaneEnd::Violation(_) | LaneEnd::Datagram(_) | LaneEnd::ControlStream(_) => {
-            tracing::warn!(peer = %session.name(), lane = %id, uplink, %remote, "lane closed: {why}");
-        }
-        LaneEnd::Connection(_) | LaneEnd::SessionOver => {
-            info!(peer = %session.name(), lane = %id, uplink, %remote, "lane down: {why}");
-        }
-    }
 }
 
 fn close(connection: &Connection, end: &LaneEnd) {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tracing::info;
 
 use super::driver;
 use crate::clock::BootTime;
@@ -275,8 +274,7 @@ impl NodeShared {
 
     /// The machine slept: nothing is known of any lane, and a linger may have run out.
     pub(crate) fn slept(&self, lasted: Duration) {
-        info!(?lasted, "the machine slept; every lane is probed");
-        self.events().tell(Subject::default(), EventKind::Slept { lasted });
+        self.events().emit(Subject::default(), EventKind::SystemResumed { duration: lasted });
         for session in self.order.iter().flat_map(|peer| self.sessions(*peer)) {
             session.with(|core, _| core.slept = true);
             session.driver_alarm().notify_one();
@@ -318,9 +316,8 @@ impl NodeShared {
         tokio::spawn(async move {
             let (id, peer) = (session.id(), session.peer());
             driver::run(session.clone(), dialer, uplinks).await;
-            let why = session.end_reason().unwrap_or_default();
-            info!(peer = %session.name(), session = %id, "session over: {why}");
-            session.log().session(EventKind::SessionOver { why });
+            let reason = session.end_reason().unwrap_or_default();
+            session.log().emit(EventKind::SessionOver { reason });
             if let Some(node) = node.upgrade() {
                 if let Some(entry) = node.peers.lock().get_mut(&peer) {
                     entry.sessions.retain(|h| h.session.id() != id);

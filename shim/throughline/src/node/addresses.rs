@@ -1,4 +1,4 @@
-//! Tells of the addresses that uplinks get and lose.
+//! Emits the addresses that uplinks get and lose.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use crate::events::{EventKind, EventLog};
 use throughline_uplinks::{Snapshot, Uplink};
 
 /// Runs until the uplinks are no longer watched.
-pub(super) async fn tell(mut uplinks: watch::Receiver<Arc<Snapshot>>, events: EventLog) {
+pub(super) async fn report(mut uplinks: watch::Receiver<Arc<Snapshot>>, events: EventLog) {
     let mut before = of(&uplinks.borrow_and_update());
     while uplinks.changed().await.is_ok() {
         let snapshot = uplinks.borrow_and_update().clone();
         let now = of(&snapshot);
         for (uplink, address) in before.iter().filter(|known| !now.contains(known)) {
-            let why =
+            let reason =
                 match (snapshot.network.interface_of(*address), snapshot.network.carries(*address))
                 {
                     (None, _) => "it was removed",
                     (Some(_), false) => "its link is down",
                     (Some(_), true) => "it is deprecated, or another uplink's now",
                 };
-            events
-                .uplink(uplink, EventKind::AddressWent { address: *address, why: why.to_owned() });
+            let (address, reason) = (*address, reason.to_owned());
+            events.emit_uplink(uplink, EventKind::AddressRemoved { address, reason });
         }
         for (uplink, address) in now.iter().filter(|new| !before.contains(new)) {
-            events.uplink(uplink, EventKind::AddressCame { address: *address });
+            events.emit_uplink(uplink, EventKind::AddressAdded { address: *address });
         }
         before = now;
     }

@@ -140,7 +140,7 @@ impl NodeBuilder {
             }
         }
         tokio::spawn(watch_clock(Arc::downgrade(&shared), shared.uplinks().follow()));
-        tokio::spawn(addresses::tell(shared.uplinks().follow(), shared.events().clone()));
+        tokio::spawn(addresses::report(shared.uplinks().follow(), shared.events().clone()));
         Ok(Node::new(shared, endpoints))
     }
 }

@@ -22,11 +22,10 @@ impl NodeShared {
         let last = draining && !uplinks.iter().any(usable);
         if changed {
             let kind = match draining {
-                true => EventKind::DrainBegan { last },
+                true => EventKind::DrainStarted { last },
                 false => EventKind::DrainEnded,
             };
-            tracing::info!(uplink = name, "{kind}");
-            self.events().uplink(name, kind);
+            self.events().emit_uplink(name, kind);
             for session in self.peers().iter().flat_map(|peer| self.sessions(*peer)) {
                 session.state_uses();
                 session.driver_alarm().notify_one();

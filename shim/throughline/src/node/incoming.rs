@@ -80,7 +80,7 @@ impl IncomingFlow {
 
     fn answer(&mut self, failure: OpenFailure) {
         if let Some(session) = self.session.take() {
-            session.log().refused(&self.target.to_string(), &failure.detail);
+            session.log().emit_flow_refused(&self.target.to_string(), &failure.detail);
             session.with(|core, now| core.session.refuse(now, self.id, failure));
         }
     }

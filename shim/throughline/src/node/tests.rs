@@ -65,9 +65,9 @@ async fn after_a_sleep_every_lane_is_probed_at_once() {
         now.len() == before.len() && now.iter().zip(&before).all(|(now, then)| now > then)
     })
     .await;
-    let told = left.events().recent;
-    let slept = EventKind::Slept { lasted: Duration::from_secs(3600) };
-    assert!(told.iter().any(|event| event.kind == slept), "{told:#?}");
+    let emitted = left.events().recent;
+    let resumed = EventKind::SystemResumed { duration: Duration::from_secs(3600) };
+    assert!(emitted.iter().any(|event| event.kind == resumed), "{emitted:#?}");
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_peer_that_no_dial_can_be_tried_to_is_told_with_the_reason() {
         let node = Node::builder().uplink(uplinks).peer(config).build().await.unwrap();
         let told = || {
             node.events().recent.iter().any(|event| match &event.kind {
-                EventKind::PeerUnreachable { dial: None, why: told, .. } => told.contains(why),
+                EventKind::PeerUnreachable { dial: None, reason, .. } => reason.contains(why),
                 _ => false,
             })
         };

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
-use throughline_proto::throttle::Said;
+use throughline_proto::throttle::LogThrottle;
 use tracing::{debug, info, warn};
 
 use super::socket::RequestSocket;
@@ -30,7 +30,7 @@ const LOCK: &[u8] = b"throughline-routes";
 pub(crate) struct RouteManager {
     tables: Tables,
     socket: RequestSocket,
-    said: Said<String>,
+    throttle: LogThrottle<String>,
     /// What was last logged about what is set.
     logged: String,
     _lock: UnixListener,
@@ -52,7 +52,7 @@ impl RouteManager {
         Ok(Self {
             tables: Tables::default(),
             socket,
-            said: Said::default(),
+            throttle: LogThrottle::default(),
             logged: String::new(),
             _lock: lock,
         })
@@ -136,7 +136,7 @@ impl RouteManager {
 
     fn log_failure(&mut self, what: &str, error: &io::Error) {
         let text = format!("{what}: {error}");
-        if self.said.is_news(Instant::now(), text.clone()) {
+        if self.throttle.admit(Instant::now(), text.clone()).is_some() {
             warn!("{text}; packets may leave by the wrong uplink (`status` tells)");
         }
     }

@@ -43,16 +43,13 @@ impl Dialer {
         let held = self.planner.held(now);
         for (part, lasts) in &held {
             if !self.held.contains(part) {
-                let why = "it failed while others answered".to_owned();
-                info!(peer = %session.name(), %part, ?lasts, "held down: {why}");
-                session
-                    .log()
-                    .part(part.to_string(), EventKind::HoldDownBegan { lasts: *lasts, why });
+                let reason = "it failed while others answered".to_owned();
+                let started = EventKind::HoldDownStarted { duration: *lasts, reason };
+                session.log().emit_over(Some(part.to_string()), started);
             }
         }
         for part in self.held.iter().filter(|part| !held.iter().any(|(p, _)| p == *part)) {
-            info!(peer = %session.name(), %part, "hold-down ended");
-            session.log().part(part.to_string(), EventKind::HoldDownEnded);
+            session.log().emit_over(Some(part.to_string()), EventKind::HoldDownEnded);
         }
         self.held = held.into_iter().map(|(part, _)| part).collect();
     }

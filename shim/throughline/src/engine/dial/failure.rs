@@ -15,31 +15,41 @@ use crate::engine::lane::handshake::HandshakeError;
 use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
 use throughline_proto::plan::Key;
+use throughline_proto::throttle::LogThrottle;
 use throughline_proto::wire::hello::RejectCode;
 use throughline_uplinks::Snapshot;
 
-/// Reasons told in one spell. Who answers our dials can name a new one each time, and what is worth
-/// knowing has been said by then.
-const MOST_REASONS: usize = 8;
+/// Reasons reported until a lane is up. Who answers our dials can name a new one each time, and
+/// what is worth knowing has been said by then.
+const MAX_REASONS: usize = 8;
 
-/// A time in which no dial gets through. It ends with a lane.
-#[derive(Debug, Default)]
-pub(super) struct Spell {
+/// Decides when a peer that no dial reaches is reported, and with which reasons.
+#[derive(Debug)]
+pub(super) struct UnreachableReporter {
     since: Option<Instant>,
-    told: Vec<String>,
+    reasons: LogThrottle<String>,
 }
 
-impl Spell {
-    /// A dial failed; `trying` says that others are under way. For how long none has got through, if
-    /// that is to be told: once for each reason.
-    fn failed(&mut self, now: Instant, why: &str, trying: bool) -> Option<Duration> {
-        let lasts = now.saturating_duration_since(*self.since.get_or_insert(now));
-        let hopeful = trying && lasts < MOST_PATIENCE;
-        if hopeful || self.told.len() == MOST_REASONS || self.told.iter().any(|t| t == why) {
+impl Default for UnreachableReporter {
+    fn default() -> Self {
+        Self { since: None, reasons: LogThrottle::until_forgotten(MAX_REASONS) }
+    }
+}
+
+impl UnreachableReporter {
+    /// A lane is up: whatever fails from now on is reported anew.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Returns for how long no dial has got through, if this failure is to be reported: once for
+    /// each reason, and while `others_under_way` only after they had their time.
+    fn failed(&mut self, now: Instant, reason: &str, others_under_way: bool) -> Option<Duration> {
+        let duration = now.saturating_duration_since(*self.since.get_or_insert(now));
+        if others_under_way && duration < MOST_PATIENCE {
             return None;
         }
-        self.told.push(why.to_owned());
-        Some(lasts)
+        self.reasons.admit(now, reason.to_owned()).map(|_| duration)
     }
 }
 
@@ -51,7 +61,7 @@ impl Dialer {
         error: &DialError,
     ) {
         let (now, why) = (Instant::now(), error.to_string());
-        let news = self.said.is_news(now, ((local, remote), why.clone()));
+        let news = self.failure_log.admit(now, ((local, remote), why.clone())).is_some();
         match error.is_expected() {
             false if news => warn!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
             true if news => info!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
@@ -71,13 +81,15 @@ impl Dialer {
             }
         }
         if session.with(|core, _| !core.lanes.is_empty()) {
-            self.spell = Spell::default();
-        } else if let Some(after) = self.spell.failed(now, &why, !self.under_way.is_empty()) {
+            self.unreachable.reset();
+        } else if let Some(duration) =
+            self.unreachable.failed(now, &why, !self.under_way.is_empty())
+        {
             let uplink = self.paths.iter().find(|path| path.key() == (local, remote));
             let dial = Some((local, remote));
-            session.log().peer_over(
+            session.log().emit_over(
                 uplink.map(|path| path.uplink.clone()),
-                EventKind::PeerUnreachable { dial, why, after },
+                EventKind::PeerUnreachable { dial, reason: why, duration },
             );
         }
     }
@@ -93,10 +105,9 @@ impl Dialer {
         };
         self.node.not_reached(self.peer, why.to_owned());
         // Names are being resolved, addresses may be about to come.
-        if let Some(after) = self.spell.failed(now, why, true) {
-            warn!(peer = %session.name(), "no dial is possible: {why}");
-            let why = why.to_owned();
-            session.log().peer_over(None, EventKind::PeerUnreachable { dial: None, why, after });
+        if let Some(duration) = self.unreachable.failed(now, why, true) {
+            let reason = format!("no dial is possible: {why}");
+            session.log().emit(EventKind::PeerUnreachable { dial: None, reason, duration });
         }
     }
 }
@@ -106,14 +117,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_when_nothing_else_is_tried_and_once_for_each_reason() {
-        let (mut spell, t) = (Spell::default(), Instant::now());
-        assert_eq!(spell.failed(t, "a", true), None);
-        assert_eq!(spell.failed(t + MOST_PATIENCE / 2, "a", false), Some(MOST_PATIENCE / 2));
-        assert_eq!(spell.failed(t + MOST_PATIENCE, "a", false), None);
+    fn a_failure_is_reported_when_nothing_else_is_tried_and_once_for_each_reason() {
+        let (mut reporter, t) = (UnreachableReporter::default(), Instant::now());
+        assert_eq!(reporter.failed(t, "a", true), None);
+        assert_eq!(reporter.failed(t + MOST_PATIENCE / 2, "a", false), Some(MOST_PATIENCE / 2));
+        assert_eq!(reporter.failed(t + MOST_PATIENCE, "a", false), None);
         // Paths are dialled in turn, so that one is always under way.
-        assert_eq!(spell.failed(t + MOST_PATIENCE, "b", true), Some(MOST_PATIENCE));
-        let many = (0..100).filter(|i| spell.failed(t, &i.to_string(), false).is_some());
-        assert_eq!(many.count(), MOST_REASONS - 2);
+        assert_eq!(reporter.failed(t + MOST_PATIENCE, "b", true), Some(MOST_PATIENCE));
+        let many = (0..100).filter(|i| reporter.failed(t, &i.to_string(), false).is_some());
+        assert_eq!(many.count(), MAX_REASONS - 2);
     }
 }

@@ -8,11 +8,11 @@ mod doubts;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, info};
+use tracing::debug;
 
 use self::doubts::{Doubts, News};
 use super::entry::LaneEntry;
-use crate::events::{EventKind, OneWay, SessionLog};
+use crate::events::{EventKind, OneWayDetectedBy, SessionLog};
 use throughline_proto::health::SensorSnapshot;
 use throughline_proto::session::Session;
 use throughline_proto::types::LaneId;
@@ -77,8 +77,7 @@ impl LaneEntry {
         let from = std::mem::replace(&mut self.told.remote, remote);
         if from != remote {
             let uplink = self.uplink();
-            info!(peer = %log.peer(), lane = %id, uplink, %from, to = %remote, "the peer moved the lane");
-            log.lane(id, uplink, EventKind::PeerMoved { from, to: remote });
+            log.emit_lane(id, uplink, EventKind::PeerMigrated { from, to: remote });
         }
         true
     }
@@ -111,14 +110,11 @@ impl LaneEntry {
         for news in news {
             match news {
                 News::Suspected { by, besides } => {
-                    let kind = EventKind::LaneSuspected { by, besides };
-                    info!(%peer, lane = %id, uplink, "{kind}");
-                    log.lane(id, uplink, kind);
+                    let (detected_by, suppressed) = (by, besides);
+                    log.emit_lane(id, uplink, EventKind::LaneSuspected { detected_by, suppressed });
                 }
-                News::Healed(after) => {
-                    let kind = EventKind::LaneHealed { after };
-                    info!(%peer, lane = %id, uplink, "{kind}");
-                    log.lane(id, uplink, kind);
+                News::Healed(duration) => {
+                    log.emit_lane(id, uplink, EventKind::LaneRecovered { duration });
                 }
                 News::Withdrawn(after) => {
                     debug!(%peer, lane = %id, uplink, ?after, "lane answers again");
@@ -131,8 +127,8 @@ impl LaneEntry {
     pub(crate) fn tell_one_way(&mut self, log: &SessionLog, id: LaneId, received: u64) {
         self.tell_rest(log, id);
         let uplink = self.uplink();
-        info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what we send is lost");
-        log.lane(id, uplink, EventKind::LaneOneWay { by: OneWay::Ours { received } });
+        let detected_by = OneWayDetectedBy::Us { received };
+        log.emit_lane(id, uplink, EventKind::LaneOneWay { detected_by });
     }
 
     /// Tells, once, that the peer finds (`found`) that what it sends on the lane is lost, while what
@@ -143,15 +139,13 @@ impl LaneEntry {
         }
         self.tell_rest(log, id);
         let uplink = self.uplink();
-        info!(peer = %log.peer(), lane = %id, uplink, "one-way failure: what the peer sends is lost");
-        log.lane(id, uplink, EventKind::LaneOneWay { by: OneWay::Peers });
+        let detected_by = OneWayDetectedBy::Peer;
+        log.emit_lane(id, uplink, EventKind::LaneOneWay { detected_by });
     }
 
     /// Tells that so many percent of what we send on the lane is lost, although it answers.
     pub(crate) fn tell_loss(&self, log: &SessionLog, id: LaneId, percent: u64) {
-        let uplink = self.uplink();
-        info!(peer = %log.peer(), lane = %id, uplink, percent, "lane loses much; flows leave it where there is a better one");
-        log.lane(id, uplink, EventKind::LaneLossy { percent });
+        log.emit_lane(id, self.uplink(), EventKind::LaneLossy { percent });
     }
 
     /// Tells how much was sent again on the lane; returns when to ask again. `doubted` names the
@@ -175,7 +169,7 @@ impl LaneEntry {
         }
         let instead_of = self.told.counting.take().map(|(_, lanes)| lanes).unwrap_or_default();
         self.told.resent += bytes;
-        log.lane(id, self.uplink(), EventKind::Hedged { bytes, instead_of });
+        log.emit_lane(id, self.uplink(), EventKind::Hedged { bytes, instead_of });
         None
     }
 }

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::events::Suspicion;
+use crate::events::SuspectedBy;
 use throughline_proto::health::Rule;
 
 /// What is withdrawn within this was a late acknowledgement as a rule: on a busy machine such doubts
@@ -19,7 +19,7 @@ pub(super) const WORTH_TELLING: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// The lane is suspected. So many brief doubts were not told before.
-    Suspected { by: Suspicion, besides: u64 },
+    Suspected { by: SuspectedBy, besides: u64 },
     /// It answers again after so long.
     Healed(Duration),
     /// The same, of a doubt that was brief.
@@ -133,8 +133,8 @@ impl Doubts {
     pub(super) fn tell(&mut self) -> Vec<News> {
         let Some(doubt) = &mut self.present else { return Vec::new() };
         let silent = doubt.silent;
-        let ours = doubt.ours.tell().map(|rule| Suspicion::Ours { rule, silent });
-        let theirs = doubt.theirs.tell().map(|()| Suspicion::Peers);
+        let ours = doubt.ours.tell().map(|rule| SuspectedBy::Us { rule, silent });
+        let theirs = doubt.theirs.tell().map(|()| SuspectedBy::Peer);
         let suspected = |by| News::Suspected { by, besides: std::mem::take(&mut self.brief) };
         ours.into_iter().chain(theirs).map(suspected).collect()
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn suspected(silent: u32, besides: u64) -> News {
-        let by = Suspicion::Ours { rule: Rule::Bulk, silent: silent * MS };
+        let by = SuspectedBy::Us { rule: Rule::Bulk, silent: silent * MS };
         News::Suspected { by, besides }
     }
 
@@ -208,7 +208,7 @@ mod tests {
         let (mut doubts, t) = (Doubts::default(), Instant::now());
         doubts.look(t, ours(12), true, || 0);
         doubts.look(t + 20 * MS, None, true, || 0);
-        let by_peer = News::Suspected { by: Suspicion::Peers, besides: 0 };
+        let by_peer = News::Suspected { by: SuspectedBy::Peer, besides: 0 };
         let told = doubts.look(t + WORTH_TELLING, None, true, || 0);
         assert_eq!(told, (vec![by_peer], None));
     }
@@ -217,7 +217,7 @@ mod tests {
     fn each_end_is_told_once_and_what_is_untold_when_the_lane_ends() {
         let (mut doubts, t) = (Doubts::default(), Instant::now());
         doubts.look(t, None, true, || 0);
-        let by_peer = News::Suspected { by: Suspicion::Peers, besides: 0 };
+        let by_peer = News::Suspected { by: SuspectedBy::Peer, besides: 0 };
         assert_eq!(doubts.look(t + WORTH_TELLING, None, true, || 0), (vec![by_peer], None));
         let told = doubts.look(t + 120 * MS, ours(12), true, || 0);
         assert_eq!(told, (vec![suspected(12, 0)], None));
