@@ -56,7 +56,7 @@ pub struct LaneController {
     initial_window: u64,
     mtu: u16,
     /// How many migrations this controller has applied, and when the last one was.
-    moves: u64,
+    migrations: u64,
     moved_at: Option<Instant>,
     /// The acknowledgements since the last `on_end_acks`.
     acked: Acked,
@@ -75,7 +75,7 @@ const WINDOW_QUERIES_PER_DATAGRAM: u32 = 2;
 
 impl LaneController {
     fn new(sensor: Arc<LaneSensor>, initial_window: u64, mtu: u16) -> Self {
-        let id = sensor.enroll();
+        let id = sensor.register();
         let path = Window::new(initial_window, mtu);
         sensor.on_window(id, path.bytes(), mtu);
         Self {
@@ -83,7 +83,7 @@ impl LaneController {
             path,
             initial_window,
             mtu,
-            moves: sensor.moves(),
+            migrations: sensor.migrations(),
             moved_at: sensor.moved_at(),
             acked: Acked::default(),
             used: None,
@@ -94,9 +94,9 @@ impl LaneController {
 
     /// Starts afresh if the lane has migrated since the last call (RFC 9000 §9.4).
     fn apply_migrations(&mut self) {
-        let moves = self.sensor.moves();
-        if moves != self.moves {
-            self.moves = moves;
+        let migrations = self.sensor.migrations();
+        if migrations != self.migrations {
+            self.migrations = migrations;
             self.moved_at = self.sensor.moved_at();
             self.path = Window::new(self.initial_window, self.mtu);
             self.acked = Acked::default();
@@ -114,7 +114,7 @@ impl LaneController {
     ) {
         self.apply_migrations();
         if self.moved_at.is_some_and(|moved| sent <= moved) {
-            self.acked.stranded += bytes;
+            self.acked.old_path_bytes += bytes;
             return;
         }
         self.acked.bytes += bytes;
@@ -197,7 +197,7 @@ impl Controller for LaneController {
             self.window_queries.load(Ordering::Relaxed).saturating_add(1),
             Ordering::Relaxed,
         );
-        let moved = self.sensor.moves() != self.moves;
+        let moved = self.sensor.migrations() != self.migrations;
         let cwnd = if moved { self.initial_window } else { self.path.bytes() };
         self.sensor.window(cwnd)
     }
@@ -212,11 +212,11 @@ impl Controller for LaneController {
     fn clone_box(&self) -> Box<dyn Controller> {
         Box::new(Self {
             sensor: Arc::clone(&self.sensor),
-            id: self.sensor.enroll(),
+            id: self.sensor.register(),
             path: self.path.clone(),
             initial_window: self.initial_window,
             mtu: self.mtu,
-            moves: self.moves,
+            migrations: self.migrations,
             moved_at: self.moved_at,
             acked: Acked::default(),
             used: None,

@@ -74,7 +74,7 @@ pub(super) struct Window {
     newest_acked: Option<Instant>,
     /// Of what was sent since then, and until then, nothing was acknowledged: the last outage, if
     /// anything was sent in it.
-    silence: Option<(Instant, Instant)>,
+    last_outage: Option<(Instant, Instant)>,
     /// When the path last started afresh; what was sent before and is lost belongs to the outage.
     outage_over: Option<Instant>,
     /// When the last loss was, and up to which window growth is free.
@@ -95,7 +95,7 @@ impl Window {
             initial,
             began: None,
             newest_acked: None,
-            silence: None,
+            last_outage: None,
             outage_over: None,
             loss: None,
             held: 0,
@@ -137,7 +137,7 @@ impl Window {
         if let Some(answered) = answered
             && sent.saturating_duration_since(answered) >= OUTAGE_AFTER
         {
-            self.silence = Some((answered, sent));
+            self.last_outage = Some((answered, sent));
         }
         self.newest_acked = self.newest_acked.max(Some(sent));
         self.delay.on_sample(now, now.saturating_duration_since(sent));
@@ -192,9 +192,9 @@ impl Window {
         if self.outage_over.is_some_and(|over| sent < over) {
             return;
         }
-        let silent = self.silence.filter(|&(since, until)| since < sent && sent < until);
-        if persistent || silent.is_some() {
-            let over = silent.map_or(now, |(_, until)| until);
+        let outage = self.last_outage.filter(|&(since, until)| since < sent && sent < until);
+        if persistent || outage.is_some() {
+            let over = outage.map_or(now, |(_, until)| until);
             *self = Self { outage_over: Some(over), ..Self::new(self.initial, self.mtu as u16) };
             return;
         }

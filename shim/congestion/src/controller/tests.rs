@@ -165,23 +165,23 @@ async fn the_lane_is_woken_when_something_becomes_outstanding() {
 }
 
 #[test]
-fn a_move_starts_afresh_and_what_is_stranded_does_not_block_the_new_path() {
+fn a_move_starts_afresh_and_bytes_on_the_old_path_do_not_block_the_new_path() {
     let mut path = Path::new();
     path.send(0, 60_000, 49);
     path.controller.on_congestion_event(path.start, path.start, false, 1200);
     assert!(path.controller.window() < WINDOW);
     path.sensor.migrating(path.at(1000));
-    let stranded = 58_800;
-    assert_eq!(path.controller.window(), WINDOW + stranded, "even before quinn's next call");
+    let old_path_bytes = 58_800;
+    assert_eq!(path.controller.window(), WINDOW + old_path_bytes, "even before quinn's next call");
     let seen = path.seen();
     assert_eq!((seen.epoch, seen.oldest_unacked, seen.in_flight), (1, None, 0));
 
     path.send(1001, 1200, 50);
     assert_eq!(path.seen().in_flight, 1200);
     assert_eq!(path.seen().oldest_unacked, Some(path.at(1001)));
-    // The old packets' losses are not congestion, and drain what is stranded.
+    // The old packets' losses are not congestion, and drain what is old_path_bytes.
     path.controller.on_congestion_event(path.at(1021), path.at(0), true, 50_000);
-    assert_eq!(path.controller.window(), WINDOW + stranded - 50_000);
+    assert_eq!(path.controller.window(), WINDOW + old_path_bytes - 50_000);
     // An acknowledgement of one of them neither grows the window nor measures the new path.
     path.ack(1022, 0, 1200, 8_800, 48);
     assert_eq!(path.controller.window(), WINDOW + 7_600);
@@ -199,7 +199,7 @@ fn losses_on_the_new_path_are_congestion() {
     path.sensor.migrating(path.at(10));
     path.send(11, 12_000, 19);
     path.controller.on_congestion_event(path.at(31), path.at(11), false, 12_000);
-    assert_eq!(path.controller.window(), WINDOW, "all of it may have been stranded");
+    assert_eq!(path.controller.window(), WINDOW, "all of it may have been old_path_bytes");
     path.controller.on_congestion_event(path.at(32), path.at(11), false, 1200);
     assert!(path.controller.window() < WINDOW);
 }
@@ -214,7 +214,7 @@ fn a_grant_lets_a_packet_past_a_full_window_once() {
     // Not through the controller, which takes note of who asks.
     let window = |path: &Path| path.sensor.window(path.controller.path.bytes());
     assert_eq!(window(&path), WINDOW);
-    path.sensor.grant();
+    path.sensor.allow_probe();
     assert!(window(&path) > in_flight + 2 * 1200);
     path.send_unasked(301, 60, 53);
     assert!(window(&path) > in_flight + 2 * 1200, "not spent on an acknowledgement");

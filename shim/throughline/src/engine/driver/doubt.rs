@@ -113,7 +113,7 @@ pub(super) fn probe(now: Instant, lane: &mut LaneEntry) {
     if let Some(hearing) = &mut lane.hearing {
         hearing.probed(now, lane.connection.stats().udp_rx.datagrams);
     }
-    lane.sensor.grant();
+    lane.sensor.allow_probe();
     let ping = Datagram::Ping { seq: lane.sensor.on_ping() };
     // As large as a packet of bulk: a small answer would not prove that those pass.
     let len = lane.connection.max_datagram_size().unwrap_or(0);

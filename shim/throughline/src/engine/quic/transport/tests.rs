@@ -207,7 +207,7 @@ async fn a_granted_datagram_goes_out_although_the_window_is_full() {
     lane.relay.set_dead(false);
     // Without a grant nothing leaves but quinn's own probes, which have backed off by now.
     let start = Instant::now();
-    lane.sensor.grant();
+    lane.sensor.allow_probe();
     lane.client.send_datagram(Bytes::from_static(b"are you there?")).unwrap();
     let got = timeout(100 * MS, lane.server.read_datagram()).await.expect("it arrives").unwrap();
     println!("granted datagram arrived {:?} after it was handed over", start.elapsed());
