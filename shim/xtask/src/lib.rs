@@ -1,0 +1,6 @@
+//! The checks of this repository that a compiler does not make, as a library so that they are
+//! themselves tested. `cargo xtask` lists the commands; `.ci/run` and `cargo test` call them.
+
+pub mod circles;
+pub mod error;
+pub mod workspace;
