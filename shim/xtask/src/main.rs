@@ -1,47 +1,103 @@
-//! `cargo xtask`: the tasks of this repository. See CONTRIBUTING.md.
+//! `cargo xtask`: the tasks of this repository.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{circles, workspace};
+use xtask::{circles, files, layers, sizes, words, workspace};
 
-const USAGE: &str = "usage: cargo xtask circles";
+const USAGE: &str = "\
+usage: cargo xtask TASK
+  circles         files of a crate that import one another
+  layers          dependencies on crates that are above
+  words [FOLDER]  words that docs/GLOSSARY.md has replaced, and where
+  words --count   how many there are in each folder
+  sizes           how long the files are";
+
+/// What a task found: whether the repository is as it should be.
+type Verdict = Result<bool, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
-        ["circles"] => print_circles(),
+    let root = workspace::root();
+    let verdict = match arguments[..] {
+        ["circles"] => print_circles(&root),
+        ["layers"] => print_layers(&root),
+        ["words"] => print_words(&root, Path::new("")),
+        ["words", "--count"] => count_words(&root),
+        ["words", folder] => print_words(&root, Path::new(folder)),
+        ["sizes"] => print_sizes(&root),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match result {
+    match verdict {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprintln!("  because: {cause}");
-                source = cause.source();
-            }
+            print_error(&*error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn print_circles() -> Result<bool, Box<dyn Error>> {
-    let base = workspace::root();
+fn print_error(error: &dyn Error) {
+    eprintln!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+}
+
+fn print_circles(root: &Path) -> Verdict {
     let mut is_fine = true;
-    for package in workspace::packages(&base)? {
-        for root in &package.roots {
-            for circle in circles::of_crate(&base, root)? {
+    for package in workspace::packages(root)? {
+        for file in &package.roots {
+            for circle in circles::of_crate(root, file)? {
                 print!("{}: {circle}", package.name);
                 is_fine = false;
             }
         }
     }
     Ok(is_fine)
+}
+
+fn print_layers(root: &Path) -> Verdict {
+    let violations = layers::violations(root)?;
+    for violation in &violations {
+        println!("{violation}");
+    }
+    Ok(violations.is_empty())
+}
+
+fn print_words(root: &Path, folder: &Path) -> Verdict {
+    let mut findings = words::find(root)?;
+    findings.retain(|finding| finding.file.starts_with(folder));
+    for finding in &findings {
+        println!("{finding}");
+    }
+    Ok(findings.is_empty())
+}
+
+fn count_words(root: &Path) -> Verdict {
+    let findings = words::find(root)?;
+    for (folder, count) in words::by_folder(&findings, 4) {
+        println!("{count:6}  {}", folder.display());
+    }
+    println!("{:6}  in all", findings.len());
+    Ok(findings.is_empty())
+}
+
+fn print_sizes(root: &Path) -> Verdict {
+    let files = files::with_extension(root, &["rs"])?;
+    let texts = files.iter().map(|(file, text)| (file, text.as_str()));
+    let Some(sizes) = sizes::of(texts) else { return Ok(true) };
+    println!("{} files, half of them of at most {} lines", files.len(), sizes.median);
+    for (lines, file) in &sizes.long {
+        println!("{lines:6}  {}", file.display());
+    }
+    Ok(sizes.median <= sizes::MEDIAN_LINES)
 }
