@@ -20,10 +20,11 @@ pub struct Package {
     pub dev_dependencies: Vec<String>,
 }
 
-/// Returns the root folder of this workspace.
+/// Returns the root folder of the workspace that the current folder is in.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    let here = std::env::current_dir().unwrap_or_default();
+    let is_root = |folder: &&Path| folder.join("Cargo.lock").is_file();
+    here.ancestors().find(is_root).unwrap_or(&here).to_owned()
 }
 
 /// Runs cargo in `root` and returns what it printed.
