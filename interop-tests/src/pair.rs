@@ -4,7 +4,7 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use throughline::{Class, Identity, Limits, Node, PeerConfig, UplinkConfig};
+use throughline::{AddressClass, Identity, Limits, Node, PeerConfig, UplinkConfig};
 use throughline_emulator::{Emulator, IspHandle, Profile};
 
 /// What the two ISPs are like.
@@ -79,7 +79,7 @@ impl Pair {
                 name: name.into(),
                 prefixes: vec![IpAddr::from(client).into()],
                 interface: None,
-                class: Class::default(),
+                class: AddressClass::default(),
                 metered: shape.standby && index == 1,
             });
         }

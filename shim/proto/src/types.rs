@@ -1,6 +1,6 @@
 //! Ids, addresses, modes and outcomes: the words that every other module speaks.
 
-mod class;
+mod address_class;
 mod ed25519;
 mod ids;
 mod locator;
@@ -9,7 +9,7 @@ mod name;
 mod outcome;
 mod target;
 
-pub use class::Class;
+pub use address_class::AddressClass;
 pub use ids::{FlowId, LaneId, ParsePeerIdError, PeerId, SessionId, Side};
 pub use locator::Locator;
 pub use mode::{Mode, ParseModeError};

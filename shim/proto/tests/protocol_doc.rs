@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use throughline_proto::holddown::Standing;
+use throughline_proto::hold_down::HoldState;
 use throughline_proto::session::select::{COSTLY, HELD, SETTLING, cost};
 use throughline_proto::types::Mode;
 use throughline_proto::types::{FlowId, LaneId, SessionId, Target};
@@ -67,7 +67,12 @@ fn flow_state() -> FlowState {
 }
 
 fn lane_use() -> LaneUse {
-    LaneUse { lane: LaneId(3), version: 2, cost: cost(1, false, Standing::Held), draining: false }
+    LaneUse {
+        lane: LaneId(3),
+        version: 2,
+        cost: cost(1, false, HoldState::HeldDown),
+        draining: false,
+    }
 }
 
 fn locators() -> Locators {
@@ -138,7 +143,7 @@ fn the_ranges_of_cost_are_those_of_the_code() {
         let row = format!("| {from}–{} |", to - 1);
         assert!(DOCUMENT.contains(&row), "no row {row}");
     }
-    let money = cost(0, true, Standing::Well);
+    let money = cost(0, true, HoldState::Normal);
     assert!(DOCUMENT.contains(&format!("We state {money} and more")));
 }
 

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use rand::rngs::SmallRng;
-use throughline_proto::types::{Class, Mode};
+use throughline_proto::types::{AddressClass, Mode};
 
 use crate::link::{MS, Nanos, SEC};
 
@@ -176,7 +176,7 @@ pub enum Failure {
 #[derive(Clone, Debug)]
 pub(crate) struct Net {
     /// The classes of the uplinks.
-    pub(crate) uplinks: Vec<Class>,
+    pub(crate) uplinks: Vec<AddressClass>,
     /// One of them that costs.
     pub(crate) metered: Option<usize>,
     /// Prefixes of the peer.
@@ -234,10 +234,10 @@ impl Plan {
 
 fn draw_net(rng: &mut SmallRng) -> Net {
     let class = |rng: &mut SmallRng| match rng.random_bool(0.2) {
-        true => Class::ProviderIndependent,
-        false => Class::ProviderAssigned,
+        true => AddressClass::ProviderIndependent,
+        false => AddressClass::ProviderAssigned,
     };
-    let uplinks: Vec<Class> = (0..rng.random_range(1..4)).map(|_| class(rng)).collect();
+    let uplinks: Vec<AddressClass> = (0..rng.random_range(1..4)).map(|_| class(rng)).collect();
     let metered = rng.random_bool(0.3).then(|| rng.random_range(0..uplinks.len()));
     Net { uplinks, metered, remotes: rng.random_range(1..4) }
 }

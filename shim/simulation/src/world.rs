@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use throughline_proto::flow::memory::Memory;
-use throughline_proto::plan::{Key, Planner};
+use throughline_proto::path::PathKey;
+use throughline_proto::plan::Planner;
 use throughline_proto::session::{Event, Session, SessionConfig};
 use throughline_proto::types::{FlowId, LaneId, Side};
 use throughline_proto::wire::hello::SessionParams;
@@ -40,7 +41,7 @@ const SETTLE: Nanos = 110 * SEC;
 
 #[derive(Debug)]
 enum Happening {
-    Arrive { lane: LaneId, side: usize, packet: Packet, from: Key },
+    Arrive { lane: LaneId, side: usize, packet: Packet, from: PathKey },
     LaneTimer { lane: LaneId, side: usize },
     SessionTimer { side: usize },
     Attach { lane: LaneId, side: usize },
@@ -99,7 +100,7 @@ pub struct World {
     /// When the planner is asked next.
     plan_at: Nanos,
     /// Dials under way.
-    dials: BTreeMap<LaneId, Key>,
+    dials: BTreeMap<LaneId, PathKey>,
     /// Everything is silent until then.
     outage_until: Nanos,
     healed: bool,

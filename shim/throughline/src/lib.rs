@@ -21,8 +21,8 @@ pub use node::{
 };
 pub use stream::{FlowReader, FlowStream, FlowWriter};
 pub use throughline_proto::types::{
-    Class, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure, ParsePeerIdError, PeerId,
-    PeerName, SessionId, Target,
+    AddressClass, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure, ParsePeerIdError,
+    PeerId, PeerName, SessionId, Target,
 };
 
 // The program in the README is one that compiles and does what it says.

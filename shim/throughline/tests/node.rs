@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use throughline::{
-    Class, FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig,
+    AddressClass, FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -13,7 +13,7 @@ fn uplink(name: &str, address: &str) -> UplinkConfig {
         name: name.into(),
         prefixes: vec![format!("{address}/32").parse().unwrap()],
         interface: None,
-        class: Class::default(),
+        class: AddressClass::default(),
         metered: false,
     }
 }

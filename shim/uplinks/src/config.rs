@@ -4,7 +4,7 @@ use std::io;
 
 use ipnet::IpNet;
 use thiserror::Error;
-use throughline_proto::types::Class;
+use throughline_proto::types::AddressClass;
 
 /// An uplink as a node is configured with it: a name, and how its addresses are recognised.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct UplinkConfig {
     /// Alternatively: the addresses of this interface belong to it.
     pub interface: Option<String>,
     /// Whether the addresses are a provider's or the site's own.
-    pub class: Class,
+    pub class: AddressClass,
     /// Whether using it costs money: no lane goes over it until another one is lost.
     pub metered: bool,
 }

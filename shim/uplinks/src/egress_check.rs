@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use throughline_proto::types::Class;
+use throughline_proto::types::AddressClass;
 
 use crate::grouping::Uplink;
 use crate::network_state::{NetworkState, UsableAddress};
@@ -124,7 +124,7 @@ fn bound(network: &NetworkState, local: &UsableAddress, route: &Route) -> Egress
 fn is_own(network: &NetworkState, uplink: &Uplink, local: &UsableAddress, route: &Route) -> bool {
     // A provider-independent prefix may leave by every provider. An address of the loopback interface
     // (as routers have it) belongs to none.
-    let anywhere = uplink.class == Class::ProviderIndependent
+    let anywhere = uplink.class == AddressClass::ProviderIndependent
         || network.link(local.link).is_none_or(|link| link.loopback);
     if route.is_local || anywhere {
         return true;

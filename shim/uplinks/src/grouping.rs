@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::config::UplinkConfig;
 use crate::network_state::{NetworkState, UsableAddress};
 use crate::status::UplinkStatus;
-use throughline_proto::types::Class;
+use throughline_proto::types::AddressClass;
 
 /// An uplink and its addresses at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Uplink {
     /// The configured name, or one made of interface and prefix.
     pub name: String,
     /// Whether the addresses are a provider's or the site's own.
-    pub class: Class,
+    pub class: AddressClass,
     /// Whether using it costs money.
     pub metered: bool,
     /// Whether it was discovered, not configured; it may be a network without a router.
@@ -118,7 +118,7 @@ fn discover(found: &[UsableAddress]) -> Vec<Uplink> {
             None => {
                 let uplink = Uplink {
                     name: format!("{}-{}", f.interface, key.1),
-                    class: Class::default(),
+                    class: AddressClass::default(),
                     metered: false,
                     discovered: true,
                     addresses: vec![f.clone()],
@@ -238,13 +238,15 @@ pub(crate) mod tests {
         let network = network(&[("eth0", "192.0.2.5/24"), ("wwan0", "10.0.0.7/8")]);
         let lte = UplinkConfig {
             metered: true,
-            class: Class::ProviderIndependent,
+            class: AddressClass::ProviderIndependent,
             ..uplink("lte", &[], Some("wwan0"))
         };
         let uplinks = group(&[lte, uplink("a", &["192.0.2.0/24"], None)], &network);
         let kept: Vec<_> = uplinks.iter().map(|u| (u.name.as_str(), u.class, u.metered)).collect();
-        let want =
-            [("lte", Class::ProviderIndependent, true), ("a", Class::ProviderAssigned, false)];
+        let want = [
+            ("lte", AddressClass::ProviderIndependent, true),
+            ("a", AddressClass::ProviderAssigned, false),
+        ];
         assert_eq!(kept, want);
     }
 }

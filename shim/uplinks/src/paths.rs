@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::grouping::Uplink;
-use throughline_proto::plan::Path;
+use throughline_proto::path::Path;
 
 /// Returns every path from our addresses to the peer's.
 pub(crate) fn paths(uplinks: &[Uplink], remotes: &[SocketAddr]) -> Vec<Path> {

@@ -25,7 +25,7 @@ use ipnet::IpNet;
 use crate::grouping::Uplink;
 use crate::network_state::{DefaultRoute, NetworkState};
 use crate::snapshot::Snapshot;
-use throughline_proto::types::Class;
+use throughline_proto::types::AddressClass;
 
 /// `rtm_protocol` of what we install in the kernel. No other program uses it
 /// (`linux/rtnetlink.h`, `iproute2/rt_protos`).
@@ -175,7 +175,8 @@ fn of(uplink: &Uplink, link: u32, v6: bool) -> Vec<IpNet> {
 /// Returns whether the addresses are one provider's: a provider-independent prefix, and an address of the
 /// loopback interface, may leave by every provider.
 fn is_one_providers(uplink: &Uplink, network: &NetworkState, link: u32) -> bool {
-    uplink.class == Class::ProviderAssigned && network.link(link).is_some_and(|l| !l.loopback)
+    uplink.class == AddressClass::ProviderAssigned
+        && network.link(link).is_some_and(|l| !l.loopback)
 }
 
 /// Returns the router of an uplink on a link: one for its sources, then one in its own prefix, then the

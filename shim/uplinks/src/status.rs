@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use throughline_proto::types::Class;
+use throughline_proto::types::AddressClass;
 
 /// One way out of this host.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct UplinkStatus {
     /// The addresses found under it.
     pub addresses: Vec<IpAddr>,
     /// Whose addresses these are.
-    pub class: Class,
+    pub class: AddressClass,
     /// Whether using it costs money, so that it stays cold until needed.
     pub metered: bool,
     /// Whether it is drained: its lanes take nothing new.

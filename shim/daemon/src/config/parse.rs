@@ -16,7 +16,7 @@ use super::{Admin, Config, IdentitySource, Peer};
 use crate::proxy::acl::Acl;
 use crate::proxy::policy::{Destination, PeerDown, Policy, Rule, Via};
 use throughline::node::{Limits, PeerConfig, UplinkConfig};
-use throughline_proto::types::{Class, Mode, PeerId};
+use throughline_proto::types::{AddressClass, Mode, PeerId};
 
 /// Less and no flow at all could be kept going over a fast path.
 const LEAST_MEMORY: u64 = 1 << 20;
@@ -226,9 +226,9 @@ impl Source<'_> {
                     return Err(self.error(interface.span(), message));
                 }
                 let class = match raw.class.as_ref().map(word) {
-                    None => Class::default(),
-                    Some(("pa", _)) => Class::ProviderAssigned,
-                    Some(("pi", _)) => Class::ProviderIndependent,
+                    None => AddressClass::default(),
+                    Some(("pa", _)) => AddressClass::ProviderAssigned,
+                    Some(("pi", _)) => AddressClass::ProviderIndependent,
                     Some((text, span)) => {
                         let message = format!(
                             "`{text}` is no class; write \"pa\" (the provider's addresses) or \

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::proxy::policy::{Decision, PeerDown};
-use throughline_proto::types::{Class, Mode, PeerId};
+use throughline_proto::types::{AddressClass, Mode, PeerId};
 
 const A: PeerId = PeerId::from_bytes([1; 32]);
 const B: PeerId = PeerId::from_bytes([3; 32]);
@@ -73,7 +73,7 @@ fn a_whole_configuration_becomes_real_types_in_the_order_of_the_file() {
     let uplinks: Vec<_> = config.uplinks.iter().map(|u| (u.name.as_str(), u.class)).collect();
     assert_eq!(
         uplinks,
-        [("isp-b", Class::ProviderIndependent), ("isp-a", Class::ProviderAssigned)]
+        [("isp-b", AddressClass::ProviderIndependent), ("isp-a", AddressClass::ProviderAssigned)]
     );
     assert_eq!(config.uplinks[0].prefixes[1], "192.0.2.7/32".parse().unwrap());
     assert!(config.uplinks[1].metered);

@@ -1,20 +1,20 @@
-//! What a peer says of where it can be reached, judged.
+//! Which of the locators that a peer advertises may be dialled.
 
 use std::net::{IpAddr, SocketAddr};
 
 /// The most locators taken from a peer: more prefixes than sites have, and few enough to dial.
-pub const MAX_LEARNED: usize = 8;
+pub const MAX_LEARNED_LOCATORS: usize = 8;
 
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     Loopback,
-    /// RFC 1918, RFC 6598, unique local.
+    /// RFC 1918, RFC 6598, unique local (RFC 4193).
     Private,
     Global,
 }
 
-/// The scope of an address that a lane may lead to; none where none may.
+/// Returns the scope of an address, or `None` if no lane may lead to it.
 fn scope(addr: SocketAddr) -> Option<Scope> {
     if addr.port() == 0 {
         return None;
@@ -30,28 +30,29 @@ fn scope(addr: SocketAddr) -> Option<Scope> {
     }
 }
 
-/// 100.64.0.0/10 (RFC 6598): behind a provider's NAT.
+/// Returns whether an address is in 100.64.0.0/10, the space behind carrier-grade NAT (RFC 6598).
 fn is_shared([a, b, ..]: [u8; 4]) -> bool {
     a == 100 && b & 0xc0 == 64
 }
 
-/// Of the locators that a peer `said` it has, those worth dialling beside the `configured` ones.
+/// Returns those locators that the peer `advertised` which may be dialled beside the `configured`
+/// ones, at most [`MAX_LEARNED_LOCATORS`].
 ///
-/// A private or loopback address means something only where it was said, so one is taken only if
-/// we reach the peer at such an address already: a peer behind a NAT must not send us to a host of
-/// our own network, nor to ourselves. (The handshake would fail there for want of its key, but
-/// strangers would see us knock.) At most [`MAX_LEARNED`].
-pub fn learned(said: &[SocketAddr], configured: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut taken: Vec<SocketAddr> = Vec::new();
-    for addr in said {
+/// A private or loopback address has a meaning only in the network of the host that advertised it,
+/// so it is taken only if the peer is reached at such an address already. A peer behind a NAT must
+/// not direct us to a host of our own network, or to ourselves: the handshake would fail there,
+/// since that host lacks the peer's key, but it would see our packets.
+pub fn usable_locators(advertised: &[SocketAddr], configured: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut usable: Vec<SocketAddr> = Vec::new();
+    for addr in advertised {
         let Some(of) = scope(*addr) else { continue };
         let reached = || configured.iter().any(|c| scope(*c) == Some(of));
-        let fresh = !configured.contains(addr) && !taken.contains(addr);
-        if fresh && (of == Scope::Global || reached()) && taken.len() < MAX_LEARNED {
-            taken.push(*addr);
+        let new = !configured.contains(addr) && !usable.contains(addr);
+        if new && (of == Scope::Global || reached()) && usable.len() < MAX_LEARNED_LOCATORS {
+            usable.push(*addr);
         }
     }
-    taken
+    usable
 }
 
 #[cfg(test)]
@@ -63,15 +64,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_says_is_taken_once_and_beside_what_is_configured() {
-        let said = addrs(&["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.1:1", "198.51.100.1:1"]);
-        let known = addrs(&["198.51.100.1:1"]);
-        assert_eq!(learned(&said, &known), addrs(&["192.0.2.1:1", "[2001:db8::1]:1"]));
+    fn an_advertised_locator_is_used_once_and_only_if_it_is_not_configured() {
+        let advertised =
+            addrs(&["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.1:1", "198.51.100.1:1"]);
+        let configured = addrs(&["198.51.100.1:1"]);
+        assert_eq!(
+            usable_locators(&advertised, &configured),
+            addrs(&["192.0.2.1:1", "[2001:db8::1]:1"])
+        );
     }
 
     #[test]
-    fn an_address_that_leads_nowhere_is_never_taken() {
-        let said = addrs(&[
+    fn an_address_that_leads_nowhere_is_never_used() {
+        let advertised = addrs(&[
             "0.0.0.0:1",
             "[::]:1",
             "169.254.1.1:1",
@@ -81,12 +86,12 @@ mod tests {
             "255.255.255.255:1",
             "192.0.2.1:0",
         ]);
-        assert_eq!(learned(&said, &addrs(&["127.0.0.1:1", "10.0.0.1:1"])), []);
+        assert_eq!(usable_locators(&advertised, &addrs(&["127.0.0.1:1", "10.0.0.1:1"])), []);
     }
 
     #[test]
-    fn private_and_loopback_addresses_are_taken_only_where_the_peer_is_reached_at_such() {
-        for (said, known) in [
+    fn private_and_loopback_addresses_are_used_only_if_the_peer_is_reached_at_such_a_one() {
+        for (advertised, configured) in [
             ("127.0.0.1:1", "127.0.0.2:1"),
             ("[::1]:1", "127.0.0.2:1"),
             ("[::ffff:127.0.0.1]:1", "127.0.0.2:1"),
@@ -94,15 +99,23 @@ mod tests {
             ("100.64.0.1:1", "192.168.0.1:1"),
             ("[fd00::1]:1", "10.0.0.1:1"),
         ] {
-            let said = addrs(&[said]);
-            assert_eq!(learned(&said, &addrs(&["192.0.2.1:1"])), [], "{said:?}");
-            assert_eq!(learned(&said, &addrs(&[known])), said, "{said:?}");
+            let advertised = addrs(&[advertised]);
+            assert_eq!(
+                usable_locators(&advertised, &addrs(&["192.0.2.1:1"])),
+                [],
+                "{advertised:?}"
+            );
+            assert_eq!(
+                usable_locators(&advertised, &addrs(&[configured])),
+                advertised,
+                "{advertised:?}"
+            );
         }
     }
 
     #[test]
-    fn a_peer_that_says_much_is_not_taken_at_all_its_words() {
-        let said: Vec<SocketAddr> = (0..64).map(|n| ([192, 0, 2, n], 1).into()).collect();
-        assert_eq!(learned(&said, &[]), said[..MAX_LEARNED]);
+    fn the_number_of_learned_locators_is_bounded() {
+        let advertised: Vec<SocketAddr> = (0..64).map(|n| ([192, 0, 2, n], 1).into()).collect();
+        assert_eq!(usable_locators(&advertised, &[]), advertised[..MAX_LEARNED_LOCATORS]);
     }
 }

@@ -1,28 +1,30 @@
-//! Lanes whose place another took.
+//! Closes lanes that another lane has replaced.
 
 use std::time::Instant;
 
-use super::view::{LaneView, Plan, STEADY, World};
+use super::actions::PlanActions;
+use super::input::PlanInput;
+use super::view::{LaneView, STABLE_AFTER};
 
-/// Closes what is silent and has been replaced, and what came twice.
-pub(super) fn replace(now: Instant, world: &World<'_>, plan: &mut Plan) {
-    let up: Vec<&LaneView> = world.lanes.iter().filter(|l| l.is_up()).collect();
-    for lane in world.lanes.iter().filter(|l| l.is_silent() || !l.proven) {
-        // Its path has a newer lane that answers. One on another path of the same uplink is no
-        // replacement: it was there before, and the silence may be a moment's.
+/// Closes lanes that are down and were replaced, and duplicates on one path.
+pub(super) fn replace(now: Instant, input: &PlanInput<'_>, actions: &mut PlanActions) {
+    let up: Vec<&LaneView> = input.lanes.iter().filter(|l| l.is_up()).collect();
+    for lane in input.lanes.iter().filter(|l| l.is_down() || !l.validated) {
+        // Only a newer lane on the same path replaces it. A lane on another path of the same
+        // uplink was there before, and the silence may last a moment only.
         let newer = |l: &&LaneView| l.key() == lane.key() && l.id > lane.id;
         if up.iter().any(newer) {
-            plan.close.push(lane.id);
+            actions.close.push(lane.id);
         }
     }
-    // More lanes on a path than one: two dials got through, or the older answers again. It stays,
-    // once it has done so for a while.
+    // Two lanes on one path: two dials got through, or the older lane answers again. The older one
+    // stays, once it is stable.
     for (index, lane) in up.iter().enumerate() {
         let older = || up[..index].iter().filter(|l| l.key() == lane.key());
-        if older().any(|l| !l.wavers(now)) {
-            plan.close.push(lane.id);
-        } else if let Some(at) = older().filter_map(|l| l.wavered).min() {
-            plan.wake(at + STEADY);
+        if older().any(|l| !l.recently_suspected(now)) {
+            actions.close.push(lane.id);
+        } else if let Some(at) = older().filter_map(|l| l.last_suspected).min() {
+            actions.wake(at + STABLE_AFTER);
         }
     }
 }

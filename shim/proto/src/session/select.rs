@@ -16,7 +16,7 @@
 //! that it would rather have is off its probation: so each failure moves it once, and each recovery
 //! once.
 
-use crate::holddown::Standing;
+use crate::hold_down::HoldState;
 use crate::types::LaneId;
 
 /// A lane as a candidate.
@@ -56,13 +56,13 @@ const METERED: u8 = 200;
 
 /// The cost of a lane, as its initiator states it: the order of its uplink, so that both ends
 /// prefer the same, then how far it is trusted, and whether it costs money.
-pub fn cost(order: u32, metered: bool, standing: Standing) -> u8 {
+pub fn cost(order: u32, metered: bool, hold_state: HoldState) -> u8 {
     let order = order.min(15) as u8;
-    let trust = match (standing, metered) {
-        (Standing::Well, _) => 0,
-        (Standing::Settling, false) => SETTLING,
-        (Standing::Held, false) => HELD,
-        (Standing::Settling | Standing::Held, true) => 16,
+    let trust = match (hold_state, metered) {
+        (HoldState::Normal, _) => 0,
+        (HoldState::WaitToRestore, false) => SETTLING,
+        (HoldState::HeldDown, false) => HELD,
+        (HoldState::WaitToRestore | HoldState::HeldDown, true) => 16,
     };
     order + trust + if metered { METERED } else { 0 }
 }
@@ -301,30 +301,30 @@ mod tests {
 
     #[test]
     fn a_held_lane_is_chosen_only_where_no_other_is_up() {
-        let held = Candidate { cost: cost(0, false, Standing::Held), ..lane(1) };
-        let other = Candidate { cost: cost(1, false, Standing::Well), order: 1, ..lane(2) };
+        let held = Candidate { cost: cost(0, false, HoldState::HeldDown), ..lane(1) };
+        let other = Candidate { cost: cost(1, false, HoldState::Normal), order: 1, ..lane(2) };
         assert_eq!(pick(&[held, other], None), Some(2));
         assert_eq!(pick(&[held], None), Some(1), "the last path is never held down");
-        let also = Candidate { cost: cost(1, false, Standing::Held), ..other };
+        let also = Candidate { cost: cost(1, false, HoldState::HeldDown), ..other };
         assert_eq!(pick(&[held, also], None), Some(1), "all alike");
-        let costly = Candidate { cost: cost(1, true, Standing::Well), ..other };
+        let costly = Candidate { cost: cost(1, true, HoldState::Normal), ..other };
         assert_eq!(pick(&[held, costly], None), Some(1), "not onto one that costs");
         assert_eq!(pick(&[held, costly], Some(2)), Some(1));
     }
 
     #[test]
     fn a_flow_on_a_lane_that_comes_onto_probation_stays_where_it_is() {
-        let held = Candidate { cost: cost(0, false, Standing::Held), ..lane(1) };
+        let held = Candidate { cost: cost(0, false, HoldState::HeldDown), ..lane(1) };
         assert_eq!(pick(&[held, lane(2)], Some(1)), Some(1));
     }
 
     #[test]
     fn a_held_lane_is_a_second_one_where_there_is_no_better_and_bonds_nothing() {
-        let held = Candidate { cost: cost(1, false, Standing::Held), ..lane(2) };
+        let held = Candidate { cost: cost(1, false, HoldState::HeldDown), ..lane(2) };
         assert_eq!(second(&[lane(1), held], LaneId(1), None), Some(LaneId(2)));
         assert_eq!(second(&[lane(1), held, lane(3)], LaneId(1), None), Some(LaneId(3)));
         assert!(!bonds(&[lane(1), held], LaneId(1), LaneId(2)));
-        let settling = Candidate { cost: cost(1, false, Standing::Settling), ..held };
+        let settling = Candidate { cost: cost(1, false, HoldState::WaitToRestore), ..held };
         assert!(bonds(&[lane(1), settling], LaneId(1), LaneId(2)));
     }
 
@@ -353,13 +353,13 @@ mod tests {
 
     #[test]
     fn thin_flows_come_home_after_the_probation_and_the_others_when_the_lane_has_settled() {
-        let at = |standing| cost(3, false, standing);
+        let at = |hold_state| cost(3, false, hold_state);
         let (held, settling, well) =
-            (at(Standing::Held), at(Standing::Settling), at(Standing::Well));
+            (at(HoldState::HeldDown), at(HoldState::WaitToRestore), at(HoldState::Normal));
         assert_eq!(returns(held, settling), Returning::Thin);
         assert_eq!(returns(settling, well), Returning::All);
         assert_eq!(returns(held, well), Returning::All);
-        let costly = cost(3, true, Standing::Well);
+        let costly = cost(3, true, HoldState::Normal);
         for (before, now) in [
             (well, held),
             (settling, held),
@@ -375,16 +375,16 @@ mod tests {
     #[test]
     fn costs_order_lanes_by_trust_and_money_before_the_order_of_uplinks() {
         let all = [
-            cost(0, false, Standing::Well),
-            cost(99, false, Standing::Well),
-            cost(0, false, Standing::Settling),
-            cost(99, false, Standing::Settling),
-            cost(0, false, Standing::Held),
-            cost(99, false, Standing::Held),
-            cost(0, true, Standing::Well),
-            cost(99, true, Standing::Well),
-            cost(0, true, Standing::Held),
-            cost(99, true, Standing::Held),
+            cost(0, false, HoldState::Normal),
+            cost(99, false, HoldState::Normal),
+            cost(0, false, HoldState::WaitToRestore),
+            cost(99, false, HoldState::WaitToRestore),
+            cost(0, false, HoldState::HeldDown),
+            cost(99, false, HoldState::HeldDown),
+            cost(0, true, HoldState::Normal),
+            cost(99, true, HoldState::Normal),
+            cost(0, true, HoldState::HeldDown),
+            cost(99, true, HoldState::HeldDown),
         ];
         assert!(all.windows(2).all(|two| two[0] < two[1]), "{all:?}");
         assert_eq!(

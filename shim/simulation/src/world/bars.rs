@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use throughline_proto::types::{Class, LaneId, Mode};
+use throughline_proto::types::{AddressClass, LaneId, Mode};
 
 use super::World;
 use super::network::{Network, Road};
@@ -182,7 +182,7 @@ fn plan(case: Case, fails_at: Nanos) -> Plan {
     };
     Plan {
         net: Net {
-            uplinks: vec![Class::ProviderAssigned; 2],
+            uplinks: vec![AddressClass::ProviderAssigned; 2],
             metered: case.standby.then_some(1),
             remotes: 2,
         },

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rand::Rng;
-use throughline_proto::holddown::Standing;
-use throughline_proto::plan::{Key, Path};
+use throughline_proto::hold_down::HoldState;
+use throughline_proto::path::{Path, PathKey};
 use throughline_proto::session::{LaneInfo, select};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::control::Decoder;
@@ -28,9 +28,9 @@ pub(crate) enum Incoming {
 
 pub(crate) struct Lane {
     /// Its addresses at the initiator, as they are now.
-    pub(crate) key: Key,
+    pub(crate) key: PathKey,
     /// Where the acceptor last heard it from.
-    pub(crate) heard_from: Key,
+    pub(crate) heard_from: PathKey,
     pub(crate) order: u32,
     pub(crate) metered: bool,
     pub(crate) moved_at: Option<Nanos>,
@@ -100,7 +100,7 @@ impl World {
 
     pub(super) fn give_up(&mut self, id: LaneId) {
         if let Some(key) = self.dials.remove(&id) {
-            self.planner.dialled(key, false);
+            self.planner.dial_ended(key, false);
             self.forsake(id);
             self.plan_soon();
         }
@@ -143,7 +143,7 @@ impl World {
         lane.attached[side] = true;
         lane.ends[side].begin(now);
         lane.ends[side].outbox.open(CONTROL, 0);
-        let cost = select::cost(lane.order, lane.metered, Standing::Well);
+        let cost = select::cost(lane.order, lane.metered, HoldState::Normal);
         let (key, remote) = (lane.key, lane.road(1).1);
         let landing = remote as u64;
         let info = match side {
@@ -160,7 +160,7 @@ impl World {
         }
         if side == 0 {
             self.dials.remove(&id);
-            self.planner.dialled(key, true);
+            self.planner.dial_ended(key, true);
             self.plan_soon();
         }
         for frame in early {
@@ -173,11 +173,11 @@ impl World {
     pub(super) fn migrate(&mut self, id: LaneId, path: &Path) {
         let (now, instant) = (self.now, self.instant());
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[0]) else { return };
-        assert_eq!(lane.key.1, path.remote, "a lane cannot move to another locator");
+        assert_eq!(lane.key.remote, path.remote, "a lane cannot move to another locator");
         (lane.key, lane.order, lane.metered) = (path.key(), path.order, path.metered);
         (lane.moved_at, lane.suspect_at) = (Some(now), None);
         lane.ends[0].moved(now);
-        let cost = select::cost(path.order, path.metered, Standing::Well);
+        let cost = select::cost(path.order, path.metered, HoldState::Normal);
         let session = &mut self.hosts[0].session;
         session.use_lane(instant, id, cost, false);
         session.lane_path_is_new(id);
@@ -188,7 +188,7 @@ impl World {
     }
 
     /// The acceptor hears a lane from elsewhere.
-    pub(super) fn heard(&mut self, id: LaneId, from: Key) {
+    pub(super) fn heard(&mut self, id: LaneId, from: PathKey) {
         let (now, instant) = (self.now, self.instant());
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.heard_from != from) else { return };
         lane.heard_from = from;
@@ -222,7 +222,7 @@ impl World {
     pub(super) fn send(&mut self, id: LaneId, side: usize, packet: &Packet) {
         let Some(lane) = self.lanes.get(&id) else { return };
         let key = [lane.key, lane.heard_from][side];
-        if !self.network.is_alive(key.0) {
+        if !self.network.is_alive(key.local) {
             return;
         }
         let link = self.network.link(road(key), side);

@@ -142,7 +142,7 @@ impl World {
     pub(super) fn strand(&mut self) {
         let now = self.now;
         for (id, lane) in &mut self.lanes {
-            if lane.attached[0] && !self.network.is_alive(lane.key.0) {
+            if lane.attached[0] && !self.network.is_alive(lane.key.local) {
                 lane.ends[0].sensor.strand(now);
                 lane.armed[0] = now;
                 self.order += 1;

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use rand::Rng;
 use rand::rngs::SmallRng;
-use throughline_proto::plan::{Key, Path};
-use throughline_proto::types::Class;
+use throughline_proto::path::{Path, PathKey};
+use throughline_proto::types::AddressClass;
 
 use crate::link::{Link, Nanos};
 use crate::plan::Net;
@@ -16,7 +16,7 @@ use crate::plan::Net;
 #[derive(Debug)]
 struct Uplink {
     metered: bool,
-    class: Class,
+    class: AddressClass,
     draining: bool,
     /// The address that is listed, if one is, and how often it has been replaced.
     listed: Option<IpAddr>,
@@ -46,17 +46,17 @@ fn locator(remote: usize) -> SocketAddr {
 }
 
 /// The road between two addresses.
-pub(crate) fn road((local, remote): Key) -> Road {
+pub(crate) fn road(key: PathKey) -> Road {
     let third = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => usize::from(ip.octets()[2]),
         IpAddr::V6(_) => unreachable!("the simulated internet is an IPv4 one"),
     };
-    (third(local), third(remote.ip()))
+    (third(key.local), third(key.remote.ip()))
 }
 
 impl Network {
     pub(crate) fn new(net: &Net, mut link: impl FnMut() -> Link) -> Self {
-        let uplink = |(number, class): (usize, &Class)| Uplink {
+        let uplink = |(number, class): (usize, &AddressClass)| Uplink {
             metered: net.metered == Some(number),
             class: *class,
             draining: false,
@@ -100,8 +100,8 @@ impl Network {
     }
 
     /// Whether a handshake gets through now.
-    pub(crate) fn is_open(&self, now: Nanos, key: Key) -> bool {
-        self.is_alive(key.0) && self.roads[&road(key)].iter().all(|link| now >= link.hole_until)
+    pub(crate) fn is_open(&self, now: Nanos, key: PathKey) -> bool {
+        self.is_alive(key.local) && self.roads[&road(key)].iter().all(|link| now >= link.hole_until)
     }
 
     /// Whether the address is ours, listed or deprecated.

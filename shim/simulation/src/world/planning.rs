@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use throughline_proto::holddown::Standing;
-use throughline_proto::plan::{self, Key, LaneView, Path, Prefix};
+use throughline_proto::hold_down::HoldState;
+use throughline_proto::path::{Path, PathKey, Prefix};
+use throughline_proto::plan::{self, LaneView, PlanInput};
 use throughline_proto::session::select;
 use throughline_proto::types::LaneId;
 
@@ -31,17 +32,17 @@ impl World {
         let lanes = self.view(&paths);
         assert!(lanes.len() <= MOST_LANES, "{} lanes", lanes.len());
         self.report.most_lanes = self.report.most_lanes.max(lanes.len() as u64);
-        let dialling: Vec<Key> = self.dials.values().copied().collect();
-        let pressed = self.hosts[0].session.flows().next().is_some();
-        let world = plan::World { paths: &paths, lanes: &lanes, dialling: &dialling, pressed };
+        let dialling: Vec<PathKey> = self.dials.values().copied().collect();
+        let has_demand = self.hosts[0].session.flows().next().is_some();
+        let world = PlanInput { paths: &paths, lanes: &lanes, dialling: &dialling, has_demand };
         let plan = self.planner.plan(instant, &world);
         self.say(|| format!("plan {plan:?}"));
         for view in &lanes {
-            let standing = self.planner.standing(instant, view);
+            let hold_state = self.planner.hold_state(instant, view);
             let draining = plan.drain.contains(&view.id);
             let Some(lane) = self.lanes.get(&view.id) else { continue };
-            let cost = select::cost(lane.order, lane.metered, standing);
-            self.report.held += u64::from(standing == Standing::Held);
+            let cost = select::cost(lane.order, lane.metered, hold_state);
+            self.report.held += u64::from(hold_state == HoldState::HeldDown);
             self.hosts[0].session.use_lane(instant, view.id, cost, draining);
         }
         self.report.moves += plan.migrate.len() as u64;
@@ -84,21 +85,21 @@ impl World {
             .map(|(id, lane)| {
                 let sensor = &lane.ends[0].sensor;
                 // The kernel says it when an address is gone.
-                let stranded = !self.network.is_alive(lane.key.0)
-                    && !paths.iter().any(|p| p.local == lane.key.0);
+                let stranded = !self.network.is_alive(lane.key.local)
+                    && !paths.iter().any(|p| p.local == lane.key.local);
                 let suspect = session.lane_is_suspect(*id);
                 LaneView {
                     id: *id,
                     uplink: format!("isp-{}", lane.order),
                     metered: lane.metered,
-                    local: lane.key.0,
-                    remote: lane.key.1,
-                    suspect_since: (suspect || stranded)
+                    local: lane.key.local,
+                    remote: lane.key.remote,
+                    suspected_since: (suspect || stranded)
                         .then(|| instant(lane.suspect_at.unwrap_or(self.now))),
                     confirmed: stranded || (suspect && sensor.is_confirmed()),
-                    wavered: lane.wavered.map(instant),
+                    last_suspected: lane.wavered.map(instant),
                     moved_at: lane.moved_at.map(instant),
-                    proven: lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved)),
+                    validated: lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved)),
                     idle: session.lane_is_idle(*id),
                     peer_drains: session.peer_drains(*id),
                 }
@@ -119,7 +120,7 @@ impl World {
             names.dedup();
             names.len()
         };
-        let wanted = plan::wanted(&paths);
+        let wanted = plan::wanted_lanes(&paths);
         assert_eq!(lanes.len(), wanted, "wanted are {wanted} lanes: {lanes:#?}");
         let uplinks = count(free.iter().map(|p| p.uplink.clone()).collect());
         let prefixes = count(free.iter().map(|p| format!("{:?}", Prefix::of(p.remote))).collect());

@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
-use throughline_proto::plan::Key;
+use throughline_proto::path::PathKey;
 use throughline_proto::session::{Accepted, Class, Priority, Transmit};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::codec::DecodeError;
@@ -112,9 +112,9 @@ impl World {
         self.pump(id, side);
     }
 
-    pub(super) fn arrive(&mut self, id: LaneId, side: usize, packet: Packet, from: Key) {
+    pub(super) fn arrive(&mut self, id: LaneId, side: usize, packet: Packet, from: PathKey) {
         let now = self.now;
-        if !self.network.is_alive(from.0) {
+        if !self.network.is_alive(from.local) {
             return;
         }
         let Some(lane) = self.lanes.get_mut(&id) else { return };

@@ -23,8 +23,9 @@ use crate::engine::quic::socket::{self, SocketOptions};
 use crate::engine::session::{Core, SessionHandle};
 use crate::engine::sessions::NodeShared;
 use crate::events::EventKind;
-use throughline_proto::holddown::{Part, Standing};
-use throughline_proto::plan::{self, Key, LaneView, Path, Planner, World};
+use throughline_proto::hold_down::{FailureDomain, HoldState};
+use throughline_proto::path::{Path, PathKey};
+use throughline_proto::plan::{self, LaneView, PlanInput, Planner};
 use throughline_proto::session::select;
 use throughline_proto::throttle::LogThrottle;
 use throughline_proto::types::{Host, LaneId, Locator, PeerId};
@@ -42,7 +43,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(4);
 /// A dial under way.
 struct Dial {
     lane: LaneId,
-    key: Key,
+    key: PathKey,
     device: Device,
     abort: AbortHandle,
 }
@@ -52,7 +53,7 @@ pub(crate) struct Dialer {
     node: Arc<NodeShared>,
     peer: PeerId,
     planner: Planner,
-    attempts: JoinSet<(LaneId, Key, Result<NewLane, DialError>)>,
+    attempts: JoinSet<(LaneId, PathKey, Result<NewLane, DialError>)>,
     under_way: Vec<Dial>,
     paths: Vec<Path>,
     /// The paths, each with the interface that its socket is bound to.
@@ -66,7 +67,7 @@ pub(crate) struct Dialer {
     rtt: Option<Duration>,
     lookup: attempt::Lookup,
     /// Failures that were logged.
-    failure_log: LogThrottle<(Key, String)>,
+    failure_log: LogThrottle<(PathKey, String)>,
     /// Failures that were emitted as events.
     unreachable: UnreachableReporter,
     /// Whether any address of the peer is known.
@@ -74,7 +75,7 @@ pub(crate) struct Dialer {
     /// Lanes of which the log has that they are the last and stay.
     last: Vec<LaneId>,
     /// What is held down, as it was told.
-    held: Vec<Part>,
+    held: Vec<FailureDomain>,
 }
 
 impl Dialer {
@@ -109,17 +110,18 @@ impl Dialer {
     /// Does what the planner says; returns when to come back.
     pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
-        let (lanes, pressed) = session.with(|core, _| view(core));
-        let pressed = pressed || self.node.is_wanted(self.peer);
+        let (lanes, has_demand) = session.with(|core, _| view(core));
+        let has_demand = has_demand || self.node.is_wanted(self.peer);
         self.look_up(session, now, uplinks, &lanes);
         self.node.drains().mark(&mut self.paths);
         if self.paths.is_empty() && lanes.is_empty() {
             self.no_way(session, now, uplinks);
         }
-        let dialling: Vec<Key> = self.under_way.iter().map(|d| d.key).collect();
-        let plan = self
-            .planner
-            .plan(now, &World { paths: &self.paths, lanes: &lanes, dialling: &dialling, pressed });
+        let dialling: Vec<PathKey> = self.under_way.iter().map(|d| d.key).collect();
+        let plan = self.planner.plan(
+            now,
+            &PlanInput { paths: &self.paths, lanes: &lanes, dialling: &dialling, has_demand },
+        );
         self.state_uses(session, now, &lanes, &plan);
         self.tell_held(session, now);
         for (id, path) in plan.migrate {
@@ -164,8 +166,8 @@ impl Dialer {
         }
         let changed = self.generation != uplinks.generation;
         // While all the lanes are there and answer, nothing needs to be looked up.
-        let well = lanes.len() >= plan::wanted(&self.paths)
-            && lanes.iter().all(|l| l.suspect_since.is_none());
+        let well = lanes.len() >= plan::wanted_lanes(&self.paths)
+            && lanes.iter().all(|l| l.suspected_since.is_none());
         let fresh = |at: Instant| now < at + LOOK_UP_EVERY;
         let enough = well && !self.paths.is_empty();
         if !changed && self.looked_up.is_some_and(|at| fresh(at) || enough) {
@@ -174,7 +176,7 @@ impl Dialer {
         self.looked_up = Some(now);
         let mut remotes = self.lookup.remotes(&self.node.locators(self.peer));
         // Only where the configured ones are known is known what the others are worth.
-        remotes.extend(plan::learned(&self.learned, &remotes));
+        remotes.extend(plan::usable_locators(&self.learned, &remotes));
         self.addressed = !remotes.is_empty();
         let ways = self.node.uplinks().paths(uplinks, &remotes);
         self.generation = uplinks.generation;
@@ -237,7 +239,7 @@ impl Dialer {
                 None => return std::future::pending().await,
             }
         };
-        self.planner.dialled(key, result.is_ok());
+        self.planner.dial_ended(key, result.is_ok());
         match result {
             Ok(lane) => self.attach(session, lane),
             Err(error) => self.failed(session, key, &error),
@@ -252,7 +254,7 @@ impl Dialer {
         }
         self.node.reached(self.peer);
         self.unreachable.reset();
-        let path = new.dialled.as_ref().map(|d| (d.local.ip(), d.remote));
+        let path = new.dialled.as_ref().map(|d| PathKey { local: d.local.ip(), remote: d.remote });
         self.failure_log.forget(|(key, _)| Some(*key) == path);
         tokio::spawn(lane::run(session.clone(), new));
     }
@@ -284,7 +286,7 @@ impl Dialer {
             (dialled.order, dialled.metered) = (path.order, path.metered);
             dialled.migrations += 1;
             dialled.moved_at = Some(now);
-            dialled.cost = select::cost(path.order, path.metered, Standing::Well);
+            dialled.cost = select::cost(path.order, path.metered, HoldState::Normal);
             let (to, local) = (path.uplink.clone(), dialled.local);
             session.log().emit_lane(id, Some(&path.uplink), EventKind::LaneMigrated { from, to, local });
             core.session.use_lane(now, id, lane.cost(), session.is_drained(&path.uplink));
@@ -318,11 +320,11 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
                 metered: dialled.metered,
                 local: dialled.local.ip(),
                 remote: dialled.remote,
-                suspect_since: lane.suspect_since,
+                suspected_since: lane.suspect_since,
                 confirmed: lane.confirmed,
-                wavered: lane.wavered,
+                last_suspected: lane.wavered,
                 moved_at: dialled.moved_at,
-                proven: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),
+                validated: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),
                 idle: core.session.lane_is_idle(*id),
                 peer_drains: core.session.peer_drains(*id),
             })

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use throughline_proto::plan::Path;
+use throughline_proto::path::Path;
 
 /// What [`Node::drain`](crate::Node::drain) and [`Node::resume`](crate::Node::resume) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ mod tests {
         let (drains, path) = (Drains::default(), |uplink: &str| Path {
             uplink: uplink.into(),
             order: 0,
-            class: throughline_proto::types::Class::default(),
+            class: throughline_proto::types::AddressClass::default(),
             metered: false,
             draining: false,
             local: [127, 0, 0, 1].into(),

@@ -144,7 +144,7 @@ fn an_interface_that_is_no_uplink_is_foreign_too() {
 #[test]
 fn the_sites_own_prefix_may_leave_by_every_provider() {
     let own = UplinkConfig {
-        class: Class::ProviderIndependent,
+        class: AddressClass::ProviderIndependent,
         ..uplink("own", &["192.0.2.0/24"], None)
     };
     let check = ask(&[own], &TWO, "192.0.2.5", &[(None, route(2, Some("198.51.100.1")))]);

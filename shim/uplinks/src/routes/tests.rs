@@ -64,7 +64,7 @@ fn each_uplink_gets_a_table_and_each_address_its_rules() {
 #[test]
 fn a_network_without_a_router_a_loopback_and_the_sites_own_prefix_are_left_alone() {
     let own = UplinkConfig {
-        class: Class::ProviderIndependent,
+        class: AddressClass::ProviderIndependent,
         ..uplink("own", &["192.0.2.0/24"], None)
     };
     let configured = [own, uplink("lan", &[], Some("eth1")), uplink("lo", &[], Some("lo"))];

@@ -1,146 +1,234 @@
-//! Every state of a lane against everything that can be the case around it.
+//! Every state of a lane in every situation around it.
+//!
+//! Each test is a situation: the paths, the other lanes, and lane 9. Each of its lines is a cell:
+//! the state of lane 9, what the planner does at once, and what it does [`LATER`].
 
 use super::*;
 
-/// By then whatever waits is due.
+/// By then everything that waits is due.
 const LATER: Duration = Duration::from_secs(12);
 
-/// What the plan says of lane 9, and what it dials.
-fn said(plan: &Plan) -> String {
+/// The states of a lane.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Up,
+    Suspect,
+    Down,
+    Migrating,
+}
+
+impl State {
+    /// Puts a lane that is up into the state, at `t`.
+    fn of(self, lane: LaneView, t: Instant) -> LaneView {
+        match self {
+            Self::Up => lane,
+            Self::Suspect => LaneView { suspected_since: Some(t), ..lane },
+            Self::Down => LaneView { suspected_since: Some(t), confirmed: true, ..lane },
+            Self::Migrating => LaneView { moved_at: Some(t), validated: false, ..lane },
+        }
+    }
+}
+
+/// What the planner does at once: dials, and what it does with lane 9.
+struct AtOnce(&'static str);
+
+/// What the planner does [`LATER`].
+struct Later(&'static str);
+
+const NOTHING: &str = "";
+
+struct Situation {
+    paths: Vec<Path>,
+    others: Vec<LaneView>,
+    lane: LaneView,
+}
+
+impl Situation {
+    fn when(&self, state: State, at_once: AtOnce, later: Later) -> &Self {
+        let t = Instant::now();
+        let mut lanes = self.others.clone();
+        lanes.push(state.of(self.lane.clone(), t));
+        let mut planner = Planner::default();
+        let actions = plan(&mut planner, t, &self.paths, &lanes);
+        assert_eq!(in_words(&actions), at_once.0, "{state:?}");
+        let actions = plan(&mut planner, t + LATER, &self.paths, &lanes);
+        assert_eq!(in_words(&actions), later.0, "{state:?}, later");
+        self
+    }
+}
+
+/// The dials, by their uplinks, and what is done with lane 9.
+fn in_words(actions: &PlanActions) -> String {
     let x = LaneId(9);
-    let mut words: Vec<String> = plan.dial.iter().map(|p| format!("dial {}", p.order)).collect();
-    words.extend(plan.migrate.iter().filter(|m| m.0 == x).map(|m| format!("move {}", m.1.order)));
-    for (word, lanes) in [("drain", &plan.drain), ("last", &plan.last), ("close", &plan.close)] {
+    let mut words: Vec<String> =
+        actions.dial.iter().map(|path| format!("dial from {}", path.uplink)).collect();
+    let migrations = actions.migrate.iter().filter(|(id, _)| *id == x);
+    words.extend(migrations.map(|(_, path)| format!("migrate to {}", path.uplink)));
+    for (word, lanes) in [
+        ("drain", &actions.drain),
+        ("last resort", &actions.last_resort),
+        ("close", &actions.close),
+    ] {
         words.extend(lanes.iter().filter(|id| **id == x).map(|_| word.to_owned()));
     }
     words.join(", ")
 }
 
 #[test]
-fn every_state_and_event_of_a_lane() {
-    let t = Instant::now();
-    type Change = fn(LaneView, Instant) -> LaneView;
-    let states: [(&str, Change); 4] = [
-        ("up", |l, _| l),
-        ("doubted", |l, t| LaneView { suspect_since: Some(t), ..l }),
-        ("silent", |l, t| LaneView { suspect_since: Some(t), confirmed: true, ..l }),
-        ("moving", |l, t| LaneView { moved_at: Some(t), proven: false, ..l }),
-    ];
-    let (p11, p12, p21, p22) = (path(1, 1), path(1, 2), path(2, 1), path(2, 2));
-    let draining = Path { draining: true, ..p11.clone() };
-    let (two, other) = ([p11.clone(), p21.clone()], lane(1, &p21));
-    // What is the case; the paths, the other lanes, lane 9 itself; and for each state what is
-    // said at once, and later.
-    type Row =
-        (&'static str, Vec<Path>, Vec<LaneView>, LaneView, [(&'static str, &'static str); 4]);
-    let x = lane(9, &p11);
-    let table: Vec<Row> = vec![
-        (
-            "it is alone",
-            vec![p11.clone()],
-            vec![],
-            x.clone(),
-            [("", ""), ("", ""), ("dial 1", "dial 1"), ("", "dial 1")],
-        ),
-        (
-            "another uplink has no lane",
-            two.to_vec(),
-            vec![],
-            x.clone(),
-            [
-                ("dial 2", "dial 2"),
-                ("dial 2", "dial 2"),
-                ("dial 1", "dial 1, move 2"),
-                ("dial 2", "dial 1, dial 2"),
-            ],
-        ),
-        (
-            "another is up",
-            two.to_vec(),
-            vec![other.clone()],
-            x.clone(),
-            [("", ""), ("", ""), ("dial 1", "dial 1"), ("", "dial 1")],
-        ),
-        (
-            "its address is gone",
-            vec![p21.clone()],
-            vec![],
-            x.clone(),
-            [
-                ("dial 2, drain, last", "dial 2, drain, last"),
-                ("move 2", "move 2"),
-                ("move 2", "move 2"),
-                ("dial 2", "dial 2"),
-            ],
-        ),
-        (
-            "its address is gone, another is up",
-            vec![p21.clone()],
-            vec![other.clone()],
-            x.clone(),
-            [("drain", "close"), ("", ""), ("", ""), ("", "")],
-        ),
-        (
-            "its uplink drains",
-            vec![draining.clone(), p21.clone()],
-            vec![],
-            x.clone(),
-            [
-                ("dial 2, drain, last", "dial 2, drain, last"),
-                ("dial 2, drain, last", "dial 2, drain, last"),
-                ("drain, last", "dial 1, move 2, drain, last"),
-                ("dial 2, drain, last", "dial 1, dial 2, drain, last"),
-            ],
-        ),
-        (
-            "its uplink drains, another is up",
-            vec![draining.clone(), p21.clone()],
-            vec![other],
-            x.clone(),
-            [("drain", "close"), ("drain", "close"), ("close", "close"), ("drain", "close")],
-        ),
-        (
-            "its uplink drains, there is no other",
-            vec![draining],
-            vec![],
-            x.clone(),
-            [
-                ("drain, last", "drain, last"),
-                ("drain, last", "drain, last"),
-                ("dial 1, drain, last", "dial 1, drain, last"),
-                ("drain, last", "dial 1, drain, last"),
-            ],
-        ),
-        (
-            "the peer drains it",
-            vec![p11.clone(), p22.clone()],
-            vec![lane(1, &p22)],
-            LaneView { peer_drains: true, ..x.clone() },
-            [("drain", "close"), ("drain", "close"), ("close", "close"), ("drain", "close")],
-        ),
-        (
-            "it costs, a free one is up",
-            vec![metered(p11.clone()), p21.clone()],
-            vec![lane(1, &p21)],
-            LaneView { metered: true, ..x.clone() },
-            [("", "drain"), ("", "drain"), ("", "close"), ("", "drain")],
-        ),
-        (
-            "it is one too many",
-            vec![p11.clone(), p12.clone(), p21, p22.clone()],
-            vec![lane(1, &p11), lane(2, &p22)],
-            lane(9, &p12),
-            [("", "drain"), ("", "drain"), ("", ""), ("", "")],
-        ),
-    ];
-    for (event, paths, others, x, row) in table {
-        for ((state, change), (at_once, later)) in states.iter().zip(row) {
-            let mut lanes = others.clone();
-            lanes.push(change(x.clone(), t));
-            let mut planner = Planner::default();
-            assert_eq!(said(&plan(&mut planner, t, &paths, &lanes)), at_once, "{state}, {event}");
-            let plan = plan(&mut planner, t + LATER, &paths, &lanes);
-            assert_eq!(said(&plan), later, "{state}, {event}, later");
-        }
+fn alone() {
+    Situation { paths: vec![path(1, 1)], others: vec![], lane: lane(9, &path(1, 1)) }
+        .when(State::Up, AtOnce(NOTHING), Later(NOTHING))
+        .when(State::Suspect, AtOnce(NOTHING), Later(NOTHING))
+        .when(State::Down, AtOnce("dial from isp-1"), Later("dial from isp-1"))
+        .when(State::Migrating, AtOnce(NOTHING), Later("dial from isp-1"));
+}
+
+#[test]
+fn another_uplink_has_no_lane() {
+    Situation { paths: vec![path(1, 1), path(2, 1)], others: vec![], lane: lane(9, &path(1, 1)) }
+        .when(State::Up, AtOnce("dial from isp-2"), Later("dial from isp-2"))
+        .when(State::Suspect, AtOnce("dial from isp-2"), Later("dial from isp-2"))
+        .when(State::Down, AtOnce("dial from isp-1"), Later("dial from isp-1, migrate to isp-2"))
+        .when(
+            State::Migrating,
+            AtOnce("dial from isp-2"),
+            Later("dial from isp-1, dial from isp-2"),
+        );
+}
+
+#[test]
+fn another_lane_is_up() {
+    Situation {
+        paths: vec![path(1, 1), path(2, 1)],
+        others: vec![lane(1, &path(2, 1))],
+        lane: lane(9, &path(1, 1)),
     }
+    .when(State::Up, AtOnce(NOTHING), Later(NOTHING))
+    .when(State::Suspect, AtOnce(NOTHING), Later(NOTHING))
+    .when(State::Down, AtOnce("dial from isp-1"), Later("dial from isp-1"))
+    .when(State::Migrating, AtOnce(NOTHING), Later("dial from isp-1"));
+}
+
+#[test]
+fn its_address_is_lost() {
+    Situation { paths: vec![path(2, 1)], others: vec![], lane: lane(9, &path(1, 1)) }
+        .when(
+            State::Up,
+            AtOnce("dial from isp-2, drain, last resort"),
+            Later("dial from isp-2, drain, last resort"),
+        )
+        .when(State::Suspect, AtOnce("migrate to isp-2"), Later("migrate to isp-2"))
+        .when(State::Down, AtOnce("migrate to isp-2"), Later("migrate to isp-2"))
+        .when(State::Migrating, AtOnce("dial from isp-2"), Later("dial from isp-2"));
+}
+
+#[test]
+fn its_address_is_lost_and_another_lane_is_up() {
+    Situation {
+        paths: vec![path(2, 1)],
+        others: vec![lane(1, &path(2, 1))],
+        lane: lane(9, &path(1, 1)),
+    }
+    .when(State::Up, AtOnce("drain"), Later("close"))
+    .when(State::Suspect, AtOnce(NOTHING), Later(NOTHING))
+    .when(State::Down, AtOnce(NOTHING), Later(NOTHING))
+    .when(State::Migrating, AtOnce(NOTHING), Later(NOTHING));
+}
+
+#[test]
+fn its_uplink_drains() {
+    Situation {
+        paths: vec![draining(path(1, 1)), path(2, 1)],
+        others: vec![],
+        lane: lane(9, &path(1, 1)),
+    }
+    .when(
+        State::Up,
+        AtOnce("dial from isp-2, drain, last resort"),
+        Later("dial from isp-2, drain, last resort"),
+    )
+    .when(
+        State::Suspect,
+        AtOnce("dial from isp-2, drain, last resort"),
+        Later("dial from isp-2, drain, last resort"),
+    )
+    .when(
+        State::Down,
+        AtOnce("drain, last resort"),
+        Later("dial from isp-1, migrate to isp-2, drain, last resort"),
+    )
+    .when(
+        State::Migrating,
+        AtOnce("dial from isp-2, drain, last resort"),
+        Later("dial from isp-1, dial from isp-2, drain, last resort"),
+    );
+}
+
+#[test]
+fn its_uplink_drains_and_another_lane_is_up() {
+    Situation {
+        paths: vec![draining(path(1, 1)), path(2, 1)],
+        others: vec![lane(1, &path(2, 1))],
+        lane: lane(9, &path(1, 1)),
+    }
+    .when(State::Up, AtOnce("drain"), Later("close"))
+    .when(State::Suspect, AtOnce("drain"), Later("close"))
+    .when(State::Down, AtOnce("close"), Later("close"))
+    .when(State::Migrating, AtOnce("drain"), Later("close"));
+}
+
+#[test]
+fn its_uplink_drains_and_there_is_no_other() {
+    Situation { paths: vec![draining(path(1, 1))], others: vec![], lane: lane(9, &path(1, 1)) }
+        .when(State::Up, AtOnce("drain, last resort"), Later("drain, last resort"))
+        .when(State::Suspect, AtOnce("drain, last resort"), Later("drain, last resort"))
+        .when(
+            State::Down,
+            AtOnce("dial from isp-1, drain, last resort"),
+            Later("dial from isp-1, drain, last resort"),
+        )
+        .when(
+            State::Migrating,
+            AtOnce("drain, last resort"),
+            Later("dial from isp-1, drain, last resort"),
+        );
+}
+
+#[test]
+fn the_peer_drains_it() {
+    Situation {
+        paths: vec![path(1, 1), path(2, 2)],
+        others: vec![lane(1, &path(2, 2))],
+        lane: LaneView { peer_drains: true, ..lane(9, &path(1, 1)) },
+    }
+    .when(State::Up, AtOnce("drain"), Later("close"))
+    .when(State::Suspect, AtOnce("drain"), Later("close"))
+    .when(State::Down, AtOnce("close"), Later("close"))
+    .when(State::Migrating, AtOnce("drain"), Later("close"));
+}
+
+#[test]
+fn it_is_metered_and_an_unmetered_lane_is_up() {
+    Situation {
+        paths: vec![metered(path(1, 1)), path(2, 1)],
+        others: vec![lane(1, &path(2, 1))],
+        lane: lane(9, &metered(path(1, 1))),
+    }
+    .when(State::Up, AtOnce(NOTHING), Later("drain"))
+    .when(State::Suspect, AtOnce(NOTHING), Later("drain"))
+    .when(State::Down, AtOnce(NOTHING), Later("close"))
+    .when(State::Migrating, AtOnce(NOTHING), Later("drain"));
+}
+
+#[test]
+fn there_are_more_lanes_than_wanted() {
+    Situation {
+        paths: vec![path(1, 1), path(1, 2), path(2, 1), path(2, 2)],
+        others: vec![lane(1, &path(1, 1)), lane(2, &path(2, 2))],
+        lane: lane(9, &path(1, 2)),
+    }
+    .when(State::Up, AtOnce(NOTHING), Later("drain"))
+    .when(State::Suspect, AtOnce(NOTHING), Later("drain"))
+    .when(State::Down, AtOnce(NOTHING), Later(NOTHING))
+    .when(State::Migrating, AtOnce(NOTHING), Later(NOTHING));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn keys(plan: &Plan) -> Vec<Key> {
+fn keys(plan: &PlanActions) -> Vec<PathKey> {
     plan.dial.iter().map(Path::key).collect()
 }
 
@@ -14,17 +14,17 @@ fn wanted_are_as_many_lanes_as_the_better_connected_end_has_providers() {
     for (uplinks, locators, lanes) in
         [(1, 1, 1), (2, 1, 2), (1, 3, 3), (2, 2, 2), (3, 2, 3), (9, 9, MAX_LANES)]
     {
-        assert_eq!(wanted(&cross(uplinks, locators)), lanes, "{uplinks} uplinks, {locators}");
+        assert_eq!(wanted_lanes(&cross(uplinks, locators)), lanes, "{uplinks} uplinks, {locators}");
     }
-    assert_eq!(wanted(&[]), 0);
-    assert_eq!(wanted(&[path(1, 1), metered(path(2, 1))]), 1);
-    assert_eq!(wanted(&[metered(path(1, 1)), metered(path(2, 1))]), 1);
+    assert_eq!(wanted_lanes(&[]), 0);
+    assert_eq!(wanted_lanes(&[path(1, 1), metered(path(2, 1))]), 1);
+    assert_eq!(wanted_lanes(&[metered(path(1, 1)), metered(path(2, 1))]), 1);
 }
 
 #[test]
 fn locators_of_one_prefix_want_one_lane() {
     let other = Path { remote: SocketAddr::from(([10, 9, 1, 7], 5443)), ..path(1, 1) };
-    assert_eq!(wanted(&[path(1, 1), other]), 1);
+    assert_eq!(wanted_lanes(&[path(1, 1), other]), 1);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn an_ipv4_only_and_an_ipv6_only_pairing_both_get_their_lane() {
         ..path(2, 1)
     };
     let paths = [path(1, 1), v6.clone()];
-    assert_eq!(wanted(&paths), 2);
+    assert_eq!(wanted_lanes(&paths), 2);
     assert_eq!(plan(&mut Planner::default(), t, &paths, &[lane(1, &paths[0])]).dial, [v6]);
 }
 
@@ -61,7 +61,7 @@ fn two_crosswise_lanes_are_as_good_as_two_straight_ones() {
     let t = Instant::now();
     let paths = [path(1, 1), path(1, 2), path(2, 1), path(2, 2)];
     let crossed = [lane(1, &paths[1]), lane(2, &paths[2])];
-    assert_eq!(plan(&mut Planner::default(), t, &paths, &crossed), Plan::default());
+    assert_eq!(plan(&mut Planner::default(), t, &paths, &crossed), PlanActions::default());
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn after_a_total_outage_the_first_lane_decides_and_the_other_dials_are_abandoned
     let mut planner = Planner::default();
     let first = plan(&mut planner, t, &paths, &[]);
     assert_eq!(first.dial, paths, "all at once");
-    let mut dialling: Vec<Key> = paths.iter().map(Path::key).collect();
+    let mut dialling: Vec<PathKey> = paths.iter().map(Path::key).collect();
     dialling.push(paths[0].key());
     let up = [lane(1, &paths[0])];
-    let world = World { paths: &paths, lanes: &up, dialling: &dialling, pressed: true };
-    let then = planner.plan(t + 10 * MS, &world);
+    let input = PlanInput { paths: &paths, lanes: &up, dialling: &dialling, has_demand: true };
+    let then = planner.plan(t + 10 * MS, &input);
     let useless = [paths[0].key(), paths[1].key(), paths[2].key(), paths[0].key()];
     assert_eq!((then.abandon, then.dial, then.close), (useless.to_vec(), vec![], vec![]));
 }
@@ -89,7 +89,7 @@ fn of_the_lanes_that_came_together_the_oldest_disjoint_ones_stay() {
     assert_eq!(plan(&mut planner, t, &paths, &all).wake_at, Some(t + SURPLUS_AFTER));
     let due = plan(&mut planner, t + SURPLUS_AFTER, &paths, &all);
     assert_eq!((due.drain, due.close), (vec![LaneId(2), LaneId(3)], vec![]));
-    let closed = plan(&mut planner, t + SURPLUS_AFTER + DRAIN_LEAST, &paths, &all);
+    let closed = plan(&mut planner, t + SURPLUS_AFTER + MIN_DRAIN, &paths, &all);
     assert_eq!(closed.close, [LaneId(2), LaneId(3)]);
 }
 
@@ -114,8 +114,8 @@ fn where_a_disjoint_path_fails_another_is_dialled_beside_it() {
     let mut planner = Planner::default();
     assert_eq!(plan(&mut planner, t, &paths, &up).dial, [path(1, 1)]);
     for path in [&paths[0], &paths[1]] {
-        planner.dialled(path.key(), false);
-        planner.dialled(path.key(), false);
+        planner.dial_ended(path.key(), false);
+        planner.dial_ended(path.key(), false);
     }
     let later = t + Duration::from_secs(5);
     assert_eq!(plan(&mut planner, later, &paths, &up).dial, [path(1, 1), path(2, 1)]);
@@ -129,9 +129,9 @@ fn of_two_locators_in_a_prefix_the_one_that_failed_less_is_dialled() {
     let up = [lane(1, &paths[2])];
     let mut planner = Planner::default();
     assert_eq!(plan(&mut planner, t, &paths, &up).dial, [path(1, 1)]);
-    planner.dialled(paths[0].key(), false);
+    planner.dial_ended(paths[0].key(), false);
     assert_eq!(plan(&mut planner, t, &paths, &up).dial, std::slice::from_ref(&new));
-    planner.dialled(new.key(), false);
+    planner.dial_ended(new.key(), false);
     let later = t + Duration::from_secs(5);
     assert_eq!(plan(&mut planner, later, &paths, &up).dial, [path(1, 1)], "in turn");
 }
@@ -152,8 +152,10 @@ fn dials_are_spread_by_the_seed_and_never_later_than_without() {
     let waits: Vec<Duration> = (0..50)
         .map(|seed| plan(&mut Planner::new(seed), t, &paths, &[]).wake_at.unwrap() - t)
         .collect();
-    assert!(waits.iter().all(|w| *w <= PRESSED && *w >= PRESSED.mul_f64(0.8)));
-    assert!(target::distinct(waits.iter()).len() > 40);
+    assert!(
+        waits.iter().all(|w| *w <= FAST_DIAL_INTERVAL && *w >= FAST_DIAL_INTERVAL.mul_f64(0.8))
+    );
+    assert!(distinct(waits.iter()).len() > 40);
 }
 
 #[test]
@@ -162,10 +164,15 @@ fn where_nobody_waits_a_lost_second_lane_is_dialled_ever_more_rarely() {
     let paths = [path(1, 1), path(2, 1)];
     let up = [lane(1, &paths[0])];
     let mut planner = Planner::default();
-    (0..40).for_each(|_| planner.dialled(paths[1].key(), false));
+    (0..40).for_each(|_| planner.dial_ended(paths[1].key(), false));
     let idle = |planner: &mut Planner, now| {
-        planner.plan(now, &World { paths: &paths, lanes: &up, dialling: &[], pressed: false })
+        planner
+            .plan(now, &PlanInput { paths: &paths, lanes: &up, dialling: &[], has_demand: false })
     };
-    assert_eq!(idle(&mut planner, t).wake_at, Some(t + LAST_IDLE_RETRY));
-    assert_eq!(plan(&mut planner, t + LAST_RETRY, &paths, &up).dial, [path(2, 1)], "somebody does");
+    assert_eq!(idle(&mut planner, t).wake_at, Some(t + MAX_IDLE_RETRY_DELAY));
+    assert_eq!(
+        plan(&mut planner, t + MAX_RETRY_DELAY, &paths, &up).dial,
+        [path(2, 1)],
+        "somebody does"
+    );
 }

@@ -8,7 +8,7 @@ use tracing::info;
 use super::Dialer;
 use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
-use throughline_proto::plan::{LaneView, Plan};
+use throughline_proto::plan::{LaneView, PlanActions};
 use throughline_proto::session::select;
 
 impl Dialer {
@@ -18,29 +18,29 @@ impl Dialer {
         session: &SessionHandle,
         now: Instant,
         lanes: &[LaneView],
-        plan: &Plan,
+        plan: &PlanActions,
     ) {
         session.with(|core, at| {
             for view in lanes {
                 let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
                 let Some(dialled) = &mut lane.dialled else { continue };
-                let standing = self.planner.standing(now, view);
-                dialled.cost = select::cost(dialled.order, dialled.metered, standing);
+                let hold_state = self.planner.hold_state(now, view);
+                dialled.cost = select::cost(dialled.order, dialled.metered, hold_state);
                 core.session.use_lane(at, view.id, dialled.cost, plan.drain.contains(&view.id));
             }
         });
-        for id in &plan.last {
+        for id in &plan.last_resort {
             if !self.last.contains(id) {
                 info!(peer = %session.name(), lane = %id,
                       "lane drains, but stays in use: there is no other");
             }
         }
-        self.last.clone_from(&plan.last);
+        self.last.clone_from(&plan.last_resort);
     }
 
     /// Tells which uplinks, and which prefixes of the peer, are held down from now on, or no longer.
     pub(super) fn tell_held(&mut self, session: &SessionHandle, now: Instant) {
-        let held = self.planner.held(now);
+        let held = self.planner.held_down(now);
         for (part, lasts) in &held {
             if !self.held.contains(part) {
                 let reason = "it failed while others answered".to_owned();

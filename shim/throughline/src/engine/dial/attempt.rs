@@ -14,8 +14,8 @@ use crate::engine::lane::{NewLane, group_of};
 use crate::engine::quic::{socket, tls, transport};
 use crate::engine::session::Dialled;
 use crate::engine::sessions::NodeShared;
-use throughline_proto::holddown::Standing;
-use throughline_proto::plan::Path;
+use throughline_proto::hold_down::HoldState;
+use throughline_proto::path::Path;
 use throughline_proto::session::{LaneInfo, select};
 use throughline_proto::types::{Host, Locator, PeerId};
 use throughline_proto::wire::hello::{Hello, RejectCode};
@@ -89,7 +89,7 @@ impl Attempt {
             Err(HandshakeError::Connection(error)) => return Err(named(&error)),
             other => other?,
         };
-        let cost = select::cost(path.order, path.metered, Standing::Well);
+        let cost = select::cost(path.order, path.metered, HoldState::Normal);
         let dialled = Dialled {
             endpoint,
             uplink: path.uplink.clone(),

@@ -14,7 +14,7 @@ use super::{Dialer, MOST_PATIENCE};
 use crate::engine::lane::handshake::HandshakeError;
 use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
-use throughline_proto::plan::Key;
+use throughline_proto::path::PathKey;
 use throughline_proto::throttle::LogThrottle;
 use throughline_proto::wire::hello::RejectCode;
 use throughline_uplinks::Snapshot;
@@ -54,14 +54,10 @@ impl UnreachableReporter {
 }
 
 impl Dialer {
-    pub(super) fn failed(
-        &mut self,
-        session: &SessionHandle,
-        (local, remote): Key,
-        error: &DialError,
-    ) {
+    pub(super) fn failed(&mut self, session: &SessionHandle, key: PathKey, error: &DialError) {
+        let PathKey { local, remote } = key;
         let (now, why) = (Instant::now(), error.to_string());
-        let news = self.failure_log.admit(now, ((local, remote), why.clone())).is_some();
+        let news = self.failure_log.admit(now, (key, why.clone())).is_some();
         match error.is_expected() {
             false if news => warn!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
             true if news => info!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
@@ -85,7 +81,7 @@ impl Dialer {
         } else if let Some(duration) =
             self.unreachable.failed(now, &why, !self.under_way.is_empty())
         {
-            let uplink = self.paths.iter().find(|path| path.key() == (local, remote));
+            let uplink = self.paths.iter().find(|path| path.key() == key);
             let dial = Some((local, remote));
             session.log().emit_over(
                 uplink.map(|path| path.uplink.clone()),

@@ -1,11 +1,7 @@
 //! Lanes on their way out, moves and what races them, and what is remembered of failures.
 
 use super::*;
-use crate::holddown::{GRACE, PA_HOLD};
-
-fn draining(path: Path) -> Path {
-    Path { draining: true, ..path }
-}
+use crate::hold_down::{GRACE, PA_HOLD};
 
 #[test]
 fn a_drained_lane_is_replaced_before_it_is_closed() {
@@ -15,13 +11,13 @@ fn a_drained_lane_is_replaced_before_it_is_closed() {
     let mut planner = Planner::default();
     let alone = plan(&mut planner, t, &paths, std::slice::from_ref(&busy));
     assert_eq!((alone.dial, alone.drain), (vec![path(2, 1)], vec![LaneId(1)]));
-    assert_eq!((alone.last, alone.close), (vec![LaneId(1)], vec![]), "it stays in use");
+    assert_eq!((alone.last_resort, alone.close), (vec![LaneId(1)], vec![]), "it stays in use");
     let both = [busy, lane(2, &paths[1])];
-    let since = t + 60 * DRAIN_LEAST;
+    let since = t + 60 * MIN_DRAIN;
     let beside = plan(&mut planner, since, &paths, &both);
-    assert_eq!((beside.last, beside.close), (vec![], vec![]));
-    assert_eq!(plan(&mut planner, since + DRAIN_LEAST, &paths, &both).close, [], "not empty");
-    assert_eq!(plan(&mut planner, since + DRAIN_MOST, &paths, &both).close, [LaneId(1)]);
+    assert_eq!((beside.last_resort, beside.close), (vec![], vec![]));
+    assert_eq!(plan(&mut planner, since + MIN_DRAIN, &paths, &both).close, [], "not empty");
+    assert_eq!(plan(&mut planner, since + MAX_DRAIN, &paths, &both).close, [LaneId(1)]);
 }
 
 #[test]
@@ -31,10 +27,10 @@ fn an_empty_drained_lane_is_closed_when_the_peer_has_heard_of_it() {
     let both = [lane(1, &paths[0]), lane(2, &paths[1])];
     let mut planner = Planner::default();
     let begin = plan(&mut planner, t, &paths, &both);
-    assert_eq!((begin.drain, begin.wake_at), (vec![LaneId(1)], Some(t + DRAIN_LEAST)));
-    let end = plan(&mut planner, t + DRAIN_LEAST, &paths, &both);
+    assert_eq!((begin.drain, begin.wake_at), (vec![LaneId(1)], Some(t + MIN_DRAIN)));
+    let end = plan(&mut planner, t + MIN_DRAIN, &paths, &both);
     assert_eq!((end.drain, end.close), (vec![], vec![LaneId(1)]));
-    let after = plan(&mut planner, t + DRAIN_LEAST, &paths, &both[1..]);
+    let after = plan(&mut planner, t + MIN_DRAIN, &paths, &both[1..]);
     assert_eq!(after.dial, [], "nothing is dialled on a drained uplink");
 }
 
@@ -46,9 +42,9 @@ fn resuming_an_uplink_takes_the_word_back() {
     let mut planner = Planner::default();
     assert_eq!(plan(&mut planner, t, &drained, &lanes).drain, [LaneId(1)]);
     let resumed = [path(1, 1), path(2, 1)];
-    assert_eq!(plan(&mut planner, t + 5 * DRAIN_LEAST, &resumed, &lanes), Plan::default());
+    assert_eq!(plan(&mut planner, t + 5 * MIN_DRAIN, &resumed, &lanes), PlanActions::default());
     // Drained again, it has all its time again.
-    let again = plan(&mut planner, t + 20 * DRAIN_LEAST, &drained, &lanes);
+    let again = plan(&mut planner, t + 20 * MIN_DRAIN, &drained, &lanes);
     assert_eq!((again.drain, again.close), (vec![LaneId(1)], vec![]));
 }
 
@@ -61,7 +57,7 @@ fn the_last_free_uplink_drains_onto_a_metered_one() {
     assert_eq!(plan(&mut planner, t, &paths, &alone).dial, [paths[1].clone()]);
     let both = [lane(1, &paths[0]), lane(2, &paths[1])];
     plan(&mut planner, t, &paths, &both);
-    let late = plan(&mut planner, t + KEEP_METERED, &paths, &both);
+    let late = plan(&mut planner, t + STANDBY_AFTER, &paths, &both);
     assert_eq!((late.drain, late.close), (vec![], vec![LaneId(1)]), "the metered one stays");
 }
 
@@ -73,12 +69,12 @@ fn an_address_that_the_peer_drains_is_left_alone_after_its_lane_is_gone() {
     let lanes = [drained, lane(2, &paths[1])];
     let mut planner = Planner::default();
     plan(&mut planner, t, &paths, &lanes);
-    planner.closed.insert(LaneId(1));
+    planner.trust.will_close(&[LaneId(1)]);
     // Uplink 1 leads only there: it has no lane until the peer may be asked again.
     let alone = plan(&mut planner, t, &paths, &lanes[1..]);
-    assert_eq!((alone.dial, alone.wake_at), (vec![], Some(t + PEER_DRAINS_FOR)));
-    assert_eq!(plan(&mut planner, t + PEER_DRAINS_FOR / 2, &paths, &lanes[1..]).dial, []);
-    assert_eq!(plan(&mut planner, t + PEER_DRAINS_FOR, &paths, &lanes[1..]).dial, [path(1, 1)]);
+    assert_eq!((alone.dial, alone.wake_at), (vec![], Some(t + PEER_DRAIN_TTL)));
+    assert_eq!(plan(&mut planner, t + PEER_DRAIN_TTL / 2, &paths, &lanes[1..]).dial, []);
+    assert_eq!(plan(&mut planner, t + PEER_DRAIN_TTL, &paths, &lanes[1..]).dial, [path(1, 1)]);
 }
 
 #[test]
@@ -91,12 +87,15 @@ fn another_locator_in_the_prefix_of_one_that_the_peer_drains_takes_over() {
     let lanes = [drained(1, &paths[0]), drained(2, &paths[2])];
     let mut planner = Planner::default();
     let first = plan(&mut planner, t, &paths, &lanes);
-    assert_eq!((first.dial, first.last), (vec![radio(1), radio(2)], vec![LaneId(1), LaneId(2)]));
+    assert_eq!(
+        (first.dial, first.last_resort),
+        (vec![radio(1), radio(2)], vec![LaneId(1), LaneId(2)])
+    );
     // A lane of the other kind stays: it says nothing of the drained address.
     let lanes = [lanes[0].clone(), lane(3, &radio(2)), lane(4, &radio(1))];
     plan(&mut planner, t, &paths, &lanes);
-    assert_eq!(plan(&mut planner, t + DRAIN_LEAST, &paths, &lanes).close, [LaneId(1)]);
-    let after = plan(&mut planner, t + DRAIN_LEAST, &paths, &lanes[1..]);
+    assert_eq!(plan(&mut planner, t + MIN_DRAIN, &paths, &lanes).close, [LaneId(1)]);
+    let after = plan(&mut planner, t + MIN_DRAIN, &paths, &lanes[1..]);
     assert_eq!((after.dial, after.drain), (vec![], vec![]));
 }
 
@@ -112,7 +111,7 @@ fn a_deprecated_address_is_left_make_before_break() {
     assert_eq!((first.dial, first.drain), (vec![new.clone()], vec![LaneId(1)]));
     assert_eq!((first.migrate, first.close), (vec![], vec![]));
     let lanes = [lane(1, &path(1, 1)), lane(2, &paths[1]), lane(3, &new)];
-    assert_eq!(plan(&mut planner, t + DRAIN_LEAST, &paths, &lanes).close, [LaneId(1)]);
+    assert_eq!(plan(&mut planner, t + MIN_DRAIN, &paths, &lanes).close, [LaneId(1)]);
 }
 
 #[test]
@@ -120,7 +119,7 @@ fn a_replaced_address_moves_its_lane_within_the_uplink_although_another_is_up() 
     let t = Instant::now();
     let new = Path { local: IpAddr::from([10, 0, 1, 2]), ..path(1, 1) };
     let paths = [new.clone(), path(2, 1)];
-    let lost = LaneView { suspect_since: Some(t), ..lane(1, &path(1, 1)) };
+    let lost = LaneView { suspected_since: Some(t), ..lane(1, &path(1, 1)) };
     let plan = plan(&mut Planner::default(), t, &paths, &[lost, lane(2, &paths[1])]);
     assert_eq!((plan.migrate, plan.dial), (vec![(LaneId(1), new)], vec![]));
 }
@@ -132,11 +131,11 @@ fn a_lane_that_is_silent_moves_to_an_uplink_without_a_lane_although_another_is_u
     let lanes = [silent(1, &paths[0], t), lane(2, &paths[1])];
     let mut planner = Planner::default();
     assert_eq!(plan(&mut planner, t, &paths, &lanes).migrate, []);
-    let due = plan(&mut planner, t + MOVE_AFTER, &paths, &lanes);
+    let due = plan(&mut planner, t + MIGRATE_AFTER, &paths, &lanes);
     assert_eq!(due.migrate, [(LaneId(1), path(3, 1))]);
     assert_eq!(due.dial, [], "uplink 1 was dialled when it failed, 3 is where it moves");
     let paths = [path(1, 1), path(2, 1), metered(path(3, 1))];
-    let due = plan(&mut Planner::default(), t + MOVE_AFTER, &paths, &lanes);
+    let due = plan(&mut Planner::default(), t + MIGRATE_AFTER, &paths, &lanes);
     assert_eq!(due.migrate, [], "not to where it costs");
 }
 
@@ -153,7 +152,7 @@ fn the_only_lane_moves_to_a_draining_uplink_only_when_it_is_silent_for_a_second(
     assert_eq!(late.migrate, [(LaneId(1), paths[1].clone())]);
     // Where everything drains there is nothing to wait for.
     let paths = paths.map(|p| Path { draining: true, ..p });
-    let soon = plan(&mut Planner::default(), t + MOVE_AFTER, &paths, &lanes);
+    let soon = plan(&mut Planner::default(), t + MIGRATE_AFTER, &paths, &lanes);
     assert_eq!(soon.migrate, [(LaneId(1), paths[1].clone())]);
 }
 
@@ -177,9 +176,9 @@ fn a_standby_that_was_moved_to_goes_back_to_cold_by_draining() {
     let mut planner = Planner::default();
     assert_eq!(plan(&mut planner, t, &paths, &[moved]).dial, [path(1, 1)]);
     plan(&mut planner, t, &paths, &lanes);
-    let due = plan(&mut planner, t + KEEP_METERED, &paths, &lanes);
+    let due = plan(&mut planner, t + STANDBY_AFTER, &paths, &lanes);
     assert_eq!((due.drain, due.close), (vec![LaneId(1)], vec![]));
-    let end = t + KEEP_METERED + DRAIN_LEAST;
+    let end = t + STANDBY_AFTER + MIN_DRAIN;
     assert_eq!(plan(&mut planner, end, &paths, &lanes).close, [LaneId(1)]);
 }
 
@@ -187,23 +186,24 @@ fn a_standby_that_was_moved_to_goes_back_to_cold_by_draining() {
 fn a_fresh_dial_races_a_move_that_does_not_get_through_and_the_loser_is_closed() {
     let t = Instant::now();
     let paths = [metered(path(2, 1))];
-    let moved = LaneView { moved_at: Some(t), proven: false, ..lane(1, &paths[0]) };
-    let mut planner = Planner { was_up: true, ..Planner::default() };
+    let moved = LaneView { moved_at: Some(t), validated: false, ..lane(1, &paths[0]) };
+    let mut planner = Planner::default();
+    planner.dials.was_up = true;
     let early = plan(&mut planner, t, &paths, std::slice::from_ref(&moved));
-    assert_eq!((early.dial, early.wake_at), (vec![], Some(t + RACE_AFTER)));
-    let race = plan(&mut planner, t + RACE_AFTER, &paths, std::slice::from_ref(&moved));
+    assert_eq!((early.dial, early.wake_at), (vec![], Some(t + RACE_DIAL_AFTER)));
+    let race = plan(&mut planner, t + RACE_DIAL_AFTER, &paths, std::slice::from_ref(&moved));
     assert_eq!(race.dial, paths);
     // The dial wins.
     let both = [moved.clone(), lane(2, &paths[0])];
-    assert_eq!(plan(&mut planner, t + 2 * RACE_AFTER, &paths, &both).close, [LaneId(1)]);
+    assert_eq!(plan(&mut planner, t + 2 * RACE_DIAL_AFTER, &paths, &both).close, [LaneId(1)]);
     // The move wins: the dial is abandoned, or closed if it got through as well.
-    let through = LaneView { proven: true, ..moved };
+    let through = LaneView { validated: true, ..moved };
     let dialling = [paths[0].key()];
     let lanes = [through.clone()];
-    let world = World { paths: &paths, lanes: &lanes, dialling: &dialling, pressed: true };
-    assert_eq!(planner.plan(t + 2 * RACE_AFTER, &world).abandon, dialling);
+    let input = PlanInput { paths: &paths, lanes: &lanes, dialling: &dialling, has_demand: true };
+    assert_eq!(planner.plan(t + 2 * RACE_DIAL_AFTER, &input).abandon, dialling);
     let both = [through, lane(2, &paths[0])];
-    assert_eq!(plan(&mut planner, t + 2 * RACE_AFTER, &paths, &both).close, [LaneId(2)]);
+    assert_eq!(plan(&mut planner, t + 2 * RACE_DIAL_AFTER, &paths, &both).close, [LaneId(2)]);
 }
 
 #[test]
@@ -217,10 +217,10 @@ fn a_lane_over_an_uplink_that_failed_is_wanted_and_on_probation() {
     let back = t + 2 * GRACE;
     let lanes = [lane(2, &paths[1]), lane(3, &paths[0])];
     assert_eq!(plan(&mut planner, back, &paths, &lanes).wake_at, Some(back + PA_HOLD));
-    assert_eq!(planner.standing(back, &lanes[1]), Standing::Held);
-    assert_eq!(planner.standing(back, &lanes[0]), Standing::Well);
-    assert_eq!(planner.standing(back + PA_HOLD, &lanes[1]), Standing::Settling);
-    assert_eq!(planner.standing(back + 2 * PA_HOLD, &lanes[1]), Standing::Well);
+    assert_eq!(planner.hold_state(back, &lanes[1]), HoldState::HeldDown);
+    assert_eq!(planner.hold_state(back, &lanes[0]), HoldState::Normal);
+    assert_eq!(planner.hold_state(back + PA_HOLD, &lanes[1]), HoldState::WaitToRestore);
+    assert_eq!(planner.hold_state(back + 2 * PA_HOLD, &lanes[1]), HoldState::Normal);
 }
 
 #[test]
@@ -232,12 +232,12 @@ fn a_lane_that_vanishes_has_failed_unless_we_closed_it() {
         let mut planner = Planner::default();
         plan(&mut planner, t, &paths, &both);
         if closed {
-            planner.closed.insert(LaneId(1));
+            planner.trust.will_close(&[LaneId(1)]);
         }
         plan(&mut planner, t, &paths, &both[1..]);
         plan(&mut planner, t + GRACE, &paths, &both[1..]);
-        let standing = planner.standing(t + GRACE, &both[0]);
-        assert_eq!(standing, if closed { Standing::Well } else { Standing::Held });
+        let hold_state = planner.hold_state(t + GRACE, &both[0]);
+        assert_eq!(hold_state, if closed { HoldState::Normal } else { HoldState::HeldDown });
     }
 }
 
@@ -254,7 +254,7 @@ fn a_metered_lane_is_kept_while_the_free_one_is_on_probation() {
     let back = t + Duration::from_secs(30);
     plan(&mut planner, back, &paths, &lanes);
     assert_eq!(plan(&mut planner, back + PA_HOLD, &paths, &lanes).drain, [], "it settles first");
-    let due = back + PA_HOLD + KEEP_METERED;
+    let due = back + PA_HOLD + STANDBY_AFTER;
     assert_eq!(plan(&mut planner, due, &paths, &lanes).drain, [LaneId(1)]);
 }
 
@@ -281,11 +281,11 @@ fn an_uplink_that_is_renumbered_again_and_again_does_not_heap_up_lanes() {
     let mut planner = Planner::default();
     let first = plan(&mut planner, t, &paths, &lanes);
     assert_eq!((first.dial.len(), first.drain.len()), (1, 6));
-    assert_eq!(first.last, [3, 4, 5, 6].map(LaneId), "the others have enough beside them");
-    let then = plan(&mut planner, t + DRAIN_LEAST, &paths, &lanes);
+    assert_eq!(first.last_resort, [3, 4, 5, 6].map(LaneId), "the others have enough beside them");
+    let then = plan(&mut planner, t + MIN_DRAIN, &paths, &lanes);
     assert_eq!(then.close, [1, 2].map(LaneId));
     // Beside so many that may answer nothing more is dialled.
-    let lanes: Vec<LaneView> = (1..=MOST_LANES as u64).map(old).collect();
+    let lanes: Vec<LaneView> = (1..=MAX_LANES_AT_ONCE as u64).map(old).collect();
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).dial, []);
     let silent: Vec<LaneView> = (1..=20).map(|id| silent(id, &paths[0], t)).collect();
     assert_eq!(plan(&mut Planner::default(), t, &paths, &silent).dial, paths, "none may answer");

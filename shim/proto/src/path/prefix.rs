@@ -1,15 +1,18 @@
-//! Which locators of a peer are likely to fail together.
+//! Site prefixes: which locators of a peer are likely to fail together.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The site prefix of a locator. No provider announces longer ones than /24 and /48, so locators
-/// that differ here may have come from different providers, and others have not. On loopback every
-/// address and port stands for itself: emulated networks live there.
+/// The site prefix of a locator.
+///
+/// The global routing table holds no prefixes longer than /24 and /48 (RFC 7454 §6.1.3). So
+/// locators that differ in these bits may belong to different providers, and locators that agree
+/// do not. On loopback every address and port is a prefix of its own, because emulated networks
+/// live there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(IpAddr, u16);
 
 impl Prefix {
-    /// The prefix of a locator.
+    /// Returns the prefix of a locator.
     pub fn of(remote: SocketAddr) -> Self {
         let ip = remote.ip().to_canonical();
         match ip {
