@@ -10,14 +10,16 @@
 //! | [`lane`] | the tasks of one QUIC connection |
 //! | [`session`] | a session's state under its lock, and what is kept of each lane |
 //! | [`quic`] | sockets, TLS, QUIC's settings, close codes |
-//! | [`drains`], [`locators`] | leaves |
+//! | [`context`], [`peers`], [`drains`], [`locators`] | what the parts of a node share; knows nothing above it |
 
 pub(crate) mod accept;
+pub(crate) mod context;
 pub(crate) mod dial;
 pub(crate) mod drains;
 pub(crate) mod driver;
 pub(crate) mod lane;
 pub(crate) mod locators;
+pub(crate) mod peers;
 pub(crate) mod quic;
 pub(crate) mod session;
 pub(crate) mod sessions;

@@ -8,8 +8,8 @@ mod addresses;
 mod builder;
 mod drain;
 mod incoming;
-mod limits;
-pub(crate) mod router;
+pub(crate) mod limits;
+mod router;
 mod status;
 
 use std::future::poll_fn;
@@ -25,11 +25,13 @@ use tokio::time::{Instant, timeout_at};
 pub use self::builder::{BuildError, NodeBuilder};
 pub use self::incoming::{AcceptError, IncomingFlow, Listener};
 pub use self::limits::{Limits, PeerConfig};
+use self::router::Router;
+use crate::engine::context::NodeContext;
 use crate::engine::drains::{Drain, UnknownUplink};
 use crate::engine::lane::LAST_WORD;
 use crate::engine::session::SessionHandle;
 use crate::engine::session::waiters::wait;
-use crate::engine::sessions::NodeShared;
+use crate::engine::sessions::Sessions;
 use crate::events::Events;
 use crate::events::Subject;
 use crate::status::NodeStatus;
@@ -56,7 +58,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A running node. Clones are handles to the same node; it ends with [`Node::shutdown`].
 #[derive(Clone)]
 pub struct Node {
-    shared: Arc<NodeShared>,
+    sessions: Arc<Sessions>,
+    router: Router,
     endpoints: Arc<Vec<Endpoint>>,
 }
 
@@ -96,13 +99,17 @@ impl Node {
         NodeBuilder::default()
     }
 
-    fn new(shared: Arc<NodeShared>, endpoints: Vec<Endpoint>) -> Self {
-        Self { shared, endpoints: Arc::new(endpoints) }
+    fn new(sessions: Arc<Sessions>, router: Router, endpoints: Vec<Endpoint>) -> Self {
+        Self { sessions, router, endpoints: Arc::new(endpoints) }
+    }
+
+    fn context(&self) -> &NodeContext {
+        &self.sessions.context
     }
 
     /// Our public key.
     pub fn id(&self) -> PeerId {
-        self.shared.identity().peer_id()
+        self.context().identity.peer_id()
     }
 
     /// Opens a flow to `target` behind `peer` in mode `auto`; waits for the far side's outcome.
@@ -152,28 +159,29 @@ impl Node {
 
     /// Waits for a session in which flows can be opened.
     async fn session(&self, peer: PeerId) -> Result<SessionHandle, ConnectError> {
-        let config = self.shared.peer_config(peer).ok_or(ConnectError::UnknownPeer(peer))?;
+        let config = self.context().peers.config(peer).ok_or(ConnectError::UnknownPeer(peer))?;
         let down = self
-            .shared
+            .context()
+            .peers
             .failing(peer)
-            .is_some_and(|(since, _)| since.elapsed() > SESSION_WITHIN_IF_DOWN);
+            .is_some_and(|failing| failing.since.elapsed() > SESSION_WITHIN_IF_DOWN);
         let deadline = Instant::now() + if down { SESSION_WITHIN_IF_DOWN } else { SESSION_WITHIN };
-        let _wanted = self.shared.want(peer);
-        let mut changes = self.shared.changes();
+        let _demand = self.context().peers.demand(peer);
+        let mut changes = self.sessions.changes();
         loop {
             changes.borrow_and_update();
-            if self.shared.is_shutting_down() {
+            if self.sessions.is_shutting_down() {
                 return Err(ConnectError::ShuttingDown);
             }
-            if let Some(session) = self.shared.usable(peer) {
+            if let Some(session) = self.sessions.usable(peer) {
                 return Ok(session);
             }
             if config.locators.is_empty() {
-                return Err(ConnectError::NoLocator(self.shared.name(peer)));
+                return Err(ConnectError::NoLocator(self.context().peers.name(peer)));
             }
-            self.shared.initiate(peer);
-            for session in self.shared.sessions(peer) {
-                session.driver_alarm().notify_one();
+            self.sessions.initiate(peer);
+            for session in self.sessions.with_peer(peer) {
+                session.wake_driver();
             }
             if timeout_at(deadline, changes.changed()).await.is_err() {
                 return Err(self.unreachable(peer, "no lane could be set up"));
@@ -184,20 +192,20 @@ impl Node {
     /// Whether a lane to the peer answers now, or does so before none has for `patience`. Waits no
     /// longer than that, and not at all for a peer that is known to be down for so long already.
     pub async fn reaches(&self, peer: PeerId, patience: Duration) -> bool {
-        let _wanted = self.shared.want(peer);
-        let mut changes = self.shared.changes();
+        let _demand = self.context().peers.demand(peer);
+        let mut changes = self.sessions.changes();
         let deadline = Instant::now() + patience;
         loop {
             changes.borrow_and_update();
-            match self.shared.down_for(peer) {
+            match self.sessions.down_for(peer) {
                 None => return true,
-                Some(down) if down >= patience || self.shared.is_shutting_down() => return false,
+                Some(down) if down >= patience || self.sessions.is_shutting_down() => return false,
                 Some(_) if Instant::now() >= deadline => return false,
                 Some(_) => {}
             }
-            self.shared.initiate(peer);
-            for session in self.shared.sessions(peer) {
-                session.driver_alarm().notify_one();
+            self.sessions.initiate(peer);
+            for session in self.sessions.with_peer(peer) {
+                session.wake_driver();
             }
             // A lane that answers again is no change among sessions, so look now and then.
             let _ =
@@ -207,15 +215,15 @@ impl Node {
 
     /// What the configuration calls a peer; the beginning of its key where we do not know it.
     pub fn peer_name(&self, peer: PeerId) -> PeerName {
-        self.shared.name(peer)
+        self.context().peers.name(peer)
     }
 
     fn unreachable(&self, peer: PeerId, what: &str) -> ConnectError {
-        let detail = match self.shared.failing(peer) {
-            Some((_, error)) => format!("{what}; last dial: {error}"),
+        let detail = match self.context().peers.failing(peer) {
+            Some(failing) => format!("{what}; last dial: {}", failing.error),
             None => what.to_owned(),
         };
-        ConnectError::Unreachable(self.shared.name(peer), detail)
+        ConnectError::Unreachable(self.context().peers.name(peer), detail)
     }
 
     /// Accepts the flows that peers open to the service `name`.
@@ -224,10 +232,10 @@ impl Node {
     /// [`AcceptError::Taken`] while another listener for the name is there.
     pub fn listen(&self, name: impl Into<String>) -> Result<Listener, AcceptError> {
         let name = name.into();
-        if self.shared.is_shutting_down() {
+        if self.sessions.is_shutting_down() {
             return Err(AcceptError::ShuttingDown);
         }
-        match self.shared.router.serve(&name) {
+        match self.router.serve(&name) {
             Some(flows) => Ok(Listener::new(flows)),
             None => Err(AcceptError::Taken(name)),
         }
@@ -238,10 +246,10 @@ impl Node {
     /// # Errors
     /// [`AcceptError::Taken`] while another egress is there.
     pub fn egress(&self) -> Result<Listener, AcceptError> {
-        if self.shared.is_shutting_down() {
+        if self.sessions.is_shutting_down() {
             return Err(AcceptError::ShuttingDown);
         }
-        match self.shared.router.serve_tcp() {
+        match self.router.serve_tcp() {
             Some(flows) => Ok(Listener::new(flows)),
             None => Err(AcceptError::Taken("egress".to_owned())),
         }
@@ -254,24 +262,26 @@ impl Node {
 
     /// How many flows there are with all the peers.
     pub fn live_flows(&self) -> usize {
-        let sessions = self.shared.peers().iter().flat_map(|peer| self.shared.sessions(*peer));
-        sessions.map(|session| session.with(|core, _| core.session.flows().count())).sum()
+        self.sessions
+            .all()
+            .map(|session| session.with(|core, _| core.session.flows().count()))
+            .sum()
     }
 
     /// A snapshot of the node.
     pub fn status(&self) -> NodeStatus {
-        status::of(&self.shared, self.local_addrs())
+        status::of(&self.sessions, self.local_addrs())
     }
 
     /// What happened of late, and what happens from now on.
     pub fn events(&self) -> Events {
-        self.shared.events().follow()
+        self.context().events.follow()
     }
 
     /// Emits the event `flow-refused` for a flow that this host's own ingress refused to open, which
     /// only the ingress knows of. Throttled like those that a peer caused.
     pub fn report_refused_flow(&self, target: &Target, reason: &str) {
-        self.shared.events().emit_flow_refused(Subject::default(), &target.to_string(), reason);
+        self.context().events.emit_flow_refused(Subject::default(), &target.to_string(), reason);
     }
 
     /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and
@@ -280,7 +290,7 @@ impl Node {
     /// # Errors
     /// There is no such uplink; [`UnknownUplink`] names those there are.
     pub fn drain(&self, name: &str) -> Result<Drain, UnknownUplink> {
-        self.shared.set_drained(name, true)
+        self.sessions.set_drained(name, true)
     }
 
     /// Uses the uplink `name` again.
@@ -288,20 +298,18 @@ impl Node {
     /// # Errors
     /// There is no such uplink; [`UnknownUplink`] names those there are.
     pub fn resume(&self, name: &str) -> Result<Drain, UnknownUplink> {
-        self.shared.set_drained(name, false)
+        self.sessions.set_drained(name, false)
     }
 
     /// Ends the node: no new flows; live ones have until `deadline` to end, then are reset.
     pub async fn shutdown(&self, deadline: Duration) {
-        self.shared.shut_down();
+        self.sessions.shut_down();
+        self.router.close();
         let until = Instant::now() + deadline;
-        let sessions = || -> Vec<SessionHandle> {
-            self.shared.peers().iter().flat_map(|peer| self.shared.sessions(*peer)).collect()
-        };
         while self.live_flows() > 0 && Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let ending = sessions();
+        let ending: Vec<_> = self.sessions.all().collect();
         for session in &ending {
             session.with(|core, _| core.session.close(0, "shutting down"));
         }
@@ -322,7 +330,7 @@ impl Node {
         // The peer's word that it has our close; it may be gone.
         let _ = tokio::time::timeout(LAST_WORD, idle).await;
         // Last, since the goodbyes need them: the routes that we installed.
-        self.shared.uplinks().end().await;
+        self.context().uplinks.end().await;
     }
 }
 

@@ -9,10 +9,9 @@ use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode}
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
-mod admission;
-
+use super::context::NodeContext;
 use super::quic::close;
-use super::sessions::NodeShared;
+use super::sessions::Sessions;
 use crate::engine::lane::handshake::{self, HandshakeError};
 use crate::engine::lane::{self, NewLane};
 use crate::engine::quic::tls;
@@ -33,7 +32,7 @@ const RETRY_FROM: usize = 64;
 const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs until the endpoint is closed.
-pub(crate) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
+pub(crate) async fn run(sessions: Arc<Sessions>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
     let permits = Arc::new(Semaphore::new(SETTING_UP));
     let throttle = Arc::new(Mutex::new(LogThrottle::default()));
     let port = endpoint.local_addr().map_or(0, |addr| addr.port());
@@ -47,10 +46,10 @@ pub(crate) async fn run(node: Arc<NodeShared>, endpoint: Endpoint, factory: Arc<
             let _ = incoming.retry();
             continue;
         }
-        let (node, factory, throttle) = (node.clone(), factory.clone(), throttle.clone());
+        let (sessions, factory, throttle) = (sessions.clone(), factory.clone(), throttle.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
-            let set_up = set_up(&node, &factory, incoming, port);
+            let set_up = set_up(&sessions, &factory, incoming, port);
             let ready = tokio::time::timeout(SET_UP_WITHIN, set_up).await;
             drop(permit);
             match ready {
@@ -77,7 +76,7 @@ fn refused(throttle: &Mutex<LogThrottle<(IpAddr, String)>>, remote: SocketAddr, 
 type Ready = (crate::engine::session::SessionHandle, NewLane);
 
 async fn set_up(
-    node: &Arc<NodeShared>,
+    sessions: &Arc<Sessions>,
     factory: &ServerFactory,
     incoming: Incoming,
     port: u16,
@@ -95,7 +94,7 @@ async fn set_up(
         }
         Err(error) => {
             if let Some(key) = tls::stranger(&error) {
-                node.events().emit_unknown_peer(key, remote);
+                sessions.context.events.emit_unknown_peer(key, remote);
                 debug!(%remote, %key, "no lane: unknown peer");
                 return Ok(None);
             }
@@ -106,7 +105,7 @@ async fn set_up(
         connection.close(close::REJECTED, b"no certificate");
         return Err("peer showed no certificate".to_owned());
     };
-    let name = node.name(peer);
+    let name = sessions.context.peers.name(peer);
     let (mut control, hello) = match handshake::receive(&connection).await {
         Ok(received) => received,
         Err(HandshakeError::Connection(error)) => {
@@ -119,20 +118,20 @@ async fn set_up(
             return Err(format!("peer {name}: {error}"));
         }
     };
-    match node.admit(peer, &hello) {
+    match sessions.admit(peer, &hello) {
         Ok((session, welcome)) => {
             handshake::answer(&mut control, &Message::Welcome(welcome))
                 .await
                 .map_err(|e| e.to_string())?;
             if let Some(local) = connection.local_ip() {
-                node.uplinks().check(local.to_canonical(), connection.remote_address());
+                sessions.context.uplinks.check(local.to_canonical(), connection.remote_address());
             }
             let group = lane::group_of(connection.remote_address().ip());
             let landing = connection.local_ip().map_or(0, lane::group_of);
             let lane = NewLane {
                 id: hello.lane,
                 info: LaneInfo { group, landing, cost: 0, order: 0 },
-                accepted: Some(accepted(node, &connection, port)),
+                accepted: Some(accepted(&sessions.context, &connection, port)),
                 connection,
                 sensor,
                 control,
@@ -168,9 +167,9 @@ async fn set_up(
 }
 
 /// Our end of a lane that the peer dialled.
-fn accepted(node: &NodeShared, connection: &Connection, port: u16) -> Accepted {
+fn accepted(context: &NodeContext, connection: &Connection, port: u16) -> Accepted {
     // Linux tells to which of our addresses a packet came; other systems may not.
     let ip = connection.local_ip();
     let local = ip.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()).to_canonical();
-    Accepted { uplink: ip.and_then(|_| node.uplink_of(local)), local: (local, port).into() }
+    Accepted { uplink: ip.and_then(|_| context.uplink_of(local)), local: (local, port).into() }
 }

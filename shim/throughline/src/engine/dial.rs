@@ -17,11 +17,11 @@ use tracing::{debug, warn};
 
 use self::attempt::{Attempt, DialError};
 use self::failure::UnreachableReporter;
+use crate::engine::context::NodeContext;
 use crate::engine::lane::{self, NewLane};
 use crate::engine::quic::close;
 use crate::engine::quic::socket::{self, SocketOptions};
 use crate::engine::session::{Core, SessionHandle};
-use crate::engine::sessions::NodeShared;
 use crate::events::EventKind;
 use throughline_proto::hold_down::{FailureDomain, HoldState};
 use throughline_proto::path::{Path, PathKey};
@@ -50,7 +50,7 @@ struct Dial {
 
 /// The dialler of one session.
 pub(crate) struct Dialer {
-    node: Arc<NodeShared>,
+    context: Arc<NodeContext>,
     peer: PeerId,
     planner: Planner,
     attempts: JoinSet<(LaneId, PathKey, Result<NewLane, DialError>)>,
@@ -79,9 +79,9 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    pub(crate) fn new(node: Arc<NodeShared>, peer: PeerId) -> Self {
+    pub(crate) fn new(context: Arc<NodeContext>, peer: PeerId) -> Self {
         Self {
-            node,
+            context,
             peer,
             planner: Planner::new(rand::random()),
             attempts: JoinSet::new(),
@@ -111,9 +111,9 @@ impl Dialer {
     pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
         let (lanes, has_demand) = session.with(|core, _| view(core));
-        let has_demand = has_demand || self.node.is_wanted(self.peer);
+        let has_demand = has_demand || self.context.peers.has_demand(self.peer);
         self.look_up(session, now, uplinks, &lanes);
-        self.node.drains().mark(&mut self.paths);
+        self.context.drains.mark(&mut self.paths);
         if self.paths.is_empty() && lanes.is_empty() {
             self.no_way(session, now, uplinks);
         }
@@ -174,11 +174,11 @@ impl Dialer {
             return;
         }
         self.looked_up = Some(now);
-        let mut remotes = self.lookup.remotes(&self.node.locators(self.peer));
+        let mut remotes = self.lookup.remotes(&self.context.peers.locators(self.peer));
         // Only where the configured ones are known is known what the others are worth.
         remotes.extend(plan::usable_locators(&self.learned, &remotes));
         self.addressed = !remotes.is_empty();
-        let ways = self.node.uplinks().paths(uplinks, &remotes);
+        let ways = self.context.uplinks.paths(uplinks, &remotes);
         self.generation = uplinks.generation;
         if changed && ways.iter().any(|way| !self.ways.contains(way)) {
             // What failed before an address came, or its route, says nothing of now.
@@ -209,9 +209,9 @@ impl Dialer {
         let key = path.key();
         debug!(peer = %session.name(), %lane, uplink = path.uplink, local = %path.local,
                remote = %path.remote, "dialling");
-        let device = self.node.uplinks().device(path.local, path.remote);
-        let (node, peer, over) = (self.node.clone(), self.peer, device.clone());
-        let attempt = Attempt { node, peer, path, device: over, hello, patience };
+        let device = self.context.uplinks.device(path.local, path.remote);
+        let (context, peer, over) = (self.context.clone(), self.peer, device.clone());
+        let attempt = Attempt { context, peer, path, device: over, hello, patience };
         let abort = self.attempts.spawn(async move { (lane, key, attempt.run().await) });
         self.under_way.push(Dial { lane, key, device, abort });
     }
@@ -252,7 +252,7 @@ impl Dialer {
             close::close(&new.connection, close::DONE, "session over");
             return;
         }
-        self.node.reached(self.peer);
+        self.context.peers.dial_succeeded(self.peer);
         self.unreachable.reset();
         let path = new.dialled.as_ref().map(|d| PathKey { local: d.local.ip(), remote: d.remote });
         self.failure_log.forget(|(key, _)| Some(*key) == path);
@@ -261,7 +261,8 @@ impl Dialer {
 
     /// Moves a lane to another local address (RFC 9000 §9): same connection, new path.
     fn migrate(&self, session: &SessionHandle, id: LaneId, path: &Path) {
-        let options = SocketOptions { device: self.node.uplinks().device(path.local, path.remote) };
+        let options =
+            SocketOptions { device: self.context.uplinks.device(path.local, path.remote) };
         let socket = match socket::bind((path.local, 0).into(), &options) {
             Ok(socket) => socket,
             Err(error) => {
@@ -269,7 +270,7 @@ impl Dialer {
                 return;
             }
         };
-        let interface = self.node.uplinks().interface(path.local);
+        let interface = self.context.uplinks.interface(path.local);
         session.with(|core, now| {
             let Some(lane) = core.lanes.get_mut(&id) else { return };
             let Some(dialled) = &mut lane.dialled else { return };

@@ -27,7 +27,6 @@ use self::waiters::{FlowWaiters, Wakers};
 use crate::clock::BootTime;
 use crate::engine::drains::Drains;
 use crate::events::{EventLog, SessionLog};
-use crate::node::router::Router;
 use throughline_proto::session::{Event, Session};
 use throughline_proto::types::{FlowId, LaneId, PeerId, PeerName, SessionId, Side};
 
@@ -54,17 +53,25 @@ struct Inner {
     driver: Arc<Notify>,
     phase: watch::Sender<Phase>,
     log: SessionLog,
-    node: Surroundings,
+    context: SessionContext,
 }
 
-/// What a session has of its node.
+/// What a session uses of its node, and no more: a flow that an application keeps must not keep the
+/// node's uplinks watched.
 #[derive(Clone)]
-pub(crate) struct Surroundings {
-    pub(crate) router: Router,
+pub(crate) struct SessionContext {
+    pub(crate) incoming: Arc<dyn IncomingFlows>,
     /// The node's count of changes among its sessions, for those who wait for one.
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) events: EventLog,
     pub(crate) drains: Drains,
+}
+
+/// Receives the flows that a peer opens.
+pub(crate) trait IncomingFlows: Send + Sync {
+    /// Takes a flow that the peer opened in `session`. Called without the session's lock; it must
+    /// not block.
+    fn flow_opened(&self, session: &SessionHandle, flow: FlowId);
 }
 
 /// What the lock guards.
@@ -91,7 +98,7 @@ impl SessionHandle {
         peer: PeerId,
         name: PeerName,
         session: Session,
-        node: Surroundings,
+        context: SessionContext,
     ) -> Self {
         Self(Arc::new(Inner {
             id,
@@ -109,8 +116,8 @@ impl SessionHandle {
             }),
             driver: Arc::new(Notify::new()),
             phase: watch::Sender::new(Phase::Connecting),
-            log: SessionLog::new(node.events.clone(), name, id),
-            node,
+            log: SessionLog::new(context.events.clone(), name, id),
+            context,
         }))
     }
 
@@ -134,7 +141,7 @@ impl SessionHandle {
 
     /// Whether an uplink of ours is drained.
     pub(crate) fn is_drained(&self, uplink: &str) -> bool {
-        self.0.node.drains.contains(uplink)
+        self.0.context.drains.contains(uplink)
     }
 
     /// Says of every lane how it is to be used, as its uplink is now: metered, drained.
@@ -174,7 +181,12 @@ impl SessionHandle {
         matches!(*self.0.phase.borrow(), Phase::Established)
     }
 
-    /// The driver's alarm.
+    /// Has the driver look at the session now.
+    pub(crate) fn wake_driver(&self) {
+        self.0.driver.notify_one();
+    }
+
+    /// What wakes the driver.
     pub(crate) fn driver_alarm(&self) -> Arc<Notify> {
         self.0.driver.clone()
     }
@@ -199,7 +211,7 @@ impl SessionHandle {
         };
         wakers.wake();
         for flow in incoming {
-            self.0.node.router.route(self, flow);
+            self.0.context.incoming.flow_opened(self, flow);
         }
         if let Some(reason) = over {
             self.end(reason);
@@ -221,7 +233,7 @@ impl SessionHandle {
             }
             first
         });
-        self.0.node.changes.send_modify(|count| *count += 1);
+        self.0.context.changes.send_modify(|count| *count += 1);
         self.0.driver.notify_one();
     }
 

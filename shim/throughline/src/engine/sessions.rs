@@ -1,208 +1,84 @@
-//! What the parts of a node share: its key, its peers, its sessions.
+//! The sessions of a node: which there are, how one begins, and what becomes of it when it ends.
+//!
+//! The one module that knows both a session's state and what drives it: it makes the session, gives
+//! its driver a dialer where this end initiates, and forgets it when the driver ends.
+//!
+//! **Tasks and their owner.** One task per session runs its [`driver`]; it ends when the session is
+//! over ([`SessionHandle::lose`], or the protocol's close), and nothing aborts it.
+
+mod admission;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::context::NodeContext;
+use super::dial::Dialer;
 use super::driver;
+use super::session::{IncomingFlows, LaneEntry, SessionContext, SessionHandle};
 use crate::clock::BootTime;
-use crate::engine::dial::Dialer;
-use crate::engine::drains::Drains;
-use crate::engine::locators;
-use crate::engine::quic::tls::PeerSet;
-use crate::engine::quic::transport::LaneTransport;
-use crate::engine::session::{LaneEntry, SessionHandle, Surroundings};
-use crate::events::{EventKind, EventLog, Subject};
-use crate::identity::Identity;
-use crate::node::router::Router;
-use crate::node::{Limits, PeerConfig};
+use crate::events::{EventKind, Subject};
+use crate::node::limits::Limits;
 use throughline_proto::flow::memory::Memory;
 use throughline_proto::session::{Session, SessionConfig};
-use throughline_proto::types::{Locator, PeerId, PeerName, SessionId, Side};
+use throughline_proto::types::{PeerId, SessionId, Side};
 use throughline_proto::wire::hello::SessionParams;
-use throughline_uplinks::{Uplink, Uplinks};
 
 /// The window that every flow gets, whatever memory is left.
 const INITIAL_WINDOW: u64 = 256 * 1024;
 
-pub(crate) struct NodeShared {
-    identity: Identity,
-    transport: LaneTransport,
-    uplinks: Uplinks,
-    pub(crate) limits: Limits,
+/// The least window that a session promises, however many flows share the memory.
+const MIN_INITIAL_WINDOW: u64 = 16 * 1024;
+
+/// The sessions of a node, and all that is needed to make another.
+pub(crate) struct Sessions {
+    pub(crate) context: Arc<NodeContext>,
+    incoming: Arc<dyn IncomingFlows>,
+    limits: Limits,
     memory: Arc<Memory>,
-    pub(crate) router: Router,
-    pub(crate) allowed: Arc<PeerSet>,
-    pub(crate) started: Instant,
-    pub(crate) peers: Mutex<HashMap<PeerId, Peer>>,
-    /// Peers in the order they were given.
-    order: Vec<PeerId>,
-    /// What sessions have of us. `changes` grows whenever one comes, is established or goes.
-    around: Surroundings,
+    /// By peer, oldest first.
+    registered: Mutex<HashMap<PeerId, Vec<Registered>>>,
     shutting_down: AtomicBool,
-    /// The addresses we listen on, and others where we can be reached.
-    listen: OnceLock<(Vec<SocketAddr>, Vec<SocketAddr>)>,
 }
 
-pub(crate) struct Peer {
-    pub(crate) config: PeerConfig,
-    pub(crate) sessions: Vec<Held>,
-    /// Applications that wait for a session.
-    waiting: usize,
-    /// Why the last dial failed, and since when all do; until one succeeds.
-    failing: Option<(Instant, String)>,
+/// A session in the registry.
+struct Registered {
+    session: SessionHandle,
+    since: Instant,
 }
 
-pub(crate) struct Held {
-    pub(crate) session: SessionHandle,
-    pub(crate) since: Instant,
-}
-
-impl NodeShared {
+impl Sessions {
     pub(crate) fn new(
-        identity: Identity,
-        uplinks: Uplinks,
+        context: Arc<NodeContext>,
+        incoming: Arc<dyn IncomingFlows>,
         limits: Limits,
-        peers: Vec<PeerConfig>,
     ) -> Arc<Self> {
-        let order: Vec<PeerId> = peers.iter().map(|p| p.id).collect();
-        let router = Router::default();
-        let hold = |config: PeerConfig| {
-            let peer = Peer { config, sessions: Vec::new(), waiting: 0, failing: None };
-            (peer.config.id, peer)
-        };
         Arc::new(Self {
-            identity,
-            transport: LaneTransport::default(),
-            uplinks,
+            context,
+            incoming,
             memory: Arc::new(Memory::new(limits.memory)),
             limits,
-            router: router.clone(),
-            allowed: Arc::new(PeerSet::new(order.iter().copied())),
-            started: Instant::now(),
-            peers: Mutex::new(peers.into_iter().map(hold).collect()),
-            order,
-            around: Surroundings {
-                router,
-                changes: watch::Sender::new(0),
-                events: EventLog::default(),
-                drains: Drains::default(),
-            },
+            registered: Mutex::new(HashMap::new()),
             shutting_down: AtomicBool::new(false),
-            listen: OnceLock::new(),
         })
     }
 
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    pub(crate) fn transport(&self) -> &LaneTransport {
-        &self.transport
-    }
-
-    pub(crate) fn uplinks(&self) -> &Uplinks {
-        &self.uplinks
-    }
-
-    /// What the peer is called here; the beginning of its key where we do not know it.
-    pub(crate) fn name(&self, peer: PeerId) -> PeerName {
-        let peers = self.peers.lock();
-        peers
-            .get(&peer)
-            .map_or_else(|| peer.short().as_str().into(), |p| p.config.name.as_str().into())
-    }
-
-    /// Where events are told.
-    pub(crate) fn events(&self) -> &EventLog {
-        &self.around.events
-    }
-
-    /// The uplinks that are drained.
-    pub(crate) fn drains(&self) -> &Drains {
-        &self.around.drains
-    }
-
-    /// Peers in the order they were given.
-    pub(crate) fn peers(&self) -> &[PeerId] {
-        &self.order
-    }
-
-    pub(crate) fn peer_config(&self, peer: PeerId) -> Option<PeerConfig> {
-        self.peers.lock().get(&peer).map(|p| p.config.clone())
-    }
-
-    /// Where we can be reached, told once after the sockets are bound.
-    pub(crate) fn set_listen(&self, listen: Vec<SocketAddr>, others: Vec<SocketAddr>) {
-        let _ = self.listen.set((listen, others));
-    }
-
-    /// Where we can be reached, as it is now.
-    pub(crate) fn own_locators(&self) -> Vec<Locator> {
-        let Some((listen, others)) = self.listen.get() else { return Vec::new() };
-        let ours: Vec<_> = self.uplinks.now().uplinks.iter().flat_map(|u| u.ips()).collect();
-        locators::own(others, listen, &ours)
-    }
-
-    /// The uplink that an address of ours belongs to.
-    pub(crate) fn uplink_of(&self, local: IpAddr) -> Option<String> {
-        let snapshot = self.uplinks().now();
-        let of = |u: &&Uplink| u.ips().any(|ip| ip == local);
-        snapshot.uplinks.iter().find(of).map(|u| u.name.clone())
-    }
-
-    pub(crate) fn locators(&self, peer: PeerId) -> Vec<Locator> {
-        self.peers.lock().get(&peer).map(|p| p.config.locators.clone()).unwrap_or_default()
-    }
-
-    /// Whether an application waits for a session with the peer.
-    pub(crate) fn is_wanted(&self, peer: PeerId) -> bool {
-        self.peers.lock().get(&peer).is_some_and(|p| p.waiting > 0)
-    }
-
-    /// Counts somebody who waits for a session with the peer, until the guard is dropped.
-    pub(crate) fn want(self: &Arc<Self>, peer: PeerId) -> Wanted {
-        if let Some(p) = self.peers.lock().get_mut(&peer) {
-            p.waiting += 1;
-        }
-        Wanted { node: self.clone(), peer }
-    }
-
-    pub(crate) fn reached(&self, peer: PeerId) {
-        if let Some(p) = self.peers.lock().get_mut(&peer) {
-            p.failing = None;
-        }
-    }
-
-    pub(crate) fn not_reached(&self, peer: PeerId, error: String) {
-        if let Some(p) = self.peers.lock().get_mut(&peer) {
-            let since = p.failing.take().map_or_else(Instant::now, |(since, _)| since);
-            p.failing = Some((since, error));
-        }
-    }
-
-    /// Since when every dial to the peer has failed, and why the last one did.
-    pub(crate) fn failing(&self, peer: PeerId) -> Option<(Instant, String)> {
-        self.peers.lock().get(&peer).and_then(|p| p.failing.clone())
-    }
-
-    /// Follows the coming and going of sessions.
+    /// Follows the changes among the sessions: one comes, is established or goes.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.around.changes.subscribe()
+        self.context.session_changes.subscribe()
     }
 
     fn changed(&self) {
-        self.around.changes.send_modify(|count| *count += 1);
+        self.context.session_changes.send_modify(|count| *count += 1);
     }
 
+    /// Makes no session any more, and admits none.
     pub(crate) fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::Relaxed);
-        self.router.close();
         self.changed();
     }
 
@@ -210,17 +86,22 @@ impl NodeShared {
         self.shutting_down.load(Ordering::Relaxed)
     }
 
-    /// The live sessions with a peer.
-    pub(crate) fn sessions(&self, peer: PeerId) -> Vec<SessionHandle> {
-        let peers = self.peers.lock();
-        let held = peers.get(&peer).into_iter().flat_map(|p| &p.sessions);
-        held.filter(|h| !h.session.is_over()).map(|h| h.session.clone()).collect()
+    /// Returns the live sessions with a peer.
+    pub(crate) fn with_peer(&self, peer: PeerId) -> Vec<SessionHandle> {
+        let registered = self.registered.lock();
+        let sessions = registered.get(&peer).into_iter().flatten();
+        sessions.filter(|r| !r.session.is_over()).map(|r| r.session.clone()).collect()
     }
 
-    /// The session to open flows in: an established one with lanes, else the latest established,
-    /// else none.
+    /// Returns all the live sessions, in the order of the peers.
+    pub(crate) fn all(&self) -> impl Iterator<Item = SessionHandle> {
+        self.context.peers.ids().iter().flat_map(|peer| self.with_peer(*peer))
+    }
+
+    /// Returns the session to open flows in: an established one with lanes, else the latest
+    /// established one.
     pub(crate) fn usable(&self, peer: PeerId) -> Option<SessionHandle> {
-        let sessions = self.sessions(peer);
+        let sessions = self.with_peer(peer);
         // A session that has just been lost is closed a moment before it is over.
         let open = |s: &&SessionHandle| s.with(|core, _| core.session.closed().is_none());
         let established = || sessions.iter().rev().filter(|s| s.is_established()).filter(open);
@@ -228,10 +109,10 @@ impl NodeShared {
         attached.or_else(|| established().next()).cloned()
     }
 
-    /// For how long no lane to the peer has answered; `None` where one does. A peer that was never
-    /// reached is down since its first failed dial; one that only dials us, always.
+    /// Returns for how long no lane to the peer has answered; `None` where one does. A peer that was
+    /// never reached is down since its first failed dial; one that only dials us, always.
     pub(crate) fn down_for(&self, peer: PeerId) -> Option<Duration> {
-        let sessions = self.sessions(peer);
+        let sessions = self.with_peer(peer);
         let mut known = Vec::new();
         for session in sessions.iter().filter(|s| s.is_established()) {
             let down = session.with(|core, now| {
@@ -249,53 +130,57 @@ impl NodeShared {
         if let Some(least) = known.into_iter().min() {
             return Some(least);
         }
-        match self.failing(peer) {
-            Some((since, _)) => Some(since.elapsed()),
-            None if self.locators(peer).is_empty() => Some(Duration::MAX),
+        match self.context.peers.failing(peer) {
+            Some(failing) => Some(failing.since.elapsed()),
+            None if self.context.peers.locators(peer).is_empty() => Some(Duration::MAX),
             None => Some(Duration::ZERO),
         }
     }
 
-    /// Begins a session with the peer, unless there is one.
+    /// Begins a session with the peer, unless there is one or no locator of the peer is known.
     pub(crate) fn initiate(self: &Arc<Self>, peer: PeerId) {
-        let mut peers = self.peers.lock();
-        let Some(entry) = peers.get_mut(&peer) else { return };
-        entry.sessions.retain(|h| !h.session.is_over());
-        if !entry.sessions.is_empty() || entry.config.locators.is_empty() {
+        if self.context.peers.locators(peer).is_empty() {
             return;
         }
-        let name = PeerName::from(entry.config.name.as_str());
+        let mut registered = self.registered.lock();
+        let sessions = registered.entry(peer).or_default();
+        sessions.retain(|r| !r.session.is_over());
+        if !sessions.is_empty() {
+            return;
+        }
         let id = SessionId(rand::random());
-        let session = self.session(id, peer, name, Side::Initiator, self.params());
-        entry.sessions.push(Held { session: session.clone(), since: Instant::now() });
-        drop(peers);
-        self.drive(session, Some(Dialer::new(self.clone(), peer)));
+        let session = self.session(id, peer, Side::Initiator, self.params());
+        sessions.push(Registered { session: session.clone(), since: Instant::now() });
+        drop(registered);
+        let dialer = Dialer::new(self.context.clone(), peer);
+        self.drive(session, Some(dialer));
     }
 
-    /// The machine slept: nothing is known of any lane, and a linger may have run out.
-    pub(crate) fn slept(&self, lasted: Duration) {
-        self.events().emit(Subject::default(), EventKind::SystemResumed { duration: lasted });
-        for session in self.order.iter().flat_map(|peer| self.sessions(*peer)) {
+    /// Has every lane probed after the system slept: nothing is known of any, and a session's linger
+    /// time may have run out.
+    pub(crate) fn resumed_after(&self, duration: Duration) {
+        self.context.events.emit(Subject::default(), EventKind::SystemResumed { duration });
+        for session in self.all() {
             session.with(|core, _| core.slept = true);
-            session.driver_alarm().notify_one();
+            session.wake_driver();
         }
     }
 
-    pub(crate) fn params(&self) -> SessionParams {
+    /// Returns what we promise to each peer.
+    fn params(&self) -> SessionParams {
         let flows = self.limits.flows_per_session as u64;
         let share = self.limits.memory / flows.max(1);
         SessionParams {
             linger: self.limits.linger,
-            initial_window: share.clamp(16 * 1024, INITIAL_WINDOW),
+            initial_window: share.clamp(MIN_INITIAL_WINDOW, INITIAL_WINDOW),
             max_flows: flows,
         }
     }
 
-    pub(crate) fn session(
+    fn session(
         &self,
         id: SessionId,
         peer: PeerId,
-        name: PeerName,
         side: Side,
         theirs: SessionParams,
     ) -> SessionHandle {
@@ -306,39 +191,35 @@ impl NodeShared {
             memory: self.memory.clone(),
         };
         let mut session = Session::new(config, theirs);
-        session.set_locators(self.own_locators());
-        SessionHandle::new(id, peer, name, session, self.around.clone())
+        session.set_locators(self.context.own_locators());
+        let context = SessionContext {
+            incoming: self.incoming.clone(),
+            changes: self.context.session_changes.clone(),
+            events: self.context.events.clone(),
+            drains: self.context.drains.clone(),
+        };
+        SessionHandle::new(id, peer, self.context.peers.name(peer), session, context)
     }
 
-    pub(crate) fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
-        let node = Arc::downgrade(self);
-        let uplinks = self.uplinks.follow();
+    /// Starts the session's driver.
+    fn drive(self: &Arc<Self>, session: SessionHandle, dialer: Option<Dialer>) {
+        let sessions = Arc::downgrade(self);
+        // A node whose handles are gone goes on for as long as a session that it initiated.
+        let initiator = dialer.is_some().then(|| self.clone());
+        let uplinks = self.context.uplinks.follow();
         tokio::spawn(async move {
             let (id, peer) = (session.id(), session.peer());
             driver::run(session.clone(), dialer, uplinks).await;
+            drop(initiator);
             let reason = session.end_reason().unwrap_or_default();
             session.log().emit(EventKind::SessionOver { reason });
-            if let Some(node) = node.upgrade() {
-                if let Some(entry) = node.peers.lock().get_mut(&peer) {
-                    entry.sessions.retain(|h| h.session.id() != id);
+            if let Some(sessions) = sessions.upgrade() {
+                if let Some(of_peer) = sessions.registered.lock().get_mut(&peer) {
+                    of_peer.retain(|r| r.session.id() != id);
                 }
-                node.changed();
+                sessions.changed();
             }
         });
         self.changed();
-    }
-}
-
-/// See [`NodeShared::want`].
-pub(crate) struct Wanted {
-    node: Arc<NodeShared>,
-    peer: PeerId,
-}
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        if let Some(p) = self.node.peers.lock().get_mut(&self.peer) {
-            p.waiting = p.waiting.saturating_sub(1);
-        }
     }
 }

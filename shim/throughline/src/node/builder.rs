@@ -1,18 +1,22 @@
 //! Builds and starts a node.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::router::Router;
 use super::{Limits, Node, PeerConfig, UplinkConfig, addresses};
 use crate::clock::{self, Sleep};
 use crate::engine::accept;
+use crate::engine::context::NodeContext;
+use crate::engine::peers::Peers;
+use crate::engine::quic::tls::PeerSet;
 use crate::engine::quic::{socket, transport};
-use crate::engine::sessions::NodeShared;
+use crate::engine::sessions::Sessions;
 use crate::identity::Identity;
 use throughline_proto::types::PeerId;
 use throughline_uplinks::{ManageError, Snapshot, Uplinks};
@@ -124,35 +128,37 @@ impl NodeBuilder {
             }
         }
         let uplinks = Uplinks::start(self.uplinks, self.manage_routes).await?;
-        let shared = NodeShared::new(identity, uplinks, self.limits, self.peers);
-        let config = shared.transport();
-        let allowed = shared.allowed.clone();
-        let factory = Arc::new(transport::server_config(config, shared.identity(), allowed));
-        let endpoints = listen(&shared, &factory, &self.listen)?;
+        let context = NodeContext::new(identity, uplinks, Peers::new(self.peers));
+        let router = Router::default();
+        let sessions = Sessions::new(context.clone(), Arc::new(router.clone()), self.limits);
+        let allowed = Arc::new(PeerSet::new(context.peers.ids().iter().copied()));
+        let factory =
+            Arc::new(transport::server_config(&context.transport, &context.identity, allowed));
+        let endpoints = listen(&context.identity, &factory, &self.listen)?;
         let listen = endpoints.iter().filter_map(|e| e.local_addr().ok()).collect();
-        shared.set_listen(listen, self.locators);
+        context.set_endpoints(listen, self.locators);
         for endpoint in &endpoints {
-            tokio::spawn(accept::run(shared.clone(), endpoint.clone(), factory.clone()));
+            tokio::spawn(accept::run(sessions.clone(), endpoint.clone(), factory.clone()));
         }
-        for peer in shared.peers() {
-            if !shared.locators(*peer).is_empty() {
-                tokio::spawn(keep(Arc::downgrade(&shared), *peer));
+        for peer in context.peers.ids() {
+            if !context.peers.locators(*peer).is_empty() {
+                tokio::spawn(keep(Arc::downgrade(&sessions), *peer));
             }
         }
-        tokio::spawn(watch_clock(Arc::downgrade(&shared), shared.uplinks().follow()));
-        tokio::spawn(addresses::report(shared.uplinks().follow(), shared.events().clone()));
-        Ok(Node::new(shared, endpoints))
+        tokio::spawn(watch_clock(Arc::downgrade(&sessions), context.uplinks.follow()));
+        tokio::spawn(addresses::report(context.uplinks.follow(), context.events.clone()));
+        Ok(Node::new(sessions, router, endpoints))
     }
 }
 
 fn listen(
-    shared: &NodeShared,
+    identity: &Identity,
     factory: &transport::ServerFactory,
     addrs: &[SocketAddr],
 ) -> Result<Vec<Endpoint>, BuildError> {
     let open = |addr: SocketAddr| {
         let socket = socket::bind(addr, &socket::SocketOptions::default())?;
-        let config = transport::endpoint_config(shared.identity(), addr);
+        let config = transport::endpoint_config(identity, addr);
         let server = factory.for_endpoint();
         Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
     };
@@ -177,10 +183,7 @@ fn listen(
 }
 
 /// Notices that the machine slept, for as long as the uplinks are watched.
-async fn watch_clock(
-    node: std::sync::Weak<NodeShared>,
-    mut uplinks: watch::Receiver<Arc<Snapshot>>,
-) {
+async fn watch_clock(sessions: Weak<Sessions>, mut uplinks: watch::Receiver<Arc<Snapshot>>) {
     let mut sleep = Sleep::watch();
     loop {
         let gone = async { while uplinks.changed().await.is_ok() {} };
@@ -189,27 +192,27 @@ async fn watch_clock(
             // The node's watcher ends with it.
             () = gone => return,
         }
-        let Some(node) = node.upgrade() else { return };
-        if node.is_shutting_down() {
+        let Some(sessions) = sessions.upgrade() else { return };
+        if sessions.is_shutting_down() {
             return;
         }
         if let Some(lasted) = sleep.noticed() {
-            node.slept(lasted);
+            sessions.resumed_after(lasted);
         }
     }
 }
 
 /// Keeps a session with a peer that we can dial.
-async fn keep(node: std::sync::Weak<NodeShared>, peer: PeerId) {
+async fn keep(sessions: Weak<Sessions>, peer: PeerId) {
     loop {
-        let Some(shared) = node.upgrade() else { return };
-        if shared.is_shutting_down() {
+        let Some(registry) = sessions.upgrade() else { return };
+        if registry.is_shutting_down() {
             return;
         }
-        shared.initiate(peer);
-        let mut changes = shared.changes();
-        let there = !shared.sessions(peer).is_empty();
-        drop(shared);
+        registry.initiate(peer);
+        let mut changes = registry.changes();
+        let there = !registry.with_peer(peer).is_empty();
+        drop(registry);
         if there {
             if changes.changed().await.is_err() {
                 return;

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::incoming::IncomingFlow;
-use crate::engine::session::SessionHandle;
+use crate::engine::session::{IncomingFlows, SessionHandle};
 use throughline_proto::types::{FailureCode, FlowId, OpenFailure, Target};
 
 /// Flows that wait to be accepted by one listener; the next one is refused.
@@ -54,9 +54,11 @@ impl Router {
         routes.services.clear();
         routes.egress = None;
     }
+}
 
+impl IncomingFlows for Router {
     /// Hands a new flow to whoever serves its target, or refuses it.
-    pub(crate) fn route(&self, session: &SessionHandle, id: FlowId) {
+    fn flow_opened(&self, session: &SessionHandle, id: FlowId) {
         let target = session.with(|core, _| core.session.flow(id).map(|f| f.target().clone()));
         let Some(target) = target else { return };
         let sender = {

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::clock::BootTime;
+use crate::engine::context::NodeContext;
 use crate::engine::session::{Core, LaneEntry, SessionHandle};
-use crate::engine::sessions::NodeShared;
+use crate::engine::sessions::Sessions;
 use crate::status::{
     Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
 };
@@ -12,20 +13,22 @@ use throughline_proto::flow::Flow;
 use throughline_proto::types::{Host, LaneId, Locator};
 use throughline_uplinks::Snapshot;
 
-pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
-    let snapshot = node.uplinks().now();
-    let peers = node.peers().iter().filter_map(|id| {
-        let config = node.peer_config(*id)?;
+pub(super) fn of(sessions: &Sessions, listen: Vec<SocketAddr>) -> NodeStatus {
+    let context = &sessions.context;
+    let snapshot = context.uplinks.now();
+    let peers = context.peers.ids().iter().filter_map(|id| {
+        let config = context.peers.config(*id)?;
         Some(PeerStatus {
             name: config.name,
             id: *id,
             locators: config.locators.iter().map(ToString::to_string).collect(),
-            failing: node
+            failing: context
+                .peers
                 .failing(*id)
-                .map(|(since, error)| Failing { since: since.elapsed(), error }),
+                .map(|f| Failing { since: f.since.elapsed(), error: f.error }),
             // One that never had a lane is no session yet: the peer knows nothing of it.
-            sessions: node
-                .sessions(*id)
+            sessions: sessions
+                .with_peer(*id)
                 .iter()
                 .filter(|s| s.is_established())
                 .map(|s| session(s, &snapshot))
@@ -33,13 +36,13 @@ pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
         })
     });
     let peers = peers.collect::<Vec<_>>();
-    let mut uplinks = node.uplinks().status(&remotes(node, &peers));
+    let mut uplinks = context.uplinks.status(&remotes(context, &peers));
     for uplink in &mut uplinks {
-        uplink.draining = node.drains().contains(&uplink.name);
+        uplink.draining = context.drains.contains(&uplink.name);
     }
     NodeStatus {
-        id: node.identity().peer_id(),
-        uptime: node.started.elapsed(),
+        id: context.identity.peer_id(),
+        uptime: context.started.elapsed(),
         listen,
         uplinks,
         peers,
@@ -47,8 +50,8 @@ pub(super) fn of(node: &NodeShared, listen: Vec<SocketAddr>) -> NodeStatus {
 }
 
 /// Where packets go: the locators as far as they are addresses, and the far ends of the lanes.
-fn remotes(node: &NodeShared, peers: &[PeerStatus]) -> Vec<SocketAddr> {
-    let locators = peers.iter().flat_map(|peer| node.locators(peer.id));
+fn remotes(context: &NodeContext, peers: &[PeerStatus]) -> Vec<SocketAddr> {
+    let locators = peers.iter().flat_map(|peer| context.peers.locators(peer.id));
     let address = |locator: Locator| match locator.host {
         Host::Ip(ip) => Some(SocketAddr::new(ip, locator.port)),
         Host::Name(_) => None,

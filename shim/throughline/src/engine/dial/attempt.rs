@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
+use crate::engine::context::NodeContext;
 use crate::engine::lane::handshake::{self, HandshakeError};
 use crate::engine::lane::{NewLane, group_of};
 use crate::engine::quic::{socket, tls, transport};
 use crate::engine::session::Dialled;
-use crate::engine::sessions::NodeShared;
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::Path;
 use throughline_proto::session::{LaneInfo, select};
@@ -57,7 +57,7 @@ impl DialError {
 }
 
 pub(super) struct Attempt {
-    pub(super) node: Arc<NodeShared>,
+    pub(super) context: Arc<NodeContext>,
     pub(super) peer: PeerId,
     pub(super) path: Path,
     /// The interface to bind the socket to.
@@ -75,13 +75,14 @@ impl Attempt {
     }
 
     async fn dial(self) -> Result<NewLane, DialError> {
-        let Self { node, peer, path, device, hello, .. } = self;
+        let Self { context, peer, path, device, hello, .. } = self;
         let began = Instant::now();
         let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions { device })?;
         let local = socket.local_addr()?;
         let config = transport::dialling_endpoint_config();
         let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime))?;
-        let (config, sensor) = transport::client_config(node.transport(), node.identity(), peer);
+        let (config, sensor) =
+            transport::client_config(&context.transport, &context.identity, peer);
         let connecting = endpoint.connect_with(config, path.remote, tls::SERVER_NAME)?;
         let connection = connecting.await.map_err(|error| named(&error))?;
         let id = hello.lane;
@@ -95,7 +96,7 @@ impl Attempt {
             uplink: path.uplink.clone(),
             order: path.order,
             metered: path.metered,
-            interface: node.uplinks().interface(path.local),
+            interface: context.uplinks.interface(path.local),
             cost,
             local,
             remote: path.remote,

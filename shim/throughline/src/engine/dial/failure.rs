@@ -63,7 +63,7 @@ impl Dialer {
             true if news => info!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
             _ => debug!(peer = %session.name(), %local, %remote, "dial failed: {error}"),
         }
-        self.node.not_reached(self.peer, format!("from {local} to {remote}: {error}"));
+        self.context.peers.dial_failed(self.peer, format!("from {local} to {remote}: {error}"));
         if let DialError::Handshake(HandshakeError::Rejected { code, detail }) = error {
             match code {
                 RejectCode::UnknownSession => {
@@ -99,7 +99,7 @@ impl Dialer {
         } else {
             "from no address of the uplinks does a route lead to any of its locators"
         };
-        self.node.not_reached(self.peer, why.to_owned());
+        self.context.peers.dial_failed(self.peer, why.to_owned());
         // Names are being resolved, addresses may be about to come.
         if let Some(duration) = self.unreachable.failed(now, why, true) {
             let reason = format!("no dial is possible: {why}");
