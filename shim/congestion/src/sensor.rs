@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use throughline_proto::health::SensorSnapshot;
+use throughline_proto::lane::SensorSnapshot;
 use tokio::sync::Notify;
 
 pub(crate) use self::record::Acked;

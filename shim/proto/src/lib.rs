@@ -6,10 +6,8 @@ pub mod types;
 pub mod wire;
 
 pub mod flow;
-pub mod health;
-pub mod hearing;
 pub mod hold_down;
-pub mod loss;
+pub mod lane;
 pub mod path;
 pub mod plan;
 pub mod session;

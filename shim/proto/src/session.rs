@@ -4,7 +4,7 @@
 //!
 //! | in | out |
 //! |---|---|
-//! | lanes: [`lane_attached`](Session::lane_attached), [`lane_detached`](Session::lane_detached), [`lane_health`](Session::lane_health) | [`poll_transmit`](Session::poll_transmit): what a lane writes next |
+//! | lanes: [`lane_attached`](Session::lane_attached), [`lane_detached`](Session::lane_detached), [`observe_lane`](Session::observe_lane) | [`poll_transmit`](Session::poll_transmit): what a lane writes next |
 //! | from the peer: [`control`](Session::control), [`segment`](Session::segment), [`segment_data`](Session::segment_data) | [`poll_event`](Session::poll_event): who is to be woken |
 //! | from applications: [`open`](Session::open), [`write`](Session::write), [`read`](Session::read), … | [`next_timeout`](Session::next_timeout): when to call [`handle_timeout`](Session::handle_timeout) |
 //!
@@ -25,7 +25,7 @@ pub mod hedge;
 pub mod ids;
 mod lane;
 mod lanes;
-mod pardon;
+mod monitoring;
 mod receive;
 pub mod select;
 mod transmit;
@@ -39,7 +39,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub use application::{CANCELLED, FlowError, OpenError, Read};
-pub use lane::{Health, LaneInfo, WORD_HOLDS};
+pub use lane::LaneInfo;
+pub use monitoring::LanePlace;
 pub use receive::Accepted;
 pub use transmit::{Class, Priority, SegmentWrite, Transmit};
 

@@ -65,6 +65,8 @@ pub(crate) struct End {
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
     pub(crate) sensor: Sensor,
+    /// When the lane's monitor is to be asked again.
+    pub(crate) check_at: Option<Nanos>,
     /// Packets not acknowledged, by number.
     pub(crate) sent: BTreeMap<u64, Sent>,
     pub(crate) window: u64,
@@ -80,6 +82,7 @@ pub(crate) struct End {
     unacked: u32,
     ack_at: Option<Nanos>,
     heard: Nanos,
+    received: u64,
     pub(crate) srtt: Nanos,
     pub(crate) var: Nanos,
 }
@@ -89,7 +92,8 @@ impl End {
         Self {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
-            sensor: Sensor::new(ACK_DELAY),
+            sensor: Sensor::new(),
+            check_at: None,
             sent: BTreeMap::new(),
             window,
             in_flight: 0,
@@ -104,12 +108,13 @@ impl End {
             unacked: 0,
             ack_at: None,
             heard: now,
+            received: 0,
             srtt: rtt,
             var: rtt / 2,
         }
     }
 
-    /// Room for more bulk: a little more than the window, so that little is ever stranded.
+    /// Room for more bulk: a little more than the window, so that little is left on an old path.
     pub(crate) fn has_room(&self) -> bool {
         self.outbox.unsent + self.in_flight < self.window + self.window / 4
     }
@@ -132,7 +137,8 @@ impl End {
         self.probes += 1;
     }
 
-    fn probe(&mut self) {
+    /// Asks whether the lane answers, past a full window.
+    pub(crate) fn probe(&mut self) {
         self.lost.push_back(Frame::Probe);
         self.probes += 1;
     }
@@ -146,6 +152,7 @@ impl End {
     /// the new one but what a ping will tell.
     pub(crate) fn moved(&mut self, now: Nanos) {
         for (_, sent) in std::mem::take(&mut self.sent) {
+            self.sensor.settled(0, sent.size);
             self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
         }
         (self.in_flight, self.pto_count, self.last_eliciting, self.heard) = (0, 0, now, now);
@@ -165,6 +172,11 @@ impl End {
     pub(crate) fn oldest_beyond_acked(&self) -> Option<Nanos> {
         let first = self.largest_acked.map_or(0, |largest| largest + 1);
         self.sent.range(first..).next().map(|(_, sent)| sent.at)
+    }
+
+    /// How many packets came.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
     }
 
     /// How many bytes it has sent.
@@ -250,6 +262,7 @@ impl End {
     /// A packet came; returns its frames unless it is a duplicate.
     pub(crate) fn receive(&mut self, now: Nanos, packet: Packet) -> Vec<Frame> {
         self.heard = now;
+        self.received += 1;
         let Packet { number, frames } = packet;
         if self.got.contains(&(number..number + 1)) {
             self.ack_at.get_or_insert(now);
@@ -270,6 +283,7 @@ impl End {
             for number in numbers {
                 let Some(sent) = self.sent.remove(&number) else { continue };
                 self.in_flight -= sent.size;
+                self.sensor.settled(sent.size, 0);
                 newest = newest.max(Some((number, sent.at)));
                 full = full.max(Sensor::is_full(sent.size).then_some(sent.at));
             }
@@ -302,6 +316,7 @@ impl End {
         for number in lost {
             let Some(sent) = self.sent.remove(&number) else { continue };
             self.in_flight -= sent.size;
+            self.sensor.settled(0, sent.size);
             self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
         }
     }
@@ -310,7 +325,7 @@ impl End {
     pub(crate) fn next_timeout(&self) -> Nanos {
         let probe = self.sent.keys().next().map(|_| self.last_eliciting + self.pto());
         let keep_alive = self.last_eliciting + KEEP_ALIVE;
-        [self.ack_at, probe, Some(keep_alive), self.sensor.next()]
+        [self.ack_at, probe, Some(keep_alive), self.check_at]
             .into_iter()
             .flatten()
             .min()
@@ -328,9 +343,6 @@ impl End {
             self.probes += 2;
         } else if self.last_eliciting + KEEP_ALIVE <= now {
             self.ping();
-        }
-        if self.sensor.wants_ping(now) {
-            self.probe();
         }
         true
     }

@@ -1,19 +1,15 @@
-//! What an end of a lane thinks of its health: the real judge, fed with what this end saw.
+//! What an end of a lane sees: acknowledgements become what the congestion controller's sensor
+//! shows to the lane's monitor.
 //!
-//! A false alarm may be raised besides, or the kernel may say that the lane's address is gone; both
-//! last until a packet is acknowledged that was sent after.
+//! The monitor is the daemon's own. Misfortunes may make the sensor lie: a false alarm shows a packet
+//! that is unacknowledged for very long, and a loss shows bytes that were lost.
 
 use std::time::{Duration, Instant};
 
-use throughline_proto::health::{HealthState, SensorSnapshot, Verdict};
-use throughline_proto::session::Health;
+use throughline_proto::lane::SensorSnapshot;
 
 use crate::connection::End;
-use crate::link::{MS, Nanos};
-
-/// A lane in doubt is probed this often, and twice as often at first.
-const PING_EVERY: Nanos = 100 * MS;
-const PING_EARLY: (Nanos, Nanos) = (500 * MS, 50 * MS);
+use crate::link::{MS, Nanos, SEC};
 
 /// Acknowledgements within this are one tick of their clock.
 const TICK: Nanos = MS;
@@ -21,48 +17,40 @@ const TICK: Nanos = MS;
 /// A packet of so many bytes is a full one.
 const FULL: u64 = 1_000;
 
+/// The bytes that a lossy lane seems to carry in a second, and those of them that seem lost.
+const LOSSY_RATE: (u64, u64) = (1_000_000, 100_000);
+
 #[derive(Debug)]
 pub(crate) struct Sensor {
-    judge: HealthState,
-    /// Since when somebody else says that it is silent: an alarm without a reason, or the kernel.
-    alarm: Option<Nanos>,
-    stranded: bool,
-    verdict: Option<Health>,
-    look_at: Option<Nanos>,
     epoch: u64,
+    acked_bytes: u64,
+    lost_bytes: u64,
     last_ack: Option<Nanos>,
     newest_acked_sent: Option<Nanos>,
     newest_full: Option<Nanos>,
     last_full: Option<Nanos>,
     tick: Option<Nanos>,
     ack_interval: Nanos,
-    /// Since when the session doubts the lane, and when it is probed next.
-    doubted_since: Option<Nanos>,
-    ping_at: Option<Nanos>,
-    /// The session does not trust the lane: it is to be probed.
-    pub(crate) doubted: bool,
-    told: Option<(Health, Option<Nanos>)>,
+    /// A packet seems to be unacknowledged.
+    alarm: bool,
+    /// Since when the lane seems lossy.
+    lossy_since: Option<Nanos>,
 }
 
 impl Sensor {
-    pub(crate) fn new(max_ack_delay: Nanos) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            judge: HealthState::new(Duration::from_nanos(max_ack_delay)),
-            alarm: None,
-            stranded: false,
-            verdict: None,
-            look_at: None,
             epoch: 0,
+            acked_bytes: 0,
+            lost_bytes: 0,
             last_ack: None,
             newest_acked_sent: None,
             newest_full: None,
             last_full: None,
             tick: None,
             ack_interval: TICK,
-            doubted_since: None,
-            ping_at: None,
-            doubted: false,
-            told: None,
+            alarm: false,
+            lossy_since: None,
         }
     }
 
@@ -73,9 +61,6 @@ impl Sensor {
         self.newest_acked_sent = self.newest_acked_sent.max(Some(sent));
         if full > self.newest_full {
             (self.newest_full, self.last_full) = (full, Some(now));
-        }
-        if self.alarm.is_some_and(|since| sent > since) {
-            (self.alarm, self.stranded) = (None, false);
         }
         let Some(last) = self.tick else {
             self.tick = Some(now);
@@ -89,6 +74,12 @@ impl Sensor {
         }
     }
 
+    /// So many bytes were acknowledged, and so many declared lost.
+    pub(crate) fn settled(&mut self, acked: u64, lost: u64) {
+        self.acked_bytes += acked;
+        self.lost_bytes += lost;
+    }
+
     /// Nothing is outstanding: the clock of acknowledgements stops.
     pub(crate) fn idle(&mut self) {
         self.tick = None;
@@ -99,62 +90,44 @@ impl Sensor {
         size >= FULL
     }
 
-    /// The lane moved: its new path begins innocent, and unproven.
+    /// The lane moved: nothing is known of its new path.
     pub(crate) fn moved(&mut self) {
         self.epoch += 1;
-        (self.alarm, self.stranded) = (None, false);
         (self.newest_acked_sent, self.newest_full, self.tick) = (None, None, None);
         self.ack_interval = TICK;
     }
 
-    /// The kernel says that nothing can leave from the lane's address.
-    pub(crate) fn strand(&mut self, now: Nanos) {
-        self.alarm.get_or_insert(now);
-        self.stranded = true;
+    /// A false alarm, or no longer.
+    pub(crate) fn set_alarm(&mut self, alarm: bool) {
+        self.alarm = alarm;
     }
 
-    pub(crate) fn is_confirmed(&self) -> bool {
-        self.verdict == Some(Health::Suspect { confirmed: true })
+    /// The lane seems to lose much from now on, or no longer.
+    pub(crate) fn set_lossy(&mut self, now: Nanos, lossy: bool) {
+        let (acked, lost) = self.pretended(now);
+        self.settled(acked, lost);
+        self.lossy_since = lossy.then_some(now);
     }
 
-    pub(crate) fn has_proved_after(&self, moved: Nanos) -> bool {
-        self.newest_acked_sent > Some(moved)
+    fn pretended(&self, now: Nanos) -> (u64, u64) {
+        let seems = |rate| self.lossy_since.map_or(0, |since| (now - since) / MS * rate * MS / SEC);
+        (seems(LOSSY_RATE.0 - LOSSY_RATE.1), seems(LOSSY_RATE.1))
     }
 
-    pub(crate) fn false_alarm(&mut self, now: Nanos) {
-        self.alarm.get_or_insert(now);
-    }
-
-    pub(crate) fn next(&self) -> Option<Nanos> {
-        let ping = self.doubted.then(|| self.ping_at.unwrap_or(0));
-        [self.look_at, ping].into_iter().flatten().min()
-    }
-
-    pub(crate) fn wants_ping(&mut self, now: Nanos) -> bool {
-        if !self.doubted {
-            (self.ping_at, self.doubted_since) = (None, None);
-            return false;
-        }
-        let since = *self.doubted_since.get_or_insert(now);
-        if self.ping_at.is_some_and(|at| at > now) {
-            return false;
-        }
-        let early = now < since + PING_EARLY.0;
-        self.ping_at = Some(now + if early { PING_EARLY.1 } else { PING_EVERY });
-        true
-    }
-
-    fn snapshot(end: &End, base: Instant) -> SensorSnapshot {
+    /// What an end's sensor shows at `now`; virtual time began at `base`.
+    pub(crate) fn snapshot(end: &End, now: Nanos, base: Instant) -> SensorSnapshot {
         let instant = |at: Nanos| base + Duration::from_nanos(at);
         let sensor = &end.sensor;
+        let (acked, lost) = sensor.pretended(now);
+        let oldest = if sensor.alarm { Some(0) } else { end.oldest_beyond_acked() };
         SensorSnapshot {
             in_flight: end.in_flight(),
             cwnd: end.window,
-            acked_bytes: 0,
-            lost_bytes: 0,
-            sent_bytes: 0,
-            last_ack: sensor.last_ack.map(instant),
-            oldest_unacked: end.oldest_beyond_acked().map(instant),
+            acked_bytes: sensor.acked_bytes + acked,
+            lost_bytes: sensor.lost_bytes + lost,
+            sent_bytes: end.sent_bytes(),
+            last_ack: sensor.last_ack.filter(|_| !sensor.alarm).map(instant),
+            oldest_unacked: oldest.map(instant),
             newest_acked_sent: sensor.newest_acked_sent.map(instant),
             newest_full_acked_sent: sensor.newest_full.map(instant),
             last_full_ack: sensor.last_full.map(instant),
@@ -165,37 +138,5 @@ impl Sensor {
             min_rtt: Duration::from_nanos(end.srtt),
             epoch: sensor.epoch,
         }
-    }
-
-    /// What to tell the session, if there is news: health, round trip, proof.
-    pub(crate) fn judge(
-        end: &mut End,
-        now: Nanos,
-        base: Instant,
-    ) -> Option<(Health, Duration, Option<Instant>)> {
-        let seen = Self::snapshot(end, base);
-        let nanos = |at: Instant| at.saturating_duration_since(base).as_nanos() as Nanos;
-        let sensor = &mut end.sensor;
-        let (health, look_at) = match sensor.judge.judge(base + Duration::from_nanos(now), &seen) {
-            Verdict::Alive { check_at } => (Health::Alive, check_at),
-            Verdict::Suspect { progressless, recheck_at, .. } => {
-                let confirmed = progressless >= sensor.judge.rto(&seen);
-                (Health::Suspect { confirmed }, Some(recheck_at))
-            }
-        };
-        sensor.look_at = look_at.map(nanos);
-        let health = match (health, sensor.alarm) {
-            _ if sensor.stranded => Health::Suspect { confirmed: true },
-            (Health::Alive, Some(_)) => Health::Suspect { confirmed: false },
-            (health, _) => health,
-        };
-        sensor.verdict = Some(health);
-        let news = Some((health, sensor.newest_full));
-        if sensor.told == news {
-            return None;
-        }
-        sensor.told = news;
-        let proved = sensor.newest_full.map(|at| base + Duration::from_nanos(at));
-        Some((health, Duration::from_nanos(end.srtt), proved))
     }
 }

@@ -265,6 +265,7 @@ impl World {
             }
         }
         for side in 0..2 {
+            self.check_lanes_that_are_due(side);
             let Some(at) = self.hosts[side].session.next_timeout() else { continue };
             let at = at.saturating_duration_since(self.base).as_nanos() as Nanos;
             let at = at.max(self.now);

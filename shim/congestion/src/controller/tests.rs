@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::*;
-use throughline_proto::health::SensorSnapshot;
+use throughline_proto::lane::SensorSnapshot;
 
 const MS: Duration = Duration::from_millis(1);
 const WINDOW: u64 = 64 << 10;

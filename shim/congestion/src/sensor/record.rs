@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use throughline_proto::health::SensorSnapshot;
+use throughline_proto::lane::SensorSnapshot;
 
 use super::ack_clock::AckClock;
 use super::outstanding::Outstanding;

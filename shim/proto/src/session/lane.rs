@@ -1,20 +1,16 @@
 //! A lane as the session sees it: whether it is to be trusted, and what it is to write.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::pardon::Pardons;
 use super::{Class, Event, Transmit};
+use crate::lane::{self, Health, LaneMonitor};
 use crate::types::{FlowId, LaneId};
-use crate::wire::fact::{LaneUse, Suspicion};
+use crate::wire::fact::LaneUse;
 
 /// The most echoes that wait for a lane that does not write: a peer that states flows and does
 /// not read must not make us grow.
 const MAX_PENDING_FACT_ACKS: usize = 4096;
-
-/// How long a peer's suspicion of a lane stands without being repeated. It is repeated with every
-/// probe, of which there is one each 100 ms; this allows for one lost.
-pub const WORD_HOLDS: Duration = Duration::from_millis(250);
 
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]
@@ -30,18 +26,6 @@ pub struct LaneInfo {
     pub order: u32,
 }
 
-/// What the lane's sensor says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Acknowledgements come as they should.
-    Alive,
-    /// They are overdue.
-    Suspect {
-        /// No progress for a whole probe timeout: no longer a guess.
-        confirmed: bool,
-    },
-}
-
 /// A lane of a session.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -51,21 +35,12 @@ pub(super) struct Lane {
     pub(super) peer_use: Option<LaneUse>,
     /// The peer has stated all its flows on this lane.
     pub(super) synced: bool,
-    pub(super) health: Health,
-    /// It loses much of what we send.
-    pub(super) lossy: bool,
-    /// What we send on it is lost, while what the peer sends comes.
-    pub(super) one_way: bool,
-    /// How often our own view of its health changed.
+    /// What is thought of it, by us and by the peer.
+    pub(super) monitor: LaneMonitor,
+    /// The version of our last advertisement of its health.
     pub(super) health_version: u64,
-    /// The version of the peer's last word on its health.
+    /// The version of the peer's last advertisement of its health.
     pub(super) peer_health_version: u64,
-    /// The peer told us that it suspects this lane: when it last said so.
-    pub(super) peer_suspects: Option<Instant>,
-    /// It told us that what we send comes there, while what it sends is lost.
-    pub(super) peer_one_way: bool,
-    /// The doubts of either end that may be forgiven.
-    pub(super) pardons: Pardons,
     pub(super) rtt: Duration,
     /// Bytes in doubt elsewhere that went out on it again.
     pub(super) resent: u64,
@@ -99,14 +74,9 @@ impl Lane {
             our_use: None,
             peer_use: None,
             synced: false,
-            health: Health::Alive,
-            lossy: false,
-            one_way: false,
+            monitor: LaneMonitor::new(lane::MAX_ACK_DELAY),
             health_version: 0,
             peer_health_version: 0,
-            peer_suspects: None,
-            peer_one_way: false,
-            pardons: Pardons::default(),
             rtt: Duration::ZERO,
             resent: 0,
             use_words: BTreeSet::new(),
@@ -161,18 +131,14 @@ impl Lane {
         self.use_words.len() + self.health_words.len() + self.echoes.len() + self.facts.len()
     }
 
-    /// Acknowledgements are overdue, by our sensor or by the peer's word.
+    /// Acknowledgements are overdue, by our sensor or by the peer's advertisement.
     pub(super) fn is_suspect(&self) -> bool {
-        self.health != Health::Alive || self.peer_suspects.is_some()
+        self.monitor.is_suspected()
     }
 
-    /// What the peer is told that we think of it.
-    pub(super) fn suspicion(&self) -> Suspicion {
-        match (self.health, self.one_way) {
-            (Health::Alive, _) => Suspicion::None,
-            (Health::Suspect { .. }, false) => Suspicion::Suspected,
-            (Health::Suspect { .. }, true) => Suspicion::OneWay,
-        }
+    /// What this end thinks of it, whatever the peer does.
+    pub(super) fn health(&self) -> Health {
+        self.monitor.health()
     }
 
     /// It can carry bytes and nothing speaks against it.

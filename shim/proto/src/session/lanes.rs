@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::lane::{Health, Lane, LaneInfo, WORD_HOLDS};
+use super::lane::{Lane, LaneInfo};
 use super::select::{self, Candidate};
 use super::{Event, Session};
 use crate::flow::Flow;
+use crate::lane::Health;
 use crate::types::{FlowId, LaneId, Mode};
 use crate::wire::control::Message;
 
@@ -20,7 +21,7 @@ impl Session {
             if known.our_use.is_some() {
                 lane.use_words.insert(*other);
             }
-            if known.health != Health::Alive {
+            if known.health() != Health::Alive {
                 lane.health_words.insert(*other);
             }
         }
@@ -77,56 +78,6 @@ impl Session {
         }
     }
 
-    /// What a lane's sensor says. `proved` is when the newest full packet that is acknowledged was
-    /// sent: it disproves a word of the peer that the peer has not repeated for [`WORD_HOLDS`].
-    /// Not sooner, because our packets say nothing of the peer's: theirs may be larger.
-    pub fn lane_health(
-        &mut self,
-        now: Instant,
-        id: LaneId,
-        health: Health,
-        rtt: Duration,
-        proved: Option<Instant>,
-    ) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        lane.rtt = rtt;
-        let before = (lane.health, lane.is_suspect());
-        lane.health = health;
-        lane.one_way &= health != Health::Alive;
-        if lane.peer_suspects.is_some_and(|said| proved.is_some_and(|p| p > said + WORD_HOLDS)) {
-            lane.peer_suspects = None;
-        }
-        let after = (lane.health, lane.is_suspect());
-        if before == after {
-            return;
-        }
-        if (before.0 == Health::Alive) != (after.0 == Health::Alive) {
-            self.tell_health(id);
-        }
-        if after.1 {
-            self.uncover(now, id);
-        } else {
-            self.trusted_again(now, id);
-        }
-    }
-
-    /// Whether a lane loses much of what we send. Flows leave one that does.
-    pub fn lane_loses(&mut self, now: Instant, id: LaneId, lossy: bool) {
-        if let Some(lane) = self.lanes.get_mut(&id)
-            && std::mem::replace(&mut lane.lossy, lossy) != lossy
-        {
-            self.reconsider(now);
-        }
-    }
-
-    /// A lane has another path, so the doubt in it ends. That the old one is well it does not say,
-    /// and of the new one nothing is known: flows that stepped aside stay where they went.
-    pub fn lane_path_is_new(&mut self, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.pardons.moved();
-        }
-    }
-
     /// A lane moved to another path: what it shares with others, and its order, are new. Its cost
     /// is said by [`set_lane_use`](Self::set_lane_use).
     pub fn lane_moved(&mut self, now: Instant, id: LaneId, group: u64, order: u32) {
@@ -156,31 +107,6 @@ impl Session {
     /// The lanes that carry bytes now, for whoever wants to know.
     pub fn lane_is_up(&self, id: LaneId) -> bool {
         self.lanes.get(&id).is_some_and(Lane::is_up)
-    }
-
-    /// Whether a lane's acknowledgements are overdue, by our sensor or by the peer's word.
-    pub fn lane_is_suspect(&self, id: LaneId) -> bool {
-        self.lanes.get(&id).is_some_and(Lane::is_suspect)
-    }
-
-    /// The lanes whose acknowledgements are overdue, by our sensor or by the peer's word.
-    pub fn lanes_in_doubt(&self) -> impl Iterator<Item = LaneId> + '_ {
-        self.lanes.iter().filter(|(_, l)| l.is_suspect()).map(|(id, _)| *id)
-    }
-
-    /// Whether the peer says that acknowledgements of what it sends on a lane are overdue.
-    pub fn peer_suspects_lane(&self, id: LaneId) -> bool {
-        self.lanes.get(&id).is_some_and(|l| l.peer_suspects.is_some())
-    }
-
-    /// Whether it says that what we send there comes, while what it sends is lost.
-    pub fn peer_finds_one_way(&self, id: LaneId) -> bool {
-        self.lanes.get(&id).is_some_and(|l| l.peer_suspects.is_some() && l.peer_one_way)
-    }
-
-    /// Bytes that were in doubt on another lane, or lost with one, and went out on this one.
-    pub fn lane_resent(&self, id: LaneId) -> u64 {
-        self.lanes.get(&id).map_or(0, |l| l.resent)
     }
 
     /// Whether either end says that the lane is about to go.
@@ -242,11 +168,8 @@ impl Session {
         self.end(reason.to_owned());
     }
 
-    /// A lane is in doubt: what it carries is to be sent again elsewhere, and what follows too.
+    /// A lane is suspected: what it carries is to be sent again elsewhere, and what follows too.
     pub(super) fn uncover(&mut self, now: Instant, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.pardons.doubted(now);
-        }
         let mut touched = Vec::new();
         for flow in self.flows.values_mut() {
             let carried = flow.tx.lanes.iter().any(|l| l.lane == id && !l.carried.is_empty());
@@ -261,11 +184,11 @@ impl Session {
         }
     }
 
-    /// A lane is no longer in doubt: flows that stepped aside come back if the doubt is
-    /// [forgiven](super::pardon) and it is not on probation for another.
-    pub(super) fn trusted_again(&mut self, now: Instant, id: LaneId) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let forgiven = lane.pardons.withdrawn(now) && lane.cost() < select::HELD;
+    /// A lane is suspected no more: flows that were displaced from it return if the suspicion was
+    /// spurious and the lane is not on probation for another.
+    pub(super) fn trusted_again(&mut self, now: Instant, id: LaneId, spurious: bool) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let forgiven = spurious && lane.cost() < select::HELD;
         for tx in self.flows.values_mut().map(|flow| &mut flow.tx) {
             if tx.aside.take_if(|aside| *aside == id).is_some() && forgiven {
                 tx.home = Some(id);
@@ -292,7 +215,7 @@ impl Session {
             synced: lane.synced,
             suspect: lane.is_suspect(),
             draining: lane.draining(),
-            lossy: lane.lossy,
+            lossy: lane.monitor.is_lossy(),
         })
     }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
+use crate::lane::Health;
 use crate::types::{Mode, Target};
 use crate::wire::control::{Decoder, Message};
 use crate::wire::fact::Open;
@@ -122,7 +123,7 @@ impl Pair {
     }
 
     fn health(&mut self, side: usize, lane: LaneId, health: Health) {
-        self.ends[side].lane_health(self.now, lane, health, ms(20), None);
+        self.ends[side].assume_health(self.now, lane, health, ms(20), None);
         self.run();
     }
 

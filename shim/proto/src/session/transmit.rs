@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::lane::Health;
 use super::select::{self, Candidate};
 use super::{Event, SEGMENT_IDLE, Session};
 use crate::flow::{Booking, Chunk};
+use crate::lane::Health;
 use crate::types::{FlowId, LaneId, Mode};
 use crate::wire::control::{MAX_FACT_ACKS, Message};
 use crate::wire::fact::LaneHealth;
@@ -146,7 +146,7 @@ impl Session {
             Message::LaneUse(word).encode(out);
         }
         for (lane, known) in healths.iter().filter_map(|l| Some((*l, self.lanes.get(l)?))) {
-            let (version, suspicion) = (known.health_version, known.suspicion());
+            let (version, suspicion) = (known.health_version, known.monitor.advertisement());
             Message::LaneHealth(LaneHealth { lane, version, suspicion }).encode(out);
         }
     }
@@ -212,7 +212,7 @@ impl Session {
         let trusted = |l: LaneId| lanes.get(&l).is_some_and(|l| !l.is_suspect());
         // A guess as long as a lane that carries something is in doubt and may yet answer.
         let guess = flow.tx.lanes.iter().any(|carrier| {
-            let health = lanes.get(&carrier.lane).map(|l| (l.health, l.is_suspect()));
+            let health = lanes.get(&carrier.lane).map(|l| (l.health(), l.is_suspect()));
             carrier.lane != id
                 && !carrier.carried.is_empty()
                 && health

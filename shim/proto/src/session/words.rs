@@ -3,29 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::lane::{Health, Lane};
+use super::lane::Lane;
 use super::select::{self, Candidate, Returning};
 use super::{Event, Session};
 use crate::types::{LaneId, Locator};
-use crate::wire::fact::{LaneHealth, LaneUse, Locators, Suspicion};
+use crate::wire::fact::{LaneHealth, LaneUse, Locators};
 
 impl Session {
-    /// A lane is still suspect: the peer is told again, at least every [`WORD_HOLDS`](super::WORD_HOLDS).
-    pub fn repeat_suspicion(&mut self, id: LaneId) {
-        if self.lanes.get(&id).is_some_and(|lane| lane.health != Health::Alive) {
-            self.tell_health(id);
-        }
-    }
-
-    /// What we send on a lane in doubt is lost, while what the peer sends comes: it is told, since
-    /// nothing else could show it which direction is dead.
-    pub fn found_one_way(&mut self, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.health != Health::Alive) {
-            lane.one_way = true;
-            self.tell_health(id);
-        }
-    }
-
     /// Tells the peer on every lane what we think of one. On the lane itself as well: it may be
     /// that only large packets, or only the peer's, are lost there, and it may be the only one.
     pub(super) fn tell_health(&mut self, id: LaneId) {
@@ -120,18 +104,12 @@ impl Session {
     }
 
     pub(super) fn peer_suspects(&mut self, now: Instant, word: LaneHealth) {
+        let resent = self.resent_elsewhere(word.lane);
         let Some(lane) = self.lanes.get_mut(&word.lane) else { return };
-        if word.version <= lane.peer_health_version {
-            return;
-        }
-        lane.peer_health_version = word.version;
-        let (before, after) = (lane.peer_suspects.is_some(), word.suspicion != Suspicion::None);
-        lane.peer_suspects = after.then_some(now);
-        lane.peer_one_way = word.suspicion == Suspicion::OneWay;
-        match (before, after) {
-            (false, true) => self.uncover(now, word.lane),
-            (true, false) if !self.lane_is_suspect(word.lane) => self.trusted_again(now, word.lane),
-            _ => {}
+        if word.version > lane.peer_health_version {
+            lane.peer_health_version = word.version;
+            let actions = lane.monitor.handle_advertisement(now, word.suspicion, resent);
+            self.act(now, word.lane, actions);
         }
     }
 }

@@ -120,19 +120,16 @@ impl World {
             }
             Failure::Carrier if side == 0 => {
                 self.network.unlist(uplink);
-                self.strand();
+                self.addresses_changed();
             }
             Failure::Carrier => {
                 self.network.silence(here, 3, ever);
-                let now = self.now;
+                self.network.carrier_lost[remote] = true;
                 let there =
                     |lane: &super::dialling::Lane| lane.attached[1] && lane.road(1).1 == remote;
                 let ids: Vec<LaneId> =
                     self.lanes.iter().filter(|(_, l)| there(l)).map(|(id, _)| *id).collect();
                 for id in ids {
-                    if let Some(lane) = self.lanes.get_mut(&id) {
-                        lane.ends[1].sensor.strand(now);
-                    }
                     self.queue_timer(id, 1);
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::Rng;
 use throughline_proto::hold_down::HoldState;
+use throughline_proto::lane::Condition;
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::session::{LaneInfo, select};
 use throughline_proto::types::LaneId;
@@ -33,12 +34,8 @@ pub(crate) struct Lane {
     pub(crate) heard_from: PathKey,
     pub(crate) order: u32,
     pub(crate) metered: bool,
-    pub(crate) moved_at: Option<Nanos>,
-    /// Since when the initiator doubts it.
-    pub(crate) suspect_at: Option<Nanos>,
-    pub(crate) wavered: Option<Nanos>,
-    /// What the planner was last asked with: doubted, confirmed, proven.
-    pub(crate) planned: (bool, bool, bool),
+    /// What the planner was last asked with.
+    pub(crate) planned: Condition,
     pub(crate) ends: [End; 2],
     pub(crate) attached: [bool; 2],
     pub(crate) dead: [bool; 2],
@@ -79,10 +76,7 @@ impl World {
                 heard_from: key,
                 order: path.order,
                 metered: path.metered,
-                moved_at: None,
-                suspect_at: None,
-                wavered: None,
-                planned: (false, false, true),
+                planned: Condition::default(),
                 ends: [end(), end()],
                 attached: [false; 2],
                 dead: [false; 2],
@@ -175,15 +169,14 @@ impl World {
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[0]) else { return };
         assert_eq!(lane.key.remote, path.remote, "a lane cannot move to another locator");
         (lane.key, lane.order, lane.metered) = (path.key(), path.order, path.metered);
-        (lane.moved_at, lane.suspect_at) = (Some(now), None);
         lane.ends[0].moved(now);
         let cost = select::cost(path.order, path.metered, HoldState::Normal);
         let session = &mut self.hosts[0].session;
         session.use_lane(instant, id, cost, false);
-        session.lane_path_is_new(id);
+        session.handle_local_migration(instant, id);
         session.lane_moved(instant, id, path.order.into(), path.order);
         self.say(|| format!("{id} moves to {:?}", path.key()));
-        self.sense(id, 0);
+        self.observe(id, 0);
         self.pump(id, 0);
     }
 
@@ -195,7 +188,6 @@ impl World {
         lane.ends[1].moved(now);
         let group = lane.road(1).0 as u64;
         let session = &mut self.hosts[1].session;
-        session.lane_path_is_new(id);
         session.lane_moved(instant, id, group, 0);
         self.say(|| format!("1 hears {id} from {from:?}"));
     }

@@ -59,7 +59,7 @@ impl World {
             Misfortune::AddressLost { lasts, other } => {
                 let uplink = self.any_road().0;
                 self.network.unlist(uplink);
-                self.strand();
+                self.addresses_changed();
                 self.at(self.now + lasts, Happening::Cure(Cure::Address { uplink, other }));
             }
             Misfortune::Renumber { old_lasts } => {
@@ -85,17 +85,18 @@ impl World {
             Misfortune::Outage { lasts } => self.outage(lasts),
             Misfortune::FalseAlarm { side } => {
                 if let Some(id) = self.any_lane(side) {
-                    let now = self.now;
                     if let Some(lane) = self.lanes.get_mut(&id) {
-                        lane.ends[side].sensor.false_alarm(now);
+                        lane.ends[side].sensor.set_alarm(true);
                     }
                     self.queue_timer(id, side);
                 }
             }
             Misfortune::Loses { side, lossy } => {
-                if let Some(lane) = self.any_lane(side) {
-                    let instant = self.instant();
-                    self.hosts[side].session.lane_loses(instant, lane, lossy);
+                let now = self.now;
+                if let Some(id) = self.any_lane(side)
+                    && let Some(lane) = self.lanes.get_mut(&id)
+                {
+                    lane.ends[side].sensor.set_lossy(now, lossy);
                 }
             }
             Misfortune::Use { side, cost, draining } => {
@@ -134,21 +135,15 @@ impl World {
             Cure::Resume { uplink } => self.network.drain(uplink, false),
             Cure::PeerResumes { remote } => self.peer_drains(remote, false),
         }
-        self.strand();
+        self.addresses_changed();
         self.plan_soon();
     }
 
-    /// The kernel says of the initiator's lanes whose address is gone that it is.
-    pub(super) fn strand(&mut self) {
-        let now = self.now;
-        for (id, lane) in &mut self.lanes {
-            if lane.attached[0] && !self.network.is_alive(lane.key.local) {
-                lane.ends[0].sensor.strand(now);
-                lane.armed[0] = now;
-                self.order += 1;
-                let timer = Happening::LaneTimer { lane: *id, side: 0 };
-                self.queue.push(std::cmp::Reverse(super::Queued(now, self.order, timer)));
-            }
+    /// The initiator's monitors are asked at once: an address came or went.
+    pub(super) fn addresses_changed(&mut self) {
+        let attached = self.lanes.iter().filter(|(_, lane)| lane.attached[0]);
+        for id in attached.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.queue_timer(id, 0);
         }
     }
 
@@ -254,7 +249,7 @@ impl World {
         for remote in 0..self.network.remotes() {
             self.peer_drains(remote, false);
         }
-        self.strand();
+        self.addresses_changed();
         self.plan_soon();
     }
 }

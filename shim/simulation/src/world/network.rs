@@ -35,6 +35,8 @@ pub(crate) struct Network {
     roads: BTreeMap<Road, [Link; 2]>,
     /// The peer drains lanes to this prefix.
     pub(crate) peer_drains: Vec<bool>,
+    /// The acceptor's system says that its link with this prefix has no carrier.
+    pub(crate) carrier_lost: Vec<bool>,
 }
 
 fn address(uplink: usize, generation: u8) -> IpAddr {
@@ -67,7 +69,13 @@ impl Network {
         let uplinks: Vec<Uplink> = net.uplinks.iter().enumerate().map(uplink).collect();
         let all = (0..uplinks.len()).flat_map(|u| (0..net.remotes).map(move |r| (u, r)));
         let roads = all.map(|road| (road, [link(), link()])).collect();
-        Self { uplinks, remotes: net.remotes, roads, peer_drains: vec![false; net.remotes] }
+        Self {
+            uplinks,
+            remotes: net.remotes,
+            roads,
+            peer_drains: vec![false; net.remotes],
+            carrier_lost: vec![false; net.remotes],
+        }
     }
 
     /// Every path there is now.
@@ -186,6 +194,7 @@ impl Network {
             self.uplinks[number].draining = false;
         }
         self.peer_drains.fill(false);
+        self.carrier_lost.fill(false);
         self.roads.values_mut().flatten().for_each(Link::heal);
     }
 }

@@ -1,11 +1,9 @@
 //! The initiator's hands: the planner is asked, and what it says is done.
 
-use std::time::Instant;
-
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::{Path, PathKey, Prefix};
 use throughline_proto::plan::{self, LaneView, PlanInput};
-use throughline_proto::session::select;
+use throughline_proto::session::{LanePlace, select};
 use throughline_proto::types::LaneId;
 
 use super::{Happening, World};
@@ -29,7 +27,7 @@ impl World {
         }
         self.plan_at = Nanos::MAX;
         let (instant, paths) = (self.instant(), self.network.paths());
-        let lanes = self.view(&paths);
+        let lanes = self.view();
         assert!(lanes.len() <= MOST_LANES, "{} lanes", lanes.len());
         self.report.most_lanes = self.report.most_lanes.max(lanes.len() as u64);
         let dialling: Vec<PathKey> = self.dials.values().copied().collect();
@@ -77,32 +75,18 @@ impl World {
         self.hosts[1].session.peer_drains(id)
     }
 
-    fn view(&self, paths: &[Path]) -> Vec<LaneView> {
+    fn view(&self) -> Vec<LaneView> {
         let session = &self.hosts[0].session;
         let attached = self.lanes.iter().filter(|(_, l)| l.attached[0]);
-        let instant = |at: Nanos| -> Instant { self.base + std::time::Duration::from_nanos(at) };
         attached
-            .map(|(id, lane)| {
-                let sensor = &lane.ends[0].sensor;
-                // The kernel says it when an address is gone.
-                let stranded = !self.network.is_alive(lane.key.local)
-                    && !paths.iter().any(|p| p.local == lane.key.local);
-                let suspect = session.lane_is_suspect(*id);
-                LaneView {
-                    id: *id,
+            .filter_map(|(id, lane)| {
+                let place = LanePlace {
                     uplink: format!("isp-{}", lane.order),
                     metered: lane.metered,
                     local: lane.key.local,
                     remote: lane.key.remote,
-                    suspected_since: (suspect || stranded)
-                        .then(|| instant(lane.suspect_at.unwrap_or(self.now))),
-                    confirmed: stranded || (suspect && sensor.is_confirmed()),
-                    last_suspected: lane.wavered.map(instant),
-                    moved_at: lane.moved_at.map(instant),
-                    validated: lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved)),
-                    idle: session.lane_is_idle(*id),
-                    peer_drains: session.peer_drains(*id),
-                }
+                };
+                session.lane_view(*id, place)
             })
             .collect()
     }
@@ -110,7 +94,7 @@ impl World {
     /// After everything has healed and come to rest, the lanes are those that are wanted.
     pub(super) fn check_lanes(&self) {
         let paths = self.network.paths();
-        let lanes: Vec<LaneView> = self.view(&paths).into_iter().filter(|l| !l.metered).collect();
+        let lanes: Vec<LaneView> = self.view().into_iter().filter(|l| !l.metered).collect();
         let free: Vec<&Path> = paths.iter().filter(|p| !p.metered).collect();
         if free.is_empty() {
             return;

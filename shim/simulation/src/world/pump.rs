@@ -1,8 +1,10 @@
 //! A lane's work: what the session has for it becomes packets, and packets become calls.
 
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
 use bytes::Bytes;
+use throughline_proto::lane::{AddressListing, LaneAction, Observation};
 use throughline_proto::path::PathKey;
 use throughline_proto::session::{Accepted, Class, Priority, Transmit};
 use throughline_proto::types::LaneId;
@@ -10,16 +12,17 @@ use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 
-use super::dialling::Incoming;
+use super::dialling::{Incoming, Lane};
 use super::{Happening, World};
 use crate::connection::{Frame, Packet};
+use crate::link::Nanos;
 use crate::sensor::Sensor;
 use crate::streams::CONTROL;
 
 impl World {
     /// Asks the session for work as long as the lane takes it, and sends packets.
     pub(super) fn pump(&mut self, id: LaneId, side: usize) {
-        let (now, instant) = (self.now, self.instant());
+        let instant = self.instant();
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
         let session = &mut self.hosts[side].session;
         let end = &mut lane.ends[side];
@@ -62,38 +65,70 @@ impl World {
                 Transmit::Reset { key } => end.reset(key + 1),
             }
         }
+        self.flush(id, side);
+        self.observe(id, side);
+        self.arm_lane(id, side);
+    }
+
+    /// Sends the packets that there are.
+    fn flush(&mut self, id: LaneId, side: usize) {
+        let now = self.now;
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
         let mut packets = Vec::new();
-        while let Some(packet) = end.build(now) {
+        while let Some(packet) = lane.ends[side].build(now) {
             packets.push(packet);
         }
         for packet in packets {
             self.send(id, side, &packet);
         }
-        self.sense(id, side);
-        self.arm_lane(id, side);
     }
 
-    /// Tells the session what the lane's sensor thinks.
-    pub(super) fn sense(&mut self, id: LaneId, side: usize) {
-        let (now, instant, base) = (self.now, self.instant(), self.base);
+    /// Shows the lane's monitor what its end sees, and does what it wants done.
+    pub(super) fn observe(&mut self, id: LaneId, side: usize) {
+        let (now, instant) = (self.now, self.instant());
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
+        let listed = match side {
+            0 => self.network.is_alive(lane.key.local),
+            _ => !self.network.carrier_lost[lane.road(1).1],
+        };
+        let end = &mut lane.ends[side];
+        let received = end.received();
+        let seen = Observation {
+            sensor: Sensor::snapshot(end, now, self.base),
+            received: &|| received,
+            remote: [lane.key.remote, (lane.heard_from.local, 0).into()][side],
+            address: if listed { AddressListing::Listed } else { AddressListing::Unlisted },
+            late_by: Duration::ZERO,
+            resumed: false,
+        };
         let session = &mut self.hosts[side].session;
-        if let Some((health, rtt, proved)) = Sensor::judge(&mut lane.ends[side], now, base) {
-            session.lane_health(instant, id, health, rtt, proved);
+        let actions = session.observe_lane(instant, id, &seen);
+        let condition = session.lane_condition(id).unwrap_or_default();
+        if condition.suspected_since.is_some() {
+            end.sensor.set_alarm(false);
         }
-        lane.ends[side].sensor.doubted = !session.lane_is_up(id);
-        if side == 0 {
-            let suspect_at = session.lane_is_suspect(id).then(|| lane.suspect_at.unwrap_or(now));
-            let sensor = &lane.ends[0].sensor;
-            let proven = lane.moved_at.is_none_or(|moved| sensor.has_proved_after(moved));
-            let news = (suspect_at.is_some(), sensor.is_confirmed(), proven);
-            if suspect_at.is_none() && lane.suspect_at.is_some() {
-                lane.wavered = Some(now);
+        let check_at = session.lane_check(id);
+        end.check_at =
+            check_at.map(|at| at.saturating_duration_since(self.base).as_nanos() as Nanos);
+        if side == 0 && std::mem::replace(&mut lane.planned, condition) != condition {
+            self.plan_soon();
+        }
+        for action in actions {
+            self.perform(id, side, action);
+        }
+    }
+
+    fn perform(&mut self, id: LaneId, side: usize, action: LaneAction) {
+        self.say(|| format!("{side} {id} {action:?}"));
+        match action {
+            LaneAction::Probe => {
+                if let Some(lane) = self.lanes.get_mut(&id) {
+                    lane.ends[side].probe();
+                }
+                self.flush(id, side);
             }
-            lane.suspect_at = suspect_at;
-            if std::mem::replace(&mut lane.planned, news) != news {
-                self.plan_soon();
-            }
+            LaneAction::Close(_) => self.die(id, side, true),
+            LaneAction::Report(_) => {}
         }
     }
 
@@ -108,7 +143,7 @@ impl World {
         if !lane.ends[side].handle_timeout(now) {
             return self.die(id, side, true);
         }
-        self.sense(id, side);
+        self.observe(id, side);
         self.pump(id, side);
     }
 
@@ -136,7 +171,7 @@ impl World {
         for frame in frames {
             self.frame(id, side, frame);
         }
-        self.sense(id, side);
+        self.observe(id, side);
         self.pump(id, side);
     }
 
@@ -244,6 +279,21 @@ impl World {
             return false;
         }
         true
+    }
+
+    /// Asks the monitors that want it, because of what came on another lane.
+    pub(super) fn check_lanes_that_are_due(&mut self, side: usize) {
+        let (now, instant) = (self.now, self.instant());
+        let session = &self.hosts[side].session;
+        let due = |id: LaneId| session.lane_check(id).is_some_and(|at| at <= instant);
+        if session.next_lane_check().is_none_or(|at| at > instant) {
+            return;
+        }
+        let waits = |(_, lane): &(&LaneId, &Lane)| lane.attached[side] && lane.armed[side] > now;
+        let ids = self.lanes.iter().filter(waits).map(|(id, _)| *id).filter(|id| due(*id));
+        for id in ids.collect::<Vec<_>>() {
+            self.queue_timer(id, side);
+        }
     }
 
     pub(super) fn queue_timer(&mut self, id: LaneId, side: usize) {

@@ -16,7 +16,7 @@ use crate::engine::lane::handshake::{self, HandshakeError};
 use crate::engine::lane::{self, NewLane};
 use crate::engine::quic::tls;
 use crate::engine::quic::transport::ServerFactory;
-use crate::engine::session::Accepted;
+use crate::engine::session::{Accepted, Origin};
 use throughline_proto::session::LaneInfo;
 use throughline_proto::throttle::LogThrottle;
 use throughline_proto::wire::control::Message;
@@ -131,11 +131,10 @@ async fn set_up(
             let lane = NewLane {
                 id: hello.lane,
                 info: LaneInfo { group, landing, cost: 0, order: 0 },
-                accepted: Some(accepted(&sessions.context, &connection, port)),
+                origin: Origin::Accepted(accepted(&sessions.context, &connection, port)),
                 connection,
                 sensor,
                 control,
-                dialled: None,
                 took: began.elapsed(),
                 params: hello.params,
             };

@@ -21,12 +21,12 @@ use crate::engine::context::NodeContext;
 use crate::engine::lane::{self, NewLane};
 use crate::engine::quic::close;
 use crate::engine::quic::socket::{self, SocketOptions};
-use crate::engine::session::{Core, SessionHandle};
+use crate::engine::session::{Core, Origin, SessionHandle};
 use crate::events::EventKind;
 use throughline_proto::hold_down::{FailureDomain, HoldState};
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::plan::{self, LaneView, PlanInput, Planner};
-use throughline_proto::session::select;
+use throughline_proto::session::{LanePlace, select};
 use throughline_proto::throttle::LogThrottle;
 use throughline_proto::types::{Host, LaneId, Locator, PeerId};
 use throughline_proto::wire::VERSION;
@@ -254,7 +254,12 @@ impl Dialer {
         }
         self.context.peers.dial_succeeded(self.peer);
         self.unreachable.reset();
-        let path = new.dialled.as_ref().map(|d| PathKey { local: d.local.ip(), remote: d.remote });
+        let path = match &new.origin {
+            Origin::Dialled(dialled) => {
+                Some(PathKey { local: dialled.local.ip(), remote: dialled.remote })
+            }
+            Origin::Accepted(_) => None,
+        };
         self.failure_log.forget(|(key, _)| Some(*key) == path);
         tokio::spawn(lane::run(session.clone(), new));
     }
@@ -273,9 +278,9 @@ impl Dialer {
         let interface = self.context.uplinks.interface(path.local);
         session.with(|core, now| {
             let Some(lane) = core.lanes.get_mut(&id) else { return };
-            let Some(dialled) = &mut lane.dialled else { return };
-            lane.sensor.migrating(now);
-            lane.given_up_at = None;
+            let sensor = lane.sensor.clone();
+            let Some(dialled) = lane.dialled_mut() else { return };
+            sensor.migrating(now);
             if let Err(error) = dialled.endpoint.rebind(socket) {
                 warn!(peer = %session.name(), lane = %id, local = %path.local, "cannot move: {error}");
                 return;
@@ -286,11 +291,11 @@ impl Dialer {
             dialled.interface = interface;
             (dialled.order, dialled.metered) = (path.order, path.metered);
             dialled.migrations += 1;
-            dialled.moved_at = Some(now);
             dialled.cost = select::cost(path.order, path.metered, HoldState::Normal);
             let (to, local) = (path.uplink.clone(), dialled.local);
             session.log().emit_lane(id, Some(&path.uplink), EventKind::LaneMigrated { from, to, local });
             core.session.use_lane(now, id, lane.cost(), session.is_drained(&path.uplink));
+            core.session.handle_local_migration(now, id);
             core.session.lane_moved(now, id, path.order.into(), path.order);
         });
     }
@@ -309,26 +314,18 @@ fn view(core: &Core) -> (Vec<LaneView>, bool) {
         .lanes
         .iter()
         .filter_map(|(id, lane)| {
-            let dialled = lane.dialled.as_ref()?;
+            let dialled = lane.dialled()?;
             // One that was told to end is no lane any more, though it has not said so yet.
             if lane.is_ending() {
                 return None;
             }
-            let acked = lane.sensor.snapshot().newest_acked_sent;
-            Some(LaneView {
-                id: *id,
+            let place = LanePlace {
                 uplink: dialled.uplink.clone(),
                 metered: dialled.metered,
                 local: dialled.local.ip(),
                 remote: dialled.remote,
-                suspected_since: lane.suspect_since,
-                confirmed: lane.confirmed,
-                last_suspected: lane.wavered,
-                moved_at: dialled.moved_at,
-                validated: dialled.moved_at.is_none_or(|moved| acked > Some(moved)),
-                idle: core.session.lane_is_idle(*id),
-                peer_drains: core.session.peer_drains(*id),
-            })
+            };
+            core.session.lane_view(*id, place)
         })
         .collect();
     lanes.sort_unstable_by_key(|l| l.id);

@@ -28,12 +28,9 @@ use tracing::{debug, warn};
 use self::handshake::ControlStream;
 use super::quic::close;
 use crate::clock::BootTime;
-use crate::engine::quic::transport;
-use crate::engine::session::{Accepted, Dialled, LaneEntry, Phase, SessionHandle, Told};
+use crate::engine::session::{LaneEntry, Origin, Phase, SessionHandle};
 use crate::events::EventKind;
 use throughline_congestion::LaneSensor;
-use throughline_proto::health::HealthState;
-use throughline_proto::loss::LossMeter;
 use throughline_proto::session::{LaneInfo, Violation};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::codec::DecodeError;
@@ -49,8 +46,7 @@ pub(crate) struct NewLane {
     pub(crate) connection: Connection,
     pub(crate) sensor: Arc<LaneSensor>,
     pub(crate) control: ControlStream,
-    pub(crate) dialled: Option<Dialled>,
-    pub(crate) accepted: Option<Accepted>,
+    pub(crate) origin: Origin,
     /// How long the set-up took.
     pub(crate) took: Duration,
     /// What the peer promised in this lane's exchange.
@@ -86,28 +82,18 @@ impl LaneEnd {
 
 /// Attaches a lane to its session and runs it to its end.
 pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
-    let NewLane { id, info, connection, sensor, control, dialled, accepted, took, params } = lane;
+    let NewLane { id, info, connection, sensor, control, origin, took, params } = lane;
     let work = Arc::new(Notify::new());
     let remote = connection.remote_address();
     let log = session.log();
     session.with(|core, now| {
-        let by_us = dialled.is_some();
+        let by_us = matches!(origin, Origin::Dialled(_));
         let entry = LaneEntry {
             connection: connection.clone(),
             sensor: sensor.clone(),
-            health: HealthState::new(transport::MAX_ACK_DELAY),
             work: work.clone(),
-            loss: LossMeter::default(),
-            suspect_since: None,
-            wavered: None,
-            confirmed: false,
-            probed: None,
-            hearing: None,
-            given_up_at: None,
-            had_address: false,
-            dialled,
-            accepted,
-            told: Told::new(now, remote),
+            origin,
+            attached_at: now,
             ending: None,
         };
         let (uplink, local) = (entry.uplink().map(str::to_owned), entry.local());
@@ -145,19 +131,18 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     }
     close(&connection, &end);
     session.with(|core, now| {
-        let one_way = core.session.peer_finds_one_way(id);
+        let reports = core.session.final_reports(id);
         core.session.lane_detached(now, id);
-        let mut entry = core.lanes.remove(&id);
-        if let Some(entry) = &mut entry {
-            entry.tell_rest(log, id);
-            entry.tell_peers_one_way(log, id, one_way);
+        let entry = core.lanes.remove(&id);
+        if let Some(entry) = &entry {
+            reports.into_iter().for_each(|report| entry.emit(log, id, report));
         }
         let uplink = entry.as_ref().and_then(|e| e.uplink()).map(str::to_owned);
         let reason = match entry.as_ref().and_then(|e| e.ending) {
             Some(ending) => ending.to_owned(),
             None => end.to_string(),
         };
-        let duration = entry.map(|e| e.told.age(now)).unwrap_or_default();
+        let duration = entry.map(|e| e.age(now)).unwrap_or_default();
         log.emit_lane(id, uplink.as_deref(), EventKind::LaneDown { reason, duration });
         if core.lanes.is_empty() {
             core.detached_since = Some(BootTime::now());

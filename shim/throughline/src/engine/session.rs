@@ -11,7 +11,7 @@
 //! lane had not delivered stays in the flows' send buffers.
 
 mod entry;
-mod told;
+mod reporter;
 pub(crate) mod waiters;
 
 use std::collections::HashMap;
@@ -21,8 +21,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-pub(crate) use self::entry::{Accepted, Dialled, LaneEntry};
-pub(crate) use self::told::Told;
+pub(crate) use self::entry::{Accepted, Dialled, LaneEntry, Origin};
 use self::waiters::{FlowWaiters, Wakers};
 use crate::clock::BootTime;
 use crate::engine::drains::Drains;
@@ -149,7 +148,7 @@ impl SessionHandle {
         self.with(|core, now| {
             let Core { session, lanes, .. } = core;
             // What the dialler says of its lanes comes from the planner.
-            for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialled.is_none()) {
+            for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialled().is_none()) {
                 let draining = lane.uplink().is_some_and(|uplink| self.is_drained(uplink));
                 session.use_lane(now, *id, lane.cost(), draining);
             }
@@ -199,7 +198,7 @@ impl SessionHandle {
             let mut core = self.0.core.lock();
             let result = f(&mut core, Instant::now());
             let over = core.dispatch(&mut wakers, &mut incoming);
-            let next = core.session.next_timeout();
+            let next = core.next_deadline();
             if next.is_some_and(|at| core.armed.is_none_or(|armed| at < armed)) {
                 core.armed = next;
                 self.0.driver.notify_one();
@@ -219,9 +218,12 @@ impl SessionHandle {
         result
     }
 
-    /// Tells the session when its driver will look again without being woken.
-    pub(crate) fn set_armed(&self, at: Option<Instant>) {
-        self.0.core.lock().armed = at;
+    /// Returns when the driver is to come back, at `at` or at a deadline of the session: it is woken
+    /// when one comes closer than that.
+    pub(crate) fn arm(&self, at: Option<Instant>) -> Option<Instant> {
+        let mut core = self.0.core.lock();
+        core.armed = [at, core.next_deadline()].into_iter().flatten().min();
+        core.armed
     }
 
     /// A lane has attached.
@@ -284,6 +286,17 @@ impl Core {
             }
         }
         over
+    }
+
+    /// Notes that the driver is awake: until it [arms](SessionHandle::arm) itself again it need not
+    /// be woken for a deadline.
+    pub(crate) fn disarm(&mut self, now: Instant) {
+        self.armed = Some(now);
+    }
+
+    /// Returns the next deadline of the session and of its lanes.
+    fn next_deadline(&self) -> Option<Instant> {
+        [self.session.next_timeout(), self.session.next_lane_check()].into_iter().flatten().min()
     }
 
     /// The waiters of a flow.

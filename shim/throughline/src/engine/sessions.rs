@@ -19,13 +19,13 @@ use tokio::sync::watch;
 use super::context::NodeContext;
 use super::dial::Dialer;
 use super::driver;
-use super::session::{IncomingFlows, LaneEntry, SessionContext, SessionHandle};
+use super::session::{IncomingFlows, SessionContext, SessionHandle};
 use crate::clock::BootTime;
 use crate::events::{EventKind, Subject};
 use crate::node::limits::Limits;
 use throughline_proto::flow::memory::Memory;
 use throughline_proto::session::{Session, SessionConfig};
-use throughline_proto::types::{PeerId, SessionId, Side};
+use throughline_proto::types::{LaneId, PeerId, SessionId, Side};
 use throughline_proto::wire::hello::SessionParams;
 
 /// The window that every flow gets, whatever memory is left.
@@ -119,10 +119,11 @@ impl Sessions {
                 if core.lanes.keys().any(|id| core.session.lane_is_up(*id)) {
                     return None;
                 }
-                let doubted = |l: &LaneEntry| {
-                    l.suspect_since.map_or(Duration::ZERO, |s| now.saturating_duration_since(s))
+                let suspected_for = |id: &LaneId| {
+                    let since = core.session.lane_condition(*id)?.suspected_since?;
+                    Some(now.saturating_duration_since(since))
                 };
-                let least = core.lanes.values().map(doubted).min();
+                let least = core.lanes.keys().map(|id| suspected_for(id).unwrap_or_default()).min();
                 least.or_else(|| core.detached_since.map(BootTime::elapsed))
             });
             known.push(down?);

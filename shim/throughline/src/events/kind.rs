@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::field::{EventField, FieldValue};
 use super::unit::{Bytes, Listed, Span, Suppressed};
-use throughline_proto::health::Rule;
+use throughline_proto::lane::SuspicionRule;
 use throughline_proto::types::{LaneId, PeerId};
 
 /// Which end suspects a lane.
@@ -15,7 +15,7 @@ pub enum SuspectedBy {
     /// Ours: what we send on the lane is not acknowledged.
     Us {
         /// The rule that raised the suspicion.
-        rule: Rule,
+        rule: SuspicionRule,
         /// How long nothing has been acknowledged.
         silent: Duration,
     },

@@ -84,7 +84,8 @@ fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
 fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> LaneStatus {
     let seen = entry.sensor.snapshot();
     let stats = entry.connection.stats();
-    let state = match (entry.suspect_since, core.session.lane_is_up(id)) {
+    let condition = core.session.lane_condition(id).unwrap_or_default();
+    let state = match (condition.suspected_since, core.session.lane_is_up(id)) {
         (Some(_), _) => LaneState::Suspect,
         (None, true) => LaneState::Up,
         (None, false) => LaneState::Connecting,
@@ -92,7 +93,7 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
     LaneStatus {
         id,
         uplink: entry.uplink().map(str::to_owned),
-        interface: match &entry.dialled {
+        interface: match entry.dialled() {
             Some(dialled) => dialled.interface.clone(),
             None => snapshot.network.interface_of(entry.local().ip()).map(str::to_owned),
         },
@@ -105,8 +106,8 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
         sent: seen.sent_bytes,
         received: stats.udp_rx.bytes,
         lost: seen.lost_bytes,
-        doubts: entry.told.doubts(),
-        migrations: entry.dialled.as_ref().map_or(0, |d| d.migrations),
+        doubts: core.session.lane_suspicions(id),
+        migrations: entry.dialled().map_or(0, |d| d.migrations),
         path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
         path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,
         connection_ids_retired: stats.frame_tx.retire_connection_id

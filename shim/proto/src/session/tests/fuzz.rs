@@ -129,7 +129,7 @@ fn whatever_a_peer_says_the_session_stands_and_stays_within_its_bounds() {
                     let healths =
                         [Health::Alive, Health::Suspect { confirmed: rng.random_bool(0.5) }];
                     let health = healths[rng.random_range(0..2)];
-                    end.lane_health(now, lane, health, ms(20), maybe(&mut rng, now));
+                    end.assume_health(now, lane, health, ms(20), maybe(&mut rng, now));
                 }
                 3..8 => {
                     // Through the wire, as it would come.

@@ -102,7 +102,7 @@ fn flows_leave_a_lane_that_loses_much_and_stay_away_when_it_no_longer_does() {
         pair.run();
         assert!(pair.given_to(L1) == 10, "{mode}");
         for lossy in [true, false] {
-            pair.ends[A].lane_loses(pair.now, L1, lossy);
+            pair.ends[A].assume_loss(pair.now, L1, lossy);
             assert_eq!(pair.ends[A].flow(id).unwrap().tx.home, Some(L2), "{mode}");
         }
     }
@@ -225,7 +225,7 @@ fn flows_do_not_come_back_to_a_lane_whose_doubt_ended_because_it_moved() {
     pair.run();
     pair.health(A, L1, SURE);
     assert_eq!(home(&pair), L2);
-    pair.ends[A].lane_path_is_new(L1);
+    pair.ends[A].assume_new_path(pair.now, L1);
     pair.health(A, L1, Health::Alive);
     assert_eq!(home(&pair), L2);
     assert_eq!(pair.ends[A].flow(id).unwrap().tx.aside, None);

@@ -50,8 +50,8 @@ fn a_suspect_lane_uncovers_its_bytes_and_a_cleared_one_covers_them_again() {
     pair.run();
     assert_eq!((pair.given_to(L1), pair.given_to(L2)), (10_000, 0));
     // Cleared before the other lane asked: nothing is sent again.
-    pair.ends[A].lane_health(pair.now, L1, GUESS, ms(20), None);
-    pair.ends[A].lane_health(pair.now, L1, Health::Alive, ms(20), Some(pair.now));
+    pair.ends[A].assume_health(pair.now, L1, GUESS, ms(20), None);
+    pair.ends[A].assume_health(pair.now, L1, Health::Alive, ms(20), Some(pair.now));
     pair.run();
     assert_eq!(pair.given_to(L2), 0);
     pair.health(A, L1, GUESS);
@@ -136,22 +136,28 @@ fn a_word_on_health_that_comes_late_does_not_bring_back_an_old_doubt() {
     assert!(pair.ends[B].lane_is_up(L1));
 }
 
+/// Whether the peer of `side` advertised that our direction of the first lane works, and its own
+/// does not.
+fn peers_one_way(pair: &Pair, side: usize) -> bool {
+    pair.ends[side].lanes[&L1].monitor.peer_advertises_one_way()
+}
+
 #[test]
 fn the_peer_is_told_on_another_lane_which_direction_is_dead() {
     let mut pair = Pair::new(2);
     pair.hold(L1);
-    pair.ends[A].found_one_way(L1);
+    pair.ends[A].assume_one_way(L1);
     pair.run();
-    assert!(!pair.ends[B].peer_finds_one_way(L1), "the lane was well");
+    assert!(!peers_one_way(&pair, B), "the lane was well");
     pair.health(A, L1, SURE);
-    assert!(!pair.ends[B].peer_finds_one_way(L1));
-    pair.ends[A].found_one_way(L1);
+    assert!(!peers_one_way(&pair, B));
+    pair.ends[A].assume_one_way(L1);
     pair.run();
-    assert!(pair.ends[B].peer_finds_one_way(L1) && !pair.ends[A].peer_finds_one_way(L1));
+    assert!(peers_one_way(&pair, B) && !peers_one_way(&pair, A));
     pair.health(A, L1, Health::Alive);
-    assert!(!pair.ends[B].peer_finds_one_way(L1));
+    assert!(!peers_one_way(&pair, B));
     pair.health(A, L1, GUESS);
-    assert!(!pair.ends[B].peer_finds_one_way(L1), "another doubt");
+    assert!(!peers_one_way(&pair, B), "another doubt");
 }
 
 #[test]
@@ -165,12 +171,12 @@ fn the_peers_doubt_is_cleared_by_its_word_or_by_proof_when_it_is_not_repeated() 
     pair.health(A, L1, GUESS);
     let prove = |pair: &mut Pair, after: u64| {
         let sent = pair.now + ms(after);
-        pair.ends[B].lane_health(sent + ms(20), L1, Health::Alive, ms(20), Some(sent));
+        pair.ends[B].assume_health(sent + ms(20), L1, Health::Alive, ms(20), Some(sent));
         pair.ends[B].lane_is_up(L1)
     };
     assert!(!prove(&mut pair, 200), "our packets do not show that the peer's pass");
     pair.pass(ms(200));
-    pair.ends[A].repeat_suspicion(L1);
+    pair.ends[A].tell_health(L1);
     pair.run();
     assert!(!prove(&mut pair, 200), "said again");
     assert!(prove(&mut pair, 251));
@@ -180,8 +186,8 @@ fn the_peers_doubt_is_cleared_by_its_word_or_by_proof_when_it_is_not_repeated() 
 fn a_doubt_is_told_on_the_lane_itself_where_it_is_the_only_one() {
     let mut pair = Pair::new(1);
     pair.health(A, L1, GUESS);
-    assert!(pair.ends[B].peer_suspects_lane(L1));
-    pair.ends[A].repeat_suspicion(L1);
+    assert!(pair.ends[B].lane_condition(L1).unwrap().suspected_since.is_some());
+    pair.ends[A].tell_health(L1);
     pair.run();
     assert!(!pair.ends[B].lane_is_up(L1));
 }

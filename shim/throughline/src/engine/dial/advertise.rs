@@ -23,7 +23,7 @@ impl Dialer {
         session.with(|core, at| {
             for view in lanes {
                 let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
-                let Some(dialled) = &mut lane.dialled else { continue };
+                let Some(dialled) = lane.dialled_mut() else { continue };
                 let hold_state = self.planner.hold_state(now, view);
                 dialled.cost = select::cost(dialled.order, dialled.metered, hold_state);
                 core.session.use_lane(at, view.id, dialled.cost, plan.drain.contains(&view.id));

@@ -13,7 +13,7 @@ use crate::engine::context::NodeContext;
 use crate::engine::lane::handshake::{self, HandshakeError};
 use crate::engine::lane::{NewLane, group_of};
 use crate::engine::quic::{socket, tls, transport};
-use crate::engine::session::Dialled;
+use crate::engine::session::{Dialled, Origin};
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::Path;
 use throughline_proto::session::{LaneInfo, select};
@@ -101,7 +101,6 @@ impl Attempt {
             local,
             remote: path.remote,
             migrations: 0,
-            moved_at: None,
         };
         let landing = group_of(path.remote.ip());
         Ok(NewLane {
@@ -110,8 +109,7 @@ impl Attempt {
             connection,
             sensor,
             control,
-            dialled: Some(dialled),
-            accepted: None,
+            origin: Origin::Dialled(dialled),
             took: began.elapsed(),
             params: welcome.params,
         })

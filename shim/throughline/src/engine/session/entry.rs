@@ -1,46 +1,34 @@
 //! What a session keeps of each of its lanes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::sync::Notify;
 
-use super::told::Told;
 use crate::engine::quic::close;
 use throughline_congestion::LaneSensor;
-use throughline_proto::health::HealthState;
-use throughline_proto::hearing::Hearing;
-use throughline_proto::loss::LossMeter;
 
-/// What a session keeps of each of its lanes.
+/// What a session keeps of each of its lanes. What is thought of the lane is kept by its monitor,
+/// in the pure session.
 pub(crate) struct LaneEntry {
     pub(crate) connection: Connection,
     pub(crate) sensor: Arc<LaneSensor>,
-    pub(crate) health: HealthState,
-    /// The session has something for the lane to write.
+    /// Notified when the session has something for the lane to write.
     pub(crate) work: Arc<Notify>,
-    pub(crate) loss: LossMeter,
-    pub(crate) suspect_since: Option<Instant>,
-    /// When it was last in doubt.
-    pub(crate) wavered: Option<Instant>,
-    /// Nothing at all was acknowledged for a whole probe timeout.
-    pub(crate) confirmed: bool,
-    /// When the last probe went out, while the lane is suspect, and what was heard meanwhile.
-    pub(crate) probed: Option<Instant>,
-    pub(crate) hearing: Option<Hearing>,
-    /// It is dead in our direction only, the peer has been told so, and then the lane ends.
-    pub(crate) given_up_at: Option<Instant>,
-    /// The system has listed our address, so its word that it is gone counts.
-    pub(crate) had_address: bool,
-    /// Where we dialled it: how to move it.
-    pub(crate) dialled: Option<Dialled>,
-    /// Our end of a lane that the peer dialled.
-    pub(crate) accepted: Option<Accepted>,
-    pub(crate) told: Told,
+    pub(crate) origin: Origin,
+    pub(crate) attached_at: Instant,
     /// Why we ended it, if we did.
     pub(crate) ending: Option<&'static str>,
+}
+
+/// Which end dialled a lane.
+pub(crate) enum Origin {
+    /// We did.
+    Dialled(Dialled),
+    /// The peer did.
+    Accepted(Accepted),
 }
 
 /// Our end of a lane that the peer dialled; it stays, whatever the peer's does.
@@ -67,41 +55,79 @@ pub(crate) struct Dialled {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) migrations: u64,
-    pub(crate) moved_at: Option<Instant>,
 }
 
-impl LaneEntry {
-    /// Our address, as the system's list of addresses has it.
-    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
-        let ip = match &self.dialled {
-            Some(dialled) => Some(dialled.local.ip()),
-            None => self.connection.local_ip(),
-        };
-        ip.map(|ip| ip.to_canonical())
-    }
-
-    /// The uplink it is on at our end, where that is known.
-    pub(crate) fn uplink(&self) -> Option<&str> {
-        match (&self.dialled, &self.accepted) {
-            (Some(dialled), _) => Some(&dialled.uplink),
-            (None, accepted) => accepted.as_ref()?.uplink.as_deref(),
+impl Origin {
+    /// Returns our address.
+    fn local(&self) -> SocketAddr {
+        match self {
+            Self::Dialled(dialled) => dialled.local,
+            Self::Accepted(accepted) => accepted.local,
         }
     }
 
-    /// Our address.
+    /// Returns the uplink it is on at our end, where that is known.
+    fn uplink(&self) -> Option<&str> {
+        match self {
+            Self::Dialled(dialled) => Some(&dialled.uplink),
+            Self::Accepted(accepted) => accepted.uplink.as_deref(),
+        }
+    }
+}
+
+impl LaneEntry {
+    /// Returns the lane as one that we dialled, if we did.
+    pub(crate) fn dialled(&self) -> Option<&Dialled> {
+        match &self.origin {
+            Origin::Dialled(dialled) => Some(dialled),
+            Origin::Accepted(_) => None,
+        }
+    }
+
+    /// Returns the lane as one that we dialled, if we did, to be changed.
+    pub(crate) fn dialled_mut(&mut self) -> Option<&mut Dialled> {
+        match &mut self.origin {
+            Origin::Dialled(dialled) => Some(dialled),
+            Origin::Accepted(_) => None,
+        }
+    }
+
+    /// Returns our address, as the system's list of addresses has it, where it is known.
+    pub(crate) fn listed_ip(&self) -> Option<IpAddr> {
+        let ip = self.local().ip();
+        (ip != IpAddr::from(Ipv4Addr::UNSPECIFIED)).then(|| ip.to_canonical())
+    }
+
+    /// Returns the peer's address.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        match &self.origin {
+            // The acceptor's address does not change (RFC 9000 §9).
+            Origin::Dialled(dialled) => dialled.remote,
+            Origin::Accepted(_) => self.connection.remote_address(),
+        }
+    }
+
+    /// Returns the uplink it is on at our end, where that is known.
+    pub(crate) fn uplink(&self) -> Option<&str> {
+        self.origin.uplink()
+    }
+
+    /// Returns our address.
     pub(crate) fn local(&self) -> SocketAddr {
-        let dialled = self.dialled.as_ref().map(|d| d.local);
-        let local = dialled.or_else(|| self.accepted.as_ref().map(|a| a.local));
-        // Every lane is one or the other.
-        local.unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, 0).into())
+        self.origin.local()
     }
 
-    /// What it costs at our end ([`LaneUse::cost`](throughline_proto::wire::fact::LaneUse::cost)).
+    /// Returns what it costs at our end ([`LaneUse::cost`](throughline_proto::wire::fact::LaneUse::cost)).
     pub(crate) fn cost(&self) -> u8 {
-        self.dialled.as_ref().map_or(0, |d| d.cost)
+        self.dialled().map_or(0, |dialled| dialled.cost)
     }
 
-    /// It was ended from outside, and its task may not have noticed yet.
+    /// Returns how long the lane has been there.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.attached_at)
+    }
+
+    /// Returns whether it was ended from outside, which its task may not have noticed yet.
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.is_some()
     }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::engine::quic::socket::{self, SocketOptions};
-use throughline_proto::health::{HealthState, Verdict};
+use throughline_proto::lane::{SuspicionDetector, Verdict};
 
 const MS: Duration = Duration::from_millis(1);
 /// What a relay carries: 200 Mbit/s, 40 ns a byte, with a queue of 50 ms (DESIGN.md §5).
@@ -219,17 +219,17 @@ async fn a_granted_datagram_goes_out_although_the_window_is_full() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn saturated_bulk_idleness_and_thin_flows_raise_no_suspicion_and_a_cut_does_quickly() {
     let lane = Lane::up().await;
-    let mut judge = HealthState::new(MAX_ACK_DELAY);
+    let mut judge = SuspicionDetector::new(MAX_ACK_DELAY);
     let mut false_alarms = 0;
-    let mut watch = async |for_ms: u64, judge: &mut HealthState, stop: bool| {
+    let mut watch = async |for_ms: u64, judge: &mut SuspicionDetector, stop: bool| {
         let start = Instant::now();
         let mut last = start;
         while start.elapsed() < Duration::from_millis(for_ms) {
             sleep(MS).await;
             let now = Instant::now();
-            judge.stalled(now, now.saturating_duration_since(last + 2 * MS));
+            judge.timer_fired(now, now.saturating_duration_since(last + 2 * MS));
             last = now;
-            if matches!(judge.judge(now, &lane.sensor.snapshot()), Verdict::Suspect { .. }) {
+            if matches!(judge.evaluate(now, &lane.sensor.snapshot()), Verdict::Suspect { .. }) {
                 if stop {
                     return Some(start.elapsed());
                 }
@@ -257,7 +257,7 @@ async fn saturated_bulk_idleness_and_thin_flows_raise_no_suspicion_and_a_cut_doe
 async fn a_downloader_that_only_acknowledges_is_not_suspect() {
     let lane = Lane::up().await;
     let _download = pump(&lane.server, &lane.client);
-    let mut judge = HealthState::new(MAX_ACK_DELAY);
+    let mut judge = SuspicionDetector::new(MAX_ACK_DELAY);
     let (mut suspect, mut outstanding, mut in_flight) = (0, 0, 0);
     let mut probed: Option<Instant> = None;
     for _ in 0..500 {
@@ -265,7 +265,7 @@ async fn a_downloader_that_only_acknowledges_is_not_suspect() {
         let seen = lane.sensor.snapshot();
         outstanding += u32::from(seen.oldest_unacked.is_some());
         in_flight = seen.in_flight.max(in_flight);
-        let is_suspect = matches!(judge.judge(Instant::now(), &seen), Verdict::Suspect { .. });
+        let is_suspect = matches!(judge.evaluate(Instant::now(), &seen), Verdict::Suspect { .. });
         if is_suspect && probed.is_none_or(|at| at.elapsed() >= 100 * MS) {
             // As the driver probes: its small packets clear nothing.
             probed = Some(Instant::now());
@@ -286,12 +286,12 @@ async fn a_downloader_that_only_acknowledges_is_not_suspect() {
 async fn bulk_in_both_directions_at_once_raises_no_suspicion() {
     let lane = Lane::up().await;
     let (up, down) = (pump(&lane.client, &lane.server), pump(&lane.server, &lane.client));
-    let mut judges = [HealthState::new(MAX_ACK_DELAY), HealthState::new(MAX_ACK_DELAY)];
+    let mut judges = [SuspicionDetector::new(MAX_ACK_DELAY), SuspicionDetector::new(MAX_ACK_DELAY)];
     let mut suspect = [0, 0];
     for _ in 0..1000 {
         sleep(2 * MS).await;
         for (end, sensor) in [&lane.sensor, &lane.server_sensor].into_iter().enumerate() {
-            let verdict = judges[end].judge(Instant::now(), &sensor.snapshot());
+            let verdict = judges[end].evaluate(Instant::now(), &sensor.snapshot());
             suspect[end] += u32::from(matches!(verdict, Verdict::Suspect { .. }));
         }
     }

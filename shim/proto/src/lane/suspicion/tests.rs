@@ -5,7 +5,7 @@ const MS: Duration = Duration::from_millis(1);
 /// A lane seen in virtual time, 20 ms of round trip, nothing outstanding.
 struct Lane {
     start: Instant,
-    judge: HealthState,
+    detector: SuspicionDetector,
     seen: SensorSnapshot,
 }
 
@@ -14,7 +14,7 @@ impl Lane {
         let start = Instant::now();
         Self {
             start,
-            judge: HealthState::new(5 * MS),
+            detector: SuspicionDetector::new(5 * MS),
             seen: SensorSnapshot {
                 in_flight: 0,
                 cwnd: 1 << 20,
@@ -49,18 +49,18 @@ impl Lane {
         self.seen.oldest_unacked = oldest.map(|ms| self.at(ms));
     }
 
-    fn judge(&mut self, ms: u32) -> Verdict {
+    fn evaluate(&mut self, ms: u32) -> Verdict {
         let now = self.at(ms);
-        self.judge.judge(now, &self.seen)
+        self.detector.evaluate(now, &self.seen)
     }
 
     fn suspect(&mut self, ms: u32) -> bool {
-        matches!(self.judge(ms), Verdict::Suspect { .. })
+        matches!(self.evaluate(ms), Verdict::Suspect { .. })
     }
 
     /// When it becomes suspect if nothing more happens.
     fn due(&mut self) -> Option<Instant> {
-        match self.judge(0) {
+        match self.evaluate(0) {
             Verdict::Alive { check_at } => check_at,
             Verdict::Suspect { since, .. } => Some(since),
         }
@@ -78,9 +78,9 @@ impl Lane {
 #[test]
 fn an_idle_lane_is_never_suspect_and_needs_no_timer() {
     let mut lane = Lane::new();
-    assert_eq!(lane.judge(0), Verdict::Alive { check_at: None });
+    assert_eq!(lane.evaluate(0), Verdict::Alive { check_at: None });
     lane.acked(10, 0, None);
-    assert_eq!(lane.judge(100_000), Verdict::Alive { check_at: None });
+    assert_eq!(lane.evaluate(100_000), Verdict::Alive { check_at: None });
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_lane_that_has_just_sent_after_long_idleness_gets_its_whole_timeout() {
 }
 
 #[test]
-fn thin_flows_are_judged_by_the_retransmission_timeout_and_its_floor() {
+fn thin_flows_wait_for_the_retransmission_timeout_and_its_floor() {
     let mut lane = Lane::new();
     lane.seen.oldest_unacked = Some(lane.at(100));
     assert_eq!(lane.due(), Some(lane.at(130)), "20 + 4·1 + 5 is below the floor");
@@ -104,7 +104,7 @@ fn thin_flows_are_judged_by_the_retransmission_timeout_and_its_floor() {
 }
 
 #[test]
-fn a_thin_flow_wants_silence_too() {
+fn a_thin_flow_needs_silence_too() {
     let mut lane = Lane::new();
     lane.acked(128, 90, Some(100));
     assert!(!lane.suspect(139), "an acknowledgement came 11 ms ago");
@@ -161,13 +161,13 @@ fn a_queue_that_fills_while_acknowledgements_keep_coming_is_not_a_dead_path() {
 #[test]
 fn delayed_acknowledgements_are_waited_for() {
     let mut lane = Lane::new();
-    lane.judge = HealthState::new(25 * MS);
+    lane.detector = SuspicionDetector::new(25 * MS);
     lane.seen.oldest_unacked = Some(lane.at(100));
     assert!(!lane.suspect(100 + 20 + 25), "a peer without ACK_FREQUENCY may wait 25 ms");
     assert_eq!(lane.due(), Some(lane.at(149)));
 
     let mut lane = Lane::bulk();
-    lane.judge = HealthState::new(25 * MS);
+    lane.detector = SuspicionDetector::new(25 * MS);
     assert!(lane.suspect(1010), "bulk is acknowledged by count, whatever the delay");
 }
 
@@ -175,17 +175,19 @@ fn delayed_acknowledgements_are_waited_for() {
 fn a_suspicion_keeps_its_start_and_measures_what_passes_without_progress() {
     let mut lane = Lane::bulk();
     assert!(lane.suspect(1010));
-    let Verdict::Suspect { since, progressless, recheck_at } = lane.judge(1025) else { panic!() };
+    let Verdict::Suspect { since, progressless, recheck_at } = lane.evaluate(1025) else {
+        panic!()
+    };
     assert_eq!((since, progressless), (lane.at(1010), 15 * MS));
     assert_eq!(recheck_at, lane.at(1055));
-    // An old packet's acknowledgement is a sign of life, but no acquittal.
+    // An old packet's acknowledgement is a sign of life, but does not end the suspicion.
     lane.acked(1030, 985, Some(986));
-    let Verdict::Suspect { since, progressless, .. } = lane.judge(1040) else { panic!() };
+    let Verdict::Suspect { since, progressless, .. } = lane.evaluate(1040) else { panic!() };
     assert_eq!((since, progressless), (lane.at(1010), 10 * MS));
 }
 
 #[test]
-fn only_a_packet_sent_after_the_suspicion_clears_it() {
+fn only_a_packet_sent_after_the_suspicion_was_raised_ends_it() {
     let mut lane = Lane::bulk();
     assert!(lane.suspect(1010));
     lane.acked(1020, 1005, Some(1006));
@@ -193,7 +195,7 @@ fn only_a_packet_sent_after_the_suspicion_clears_it() {
     lane.acked(1025, 1010, Some(1011));
     assert!(lane.suspect(1025), "sent in the same moment is not after");
     lane.acked(1032, 1011, Some(1012));
-    assert_eq!(lane.judge(1032), Verdict::Alive { check_at: Some(lane.at(1042)) });
+    assert_eq!(lane.evaluate(1032), Verdict::Alive { check_at: Some(lane.at(1042)) });
 }
 
 #[test]
@@ -203,11 +205,11 @@ fn a_suspect_with_nothing_outstanding_stays_so_until_something_new_is_acknowledg
     lane.acked(1020, 1005, None);
     assert!(lane.suspect(2000));
     lane.acked(2021, 2001, None);
-    assert_eq!(lane.judge(2021), Verdict::Alive { check_at: None });
+    assert_eq!(lane.evaluate(2021), Verdict::Alive { check_at: None });
 }
 
 #[test]
-fn a_lane_on_a_new_path_begins_innocent() {
+fn a_lane_on_a_new_path_begins_without_suspicion() {
     let mut lane = Lane::bulk();
     assert!(lane.suspect(1010));
     lane.seen.epoch = 1;
@@ -216,60 +218,60 @@ fn a_lane_on_a_new_path_begins_innocent() {
 }
 
 #[test]
-fn a_stall_of_our_own_is_forgiven_once_before_judging() {
+fn a_late_timer_of_our_own_holds_suspicion_back_once() {
     let mut lane = Lane::bulk();
-    lane.judge(1000);
+    lane.evaluate(1000);
     // SIGSTOP for three seconds: the timer of 1010 fires at 4000.
     let now = lane.at(4000);
-    lane.judge.stalled(now, 2990 * MS);
-    assert_eq!(lane.judge(4000), Verdict::Alive { check_at: Some(lane.at(4010)) });
-    // Late again with nothing acknowledged in between: judged.
+    lane.detector.timer_fired(now, 2990 * MS);
+    assert_eq!(lane.evaluate(4000), Verdict::Alive { check_at: Some(lane.at(4010)) });
+    // Late again with nothing acknowledged in between: not excused.
     let now = lane.at(4020);
-    lane.judge.stalled(now, 10 * MS);
+    lane.detector.timer_fired(now, 10 * MS);
     assert!(lane.suspect(4020));
 }
 
 #[test]
-fn a_stall_after_an_acknowledgement_is_forgiven_anew() {
+fn a_late_timer_after_an_acknowledgement_is_excused_again() {
     let mut lane = Lane::bulk();
-    lane.judge(1000);
-    lane.judge.stalled(lane.at(4000), 2990 * MS);
+    lane.evaluate(1000);
+    lane.detector.timer_fired(lane.at(4000), 2990 * MS);
     lane.acked(4001, 3990, Some(3991));
     assert!(!lane.suspect(4001));
     assert_eq!(lane.due(), Some(lane.at(4016)), "the hold ended with the acknowledgement");
-    lane.judge.stalled(lane.at(5000), 980 * MS);
+    lane.detector.timer_fired(lane.at(5000), 980 * MS);
     assert!(!lane.suspect(5000));
     assert!(lane.suspect(5010));
 }
 
 #[test]
-fn a_timer_that_is_a_little_late_is_no_stall() {
+fn a_timer_that_is_a_little_late_holds_nothing_back() {
     let mut lane = Lane::bulk();
-    lane.judge(1000);
-    lane.judge.stalled(lane.at(1013), 3 * MS);
+    lane.evaluate(1000);
+    lane.detector.timer_fired(lane.at(1013), 3 * MS);
     assert!(lane.suspect(1013));
 }
 
 #[test]
-fn a_small_packet_clears_nothing_and_is_no_progress() {
+fn a_small_packet_ends_no_suspicion_and_is_no_progress() {
     let mut lane = Lane::new();
     lane.acked(20, 0, Some(1));
     assert!(lane.suspect(60));
     lane.seen.last_ack = Some(lane.at(90));
     lane.seen.newest_acked_sent = Some(lane.at(70));
-    let Verdict::Suspect { progressless, .. } = lane.judge(100) else { panic!("cleared") };
+    let Verdict::Suspect { progressless, .. } = lane.evaluate(100) else { panic!("ended") };
     assert_eq!(progressless, 40 * MS);
     lane.acked(120, 100, None);
     assert!(!lane.suspect(121), "a full one does");
 }
 
 #[test]
-fn a_suspicion_says_which_rule_raised_it() {
+fn a_suspicion_names_the_rule_that_raised_it() {
     let mut lane = Lane::bulk();
     assert!(lane.suspect(1010));
-    assert_eq!(lane.judge.rule(), Rule::Bulk);
+    assert_eq!(lane.detector.raised_by(), SuspicionRule::Bulk);
     let mut lane = Lane::new();
     lane.seen.oldest_unacked = Some(lane.at(100));
     assert!(lane.suspect(200));
-    assert_eq!(lane.judge.rule(), Rule::Thin);
+    assert_eq!(lane.detector.raised_by(), SuspicionRule::Thin);
 }

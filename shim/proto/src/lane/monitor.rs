@@ -1,0 +1,365 @@
+//! The monitor of a lane: one state machine from the first late acknowledgement to the close.
+
+mod steps;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::action::Action;
+use super::episode::Episode;
+use super::loss::LossMeter;
+use super::observation::Observation;
+use super::probe::ProbeSchedule;
+use super::report::{HedgeReporter, Report, Reporter};
+use super::rules::{Rule, Rules};
+use super::spurious::SpuriousFilter;
+use super::suspicion::{Health, SuspicionDetector};
+use crate::types::LaneId;
+use crate::wire::fact::Suspicion;
+
+/// How long a peer's advertisement that it suspects a lane stands without being repeated. It is
+/// repeated with every probe, of which there is one each 100 ms; this allows for one lost.
+pub const ADVERTISEMENT_TTL: Duration = Duration::from_millis(250);
+
+/// Decides what becomes of one lane at one end.
+///
+/// Sans-I/O: feed it [`Observation`]s, the peer's advertisements and migrations, each with `now`;
+/// do the [`Action`]s that it returns; come back at [`next_check`](Self::next_check).
+///
+/// ```text
+///            ┌───────┐
+///   ┌──────► │ Alive │ ◄─────────────────────────────────────┐
+///   │        └───┬───┘                                       │ ended
+///   │ ended      │ raised                                    │
+///   │            ▼            confirmed                      │
+///   │       ┌─────────┐ ──────────────────► ┌───────────┐ ───┤
+///   └────── │ Suspect │                     │ Confirmed │    │
+///           └─────────┘ ◄────────────────── └───────────┘    │
+///                │           progress          │   │ one-way │
+///                │                             │   ▼         │
+///                │ silent               silent │ ┌────────┐  │
+///                │                             │ │ OneWay │ ─┘ (or, by progress, Suspect)
+///                ▼                             │ └────────┘
+///            ┌────────┐ ◄──────────────────────┘   │ told
+///            │ Closed │ ◄──────────────────────────┘
+///            └────────┘
+/// ```
+///
+/// | edge | when |
+/// |---|---|
+/// | raised | our bulk or thin rule ([`SuspicionDetector`]), our address is lost, or the peer suspects the lane |
+/// | confirmed | nothing full was acknowledged for a retransmission timeout, our address is lost, or the peer suspects it for a timeout |
+/// | progress | a full packet, sent whenever, was acknowledged |
+/// | ended | we trust it: a full packet sent after the suspicion was raised is acknowledged, the address is back, or the lane has another path; and the peer trusts it, or did not repeat its suspicion for [`ADVERTISEMENT_TTL`] |
+/// | one-way | the peer's packets come, and valid probes were not answered |
+/// | told | 5 ms later: the advertisement has left on the other lanes |
+/// | silent | 10 s after the suspicion was raised |
+///
+/// A lane in `Suspect`, `Confirmed` or `OneWay` *is suspected*: what it carries is at risk and goes
+/// out on another lane as well, and it is probed. Beside the state a lane may be *lossy* (flows leave it
+/// where there is a better one), and the other end may have found a one-way failure.
+///
+/// **Life-cycle.** A monitor is made with its lane and dropped with it. A suspicion is an
+/// *episode*: it begins when the first end suspects the lane and ends when neither does; a new path
+/// begins a new one. All that is known of an episode is forgotten with it, but for when it ended,
+/// whether it was spurious, and how many there were.
+///
+/// **Invariants.**
+/// - The lane is suspected if and only if there is an episode: either end's opinion alone opens it,
+///   and only both together end it.
+/// - Each change that the session must act on is one action: [`Action::MarkAtRisk`] when the lane is
+///   suspected or confirmed, [`Action::Trust`] when it is suspected no more.
+/// - What [`Report::Recovered`] ends, [`Report::Suspected`] began.
+/// - Nothing is returned after [`LaneAction::Close`].
+///
+/// **What it never does.** It never closes a lane because of loss, of the peer's opinion alone in
+/// less than 10 s, or of a lost address: a lane may get another one. It never trusts a lane because
+/// a small packet passed. It never reads a clock.
+#[derive(Debug)]
+pub struct LaneMonitor {
+    rules: Rules,
+    detector: SuspicionDetector,
+    health: Health,
+    address: Address,
+    peer: Option<PeerSuspicion>,
+    episode: Option<Episode>,
+    /// When the last episode ended.
+    recently_suspected: Option<Instant>,
+    /// What we send is lost while the peer's packets come, as the peer is told.
+    one_way: bool,
+    path: Path,
+    loss: LossMeter,
+    lossy: bool,
+    spurious: SpuriousFilter,
+    probes: ProbeSchedule,
+    reporter: Reporter,
+    /// Reports of an episode that ended since the last evaluation: one or two.
+    pending: Vec<Report>,
+    /// The peer's finding that its direction is dead was reported.
+    peers_one_way_reported: bool,
+    hedges: HedgeReporter,
+    closed: bool,
+    next_check: Option<Instant>,
+}
+
+/// The state of a lane at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneState {
+    /// Nothing speaks against the lane.
+    Alive,
+    /// An end suspects the lane; it may be a late acknowledgement.
+    Suspect,
+    /// Nothing passed for a whole retransmission timeout, or our address is lost.
+    Confirmed,
+    /// Our direction is dead. The peer is being told, and then the lane is closed.
+    OneWay,
+    /// The lane was given up.
+    Closed,
+}
+
+/// What a planner needs to know of a lane's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// When the lane was suspected, if it is.
+    pub suspected_since: Option<Instant>,
+    /// The suspicion is no longer a guess.
+    pub confirmed: bool,
+    /// When the lane was last suspected, if it is not now.
+    pub recently_suspected: Option<Instant>,
+    /// When the lane last migrated.
+    pub migrated_at: Option<Instant>,
+    /// A packet sent since the last migration was acknowledged (RFC 9000 §8.2), or there was none.
+    pub validated: bool,
+}
+
+/// The peer's advertisement that it suspects the lane.
+#[derive(Clone, Copy, Debug)]
+struct PeerSuspicion {
+    /// When it was last repeated.
+    heard_at: Instant,
+    /// Our packets arrive there, its own are lost.
+    one_way: bool,
+}
+
+/// What the system says of our address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Address {
+    /// Never listed, so its absence means nothing.
+    Unknown,
+    Present,
+    Lost,
+}
+
+/// The path that the lane is on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    epoch: u64,
+    remote: Option<SocketAddr>,
+    migrated_at: Option<Instant>,
+    newest_acked_sent: Option<Instant>,
+}
+
+impl LaneMonitor {
+    /// Returns the monitor of a new lane, whose peer delays acknowledgements by up to
+    /// `max_ack_delay`.
+    pub fn new(max_ack_delay: Duration) -> Self {
+        Self::with_rules(max_ack_delay, Rules::default())
+    }
+
+    pub(super) fn with_rules(max_ack_delay: Duration, rules: Rules) -> Self {
+        Self {
+            rules,
+            detector: SuspicionDetector::with_rules(max_ack_delay, rules),
+            health: Health::Alive,
+            address: Address::Unknown,
+            peer: None,
+            episode: None,
+            recently_suspected: None,
+            one_way: false,
+            path: Path::default(),
+            loss: LossMeter::new(rules),
+            lossy: false,
+            spurious: SpuriousFilter::default(),
+            probes: ProbeSchedule::new(rules),
+            reporter: Reporter::new(rules),
+            pending: Vec::new(),
+            peers_one_way_reported: false,
+            hedges: HedgeReporter::default(),
+            closed: false,
+            next_check: None,
+        }
+    }
+
+    /// Evaluates what was observed at `now`. `resent` counts the bytes that have been sent again on
+    /// other lanes of the session.
+    pub fn evaluate(&mut self, now: Instant, seen: &Observation<'_>, resent: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.next_check = None;
+        if self.closed {
+            return actions;
+        }
+        self.detector.timer_fired(now, seen.late_by);
+        if seen.resumed && self.rules.apply(Rule::ProbeOnResume) {
+            self.probe(now, seen, &mut actions);
+        }
+        self.follow_path(now, seen, &mut actions);
+        let health = self.judge(now, seen);
+        self.assess(now, health, seen.sensor.newest_full_acked_sent, resent, &mut actions);
+        self.measure_loss(now, &seen.sensor, &mut actions);
+        self.report(now, &seen.sensor, resent, &mut actions);
+        self.probe_or_close(now, seen, &mut actions);
+        actions
+    }
+
+    /// Handles the peer's advertisement of what it thinks of the lane.
+    pub fn handle_advertisement(
+        &mut self,
+        now: Instant,
+        advertised: Suspicion,
+        resent: u64,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.closed || !self.rules.apply(Rule::PeerSuspects) {
+            return actions;
+        }
+        let before = self.peer.is_some();
+        let one_way = advertised == Suspicion::OneWay;
+        self.peer =
+            (advertised != Suspicion::None).then_some(PeerSuspicion { heard_at: now, one_way });
+        match (before, self.peer.is_some()) {
+            (false, true) => self.suspected(now, &mut actions),
+            (true, false) if !self.is_suspected() => self.trusted(now, resent, &mut actions),
+            _ => return actions,
+        }
+        // A probe is to be sent at once, and a report that is due.
+        self.next_check = Some(now);
+        actions
+    }
+
+    /// Handles that this end moved the lane to another local address (RFC 9000 §9).
+    pub fn handle_migration(&mut self, now: Instant) {
+        self.path.migrated_at = Some(now);
+        if let Some(episode) = &mut self.episode {
+            episode.close_at = None;
+        }
+    }
+
+    /// Returns reports of bytes that were sent again on this lane, `total` since it began.
+    /// `suspects` names the lanes that are suspect.
+    pub fn report_hedged(
+        &mut self,
+        now: Instant,
+        total: u64,
+        suspects: impl FnOnce() -> Vec<LaneId>,
+    ) -> Option<Report> {
+        let (report, again) = self.hedges.observe(now, total, suspects);
+        self.check_at(again);
+        report
+    }
+
+    /// Returns what was not reported yet: the lane ends.
+    pub fn final_reports(&mut self) -> Vec<Report> {
+        let mut reports = std::mem::take(&mut self.pending);
+        reports.extend(self.reporter.report());
+        reports.extend(self.peers_one_way());
+        reports
+    }
+
+    /// Returns when to evaluate the next observation, at the latest; `None` while nothing is
+    /// outstanding.
+    pub fn next_check(&self) -> Option<Instant> {
+        self.next_check
+    }
+
+    /// Returns the state of the lane.
+    pub fn state(&self) -> LaneState {
+        match &self.episode {
+            _ if self.closed => LaneState::Closed,
+            None => LaneState::Alive,
+            Some(episode) if episode.close_at.is_some() => LaneState::OneWay,
+            Some(episode) if episode.confirmed => LaneState::Confirmed,
+            Some(_) => LaneState::Suspect,
+        }
+    }
+
+    /// Returns what a planner needs to know.
+    pub fn condition(&self) -> Condition {
+        let Path { migrated_at, newest_acked_sent, .. } = self.path;
+        Condition {
+            suspected_since: self.episode.as_ref().map(|episode| episode.since),
+            confirmed: self.episode.as_ref().is_some_and(|episode| episode.confirmed),
+            recently_suspected: self.recently_suspected,
+            migrated_at,
+            validated: migrated_at.is_none_or(|migrated| newest_acked_sent > Some(migrated)),
+        }
+    }
+
+    /// Returns what this end thinks of the lane, whatever the peer does.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Returns whether either end suspects the lane.
+    pub fn is_suspected(&self) -> bool {
+        self.health != Health::Alive || self.peer.is_some()
+    }
+
+    /// Returns whether the lane loses much of what we send.
+    pub fn is_lossy(&self) -> bool {
+        self.lossy
+    }
+
+    /// Returns what the peer is told that this end thinks of the lane.
+    pub fn advertisement(&self) -> Suspicion {
+        match (self.health, self.one_way) {
+            (Health::Alive, _) => Suspicion::None,
+            (Health::Suspect { .. }, false) => Suspicion::Suspected,
+            (Health::Suspect { .. }, true) => Suspicion::OneWay,
+        }
+    }
+
+    /// Returns how often the lane was suspected, however briefly.
+    pub fn suspicions(&self) -> u64 {
+        self.reporter.count()
+    }
+
+    /// Returns whether the peer says that our packets arrive while its own are lost.
+    #[cfg(test)]
+    pub(crate) fn peer_advertises_one_way(&self) -> bool {
+        self.peer.is_some_and(|peer| peer.one_way)
+    }
+
+    /// Assumes that this end thinks so of the lane, for the session's own tests.
+    #[cfg(test)]
+    pub(crate) fn assume(
+        &mut self,
+        now: Instant,
+        health: Health,
+        proof: Option<Instant>,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.assess(now, health, proof, 0, &mut actions);
+        actions
+    }
+
+    /// Assumes that the lane is lossy, or no longer, for the session's own tests.
+    #[cfg(test)]
+    pub(crate) fn assume_loss(&mut self, lossy: bool) {
+        self.lossy = lossy;
+    }
+
+    /// Assumes another path, for the session's own tests.
+    #[cfg(test)]
+    pub(crate) fn assume_new_path(&mut self, now: Instant) {
+        self.path_changed(now);
+    }
+
+    /// Assumes a one-way failure, for the session's own tests.
+    #[cfg(test)]
+    pub(crate) fn assume_one_way(&mut self) {
+        self.one_way = self.health != Health::Alive;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Runs the lanes' monitors: shows them what is observed, and does what they want of the session.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::Session;
+use crate::lane::{Action, Condition, LaneAction, Observation, Report};
+use crate::plan::LaneView;
+use crate::types::LaneId;
+
+/// Where a lane is at this end, as its planner knows it.
+#[derive(Clone, Debug)]
+pub struct LanePlace {
+    /// The uplink the lane is on.
+    pub uplink: String,
+    /// Whether that is metered.
+    pub metered: bool,
+    /// Our address.
+    pub local: IpAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+}
+
+impl Session {
+    /// Shows a lane's monitor what is observed; returns what is to be done for the lane.
+    pub fn observe_lane(
+        &mut self,
+        now: Instant,
+        id: LaneId,
+        seen: &Observation<'_>,
+    ) -> Vec<LaneAction> {
+        let resent = self.resent_elsewhere(id);
+        let Some(lane) = self.lanes.get_mut(&id) else { return Vec::new() };
+        lane.rtt = seen.sensor.srtt;
+        let actions = lane.monitor.evaluate(now, seen, resent);
+        self.act(now, id, actions)
+    }
+
+    /// Returns when a lane is to be observed again, at the latest.
+    pub fn lane_check(&self, id: LaneId) -> Option<Instant> {
+        self.lanes.get(&id)?.monitor.next_check()
+    }
+
+    /// Returns when the first of the lanes is to be observed again, at the latest.
+    pub fn next_lane_check(&self) -> Option<Instant> {
+        self.lanes.values().filter_map(|lane| lane.monitor.next_check()).min()
+    }
+
+    /// Returns what is to be reported of bytes that were sent again on other lanes than they were
+    /// given to first.
+    pub fn report_hedged(&mut self, now: Instant) -> Vec<(LaneId, Report)> {
+        let suspects = |lanes: &std::collections::BTreeMap<LaneId, super::lane::Lane>| {
+            lanes.iter().filter(|(_, l)| l.is_suspect()).map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        let suspects = suspects(&self.lanes);
+        let report = |(id, lane): (&LaneId, &mut super::lane::Lane)| {
+            let report = lane.monitor.report_hedged(now, lane.resent, || suspects.clone())?;
+            Some((*id, report))
+        };
+        self.lanes.iter_mut().filter_map(report).collect()
+    }
+
+    /// Returns what was not reported yet of a lane that ends.
+    pub fn final_reports(&mut self, id: LaneId) -> Vec<Report> {
+        self.lanes.get_mut(&id).map_or_else(Vec::new, |lane| lane.monitor.final_reports())
+    }
+
+    /// This end moved a lane to another local address (RFC 9000 §9).
+    pub fn handle_local_migration(&mut self, now: Instant, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.monitor.handle_migration(now);
+        }
+    }
+
+    /// Returns a lane as the planner sees it.
+    pub fn lane_view(&self, id: LaneId, place: LanePlace) -> Option<LaneView> {
+        let condition = self.lane_condition(id)?;
+        Some(LaneView {
+            id,
+            uplink: place.uplink,
+            metered: place.metered,
+            local: place.local,
+            remote: place.remote,
+            suspected_since: condition.suspected_since,
+            confirmed: condition.confirmed,
+            last_suspected: condition.recently_suspected,
+            moved_at: condition.migrated_at,
+            validated: condition.validated,
+            idle: self.lane_is_idle(id),
+            peer_drains: self.peer_drains(id),
+        })
+    }
+
+    /// Returns the condition of a lane.
+    pub fn lane_condition(&self, id: LaneId) -> Option<Condition> {
+        self.lanes.get(&id).map(|lane| lane.monitor.condition())
+    }
+
+    /// Returns how often a lane was suspected, however briefly.
+    pub fn lane_suspicions(&self, id: LaneId) -> u64 {
+        self.lanes.get(&id).map_or(0, |lane| lane.monitor.suspicions())
+    }
+
+    /// Does what a lane's monitor wants of the session; returns what is to be done for the lane.
+    pub(super) fn act(
+        &mut self,
+        now: Instant,
+        id: LaneId,
+        actions: Vec<Action>,
+    ) -> Vec<LaneAction> {
+        let mut rest = Vec::new();
+        for action in actions {
+            match action {
+                Action::MarkAtRisk => self.uncover(now, id),
+                Action::Trust { spurious } => self.trusted_again(now, id, spurious),
+                Action::Reselect => self.reconsider(now),
+                Action::Advertise => self.tell_health(id),
+                Action::Lane(action) => rest.push(action),
+            }
+        }
+        rest
+    }
+
+    /// Returns how many bytes were sent again on other lanes than this one.
+    pub(super) fn resent_elsewhere(&self, id: LaneId) -> u64 {
+        self.lanes.iter().filter(|(other, _)| **other != id).map(|(_, lane)| lane.resent).sum()
+    }
+
+    /// Assumes that this end thinks so of a lane, whatever its monitor was shown.
+    #[cfg(test)]
+    pub(super) fn assume_health(
+        &mut self,
+        now: Instant,
+        id: LaneId,
+        health: crate::lane::Health,
+        rtt: std::time::Duration,
+        proof: Option<Instant>,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.rtt = rtt;
+        let actions = lane.monitor.assume(now, health, proof);
+        self.act(now, id, actions);
+    }
+
+    /// Assumes that a lane is lossy, or no longer.
+    #[cfg(test)]
+    pub(super) fn assume_loss(&mut self, now: Instant, id: LaneId, lossy: bool) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.monitor.assume_loss(lossy);
+            self.reconsider(now);
+        }
+    }
+
+    /// Assumes that our direction of a lane is dead.
+    #[cfg(test)]
+    pub(super) fn assume_one_way(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.monitor.assume_one_way();
+            self.tell_health(id);
+        }
+    }
+
+    /// Assumes that a lane has another path.
+    #[cfg(test)]
+    pub(super) fn assume_new_path(&mut self, now: Instant, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.monitor.assume_new_path(now);
+        }
+    }
+}
