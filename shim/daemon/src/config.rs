@@ -1,108 +1,111 @@
-//! The configuration of a daemon: real types, made from TOML (DESIGN.md §9) or in a program.
+//! The configuration of a daemon: typed, read from TOML (DESIGN.md §9) or built by a program.
 //!
-//! Parsed, not validated: what a [`Config`] holds is right. The text is read in two steps, `raw`
-//! (the shape, by serde) and `parse` (the meaning); every error of either says in which file, where
-//! and what, and how to mend it.
+//! Parsed, not validated: a [`Config`] is valid by construction. [`Config::load`] works in two
+//! steps, `raw` (the structure, by serde) and then one module per table (the meaning). Every error
+//! names the file, the line and the column, says what is wrong and how to correct it.
 
 mod error;
+mod general;
+mod ingresses;
+mod load;
 mod nearest;
-mod parse;
-mod parse_ingress;
+mod peers;
 mod raw;
+mod rules;
 mod size;
+mod source;
+mod uplinks;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::proxy::acl::Acl;
-use crate::proxy::policy::{Policy, Via};
-use crate::proxy::socks5::Credentials;
-use throughline::identity::Identity;
-use throughline::node::{Limits, PeerConfig, UplinkConfig};
-use throughline_proto::types::{PeerId, Target};
+use crate::proxy::egress::acl::Acl;
+use crate::proxy::ingress::socks5::Credentials;
+use crate::proxy::rules::{Policy, Via};
+use throughline::{Identity, Limits, PeerConfig, PeerId, Target, UplinkConfig};
 
-pub use error::ConfigError;
+pub use self::error::ConfigError;
 
-/// What a daemon is to do.
+/// The configuration of a daemon.
 #[derive(Clone)]
 pub struct Config {
-    /// Who we are.
+    /// The daemon's identity.
     pub identity: IdentitySource,
-    /// The UDP addresses to accept lanes on; none where nobody dials in. Port 0 picks a free one.
+    /// The UDP addresses to accept lanes on; none if no peer dials in. Port 0 picks a free one.
     pub listen: Vec<SocketAddr>,
-    /// The bounds of the node.
+    /// The node's limits.
     pub limits: Limits,
-    /// The uplinks in order of preference; discovered where there is none.
+    /// The uplinks in order of preference; if empty, they are discovered.
     pub uplinks: Vec<UplinkConfig>,
-    /// Whether to set rules and routes so that packets leave by their own uplink.
+    /// Whether to install rules and routes so that packets leave by their own uplink.
     pub manage_routes: bool,
-    /// The peers we trust.
+    /// The trusted peers.
     pub peers: Vec<Peer>,
-    /// Where applications' flows enter.
+    /// The ingresses.
     pub ingresses: Vec<Ingress>,
-    /// Which way they go.
+    /// The rules that decide where flows go.
     pub policy: Policy,
     /// The admin socket.
     pub admin: Admin,
-    /// What is wrong where a peer's key turns out to be our own, which is known only when the
-    /// identity has been read.
+    /// The error for each peer's key in case it is this host's own, which only the identity shows.
     own_key: HashMap<PeerId, ConfigError>,
 }
 
-/// Where the key of the daemon comes from.
+/// The source of the daemon's identity.
 #[derive(Clone)]
 pub enum IdentitySource {
     /// A file, read when the daemon starts.
     File(PathBuf),
-    /// It is at hand.
+    /// An identity that the program supplies.
     Given(Identity),
 }
 
-/// Where the admin socket is.
+/// The location of the admin socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admin {
-    /// There is none.
+    /// There is no admin socket.
     Off,
-    /// At the default place, if that can be written to.
+    /// The default path, if a socket can be created there.
     Default,
-    /// Here.
+    /// This path.
     At(PathBuf),
 }
 
-/// A peer.
+/// A trusted peer.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// What the node is told of it.
+    /// The node's view of it: name, key and locators.
     pub config: PeerConfig,
-    /// What it may reach through us.
+    /// The destinations that it may reach through this host.
     pub acl: Acl,
 }
 
-/// Where applications' flows enter.
+/// An ingress: where applications' connections enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingress {
-    /// Its name, by which rules call it.
+    /// Its name, which rules refer to.
     pub name: String,
     /// The TCP address it listens on. Port 0 picks a free one.
     pub listen: SocketAddr,
-    /// What it speaks.
+    /// The protocol it speaks.
     pub kind: IngressKind,
 }
 
-/// What an ingress speaks.
+/// The protocol of an ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IngressKind {
-    /// SOCKS5 (RFC 1928), with these credentials where there are some.
+    /// SOCKS5 (RFC 1928), with these credentials if there are any.
     Socks5(Option<Credentials>),
-    /// Every connection is for this target.
+    /// None: every connection goes to this target.
     Forward(Target),
 }
 
 impl Config {
-    /// A configuration that does nothing yet: no peer, no ingress, no admin socket; what comes in
-    /// is rejected. For a program that fills it in.
+    /// Creates a configuration that a program fills in.
+    ///
+    /// It has no peer, no ingress and no admin socket, and rejects every flow.
     pub fn new(identity: Identity) -> Self {
         Self::empty(IdentitySource::Given(identity))
     }
@@ -122,32 +125,12 @@ impl Config {
         }
     }
 
-    /// Reads the configuration file `path`.
+    /// Checks that no peer has `own_key`, the key of this host.
     ///
     /// # Errors
-    /// The file cannot be read, or something in it is wrong.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Self::parse(path, &text)
-    }
-
-    /// Checks that no peer of the file has the key `ours`, which is ours.
-    ///
-    /// # Errors
-    /// One has: where its key stands.
-    pub fn check_own_key(&self, ours: PeerId) -> Result<(), ConfigError> {
-        self.own_key.get(&ours).cloned().map_or(Ok(()), Err)
-    }
-
-    /// Reads a configuration from `text`; `path` is what errors call it, and paths in it are
-    /// relative to the directory of `path`.
-    ///
-    /// # Errors
-    /// Something in the text is wrong.
-    pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
-        parse::parse(path.as_ref(), text)
+    /// A peer has it; the error points at the key.
+    pub fn check_own_key(&self, own_key: PeerId) -> Result<(), ConfigError> {
+        self.own_key.get(&own_key).cloned().map_or(Ok(()), Err)
     }
 }
 

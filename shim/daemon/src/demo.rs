@@ -37,8 +37,8 @@ use origin::{Origin, OriginPlan};
 use pair::{Pair, Plan};
 use report::Report;
 use script::{Isp, Script};
+use throughline::Mode;
 use throughline_emulator::{Emulator, Profile, Queue, Way};
-use throughline_proto::types::Mode;
 use view::{Scene, Screen};
 
 /// After the end of the run the flows have this long to finish: what is buffered between sender

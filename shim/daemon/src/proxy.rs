@@ -1,17 +1,17 @@
-//! Layer 4: the edges, where applications' flows enter (ingress) and leave (egress).
+//! The TCP proxy: applications' connections become flows, and peers' flows become connections.
 //!
-//! An ingress ([`socks5`], [`forward`]) accepts a TCP connection, asks the [`route`] for a way out
-//! and joins the two ends with a [`relay`]. The [`egress`] takes what peers open, asks the [`acl`],
-//! dials ([`dial`]) and relays likewise.
+//! ```text
+//! application ─TCP─▸ ingress ─▸ rules ─▸ peer's flow ┈┈▸ egress ─▸ ACL ─TCP─▸ destination
+//!                       └────── relay ──────┘             └────── relay ──────┘
+//! ```
+//!
+//! An [`ingress`] accepts a TCP connection, looks up in the [`rules`] where it goes, opens a flow
+//! to a peer (or a connection of this host's own), and joins the two with a [`relay`]. The
+//! [`egress`] checks what peers open against their ACL, dials it and relays likewise. [`tasks`]
+//! ends all of it together.
 
-pub mod accept;
-pub mod acl;
-pub mod dial;
 pub mod egress;
-pub mod forward;
-pub mod policy;
-pub mod ports;
+pub mod ingress;
 pub mod relay;
-pub mod route;
-pub mod socks5;
+pub mod rules;
 pub mod tasks;

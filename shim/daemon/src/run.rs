@@ -20,9 +20,9 @@ use tracing::{info, warn};
 use crate::admin::{AdminError, AdminSocket};
 use crate::config::{Admin, Config, ConfigError, IdentitySource, IngressKind};
 use crate::proxy::egress::Egress;
-use crate::proxy::route::Router;
+use crate::proxy::ingress::dispatcher::Dispatcher;
+use crate::proxy::ingress::{forward, socks5};
 use crate::proxy::tasks::Tasks;
-use crate::proxy::{forward, socks5};
 use throughline::identity::{Identity, IdentityError};
 use throughline::listen_cure;
 use throughline::node::{AcceptError, BuildError, Node};
@@ -136,15 +136,15 @@ pub async fn start(config: Config) -> Result<Daemon, StartError> {
     };
 
     let tasks = Tasks::default();
-    let router = Arc::new(Router::new(node.clone(), config.policy));
+    let dispatcher = Arc::new(Dispatcher::new(node.clone(), config.policy));
     for (name, listener, kind) in listeners {
-        let (router, own) = (Arc::clone(&router), tasks.clone());
+        let (dispatcher, own) = (Arc::clone(&dispatcher), tasks.clone());
         match kind {
             IngressKind::Socks5(credentials) => {
-                tasks.spawn(socks5::serve(listener, name, credentials, router, own));
+                tasks.spawn(socks5::serve(listener, name, credentials, dispatcher, own));
             }
             IngressKind::Forward(to) => {
-                tasks.spawn(forward::serve(listener, name, to, router, own));
+                tasks.spawn(forward::serve(listener, name, to, dispatcher, own));
             }
         }
     }

@@ -3,10 +3,10 @@
 use std::fmt::{self, Write};
 
 use crate::config::{Config, IdentitySource, IngressKind};
-use crate::proxy::policy::Via;
+use crate::proxy::rules::Via;
 use crate::run::StartError;
-use throughline::identity::Identity;
-use throughline_proto::types::PeerId;
+use throughline::Identity;
+use throughline::PeerId;
 
 /// Says what `config` amounts to.
 ///
@@ -40,7 +40,7 @@ fn describe_via(config: &Config, ingress: &str) -> String {
         Some(Via::Direct) => "direct".to_owned(),
         Some(Via::Reject) => return ", rejected where no rule matches".to_owned(),
     };
-    let down = own.down.map(|down| format!("; while down: {down}")).unwrap_or_default();
+    let down = own.peer_down.map(|down| format!("; while down: {down}")).unwrap_or_default();
     format!(" via {via}{down}")
 }
 

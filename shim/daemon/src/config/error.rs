@@ -1,21 +1,21 @@
-//! What is wrong in a configuration: which file, where, what, and how to mend it.
+//! Errors in a configuration: the file, the position, what is wrong and how to correct it.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// What is wrong in a configuration. Its text is for a person, with the line it is about.
+/// An error in a configuration. Its text is a full sentence, with the line that it points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     file: PathBuf,
-    place: Option<Place>,
+    position: Option<Position>,
     message: String,
 }
 
-/// A place in the text, counted from 1, and its line.
+/// A position in the text, counted from 1, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct Position {
     line: usize,
     column: usize,
     width: usize,
@@ -25,30 +25,30 @@ struct Place {
 impl ConfigError {
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
         let message = format!(
-            "The configuration file cannot be read: {error}; give the path of one (docs/CONFIG.md \
-             has all that may be in it)."
+            "The configuration file cannot be read: {error}; check the path (docs/CONFIG.md \
+             describes the file)."
         );
-        Self { file: file.to_owned(), place: None, message }
+        Self { file: file.to_owned(), position: None, message }
     }
 
-    /// An error about the bytes `span` of `text`; nothing where it is about the whole.
+    /// Creates an error about the bytes `span` of `text`, or about the whole file.
     pub(super) fn at(file: &Path, text: &str, span: Option<Range<usize>>, message: String) -> Self {
-        let place = span.map(|span| Place::find(text, span));
-        Self { file: file.to_owned(), place, message }
+        let position = span.map(|span| Position::find(text, span));
+        Self { file: file.to_owned(), position, message }
     }
 
-    /// The sentence that says what is wrong, without the place.
+    /// Returns the sentence that says what is wrong, without the position.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The line and the column it is about, counted from 1.
+    /// Returns the line and the column that the error points at, counted from 1.
     pub fn position(&self) -> Option<(usize, usize)> {
-        self.place.as_ref().map(|place| (place.line, place.column))
+        self.position.as_ref().map(|position| (position.line, position.column))
     }
 }
 
-impl Place {
+impl Position {
     fn find(text: &str, span: Range<usize>) -> Self {
         let start = char_boundary(text, span.start);
         let before = &text[..start];
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-/// The start of the character at byte `at`, or the end.
+/// Returns the start of the character at byte `at`, or the end of the text.
 fn char_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
@@ -74,7 +74,7 @@ fn char_boundary(text: &str, at: usize) -> usize {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
-        let Some(Place { line, column, width, text }) = &self.place else {
+        let Some(Position { line, column, width, text }) = &self.position else {
             return write!(f, "{file}: {}", self.message);
         };
         let margin = line.to_string().len();

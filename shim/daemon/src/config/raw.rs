@@ -1,4 +1,4 @@
-//! The shape of the configuration file. What is written, where, and nothing of what it means.
+//! The structure of the configuration file: the values as written and their positions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use toml::Spanned;
 
-/// A string or a number, as text, and where it stands.
+/// A string or a number, as text with its position.
 pub(super) type Word = Spanned<Text>;
 
-/// One word or a list of them.
+/// One value or a list of them, with its position.
 pub(super) type Words = Spanned<OneOrMany>;
 
-/// Named tables. Sorted by name, so order them by their place to get the file's order.
+/// Named tables, sorted by name; `source::in_order` restores the order of the file.
 pub(super) type Tables<T> = BTreeMap<Spanned<String>, T>;
 
 #[derive(serde::Deserialize)]
@@ -82,10 +82,10 @@ pub(super) struct RawRule {
     pub(super) peer_down: Option<Word>,
 }
 
-/// A string, or a number written out.
+/// A string, or a number as text.
 pub(super) struct Text(pub(super) String);
 
-/// One word or a list of them.
+/// One value or a list of them.
 pub(super) enum OneOrMany {
     One(Text),
     Many(Vec<Word>),

@@ -1,6 +1,6 @@
 //! Amounts of memory: `256MiB`, `1GB`, `65536`.
 
-/// The number of bytes that `text` says; nothing where it says none.
+/// Returns the number of bytes that `text` says, or `None` if it is not an amount.
 pub(super) fn bytes(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::script::Isp;
 use launch::launch;
 use throughline::identity::Identity;
+use throughline::{Mode, PeerId};
 use throughline_emulator::Emulator;
-use throughline_proto::types::{Mode, PeerId};
 
 /// At the end of the run every flow has ended: there is nothing to wait for.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(500);

@@ -13,7 +13,7 @@ use super::pair::{Pair, Plan};
 use super::report::Report;
 use super::view::Screen;
 use super::{DemoArgs, play};
-use throughline_proto::types::Mode;
+use throughline::Mode;
 
 /// What a stand-in does to a connection's bytes, in either direction.
 #[derive(Clone, Copy)]

@@ -1,18 +1,19 @@
-//! The byte pump between an application's TCP connection and a flow.
+//! Relays bytes between an application's TCP connection and a flow.
 //!
-//! Both directions run at once in one future, and each ends on its own: a FIN of the application
-//! finishes our direction of the flow, the end of the peer's direction shuts down the connection's
-//! writing side. A reset is of the whole:
+//! Both directions run concurrently in one future, and each ends on its own: the application's FIN
+//! finishes our direction of the flow, and the end of the peer's direction shuts down the
+//! connection's write side. A reset ends both directions:
 //!
-//! - The application resets (or its connection fails): the flow is reset; what was read before is
+//! - If the application resets (or its connection fails), the flow is reset; bytes read before are
 //!   delivered first.
-//! - The flow is reset: what preceded it is delivered, for at most `RESET_GRACE`, and then the
-//!   connection is closed with `SO_LINGER` 0, so that the application sees a reset and never an
-//!   honest-looking end.
+//! - If the flow is reset, bytes that preceded the reset are delivered, for at most
+//!   `RESET_FLUSH_TIMEOUT`. Then the connection is closed with `SO_LINGER` 0, so that the
+//!   application sees a reset and never mistakes a truncated stream for a complete one.
 //!
-//! Bulk bytes are not copied here: one read fills a piece of a buffer that the flow then owns, and
-//! the flow's pieces are written with one vectored write.
+//! Bulk bytes are not copied: one read fills a chunk of a buffer that the flow then owns, and the
+//! flow's chunks are written with one vectored write.
 
+mod failure;
 mod half;
 mod to_flow;
 mod to_tcp;
@@ -20,93 +21,87 @@ mod to_tcp;
 use std::io;
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use throughline::stream::FlowStream;
+use self::failure::{RelayFailure, tcp_failure};
+use throughline::FlowStream;
 
-pub use half::{Sink, Source};
+pub(crate) use self::failure::close_with_reset;
+pub use self::half::{Sink, Source};
 
-/// How long an application that does not read may hold up the end of a flow that is reset: enough
-/// for one that is merely slow, and not for ever for one that hangs.
-const RESET_GRACE: Duration = Duration::from_secs(10);
+/// Bounds the delivery of the bytes before a reset: long enough for a slow application, finite for
+/// one that hangs.
+const RESET_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a relay ended, and what it moved.
+/// The bytes that a relay moved, and how it ended.
 #[derive(Debug)]
 pub struct Relayed {
     /// Bytes from the application to the flow.
     pub to_flow: u64,
     /// Bytes from the flow to the application.
     pub to_tcp: u64,
-    /// How it ended.
-    pub end: End,
+    /// How the relay ended.
+    pub end: RelayEnd,
 }
 
 /// How a relay ended.
 #[derive(Debug)]
-pub enum End {
-    /// Both directions came to their end.
+pub enum RelayEnd {
+    /// Both directions ended.
     Finished,
-    /// The application reset its connection, or it failed; the flow was reset.
+    /// The application reset its connection, or the connection failed; the flow was reset.
     TcpFailed(io::Error),
     /// The flow was reset; so was the connection.
     FlowReset,
 }
 
-/// Which side of a direction failed.
-enum Broken {
-    Tcp(io::Error),
-    Flow,
-}
-
-/// Relays until both directions have ended or one side is reset. `TCP_NODELAY` is set.
+/// Relays until both directions have ended or one side is reset. Sets `TCP_NODELAY`.
 pub async fn relay(tcp: TcpStream, flow: FlowStream) -> Relayed {
     let (reader, writer) = flow.into_split();
     relay_halves(tcp, reader, writer).await
 }
 
 async fn relay_halves(tcp: TcpStream, mut reader: impl Source, mut writer: impl Sink) -> Relayed {
-    // Fails only on a connection that is dead already, which the first read will tell.
+    // This fails only on a dead connection, which the first read reports.
     let _ = tcp.set_nodelay(true);
     let (mut up, mut down) = (0, 0);
-    let result = both(&tcp, &mut reader, &mut writer, (&mut up, &mut down)).await;
+    let result = relay_both(&tcp, &mut reader, &mut writer, (&mut up, &mut down)).await;
     let end = match result {
-        Ok(()) => End::Finished,
-        Err(Broken::Tcp(error)) => {
+        Ok(()) => RelayEnd::Finished,
+        Err(RelayFailure::Tcp(error)) => {
             writer.reset();
-            End::TcpFailed(error)
+            RelayEnd::TcpFailed(error)
         }
-        Err(Broken::Flow) => End::FlowReset,
+        Err(RelayFailure::Flow) => RelayEnd::FlowReset,
     };
-    if !matches!(end, End::Finished) {
+    if !matches!(end, RelayEnd::Finished) {
         close_with_reset(tcp);
     }
     Relayed { to_flow: up, to_tcp: down, end }
 }
 
-async fn both(
+async fn relay_both(
     tcp: &TcpStream,
     reader: &mut impl Source,
     writer: &mut impl Sink,
     (up, down): (&mut u64, &mut u64),
-) -> Result<(), Broken> {
+) -> Result<(), RelayFailure> {
     let to_flow = to_flow::pump(tcp, writer, up);
     let to_tcp = to_tcp::pump(tcp, reader, down);
     tokio::pin!(to_flow, to_tcp);
-    // Whichever ends first, the other goes on, unless the connection itself has failed.
+    // When one direction ends the other continues, unless the connection itself has failed.
     tokio::select! {
         ended = &mut to_flow => match ended {
             Ok(()) => tokio::select! {
                 ended = &mut to_tcp => ended,
-                error = failed(tcp) => Err(Broken::Tcp(error)),
+                error = tcp_failure(tcp) => Err(RelayFailure::Tcp(error)),
             },
-            Err(Broken::Tcp(error)) => Err(Broken::Tcp(error)),
-            // What preceded the reset is still on its way to the application.
-            Err(Broken::Flow) => tokio::select! {
-                _ = &mut to_tcp => Err(Broken::Flow),
-                () = sleep(RESET_GRACE) => Err(Broken::Flow),
+            Err(RelayFailure::Tcp(error)) => Err(RelayFailure::Tcp(error)),
+            // Bytes that preceded the reset may not have reached the application yet.
+            Err(RelayFailure::Flow) => tokio::select! {
+                _ = &mut to_tcp => Err(RelayFailure::Flow),
+                () = sleep(RESET_FLUSH_TIMEOUT) => Err(RelayFailure::Flow),
             },
         },
         ended = &mut to_tcp => {
@@ -114,25 +109,6 @@ async fn both(
             to_flow.await
         }
     }
-}
-
-/// Waits until the connection fails (a reset), without touching what there is to read.
-async fn failed(tcp: &TcpStream) -> io::Error {
-    match tcp.ready(Interest::ERROR).await {
-        Ok(_) => tcp
-            .take_error()
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset)),
-        Err(error) => error,
-    }
-}
-
-/// Closes a connection so that its other end sees a reset.
-pub(super) fn close_with_reset(tcp: TcpStream) {
-    // Fails only on a connection that is dead already.
-    let _ = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
-    drop(tcp);
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The tasks of the edges, and how they end: first no new connections ([`Tasks::drain`]), then, when
-//! the deadline has passed, no connections ([`Tasks::stop`]).
+//! The tasks of the proxy and their shutdown: first no new connections ([`Tasks::drain`]), then, at
+//! the deadline, none at all ([`Tasks::stop`]).
 
 use std::future::Future;
 use std::task::{Context, Waker};
@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Spawns the tasks of the edges and ends them together. Clones are handles to the same set.
+/// A set of tasks that end together. Clones are handles to the same set.
 #[derive(Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -16,7 +16,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Spawns a task, which is dropped where it stands at [`Tasks::stop`]; its sockets close.
+    /// Spawns a task. [`Tasks::stop`] drops it at its current await point, and its sockets close.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopped = self.stopped.clone();
         self.tracker.spawn(async move {
@@ -24,28 +24,27 @@ impl Tasks {
         });
     }
 
-    /// The same, for tasks that are to begin in the order in which they are given: what a task does
-    /// up to where it first waits is done before this returns.
-    pub fn spawn_in_turn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Spawns a task after running it to its first await point, so that tasks begin in call order.
+    pub fn spawn_in_order(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut task = Box::pin(task);
-        // Nobody needs to be woken: a task that is spawned is polled once in any case.
+        // No wake-up is lost: a spawned task is always polled once.
         if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             self.spawn(task);
         }
     }
 
-    /// Completes when no new connection is to be accepted any more. Cancel-safe.
+    /// Completes when no new connection may be accepted any more. Cancel-safe.
     pub async fn draining(&self) {
         self.draining.cancelled().await;
     }
 
-    /// From now on nothing new is accepted.
+    /// Asks the tasks to accept nothing new.
     pub fn drain(&self) {
         self.draining.cancel();
         self.tracker.close();
     }
 
-    /// Ends what still runs.
+    /// Ends the tasks that still run.
     pub fn stop(&self) {
         self.drain();
         self.stopped.cancel();
@@ -68,11 +67,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn tasks_in_turn_begin_in_their_order_and_go_on_after_a_wait() {
+    async fn ordered_tasks_begin_in_call_order_and_continue_after_a_wait() {
         let (tasks, log) = (Tasks::default(), Arc::new(Mutex::new(Vec::new())));
         for number in 0..100 {
             let log = Arc::clone(&log);
-            tasks.spawn_in_turn(async move {
+            tasks.spawn_in_order(async move {
                 log.lock().push(number);
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 log.lock().push(100);
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn draining_lets_tasks_go_on_and_stopping_ends_them() {
+    async fn draining_lets_tasks_continue_and_stopping_ends_them() {
         let tasks = Tasks::default();
         let (done, wait) = tokio::sync::oneshot::channel::<()>();
         tasks.spawn(async move {

@@ -1,15 +1,15 @@
-//! What the relay needs of the two halves of a flow, so that it is tested without one.
+//! The two halves of a flow as the relay uses them, so that it can be tested without one.
 
 use std::future::Future;
 use std::io;
 
 use bytes::Bytes;
 
-use throughline::stream::{FlowReader, FlowWriter};
+use throughline::{FlowReader, FlowWriter};
 
 /// The receiving half of a flow; see [`FlowReader`].
 pub trait Source: Send {
-    /// Moves the next pieces into `chunks`; 0 is the end. Fails when the flow is reset.
+    /// Moves the next chunks into `chunks`; returns 0 at the end. Fails when the flow is reset.
     fn read_chunks(
         &mut self,
         chunks: &mut [Bytes],
@@ -18,9 +18,9 @@ pub trait Source: Send {
 
 /// The sending half of a flow; see [`FlowWriter`].
 pub trait Sink: Send {
-    /// Waits for room; how much there is.
+    /// Waits for room and returns how much there is, in bytes.
     fn capacity(&mut self) -> impl Future<Output = io::Result<usize>> + Send;
-    /// Takes as much of the front of `chunk` as there is room for.
+    /// Takes from the front of `chunk` as much as there is room for.
     fn write_chunk(&mut self, chunk: &mut Bytes) -> impl Future<Output = io::Result<usize>> + Send;
     /// Completes when the flow was reset or has ended.
     fn closed(&mut self) -> impl Future<Output = io::Result<()>> + Send;

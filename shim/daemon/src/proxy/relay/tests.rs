@@ -13,7 +13,7 @@ use super::*;
 /// One direction of a fake flow: bytes, and how it ended.
 #[derive(Default)]
 struct Pipe {
-    pieces: VecDeque<Bytes>,
+    queue: VecDeque<Bytes>,
     taken: usize,
     finished: bool,
     reset: bool,
@@ -58,9 +58,9 @@ impl Source for FakeReader {
     async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> io::Result<usize> {
         self.0
             .until(|pipe| {
-                let count = pipe.pieces.len().min(chunks.len());
-                for (chunk, piece) in chunks.iter_mut().zip(pipe.pieces.drain(..count)) {
-                    *chunk = piece;
+                let count = pipe.queue.len().min(chunks.len());
+                for (slot, chunk) in chunks.iter_mut().zip(pipe.queue.drain(..count)) {
+                    *slot = chunk;
                 }
                 match count {
                     0 if pipe.reset => Some(Err(reset())),
@@ -87,11 +87,11 @@ impl Sink for FakeWriter {
 
     async fn write_chunk(&mut self, chunk: &mut Bytes) -> io::Result<usize> {
         let room = self.capacity().await?;
-        let piece = chunk.split_to(room.min(chunk.len()));
-        let size = piece.len();
+        let taken = chunk.split_to(room.min(chunk.len()));
+        let size = taken.len();
         self.shared.change(|pipe| {
             pipe.taken += size;
-            pipe.pieces.push_back(piece);
+            pipe.queue.push_back(taken);
         });
         Ok(size)
     }
@@ -142,7 +142,7 @@ async fn both_directions_pass_byte_exact_and_end_on_their_own() {
     let sent = pattern(3_000_000);
     for piece in sent.chunks(1171) {
         let piece = Bytes::copy_from_slice(piece);
-        bench.to_app.change(|pipe| pipe.pieces.push_back(piece));
+        bench.to_app.change(|pipe| pipe.queue.push_back(piece));
     }
     bench.to_app.change(|pipe| pipe.finished = true);
     let mut received = Vec::new();
@@ -153,11 +153,11 @@ async fn both_directions_pass_byte_exact_and_end_on_their_own() {
     bench.app.write_all(&sent).await.unwrap();
     bench.app.shutdown().await.unwrap();
     let relayed = ended(bench.relay).await;
-    assert!(matches!(relayed.end, End::Finished), "{relayed:?}");
+    assert!(matches!(relayed.end, RelayEnd::Finished), "{relayed:?}");
     assert_eq!((relayed.to_flow, relayed.to_tcp), (3_000_000, 3_000_000));
     let pipe = bench.from_app.pipe.lock();
     assert!(pipe.finished && !pipe.reset);
-    assert!(pipe.pieces.iter().flatten().eq(sent.iter()), "the upload differs");
+    assert!(pipe.queue.iter().flatten().eq(sent.iter()), "the upload differs");
 }
 
 #[tokio::test]
@@ -167,20 +167,20 @@ async fn a_fin_of_the_application_leaves_the_other_direction_open() {
     bench.app.shutdown().await.unwrap();
     bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
     bench.to_app.change(|pipe| {
-        pipe.pieces.push_back(Bytes::from_static(b"answer"));
+        pipe.queue.push_back(Bytes::from_static(b"answer"));
         pipe.finished = true;
     });
     let mut answer = String::new();
     bench.app.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "answer");
-    assert!(matches!(ended(bench.relay).await.end, End::Finished));
+    assert!(matches!(ended(bench.relay).await.end, RelayEnd::Finished));
 }
 
 #[tokio::test]
 async fn a_reset_of_the_application_resets_the_flow() {
     let bench = bench(usize::MAX).await;
     close_with_reset(bench.app);
-    assert!(matches!(ended(bench.relay).await.end, End::TcpFailed(_)));
+    assert!(matches!(ended(bench.relay).await.end, RelayEnd::TcpFailed(_)));
     assert!(bench.from_app.pipe.lock().reset);
 }
 
@@ -190,7 +190,7 @@ async fn a_reset_of_the_application_is_noticed_though_the_flow_has_no_room() {
     bench.app.write_all(&pattern(100)).await.unwrap();
     bench.from_app.until(|pipe| (pipe.taken == 10).then_some(())).await;
     close_with_reset(bench.app);
-    assert!(matches!(ended(bench.relay).await.end, End::TcpFailed(_)));
+    assert!(matches!(ended(bench.relay).await.end, RelayEnd::TcpFailed(_)));
 }
 
 #[tokio::test]
@@ -199,19 +199,19 @@ async fn a_reset_of_the_application_after_its_fin_is_noticed() {
     bench.app.shutdown().await.unwrap();
     bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
     close_with_reset(bench.app);
-    assert!(matches!(ended(bench.relay).await.end, End::TcpFailed(_)));
+    assert!(matches!(ended(bench.relay).await.end, RelayEnd::TcpFailed(_)));
 }
 
 #[tokio::test]
 async fn a_reset_of_the_flow_delivers_what_precedes_it_and_then_resets_the_application() {
     let mut bench = bench(usize::MAX).await;
     bench.to_app.change(|pipe| {
-        pipe.pieces.push_back(Bytes::from_static(b"last words"));
+        pipe.queue.push_back(Bytes::from_static(b"last words"));
         pipe.reset = true;
     });
     bench.from_app.change(|pipe| pipe.reset = true);
     let relayed = ended(bench.relay).await;
-    assert!(matches!(relayed.end, End::FlowReset), "{relayed:?}");
+    assert!(matches!(relayed.end, RelayEnd::FlowReset), "{relayed:?}");
     assert_eq!(relayed.to_tcp, 10);
     let error = bench.app.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -223,7 +223,7 @@ async fn an_application_that_sends_nothing_still_learns_of_a_reset() {
     bench.to_app.change(|pipe| pipe.finished = true);
     assert_eq!(bench.app.read(&mut [0; 1]).await.unwrap(), 0);
     bench.from_app.change(|pipe| pipe.reset = true);
-    assert!(matches!(ended(bench.relay).await.end, End::FlowReset));
+    assert!(matches!(ended(bench.relay).await.end, RelayEnd::FlowReset));
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn small_pieces_do_not_keep_large_buffers_alive() {
     }
     bench.app.shutdown().await.unwrap();
     bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
-    for piece in bench.from_app.pipe.lock().pieces.drain(..) {
+    for piece in bench.from_app.pipe.lock().queue.drain(..) {
         // The sole owner of its allocation gives it back as it is: no larger than the read.
         let piece = piece.try_into_mut().expect("the piece shares its allocation");
         assert!(piece.capacity() <= 4096);

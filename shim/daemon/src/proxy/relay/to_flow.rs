@@ -1,7 +1,7 @@
-//! From the application's connection into the flow.
+//! Moves bytes from the application's connection into the flow.
 //!
-//! Only what the flow has room for is read, so that the rest waits in the kernel, where it closes
-//! the application's own window.
+//! Only as much is read as the flow accepts. The rest waits in the kernel and closes the
+//! application's TCP window: back-pressure end to end.
 
 use std::io;
 
@@ -9,70 +9,70 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
+use super::failure::{RelayFailure, tcp_failure};
 use super::half::Sink;
-use super::{Broken, failed};
 
-/// The largest read: a few congestion windows of a fast path, and what one `recv` yields at most
+/// The largest read: a few congestion windows of a fast path, and the most that one `recv` yields
 /// with Linux's default receive buffers.
 const MAX_READ: usize = 256 * 1024;
 
-/// Where reading begins: enough for a keystroke or a request, little enough for a thousand idle flows.
+/// The first read: enough for a keystroke or a request, small enough for a thousand idle flows.
 const MIN_READ: usize = 8 * 1024;
 
-/// Smaller reads get an allocation of their own: else a keystroke would keep a buffer of
-/// [`MAX_READ`] alive until the peer has it.
+/// Reads below this size are copied: a keystroke would otherwise keep a buffer of [`MAX_READ`] alive
+/// until the peer has acknowledged it.
 const COPY_BELOW: usize = 4 * 1024;
 
-/// So many reads in a row and the other direction gets its turn.
-const READS_PER_TURN: u32 = 8;
+/// Consecutive reads after which the task yields to the other direction.
+const READS_PER_YIELD: u32 = 8;
 
 /// Moves bytes until the application's FIN (`Ok`), a reset of the flow, or a failure.
 pub(super) async fn pump(
     tcp: &TcpStream,
     writer: &mut impl Sink,
     moved: &mut u64,
-) -> Result<(), Broken> {
+) -> Result<(), RelayFailure> {
     let mut buffer = ReadBuffer::new();
     let mut reads = 0;
     loop {
         let room = tokio::select! {
             biased;
-            room = writer.capacity() => room.map_err(|_| Broken::Flow)?,
-            error = failed(tcp) => return Err(Broken::Tcp(error)),
+            room = writer.capacity() => room.map_err(|_| RelayFailure::Flow)?,
+            error = tcp_failure(tcp) => return Err(RelayFailure::Tcp(error)),
         };
         match buffer.read(tcp, room) {
             Ok(None) => {
-                return writer.finish().map_err(|_| Broken::Flow);
+                return writer.finish().map_err(|_| RelayFailure::Flow);
             }
             Ok(Some(mut chunk)) => {
                 *moved += chunk.len() as u64;
                 while !chunk.is_empty() {
-                    writer.write_chunk(&mut chunk).await.map_err(|_| Broken::Flow)?;
+                    writer.write_chunk(&mut chunk).await.map_err(|_| RelayFailure::Flow)?;
                 }
                 reads += 1;
-                if reads % READS_PER_TURN == 0 {
+                if reads % READS_PER_YIELD == 0 {
                     yield_now().await;
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                buffer.rest();
+                buffer.shrink_when_idle();
                 tokio::select! {
                     biased;
-                    ready = tcp.readable() => ready.map_err(Broken::Tcp)?,
-                    _ = writer.closed() => return Err(Broken::Flow),
+                    ready = tcp.readable() => ready.map_err(RelayFailure::Tcp)?,
+                    _ = writer.closed() => return Err(RelayFailure::Flow),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Broken::Tcp(error)),
+            Err(error) => return Err(RelayFailure::Tcp(error)),
         }
     }
 }
 
-/// Reads into pieces of one allocation, whose size follows what reads bring.
+/// Reads into chunks of one allocation, whose size adapts to the size of the reads.
 struct ReadBuffer {
     buffer: BytesMut,
     size: usize,
-    /// Bytes read since there was last nothing to read.
+    /// Bytes read since the connection last had nothing to read.
     burst: usize,
 }
 
@@ -81,9 +81,9 @@ impl ReadBuffer {
         Self { buffer: BytesMut::new(), size: MIN_READ, burst: 0 }
     }
 
-    /// Reads at most `room` bytes; nothing is the end.
+    /// Reads at most `room` bytes; `None` is the end of the stream.
     fn read(&mut self, tcp: &TcpStream, room: usize) -> io::Result<Option<Bytes>> {
-        // A remainder too small for a decent read is given up with the pieces before it.
+        // A remainder too small for an efficient read is dropped with the chunks before it.
         if self.buffer.capacity() < self.size / 4 {
             self.buffer = BytesMut::with_capacity(self.size);
         }
@@ -104,8 +104,8 @@ impl ReadBuffer {
         Ok(Some(self.buffer.split().freeze()))
     }
 
-    /// There is nothing to read: a flow whose bursts are small holds no more than a small buffer.
-    fn rest(&mut self) {
+    /// Shrinks the buffer of a flow whose bursts are small; call it when there is nothing to read.
+    fn shrink_when_idle(&mut self) {
         if self.burst < self.size / 4 {
             self.size = (self.size / 2).max(MIN_READ);
             if self.size == MIN_READ && self.buffer.capacity() > MIN_READ {

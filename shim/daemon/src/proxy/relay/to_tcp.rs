@@ -1,4 +1,4 @@
-//! From the flow to the application's connection.
+//! Moves bytes from the flow to the application's connection.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -8,54 +8,54 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
-use super::Broken;
+use super::failure::RelayFailure;
 use super::half::Source;
 
-/// Pieces per write: at 1200 bytes a piece still 75 kB, well below what `writev` takes (1024).
-const PIECES: usize = 64;
+/// Chunks per write: 75 kB even at 1200 bytes a chunk, and well below the limit of `writev` (1024).
+const CHUNKS_PER_WRITE: usize = 64;
 
-/// So many writes in a row and the other direction gets its turn.
-const WRITES_PER_TURN: u32 = 8;
+/// Consecutive writes after which the task yields to the other direction.
+const WRITES_PER_YIELD: u32 = 8;
 
 /// Moves bytes until the end of the peer's direction (`Ok`), a reset of the flow, or a failure.
 pub(super) async fn pump(
     tcp: &TcpStream,
     reader: &mut impl Source,
     moved: &mut u64,
-) -> Result<(), Broken> {
-    let mut pieces = [const { Bytes::new() }; PIECES];
+) -> Result<(), RelayFailure> {
+    let mut chunks = [const { Bytes::new() }; CHUNKS_PER_WRITE];
     let mut writes = 0;
     loop {
-        let count = reader.read_chunks(&mut pieces).await.map_err(|_| Broken::Flow)?;
+        let count = reader.read_chunks(&mut chunks).await.map_err(|_| RelayFailure::Flow)?;
         if count == 0 {
-            // Fails only where the application is gone already; its own end tells that.
+            // This fails only if the application is gone, which the other direction reports.
             let _ = SockRef::from(tcp).shutdown(Shutdown::Write);
             return Ok(());
         }
-        write_all(tcp, &mut pieces[..count], moved).await.map_err(Broken::Tcp)?;
+        write_all(tcp, &mut chunks[..count], moved).await.map_err(RelayFailure::Tcp)?;
         writes += 1;
-        if writes % WRITES_PER_TURN == 0 {
+        if writes % WRITES_PER_YIELD == 0 {
             yield_now().await;
         }
     }
 }
 
-/// Writes every piece, and lets go of each as soon as the kernel has it.
-async fn write_all(tcp: &TcpStream, mut pieces: &mut [Bytes], moved: &mut u64) -> io::Result<()> {
-    while let Some(first) = pieces.first() {
+/// Writes every chunk, and frees each as soon as the kernel has it.
+async fn write_all(tcp: &TcpStream, mut chunks: &mut [Bytes], moved: &mut u64) -> io::Result<()> {
+    while let Some(first) = chunks.first() {
         if first.is_empty() {
-            pieces = &mut pieces[1..];
+            chunks = &mut chunks[1..];
             continue;
         }
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        for (slice, piece) in slices.iter_mut().zip(pieces.iter()) {
-            *slice = IoSlice::new(piece);
+        let mut slices = [IoSlice::new(&[]); CHUNKS_PER_WRITE];
+        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
+            *slice = IoSlice::new(chunk);
         }
-        match tcp.try_write_vectored(&slices[..pieces.len()]) {
+        match tcp.try_write_vectored(&slices[..chunks.len()]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 *moved += written as u64;
-                pieces = advance(pieces, written);
+                chunks = advance(chunks, written);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.writable().await?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -65,17 +65,17 @@ async fn write_all(tcp: &TcpStream, mut pieces: &mut [Bytes], moved: &mut u64) -
     Ok(())
 }
 
-/// The pieces without their first `written` bytes.
-fn advance(pieces: &mut [Bytes], mut written: usize) -> &mut [Bytes] {
+/// Returns the chunks without their first `written` bytes.
+fn advance(chunks: &mut [Bytes], mut written: usize) -> &mut [Bytes] {
     let mut done = 0;
-    for piece in pieces.iter_mut() {
-        if written < piece.len() {
-            piece.advance(written);
+    for chunk in chunks.iter_mut() {
+        if written < chunk.len() {
+            chunk.advance(written);
             break;
         }
-        written -= piece.len();
-        *piece = Bytes::new();
+        written -= chunk.len();
+        *chunk = Bytes::new();
         done += 1;
     }
-    &mut pieces[done..]
+    &mut chunks[done..]
 }

@@ -1,8 +1,7 @@
-//! SOCKS5 (RFC 1928) ingress: CONNECT, with a password (RFC 1929) where one is configured.
+//! The SOCKS5 ingress (RFC 1928): CONNECT, with a password (RFC 1929) if one is configured.
 //!
-//! A name is never resolved here; it leaves as a name and is resolved at the far side. The reply to
-//! CONNECT waits for the far side's outcome and carries it, so that an application is never told of
-//! a connection that is not there.
+//! A name is not resolved here but where the flow leaves. The reply to CONNECT waits for the outcome
+//! at the far end and carries it, so that no application learns of a connection that does not exist.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,18 +19,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use crate::proxy::accept::accept_loop;
-use crate::proxy::route::{RouteError, Router, join};
+use super::accept::accept_loop;
+use super::dispatcher::{DispatchError, Dispatcher};
 use crate::proxy::tasks::Tasks;
-use throughline_proto::types::{FailureCode, Host, Target, unrepeated};
+use throughline::{FailureCode, Host, Target};
+use throughline_proto::types::unrepeated;
 
-/// From the connection to the whole request: seconds more than any honest client needs.
+/// Bounds the time from the connection to the whole request: seconds more than any client needs.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a refused client has to read why and to close.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// Bounds the time that a refused client has to read the reply and to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The one user an ingress knows. Its `Debug` does not show the password.
+/// The user of an ingress. `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user name, 1 to 255 bytes.
@@ -47,57 +47,57 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    fn are(&self, username: &str, password: &str) -> bool {
-        // Digests are compared so that the time taken tells nothing of the password.
+    fn matches(&self, username: &str, password: &str) -> bool {
+        // Digests are compared so that the duration reveals nothing about the password.
         let digest = |text: &str| Sha256::digest(text.as_bytes());
         (digest(username) == digest(&self.username)) & (digest(password) == digest(&self.password))
     }
 }
 
-/// Serves the listener until the tasks are drained.
+/// Serves the listener until the tasks are draining.
 pub async fn serve(
     listener: TcpListener,
     ingress: Arc<str>,
     credentials: Option<Credentials>,
-    router: Arc<Router>,
+    dispatcher: Arc<Dispatcher>,
     tasks: Tasks,
 ) {
     let name = Arc::clone(&ingress);
     let credentials = Arc::new(credentials);
     accept_loop(listener, &name, &tasks, |tcp, from| {
-        let (ingress, router) = (Arc::clone(&ingress), Arc::clone(&router));
+        let (ingress, dispatcher) = (Arc::clone(&ingress), Arc::clone(&dispatcher));
         let credentials = Arc::clone(&credentials);
         async move {
             let open = |target: Target| {
-                debug!(%ingress, %from, %target, "connection");
-                let (ingress, router) = (&ingress, &router);
-                async move { Ok((router.open(ingress, target.clone()).await?, target)) }
+                debug!(%ingress, %from, %target, "connection requested");
+                let (ingress, dispatcher) = (&ingress, &dispatcher);
+                async move { Ok((dispatcher.open(ingress, target.clone()).await?, target)) }
             };
             match serve_client(tcp, (*credentials).as_ref(), open).await {
-                Ok((tcp, (outbound, target))) => join(tcp, outbound, &ingress, &target).await,
-                Err(error) => info!(%ingress, %from, %error, "client turned away"),
+                Ok((tcp, (outbound, target))) => outbound.relay(tcp, &ingress, &target).await,
+                Err(error) => info!(%ingress, %from, %error, "client refused"),
             }
         }
     })
     .await;
 }
 
-/// Why a client got no connection.
+/// A client gets no connection.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the client speaks no SOCKS5 we accept: {0}")]
+    #[error("the client violates SOCKS5 or is not authenticated: {0}")]
     Protocol(#[from] SocksServerError),
-    #[error("the client sent no whole request within {} s", HANDSHAKE_TIMEOUT.as_secs())]
-    Slow,
-    #[error("{0:?} is not supported, only CONNECT")]
+    #[error("the client sent no complete request within {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Timeout,
+    #[error("the command {0:?} is not supported; use CONNECT")]
     Command(Socks5Command),
-    #[error("{0} is no host name")]
-    Name(TargetAddr),
+    #[error("{0} is not a valid destination")]
+    Destination(TargetAddr),
     #[error("{target}: {}", unrepeated(&target.to_string(), &error.to_string()))]
-    Route { target: Target, error: RouteError },
+    Dispatch { target: Target, error: DispatchError },
 }
 
-/// Speaks SOCKS5 with a client, opens what it asks for with `open`, and replies.
+/// Handles a client's request: opens its target with `open` and replies with the outcome.
 async fn serve_client<T, F, Fut>(
     mut tcp: TcpStream,
     credentials: Option<&Credentials>,
@@ -105,49 +105,49 @@ async fn serve_client<T, F, Fut>(
 ) -> Result<(TcpStream, T), Refusal>
 where
     F: FnOnce(Target) -> Fut,
-    Fut: Future<Output = Result<T, RouteError>>,
+    Fut: Future<Output = Result<T, DispatchError>>,
 {
-    // Fails only on a connection that is dead already, which the first read will tell.
+    // This fails only on a dead connection, which the first read reports.
     let _ = tcp.set_nodelay(true);
-    match converse(&mut tcp, credentials, open).await {
+    match negotiate(&mut tcp, credentials, open).await {
         Ok(opened) => Ok((tcp, opened)),
         Err(refusal) => {
-            say_goodbye(tcp).await;
+            close_gracefully(tcp).await;
             Err(refusal)
         }
     }
 }
 
-async fn converse<T, F, Fut>(
+async fn negotiate<T, F, Fut>(
     tcp: &mut TcpStream,
     credentials: Option<&Credentials>,
     open: F,
 ) -> Result<T, Refusal>
 where
     F: FnOnce(Target) -> Fut,
-    Fut: Future<Output = Result<T, RouteError>>,
+    Fut: Future<Output = Result<T, DispatchError>>,
 {
     let request = timeout(HANDSHAKE_TIMEOUT, async {
         authenticate(tcp, credentials).await?.read_command().await
     });
-    let (protocol, command, address) = request.await.map_err(|_| Refusal::Slow)??;
+    let (protocol, command, address) = request.await.map_err(|_| Refusal::Timeout)??;
     if !matches!(command, Socks5Command::TCPConnect) {
         protocol.reply_error(&ReplyError::CommandNotSupported).await?;
         return Err(Refusal::Command(command));
     }
     let Some(target) = target(&address) else {
         protocol.reply_error(&ReplyError::HostUnreachable).await?;
-        return Err(Refusal::Name(address));
+        return Err(Refusal::Destination(address));
     };
     match open(target.clone()).await {
         Ok(opened) => {
-            // The far side's address is none of ours; RFC 1928 clients do not use it.
+            // The address is the far end's business, and clients of CONNECT do not use it.
             protocol.reply_success(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).await?;
             Ok(opened)
         }
         Err(error) => {
             protocol.reply_error(&reply(error.code())).await?;
-            Err(Refusal::Route { target, error })
+            Err(Refusal::Dispatch { target, error })
         }
     }
 }
@@ -167,7 +167,7 @@ async fn authenticate<'a>(
         Some(credentials) => {
             let started = protocol.negotiate_auth(&[PasswordAuthentication]).await?;
             let (username, password, received) = started.read_username_password().await?;
-            if credentials.are(&username, &password) {
+            if credentials.matches(&username, &password) {
                 Ok(Socks5ServerProtocol::finish_auth(received.accept().await?))
             } else {
                 received.reject().await?;
@@ -177,7 +177,7 @@ async fn authenticate<'a>(
     }
 }
 
-/// Where the client wants to go. A name stays a name; an address written as a name is an address.
+/// Returns the requested target. A name stays a name; an address written as a name is an address.
 fn target(address: &TargetAddr) -> Option<Target> {
     let (host, port) = match address {
         TargetAddr::Ip(address) => (Host::Ip(address.ip()), address.port()),
@@ -186,7 +186,7 @@ fn target(address: &TargetAddr) -> Option<Target> {
     (port != 0).then_some(Target::Tcp { host, port })
 }
 
-/// The reply (RFC 1928 §6) that tells a failure best.
+/// Returns the reply code (RFC 1928 §6) that fits a failure best.
 fn reply(code: FailureCode) -> ReplyError {
     match code {
         FailureCode::Refused => ReplyError::ConnectionRefused,
@@ -198,17 +198,18 @@ fn reply(code: FailureCode) -> ReplyError {
     }
 }
 
-/// Closes so that the client can still read the reply: closing with unread bytes would reset the
-/// connection, and the reset overtakes the reply.
-async fn say_goodbye(mut tcp: TcpStream) {
+/// Closes so that the client can still read the reply.
+///
+/// Closing with unread bytes would reset the connection, and the reset overtakes the reply.
+async fn close_gracefully(mut tcp: TcpStream) {
     let drained = async {
         tcp.shutdown().await?;
         let mut scratch = [0; 1024];
         while tcp.read(&mut scratch).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // Neither a slow nor a failed goodbye matters to anybody.
-    let _ = timeout(GOODBYE, drained).await;
+    // The client is refused already; whether it closes in time does not matter.
+    let _ = timeout(CLOSE_TIMEOUT, drained).await;
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 use super::*;
-use crate::proxy::ports::ParsePortsError;
+use crate::proxy::rules::ParsePortsError;
 
 const OWN: &[&str] = &["127.0.0.1", "::1", "192.0.2.7", "2001:db8:a::7"];
 
-fn allows(entry: &str, asked: &str, ip: &str, port: u16) -> bool {
+fn allows(entry: &str, requested: &str, ip: &str, port: u16) -> bool {
     let own: Vec<IpAddr> = OWN.iter().map(|ip| ip.parse().unwrap()).collect();
     let acl = Acl::new(vec![entry.parse().unwrap()]);
-    acl.allows(&Host::parse(asked).unwrap(), ip.parse().unwrap(), port, &own)
+    acl.allows(&Host::parse(requested).unwrap(), ip.parse().unwrap(), port, &own)
 }
 
 #[test]
@@ -16,7 +16,7 @@ fn nothing_is_allowed_without_an_entry() {
     assert!(!acl.could_allow(22));
 }
 
-/// (entry, asked, address dialled, port, allowed)
+/// (entry, requested, address dialled, port, allowed)
 const TABLE: &[(&str, &str, &str, u16, bool)] = &[
     ("10.20.0.0/16:22", "10.20.3.4", "10.20.3.4", 22, true),
     ("10.20.0.0/16:22", "10.20.3.4", "10.20.3.4", 23, false),
@@ -84,14 +84,14 @@ const TABLE: &[(&str, &str, &str, u16, bool)] = &[
 ];
 
 #[test]
-fn an_acl_judges_the_address_that_is_dialled() {
+fn an_acl_checks_the_address_that_is_dialled() {
     for &(entry, asked, ip, port, expected) in TABLE {
         assert_eq!(allows(entry, asked, ip, port), expected, "{entry}: {asked} = {ip} port {port}");
     }
 }
 
 #[test]
-fn an_entry_survives_being_written_and_read() {
+fn an_entry_parses_back_from_its_text() {
     for text in
         ["10.20.0.0/16:22", "localhost:5432", "[2001:db8::/32]:443", "*:*", "*.a.example:80-90"]
     {
@@ -100,7 +100,7 @@ fn an_entry_survives_being_written_and_read() {
 }
 
 #[test]
-fn a_wrong_entry_is_refused_by_name() {
+fn an_invalid_entry_is_rejected_with_its_own_error() {
     let error = |text: &str| text.parse::<AclEntry>().unwrap_err();
     assert_eq!(error("host"), ParseAclEntryError::NoPorts("host".into()));
     assert_eq!(error("host:0"), ParseAclEntryError::Ports(ParsePortsError("0".into())));

@@ -1,32 +1,32 @@
-//! A range of TCP ports, as rules and ACL entries write them: `443`, `80-90` or `*`.
+//! Ranges of TCP ports, as rules and ACL entries write them: `443`, `80-90` or `*`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// An inclusive range of TCP ports; port 0 is no port.
+/// An inclusive range of TCP ports; port 0 is never part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ports {
     first: u16,
     last: u16,
 }
 
-/// A text that names no ports.
+/// A text is not a [`Ports`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` names no ports; write a number from 1 to 65535, a range like 8000-8080, or *")]
+#[error("`{0}` is not a port range; write a number from 1 to 65535, a range like 8000-8080, or *")]
 pub struct ParsePortsError(pub String);
 
 impl Ports {
     /// Every port.
     pub const ALL: Self = Self { first: 1, last: u16::MAX };
 
-    /// The ports from `first` to `last`; nothing where that is no range of ports.
+    /// Returns the ports from `first` to `last`, or `None` if that is not a range of ports.
     pub const fn range(first: u16, last: u16) -> Option<Self> {
         if first == 0 || first > last { None } else { Some(Self { first, last }) }
     }
 
-    /// Whether `port` is one of them.
+    /// Returns whether `port` is in the range.
     pub const fn contains(&self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_a_number_a_range_or_a_star() {
+    fn ports_parse_from_a_number_a_range_or_a_star() {
         for (text, inside, outside) in
             [("443", vec![443], vec![442, 444]), ("80-90", vec![80, 85, 90], vec![79, 91, 0])]
         {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_ports_is_refused() {
+    fn an_invalid_port_range_is_rejected() {
         for text in ["", "0", "90-80", "65536", "http", "1-", "-1", "0-5"] {
             assert_eq!(text.parse::<Ports>(), Err(ParsePortsError(text.to_owned())));
         }

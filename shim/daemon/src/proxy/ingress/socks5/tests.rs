@@ -1,8 +1,7 @@
 use tokio::sync::oneshot;
 
 use super::*;
-use throughline::node::ConnectError;
-use throughline_proto::types::OpenFailure;
+use throughline::{ConnectError, OpenFailure};
 
 const HELLO: &[u8] = &[5, 1, 0];
 const CONNECT_NAME: &[u8] = b"\x05\x01\x00\x03\x07Host.ex\x01\xbb";
@@ -19,7 +18,7 @@ struct Outcome {
 async fn play(
     says: &[u8],
     credentials: Option<Credentials>,
-    answer: Result<(), RouteError>,
+    answer: Result<(), DispatchError>,
 ) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -39,8 +38,8 @@ async fn play(
     Outcome { replies, asked: asked.await.ok(), served: ingress.await.unwrap() }
 }
 
-fn failed(code: FailureCode) -> Result<(), RouteError> {
-    Err(RouteError::Direct(OpenFailure::new(code, "no")))
+fn failed(code: FailureCode) -> Result<(), DispatchError> {
+    Err(DispatchError::Direct(OpenFailure::new(code, "no")))
 }
 
 /// What the client gets: the method reply, then the reply with this code.
@@ -75,10 +74,10 @@ async fn the_reply_carries_the_far_sides_outcome() {
         (failed(FailureCode::TimedOut), 6),
         (failed(FailureCode::LimitReached), 1),
         (failed(FailureCode::Other), 1),
-        (Err(RouteError::Rejected("h:1".parse().unwrap())), 2),
+        (Err(DispatchError::Rejected("h:1".parse().unwrap())), 2),
         (Err(ConnectError::Unreachable("p".into(), "silent".to_owned()).into()), 4),
         (Err(ConnectError::NoLocator("p".into()).into()), 4),
-        (Err(RouteError::PeersDown(vec!["p".into()])), 4),
+        (Err(DispatchError::PeersDown(vec!["p".into()])), 4),
         (Err(ConnectError::ShuttingDown.into()), 1),
     ];
     for (answer, code) in table {

@@ -1,4 +1,4 @@
-//! One line of an ACL: `10.20.0.0/16:22`, `[2001:db8::/32]:443`, `localhost:5432`, `*:80-90`.
+//! Entries of an ACL: `10.20.0.0/16:22`, `[2001:db8::/32]:443`, `localhost:5432`, `*:80-90`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,9 +7,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::proxy::policy::NamePattern;
-use crate::proxy::ports::{ParsePortsError, Ports};
-use throughline_proto::types::Host;
+use crate::proxy::rules::{NamePattern, ParsePortsError, Ports};
+use throughline::Host;
 
 /// Hosts and ports that a peer may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,36 +25,36 @@ enum Hosts {
     Name(NamePattern),
 }
 
-/// Why a text is no [`AclEntry`].
+/// A text is not an [`AclEntry`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseAclEntryError {
-    /// No `:PORTS` at the end.
-    #[error("`{0}` names no ports; write HOST:PORTS, or HOST:* for every port")]
+    /// There is no `:PORTS` at the end.
+    #[error("`{0}` has no ports; write HOST:PORTS, or HOST:* for every port")]
     NoPorts(String),
-    /// The ports are none.
+    /// The ports are invalid.
     #[error(transparent)]
     Ports(#[from] ParsePortsError),
-    /// An IPv6 address or prefix without brackets.
-    #[error("`{0}` is IPv6 without brackets; write [2001:db8::/32]:443")]
+    /// An IPv6 address or prefix has no brackets.
+    #[error("`{0}` is IPv6 without brackets; write it like [2001:db8::/32]:443")]
     Brackets(String),
-    /// The host is none of what it can be.
+    /// The host is neither a prefix, an address, a name nor a wildcard.
     #[error(
-        "`{0}` is no host; write a prefix (10.20.0.0/16), an address, [an IPv6 prefix], \
+        "`{0}` is not a host; write a prefix (10.20.0.0/16), an address, [an IPv6 prefix], \
          a name, *.a.domain, or * for everything but this host"
     )]
     Host(String),
 }
 
 impl AclEntry {
-    /// The ports it allows.
+    /// Returns the ports it allows.
     pub fn ports(&self) -> Ports {
         self.ports
     }
 
-    /// Whether it allows `ip`, an address that is not this host's, asked for as `asked`.
-    pub(super) fn covers(&self, asked: &Host, ip: IpAddr) -> bool {
-        match (&self.hosts, asked) {
+    /// Returns whether it allows `ip`, another host's address that was requested as `requested`.
+    pub(super) fn covers(&self, requested: &Host, ip: IpAddr) -> bool {
+        match (&self.hosts, requested) {
             (Hosts::Any, _) => true,
             (Hosts::Prefix(prefix), _) => prefix.contains(&ip),
             (Hosts::Name(pattern), Host::Name(name)) => pattern.matches(name),
@@ -63,10 +62,10 @@ impl AclEntry {
         }
     }
 
-    /// Whether it names `ip`, an address of this host, outright.
+    /// Returns whether it names `ip`, an address of this host, explicitly.
     pub(super) fn names_this_host(&self, ip: IpAddr) -> bool {
         match self.hosts {
-            // RFC 6761 §6.3 has it resolve to these, whatever else is loopback.
+            // `localhost` resolves to these two, whatever else is loopback (RFC 6761 §6.3).
             Hosts::Localhost => ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST,
             Hosts::Prefix(prefix) => {
                 let exactly = prefix.prefix_len() == prefix.max_prefix_len();
@@ -96,7 +95,7 @@ impl FromStr for AclEntry {
             None if host.eq_ignore_ascii_case("localhost") => Hosts::Localhost,
             None => match prefix(host) {
                 Some(prefix) => Hosts::Prefix(prefix),
-                // "10.0.0.0/33" and "10.0.0" are addresses gone wrong, not names.
+                // "10.0.0.0/33" and "10.0.0" are malformed addresses, not names.
                 None if host.ends_with(|c: char| c.is_ascii_digit())
                     && !host.contains(is_letter) =>
                 {

@@ -1,0 +1,139 @@
+//! The `[[rule]]` tables, and the fields that rules share with ingresses.
+
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::nearest::suggestion;
+use super::peers::{PeerNames, RESERVED_NAMES};
+use super::raw::{RawRule, Word, Words};
+use super::source::{At, Source, word, words};
+use crate::proxy::rules::{Destination, PeerDown, Rule, Via};
+use throughline::{Mode, PeerId};
+
+/// Parses the rules, which keep their order.
+pub(super) fn parse(
+    source: &Source<'_>,
+    rules: &[Spanned<RawRule>],
+    peers: &PeerNames,
+    ingresses: &[&str],
+) -> Result<Vec<Rule>, ConfigError> {
+    rules.iter().map(|rule| parse_rule(source, rule, peers, ingresses)).collect()
+}
+
+fn parse_rule(
+    source: &Source<'_>,
+    rule: &Spanned<RawRule>,
+    peers: &PeerNames,
+    ingresses: &[&str],
+) -> Result<Rule, ConfigError> {
+    let raw = rule.get_ref();
+    let to = words(raw.to.as_ref())
+        .into_iter()
+        .filter(|(text, _)| *text != "*")
+        .map(|at| destination(source, at))
+        .collect::<Result<_, _>>()?;
+    let ingress = ingress_names(source, raw.ingress.as_ref(), ingresses)?;
+    let via = via(source, raw.via.as_ref(), peers)?.ok_or_else(|| {
+        let message = "This rule has no `via`; name peers, \"direct\" or \"reject\".";
+        source.error(rule.span(), message)
+    })?;
+    if let (Some(action), Via::Direct | Via::Reject) = (&raw.peer_down, &via) {
+        let message = "`peer-down` is for flows that go through peers, and this rule names none \
+                       in `via`; remove it.";
+        return Err(source.error(action.span(), message));
+    }
+    Ok(Rule {
+        to,
+        ports: source.values(raw.ports.as_ref())?,
+        ingress,
+        via,
+        mode: mode(source, raw.mode.as_ref())?,
+        peer_down: peer_down(source, raw.peer_down.as_ref())?,
+    })
+}
+
+fn ingress_names(
+    source: &Source<'_>,
+    list: Option<&Words>,
+    known: &[&str],
+) -> Result<Vec<String>, ConfigError> {
+    let name = |(name, span): At<'_>| match known.contains(&name) {
+        true => Ok(name.to_owned()),
+        false => {
+            let suggestion = suggestion(name, known.iter().copied());
+            Err(source.error(span, format!("There is no ingress `{name}`{suggestion}")))
+        }
+    };
+    words(list).into_iter().map(name).collect()
+}
+
+fn destination(source: &Source<'_>, (text, span): At<'_>) -> Result<Destination, ConfigError> {
+    if let Ok(prefix) = source.prefix((text, span.clone())) {
+        return Ok(Destination::Prefix(prefix));
+    }
+    let name = text.parse().map_err(|_| {
+        let message = format!(
+            "`{text}` is not a destination; write a prefix (10.20.0.0/16), an address, a name or \
+             *.a.domain. Ports go into `ports`."
+        );
+        source.error(span, message)
+    })?;
+    Ok(Destination::Name(name))
+}
+
+/// Parses `via`; `None` if it is absent.
+pub(super) fn via(
+    source: &Source<'_>,
+    list: Option<&Words>,
+    peers: &PeerNames,
+) -> Result<Option<Via>, ConfigError> {
+    let Some(span) = list.map(Spanned::span) else { return Ok(None) };
+    let words = words(list);
+    match words[..] {
+        [] => {
+            let message = "`via` is empty; name at least one peer, \"direct\" or \"reject\".";
+            Err(source.error(span, message))
+        }
+        [("direct", _)] => Ok(Some(Via::Direct)),
+        [("reject", _)] => Ok(Some(Via::Reject)),
+        _ => via_peers(source, words, peers).map(|via| Some(Via::Peers(via))),
+    }
+}
+
+fn via_peers(
+    source: &Source<'_>,
+    names: Vec<At<'_>>,
+    peers: &PeerNames,
+) -> Result<Vec<PeerId>, ConfigError> {
+    let mut via = Vec::new();
+    for (name, span) in names {
+        if RESERVED_NAMES.contains(&name) {
+            let message =
+                format!("\"{name}\" cannot be combined with others; write via = \"{name}\".");
+            return Err(source.error(span, message));
+        }
+        let Some(&peer) = peers.get(name) else {
+            let suggestion = suggestion(name, peers.keys().map(String::as_str));
+            return Err(source.error(span, format!("There is no peer `{name}`{suggestion}")));
+        };
+        if via.contains(&peer) {
+            let message = format!("The peer `{name}` is listed twice; remove one.");
+            return Err(source.error(span, message));
+        }
+        via.push(peer);
+    }
+    Ok(via)
+}
+
+/// Parses `mode`; `None` if it is absent.
+pub(super) fn mode(source: &Source<'_>, mode: Option<&Word>) -> Result<Option<Mode>, ConfigError> {
+    mode.map(|mode| source.value(word(mode))).transpose()
+}
+
+/// Parses `peer-down`; `None` if it is absent.
+pub(super) fn peer_down(
+    source: &Source<'_>,
+    action: Option<&Word>,
+) -> Result<Option<PeerDown>, ConfigError> {
+    action.map(|action| source.value(word(action))).transpose()
+}

@@ -1,0 +1,119 @@
+//! The text of a configuration file, and the values in it with their positions.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::nearest::suggestion;
+use super::raw::{OneOrMany, Tables, Word, Words};
+
+/// A configuration file: its path and its text, for errors that point into it.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) file: &'a Path,
+    pub(super) text: &'a str,
+}
+
+/// A value as it is written, and its position in the text.
+pub(super) type At<'a> = (&'a str, Range<usize>);
+
+/// Returns the entries of named tables in the order of the file.
+pub(super) fn in_order<T>(tables: &Tables<T>) -> impl Iterator<Item = (&Spanned<String>, &T)> {
+    let mut entries: Vec<_> = tables.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries.into_iter()
+}
+
+/// Returns a value and its position.
+pub(super) fn word(word: &Word) -> At<'_> {
+    (word.get_ref().0.as_str(), word.span())
+}
+
+/// Returns the values of a list, or the only one; none if there is no list.
+pub(super) fn words(list: Option<&Words>) -> Vec<At<'_>> {
+    match list.map(|list| (list.get_ref(), list.span())) {
+        None => Vec::new(),
+        Some((OneOrMany::One(one), span)) => vec![(one.0.as_str(), span)],
+        Some((OneOrMany::Many(many), _)) => many.iter().map(word).collect(),
+    }
+}
+
+impl Source<'_> {
+    /// Returns an error about the text at `span`.
+    pub(super) fn error(&self, span: Range<usize>, message: impl Into<String>) -> ConfigError {
+        ConfigError::at(self.file, self.text, Some(span), message.into())
+    }
+
+    /// Returns an error about the file as a whole.
+    pub(super) fn error_in_file(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::at(self.file, self.text, None, message.into())
+    }
+
+    /// Returns an error of the TOML syntax or of the structure.
+    pub(super) fn structure_error(&self, error: &toml::de::Error) -> ConfigError {
+        let message = error.message();
+        // serde quotes the fields with backticks, the unknown one first.
+        let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let message = match (message.strip_prefix("unknown field "), names.split_first()) {
+            (Some(_), Some((unknown, known))) => {
+                let suggestion = suggestion(unknown, known.iter().copied());
+                format!("There is no field `{unknown}` here{suggestion}")
+            }
+            _ => format!("This is not valid: {}.", message.trim_end_matches('.')),
+        };
+        ConfigError::at(self.file, self.text, error.span(), message)
+    }
+
+    /// Parses a value; an error of its type becomes a sentence.
+    pub(super) fn value<T>(&self, (text, span): At<'_>) -> Result<T, ConfigError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        text.parse().map_err(|error: T::Err| self.error(span, sentence(&error.to_string())))
+    }
+
+    /// Parses every value of a list.
+    pub(super) fn values<T>(&self, list: Option<&Words>) -> Result<Vec<T>, ConfigError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        words(list).into_iter().map(|at| self.value(at)).collect()
+    }
+
+    /// Resolves a path relative to the directory of the file.
+    pub(super) fn path(&self, path: &Spanned<String>) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path.get_ref())
+    }
+
+    /// Parses an address to listen on.
+    pub(super) fn address(&self, (text, span): At<'_>) -> Result<SocketAddr, ConfigError> {
+        let wrong = format!(
+            "`{text}` is not an address to listen on; write an IP address and a port, like \
+             127.0.0.1:1080 or [::]:5443."
+        );
+        text.parse().map_err(|_| self.error(span, wrong))
+    }
+
+    /// Parses a prefix, or an address as the prefix of that address alone.
+    pub(super) fn prefix(&self, (text, span): At<'_>) -> Result<IpNet, ConfigError> {
+        let prefix = text.parse().or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()));
+        prefix.map_err(|_| {
+            let wrong = "is not a prefix; write one like 192.0.2.0/28 or 2001:db8:a::/48.";
+            self.error(span, format!("`{text}` {wrong}"))
+        })
+    }
+}
+
+/// Turns a lower-case fragment into a sentence.
+fn sentence(fragment: &str) -> String {
+    let mut chars = fragment.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if fragment.ends_with(['.', '?']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}

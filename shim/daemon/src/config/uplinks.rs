@@ -1,0 +1,111 @@
+//! The `[uplinks.NAME]` tables.
+
+use std::collections::HashMap;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::raw::{RawUplink, Tables, Word, Words};
+use super::source::{At, Source, in_order, word, words};
+use throughline::{AddressClass, UplinkConfig};
+
+/// Parses the uplinks in the order of the file.
+pub(super) fn parse(
+    source: &Source<'_>,
+    tables: &Tables<RawUplink>,
+) -> Result<Vec<UplinkConfig>, ConfigError> {
+    let mut owners = Owners { source, prefixes: HashMap::new(), interfaces: HashMap::new() };
+    in_order(tables).map(|(name, raw)| uplink(source, &mut owners, name, raw)).collect()
+}
+
+fn uplink<'a>(
+    source: &Source<'_>,
+    owners: &mut Owners<'a>,
+    name: &'a Spanned<String>,
+    raw: &'a RawUplink,
+) -> Result<UplinkConfig, ConfigError> {
+    if raw.prefixes.is_none() && raw.interface.is_none() {
+        let message = format!(
+            "The uplink `{}` has neither `prefixes` nor `interface`; write one of them, so that \
+             its addresses are known.",
+            name.get_ref()
+        );
+        return Err(source.error(name.span(), message));
+    }
+    let prefixes = owners.claim_prefixes(name.get_ref(), raw.prefixes.as_ref())?;
+    if let Some(interface) = &raw.interface {
+        owners.claim_interface(name.get_ref(), interface)?;
+    }
+    Ok(UplinkConfig {
+        name: name.get_ref().clone(),
+        prefixes,
+        interface: raw.interface.as_ref().map(|name| name.get_ref().clone()),
+        class: class(source, raw.class.as_ref())?,
+        metered: raw.metered,
+    })
+}
+
+/// Which uplink each prefix and each interface belongs to.
+struct Owners<'a> {
+    source: &'a Source<'a>,
+    prefixes: HashMap<IpNet, &'a str>,
+    interfaces: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Owners<'a> {
+    fn claim_prefixes(
+        &mut self,
+        uplink: &'a str,
+        list: Option<&Words>,
+    ) -> Result<Vec<IpNet>, ConfigError> {
+        words(list).into_iter().map(|at| self.claim_prefix(uplink, at)).collect()
+    }
+
+    fn claim_prefix(&mut self, uplink: &'a str, at: At<'_>) -> Result<IpNet, ConfigError> {
+        let prefix = self.source.prefix(at.clone())?;
+        match self.prefixes.insert(prefix, uplink) {
+            None => Ok(prefix),
+            Some(other) => {
+                let message = format!(
+                    "{prefix} belongs to the uplink `{other}` already; give each uplink prefixes \
+                     of its own."
+                );
+                Err(self.source.error(at.1, message))
+            }
+        }
+    }
+
+    fn claim_interface(
+        &mut self,
+        uplink: &'a str,
+        interface: &'a Spanned<String>,
+    ) -> Result<(), ConfigError> {
+        match self.interfaces.insert(interface.get_ref(), uplink) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!(
+                    "The interface {} belongs to the uplink `{other}` already; distinguish the \
+                     two by `prefixes`.",
+                    interface.get_ref()
+                );
+                Err(self.source.error(interface.span(), message))
+            }
+        }
+    }
+}
+
+fn class(source: &Source<'_>, class: Option<&Word>) -> Result<AddressClass, ConfigError> {
+    match class.map(word) {
+        None => Ok(AddressClass::default()),
+        Some(("pa", _)) => Ok(AddressClass::ProviderAssigned),
+        Some(("pi", _)) => Ok(AddressClass::ProviderIndependent),
+        Some((text, span)) => {
+            let message = format!(
+                "`{text}` is not a `class`; write \"pa\" (provider-assigned addresses) or \"pi\" \
+                 (provider-independent addresses)."
+            );
+            Err(source.error(span, message))
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Dials a TCP destination: resolves it here, drops disallowed addresses, races the others.
+
+mod race;
+mod resolve;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use self::race::{interleave_families, race};
+use self::resolve::resolve;
+use throughline::{FailureCode, Host, OpenFailure};
+
+/// Bounds the whole dial, resolution included: what people and programs wait for a connection, and
+/// less than the 20 s and more after which clients give up on a proxy.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bounds the addresses tried for one name; a hostile zone could hold thousands.
+const MAX_ADDRESSES: usize = 16;
+
+/// Connects to `host`, resolved here if it is a name, at one of the addresses that `allowed` accepts.
+///
+/// `TCP_NODELAY` is set.
+///
+/// # Errors
+/// The failure has the code and the text that the application at the far end learns.
+pub async fn dial(
+    host: &Host,
+    port: u16,
+    allowed: impl Fn(IpAddr) -> bool,
+) -> Result<TcpStream, OpenFailure> {
+    let dial = async {
+        let mut addresses = resolve(host, port).await?;
+        addresses.retain(|address| allowed(address.ip()));
+        addresses.truncate(MAX_ADDRESSES);
+        if addresses.is_empty() {
+            return Err(OpenFailure::new(
+                FailureCode::NotAllowed,
+                format!(
+                    "{host}:{port} is not allowed at the egress; add it to the `allow` list of the \
+                     requesting peer in the configuration there"
+                ),
+            ));
+        }
+        let stream = race(interleave_families(addresses)).await?;
+        // This fails only on a dead connection, which the first read reports.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    };
+    match timeout(DIAL_TIMEOUT, dial).await {
+        Ok(result) => result,
+        Err(_) => Err(OpenFailure::new(
+            FailureCode::TimedOut,
+            format!("{host}:{port} did not answer within {} s", DIAL_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dial_reaches_a_listening_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let host = Host::Ip(address.ip());
+        let stream = dial(&host, address.port(), |_| true).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_mapped_address_is_dialled_and_checked_as_ipv4() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = Host::parse("::ffff:127.0.0.1").unwrap();
+        let stream = dial(&host, port, |ip| ip.is_ipv4()).await.unwrap();
+        assert!(stream.peer_addr().unwrap().is_ipv4());
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_refused_and_a_disallowed_address_is_never_dialled() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = Host::parse("127.0.0.1").unwrap();
+        let failure = dial(&host, port, |_| false).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::NotAllowed);
+        drop(listener);
+        let failure = dial(&host, port, |_| true).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::Refused);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_exist_has_its_own_failure_code() {
+        let host = Host::parse("no-such-host.invalid").unwrap();
+        let failure = dial(&host, 1, |_| true).await.unwrap_err();
+        let possible = [FailureCode::NameNotFound, FailureCode::TimedOut];
+        assert!(possible.contains(&failure.code), "{failure:?}");
+    }
+}

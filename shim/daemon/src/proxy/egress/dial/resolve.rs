@@ -1,0 +1,42 @@
+//! Name resolution with a deadline.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use throughline::{FailureCode, Host, OpenFailure};
+
+/// One resolver timeout (resolv.conf(5) waits 5 s for a server), which leaves as much to connect.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Returns the addresses of `host` in the resolver's order (RFC 6724), IPv4-mapped ones as IPv4.
+pub(super) async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, OpenFailure> {
+    let name = match host {
+        Host::Ip(ip) => return Ok(vec![SocketAddr::new(ip.to_canonical(), port)]),
+        Host::Name(name) => name,
+    };
+    let failure = |code, reason: String| {
+        Err(OpenFailure::new(code, format!("the name {name} does not resolve: {reason}")))
+    };
+    match timeout(RESOLVE_TIMEOUT, lookup_host((name.as_str(), port))).await {
+        Ok(Ok(found)) => {
+            let mut addresses: Vec<SocketAddr> = Vec::new();
+            for address in found.map(|a| SocketAddr::new(a.ip().to_canonical(), port)) {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            match addresses.is_empty() {
+                true => failure(FailureCode::NameNotFound, "it has no address".to_owned()),
+                false => Ok(addresses),
+            }
+        }
+        Ok(Err(error)) => failure(FailureCode::NameNotFound, error.to_string()),
+        Err(_) => failure(
+            FailureCode::TimedOut,
+            format!("no answer within {} s", RESOLVE_TIMEOUT.as_secs()),
+        ),
+    }
+}
