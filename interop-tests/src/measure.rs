@@ -133,7 +133,7 @@ impl Bulk {
     /// When the flow cannot be opened.
     pub async fn start(opener: &Node, acceptor: &Node, upload: bool, mode: Mode) -> Result<Self> {
         let name = format!("{BULK}{:x}", rand::random::<u64>());
-        let mut listener = acceptor.listen(&name)?;
+        let mut listener = acceptor.serve(&name)?;
         let far = tokio::spawn(async move { listener.accept().await.map(|f| f.accept()) });
         let near = opener.connect_with(acceptor.id(), Target::service(name), mode).await?;
         let far = far.await??;
@@ -216,7 +216,7 @@ impl Echo {
     /// When the flow cannot be opened.
     pub async fn start(opener: &Node, acceptor: &Node, mode: Mode) -> Result<Self> {
         let name = format!("echo-{:x}", rand::random::<u64>());
-        let mut listener = acceptor.listen(&name)?;
+        let mut listener = acceptor.serve(&name)?;
         tokio::spawn(async move {
             let flow = listener.accept().await?.accept();
             let (mut reader, mut writer) = tokio::io::split(flow);

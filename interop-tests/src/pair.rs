@@ -4,7 +4,7 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use throughline::{AddressClass, Identity, Limits, Node, PeerConfig, UplinkConfig};
+use throughline::{Identity, Limits, Node, PeerConfig, UplinkConfig};
 use throughline_emulator::{Emulator, IspHandle, Profile};
 
 /// What the two ISPs are like.
@@ -63,30 +63,23 @@ impl Pair {
         let (a, b) = (Identity::generate(), Identity::generate());
         let right = Node::builder()
             .identity(b.clone())
-            .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .peer(PeerConfig { id: a.peer_id(), name: "left".into(), locators: vec![] })
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .peer(PeerConfig::new(a.peer_id(), "left"))
             .build()
             .await?;
         let server = right.local_addrs()[0];
         let mut locators = Vec::new();
         for (_, _, _, locator) in SITES.iter().take(shape.locators) {
             let listen = SocketAddr::from((*locator, 0));
-            locators.push(internet.udp_locator(listen, server, None)?.into());
+            locators.push(internet.udp_locator(listen, server, None)?);
         }
         let mut left = Node::builder().identity(a).limits(Limits::default());
         for (index, (name, client, _, _)) in SITES.into_iter().enumerate() {
-            left = left.uplink(UplinkConfig {
-                name: name.into(),
-                prefixes: vec![IpAddr::from(client).into()],
-                interface: None,
-                class: AddressClass::default(),
-                metered: shape.standby && index == 1,
-            });
+            let uplink = UplinkConfig::new(name).prefix(IpAddr::from(client));
+            left = left.uplink(uplink.metered(shape.standby && index == 1));
         }
-        let left = left
-            .peer(PeerConfig { id: b.peer_id(), name: "right".into(), locators })
-            .build()
-            .await?;
+        let left =
+            left.peer(PeerConfig::new(b.peer_id(), "right").locators(locators)).build().await?;
         let pair = Self { left, right, internet };
         let lanes = if shape.standby { 1 } else { 2 };
         pair.lanes_up(lanes, Duration::from_secs(5)).await?;
@@ -106,7 +99,7 @@ impl Pair {
             let status = node.status();
             let sessions = status.peers.iter().flat_map(|p| &p.sessions);
             let lanes = sessions.flat_map(|s| &s.lanes);
-            lanes.filter(|l| l.state == throughline::status::LaneState::Up).count()
+            lanes.filter(|l| l.state == throughline::LaneState::Up).count()
         };
         let until = tokio::time::Instant::now() + patience;
         while tokio::time::Instant::now() < until {

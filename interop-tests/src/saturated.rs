@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use throughline::status::FlowStatus;
+use throughline::FlowStatus;
 use throughline::{EventKind, LaneId, Mode, Node};
 
 use crate::measure::Bulk;
@@ -58,7 +58,7 @@ impl Lanes {
             )
         };
         Self {
-            counted: lanes().map(|lane| (lane.id, (lane.sent, lane.doubts))).collect(),
+            counted: lanes().map(|lane| (lane.id, (lane.sent, lane.suspicions))).collect(),
             events: node.events().recent.iter().filter(|event| moved(&event.kind)).count(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use throughline::Node;
-use throughline::status::{LaneStatus, SessionStatus};
+use throughline::{LaneStatus, SessionStatus};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Where a test's error goes.

@@ -30,19 +30,21 @@ async fn main() -> Result<(), Error> {
     let internet = internet.start()?;
 
     let (home, server) = (Identity::generate(), Identity::generate());
-    let peer = |id, locators| PeerConfig { id, name: "peer".into(), locators };
-    let there = Node::builder().identity(server.clone()).peer(peer(home.peer_id(), vec![]));
-    let there = there.listen(SocketAddr::from(([127, 0, 0, 1], 0))).build().await?;
+    let there = Node::builder()
+        .identity(server.clone())
+        .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .peer(PeerConfig::new(home.peer_id(), "home"))
+        .build()
+        .await?;
     let locator =
         internet.udp_locator(([127, 0, 91, 1], 0).into(), there.local_addrs()[0], None)?;
-    let server = peer(server.peer_id(), vec![locator.into()]);
+    let server = PeerConfig::new(server.peer_id(), "server").locator(locator);
     let mut here = Node::builder().identity(home).peer(server);
     for (name, address) in isps {
-        let (name, prefixes) = (name.to_owned(), vec![IpAddr::from(address).into()]);
-        here = here.uplink(UplinkConfig { name, prefixes, interface: None, ..Default::default() });
+        here = here.uplink(UplinkConfig::new(name).prefix(IpAddr::from(address)));
     }
     let here = here.build().await?;
-    let mut service = there.listen("sink")?;
+    let mut service = there.serve("sink")?;
     let sink = tokio::spawn(async move {
         let mut flow = service.accept().await?.accept();
         let (mut buffer, mut total, mut wrong) = (vec![0; 64 << 10], 0, 0);

@@ -115,17 +115,16 @@ async fn flow(span: Duration) -> Result<Speed> {
     let (a, b) = (Identity::generate(), Identity::generate());
     let right = Node::builder()
         .identity(b.clone())
-        .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .peer(PeerConfig { id: a.peer_id(), name: "left".into(), locators: vec![] })
+        .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .peer(PeerConfig::new(a.peer_id(), "left"))
         .build()
         .await?;
-    let locators = right.local_addrs().into_iter().map(Into::into).collect();
     let left = Node::builder()
         .identity(a)
-        .peer(PeerConfig { id: b.peer_id(), name: "right".into(), locators })
+        .peer(PeerConfig::new(b.peer_id(), "right").locators(right.local_addrs()))
         .build()
         .await?;
-    let mut listener = right.listen("bulk")?;
+    let mut listener = right.serve("bulk")?;
     let sender = tokio::spawn(async move {
         let (_reader, mut writer) = listener.accept().await?.accept().into_split();
         let chunk = Bytes::from(vec![7; CHUNK]);

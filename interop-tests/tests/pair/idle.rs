@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, lanes};
-use throughline::status::LaneStatus;
+use throughline::LaneStatus;
 
 /// Lanes have found their path's MTU by then, and said all that they have to say.
 const SETTLED: Duration = Duration::from_secs(8);

@@ -24,7 +24,7 @@ use crate::admin::{AdminSocket, status};
 use crate::config::{Admin, Config};
 use crate::demo::{self, DemoArgs};
 use crate::run::{StartError, start};
-use throughline::identity::Identity;
+use throughline::Identity;
 
 /// The exit status for a wrong command line or configuration, as clap has it.
 const USAGE: u8 = 2;

@@ -9,11 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use throughline::status::{
-    EgressState, EgressStatus, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus,
-    SessionStatus, UplinkStatus,
+use throughline::{
+    EgressState, EgressStatus, FlowStatus, LaneStatus, NodeStatus, PeerStatus, SessionStatus, Side,
+    UplinkStatus,
 };
-use throughline_proto::types::Side;
 
 /// A daemon at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -254,25 +253,20 @@ impl From<&SessionStatus> for SessionReport {
 
 impl From<&LaneStatus> for LaneReport {
     fn from(lane: &LaneStatus) -> Self {
-        let state = match lane.state {
-            LaneState::Connecting => "connecting",
-            LaneState::Up => "up",
-            LaneState::Suspect => "suspect",
-        };
         Self {
             id: lane.id.0,
             uplink: lane.uplink.clone(),
             interface: lane.interface.clone(),
             local: lane.local,
             remote: lane.remote,
-            state: state.to_owned(),
+            state: lane.state.to_string(),
             rtt_ms: lane.rtt.as_secs_f64() * 1e3,
             cwnd_bytes: lane.cwnd,
             mtu_bytes: lane.mtu,
             sent_bytes: lane.sent,
             received_bytes: lane.received,
             lost_bytes: lane.lost,
-            doubts: lane.doubts,
+            doubts: lane.suspicions,
             migrations: lane.migrations,
         }
     }
@@ -288,7 +282,7 @@ impl From<&FlowStatus> for FlowReport {
             received_bytes: flow.received,
             resent_bytes: flow.resent,
             duplicate_bytes: flow.duplicate,
-            copy_bytes: flow.copies,
+            copy_bytes: flow.intended_duplicate,
         }
     }
 }

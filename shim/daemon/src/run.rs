@@ -23,9 +23,7 @@ use crate::proxy::egress::Egress;
 use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::{forward, socks5};
 use crate::proxy::tasks::Tasks;
-use throughline::identity::{Identity, IdentityError};
-use throughline::listen_cure;
-use throughline::node::{AcceptError, BuildError, Node};
+use throughline::{BuildError, Identity, IdentityError, Node, ServeError};
 
 /// How long live flows have to end at a shutdown; below the 15 s and more that service managers wait.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
@@ -52,7 +50,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The address of an ingress is taken or not ours.
-    #[error("the ingress `{name}` cannot listen on tcp {addr}: {source}; {}", listen_cure(source))]
+    #[error("the ingress `{name}` cannot listen on tcp {addr}: {source}; {}", listen_hint(source))]
     Listen {
         /// Its name.
         name: String,
@@ -69,7 +67,21 @@ pub enum StartError {
     Node(#[from] BuildError),
     /// The node has an egress already.
     #[error(transparent)]
-    Egress(#[from] AcceptError),
+    Egress(#[from] ServeError),
+}
+
+/// Returns what to write instead of an address that cannot be listened on.
+fn listen_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the program that has it, or write another port in `listen`"
+        }
+        io::ErrorKind::AddrNotAvailable => "write an address of this host in `listen`",
+        io::ErrorKind::PermissionDenied => {
+            "write a port above 1023 in `listen`, or run with CAP_NET_BIND_SERVICE"
+        }
+        _ => "write another address in `listen`",
+    }
 }
 
 /// Starts a daemon within the current tokio runtime. It runs until it is dropped, or as long as
@@ -116,7 +128,7 @@ pub async fn start(config: Config) -> Result<Daemon, StartError> {
         .limits(config.limits)
         .manage_routes(config.manage_routes);
     for addr in config.listen {
-        builder = builder.listen(addr);
+        builder = builder.bind(addr);
     }
     for uplink in config.uplinks {
         builder = builder.uplink(uplink);
@@ -127,7 +139,7 @@ pub async fn start(config: Config) -> Result<Daemon, StartError> {
         builder = builder.peer(peer.config);
     }
     let node = builder.build().await?;
-    let egress = match node.egress() {
+    let egress = match node.serve_tcp() {
         Ok(egress) => egress,
         Err(error) => {
             node.shutdown(Duration::ZERO).await;

@@ -1,7 +1,7 @@
 //! What happened: the last thousand events of a node, and whoever follows them.
 //!
 //! An event is a change that a person cares about: a lane is up, is suspected, has migrated; an
-//! uplink is drained. Emitting one logs it, keeps it in a ring of [`MAX_RECENT`] and sends it to the
+//! uplink is drained. Emitting one logs it, keeps it in a ring of [`Events::MAX_RECENT`] and sends it to the
 //! followers. It costs a short lock and never waits, neither for a follower nor for a byte: nothing
 //! is emitted per packet or per chunk of a flow. The lock is a leaf: it is taken with any other
 //! held, and takes none.
@@ -32,9 +32,6 @@ pub(crate) use self::session_log::SessionLog;
 use crate::clock;
 use throughline_proto::throttle::{Distinct, LogThrottle};
 use throughline_proto::types::{LaneId, PeerId, PeerName, SessionId, unrepeated};
-
-/// Past events that are kept.
-pub const MAX_RECENT: usize = 1000;
 
 /// How far a follower may fall behind: a quarter of what is kept.
 const MAX_BEHIND: usize = 256;
@@ -68,13 +65,43 @@ pub struct Event {
 }
 
 /// The past and the future of a node, from [`Node::events`](crate::Node::events).
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), throughline::BuildError> {
+/// use throughline::{EventKind, Followed, Node};
+///
+/// let node = Node::builder().build().await?;
+/// let mut events = node.events();
+/// for event in &events.recent {
+///     println!("{} {}", event.kind.name(), event.kind);
+/// }
+/// tokio::spawn(async move {
+///     while let Some(followed) = events.live.next().await {
+///         match followed {
+///             Followed::Event(event) => match &event.kind {
+///                 EventKind::LaneDown { reason, .. } => println!("a lane is down: {reason}"),
+///                 other => println!("{other}"),
+///             },
+///             Followed::Missed(count) => println!("{count} events were missed"),
+///         }
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Events {
-    /// The last events, oldest first, at most [`MAX_RECENT`].
+    /// The last events, oldest first, at most [`MAX_RECENT`](Self::MAX_RECENT).
     pub recent: Vec<Arc<Event>>,
     /// Whatever follows them, without a gap.
     pub live: EventStream,
+}
+
+impl Events {
+    /// Past events that a node keeps.
+    pub const MAX_RECENT: usize = 1000;
 }
 
 /// Follows the events of a node. Dropping it ends that, and nothing else; it does not keep the node
@@ -181,7 +208,7 @@ impl Ring {
         let (seq, at) = (self.next_seq, clock::wall());
         let event = Arc::new(Event { seq, at, peer, session, lane, uplink, kind });
         self.next_seq += 1;
-        if self.recent.len() == MAX_RECENT {
+        if self.recent.len() == Events::MAX_RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(event.clone());

@@ -1,29 +1,109 @@
-//! Throughline: application flows over QUIC that outlive an ISP path.
-
-pub mod events;
-pub mod identity;
-pub mod node;
-pub mod status;
-pub mod stream;
+//! Throughline carries application flows over QUIC on every ISP at once, so that they outlive the
+//! path that they began on.
+//!
+//! ```text
+//!                    ┌──────── session ────────┐
+//!                    │   lane over uplink A    │
+//!  application       │  ╭─── ISP A ──────────╮ │          application
+//!       │      ┌─────┴──┴─┐                ┌─┴─┴────┐           │
+//!       └flow──│   node   │                │  node  │──flow─────┘
+//!              └─────┬──┬─┘                └─┬─┬────┘
+//!                    │  ╰─── ISP B ──────────╯ │
+//!                    │   lane over uplink B    │
+//!                    └─────────────────────────┘
+//! ```
+//!
+//! - A **peer** is another node, known by its key ([`PeerId`]), whatever its addresses are.
+//! - A **locator** is where a peer can be dialed: a host and a UDP port ([`Locator`]).
+//! - An **uplink** is one way out of this host: the addresses of one provider ([`UplinkConfig`]).
+//! - A **lane** is one QUIC connection between two nodes over one uplink. Lanes come and go.
+//! - A **session** is what two nodes keep between them while lanes come and go: their flows, and
+//!   which bytes of each have arrived.
+//! - A **flow** is a reliable byte stream in a session, like a TCP connection ([`FlowStream`]).
+//!
+//! When a lane falls silent, its bytes are sent again on another within a few round trips. When no
+//! lane is left, flows wait ([`Limits::linger`]) and go on with the next one. No byte is lost,
+//! doubled or reordered.
+//!
+//! # Example
+//!
+//! Two nodes in one process, and a service that answers in capitals:
+//!
+//! ```
+//! use throughline::{Identity, Node, PeerConfig, Target};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let (laptop, office) = (Identity::generate(), Identity::generate());
+//!
+//! // The office accepts lanes; it trusts the laptop's key and needs no address of it.
+//! let server = Node::builder()
+//!     .identity(office.clone())
+//!     .bind(([127, 0, 0, 1], 0).into())
+//!     .peer(PeerConfig::new(laptop.peer_id(), "laptop"))
+//!     .build()
+//!     .await?;
+//! let mut service = server.serve("capitals")?;
+//! tokio::spawn(async move {
+//!     let mut flow = service.accept().await?.accept();
+//!     let mut text = String::new();
+//!     flow.read_to_string(&mut text).await?;
+//!     flow.write_all(text.to_uppercase().as_bytes()).await?;
+//!     flow.shutdown().await?;
+//!     flow.acknowledged().await // a flow that is dropped before that is reset
+//! });
+//!
+//! // The laptop dials from every uplink that it finds.
+//! let office = PeerConfig::new(office.peer_id(), "office").locators(server.local_addrs());
+//! let client = Node::builder().identity(laptop).peer(office).build().await?;
+//! let mut flow = client.connect(server.id(), Target::service("capitals")).await?;
+//! flow.write_all(b"hello").await?;
+//! flow.shutdown().await?; // the end of our direction
+//! let mut answer = String::new();
+//! flow.read_to_string(&mut answer).await?;
+//! assert_eq!(answer, "HELLO");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to begin
+//!
+//! - [`Node::builder`] makes a node; [`Node::connect`] opens a flow, [`Node::serve`] accepts flows.
+//! - [`Node::events`] tells what happens, [`Node::status`] what is.
+//! - [`Node::drain_uplink`] frees an uplink of lanes before work on it.
+//! - [`Node::shutdown`] ends a node and lets its flows end first.
+//!
+//! The library runs within a tokio runtime. It logs through `tracing`.
 
 mod clock;
 mod engine;
+mod events;
+mod identity;
+mod node;
+mod status;
+mod stream;
 
 pub use engine::drains::{Drain, UnknownUplink};
-pub use engine::quic::socket::listen_cure;
 pub use events::{
     Event, EventKind, EventStream, Events, FieldValue, Followed, OneWayDetectedBy, SuspectedBy,
 };
 pub use identity::{Identity, IdentityError};
+pub use ipnet::IpNet;
 pub use node::{
-    AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, ManageError, Node,
-    NodeBuilder, PeerConfig, UplinkConfig,
+    AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, Node, NodeBuilder,
+    PeerConfig, ServeError,
+};
+pub use status::{
+    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
 };
 pub use stream::{FlowReader, FlowStream, FlowWriter};
+pub use throughline_proto::lane::SuspicionRule;
 pub use throughline_proto::types::{
-    AddressClass, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure, ParsePeerIdError,
-    PeerId, PeerName, SessionId, Target,
+    AddressClass, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure, ParseModeError,
+    ParsePeerIdError, ParseTargetError, PeerId, PeerName, SessionId, Side, Target, unrepeated,
 };
+pub use throughline_uplinks::{EgressState, EgressStatus, ManageError, UplinkConfig, UplinkStatus};
 
 // The program in the README is one that compiles and does what it says.
 #[cfg(doctest)]

@@ -6,9 +6,9 @@
 
 mod addresses;
 mod builder;
+pub(crate) mod config;
 mod drain;
 mod incoming;
-pub(crate) mod limits;
 mod router;
 mod status;
 
@@ -23,8 +23,8 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::builder::{BuildError, NodeBuilder};
-pub use self::incoming::{AcceptError, IncomingFlow, Listener};
-pub use self::limits::{Limits, PeerConfig};
+pub use self::config::{Limits, PeerConfig};
+pub use self::incoming::{AcceptError, IncomingFlow, Listener, ServeError};
 use self::router::Router;
 use crate::engine::context::NodeContext;
 use crate::engine::drains::{Drain, UnknownUplink};
@@ -39,7 +39,6 @@ use crate::stream::FlowStream;
 use throughline_proto::session::{FlowError, OpenError};
 use throughline_proto::types::{Mode, OpenFailure, PeerId, PeerName, Target};
 use throughline_proto::wire::fact::Open;
-pub use throughline_uplinks::{ManageError, UplinkConfig};
 
 /// How long [`Node::connect`] waits for a session with a peer that has none.
 const SESSION_WITHIN: Duration = Duration::from_secs(10);
@@ -74,17 +73,32 @@ pub enum ConnectError {
     #[error("peer {0} has no locator and has not dialled us")]
     NoLocator(PeerName),
     /// The peer could not be reached in time.
-    #[error("peer {0} cannot be reached: {1}")]
-    Unreachable(PeerName, String),
-    /// The open was sent, but no answer came: the far side may have dialled the destination.
-    #[error("no answer from peer {0}: {1}")]
-    Unanswered(PeerName, String),
-    /// The peer answered, and said no.
-    #[error("{0}")]
+    #[error("peer {peer} cannot be reached: {reason}")]
+    Unreachable {
+        /// The peer's name.
+        peer: PeerName,
+        /// Why, and what the last dial met.
+        reason: String,
+    },
+    /// The open was sent, but no answer came: the far side may have dialed the destination.
+    #[error("no answer from peer {peer}: {reason}")]
+    Unanswered {
+        /// The peer's name.
+        peer: PeerName,
+        /// Why.
+        reason: String,
+    },
+    /// The peer answered, and refused the flow.
+    #[error(transparent)]
     Refused(#[from] OpenFailure),
-    /// The target cannot be put on the wire.
-    #[error("bad target: {0}")]
-    Target(String),
+    /// The target cannot be put on the wire: its name is empty or too long.
+    #[error("target `{target}` cannot be sent: {source}")]
+    InvalidTarget {
+        /// The target.
+        target: Target,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Too many flows.
     #[error("the session has {0} flows, its limit; close some")]
     TooManyFlows(usize),
@@ -131,11 +145,16 @@ impl Node {
         mode: Mode,
     ) -> Result<FlowStream, ConnectError> {
         let session = self.session(peer).await?;
-        let opened = session.with(|core, now| core.session.open(now, Open { target, mode }));
+        let opened =
+            session.with(|core, now| core.session.open(now, Open { target: target.clone(), mode }));
         let id = opened.map_err(|error| match error {
             OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
-            OpenError::Closed(reason) => ConnectError::Unreachable(session.name().clone(), reason),
-            OpenError::Target(error) => ConnectError::Target(error.to_string()),
+            OpenError::Closed(reason) => {
+                ConnectError::Unreachable { peer: session.name().clone(), reason }
+            }
+            OpenError::Target(source) => {
+                ConnectError::InvalidTarget { target, source: source.into() }
+            }
         })?;
         // From here on dropping the stream, or this future, resets the flow.
         let stream = FlowStream::new(session.clone(), id);
@@ -148,7 +167,7 @@ impl Node {
                 }
             })
         });
-        let unanswered = |why| ConnectError::Unanswered(session.name().clone(), why);
+        let unanswered = |reason| ConnectError::Unanswered { peer: session.name().clone(), reason };
         match timeout_at(Instant::now() + ANSWER_WITHIN, answer).await {
             Ok(Ok(())) => Ok(stream),
             Ok(Err(FlowError::Failed(failure))) => Err(failure.into()),
@@ -189,9 +208,9 @@ impl Node {
         }
     }
 
-    /// Whether a lane to the peer answers now, or does so before none has for `patience`. Waits no
-    /// longer than that, and not at all for a peer that is known to be down for so long already.
-    pub async fn reaches(&self, peer: PeerId, patience: Duration) -> bool {
+    /// Returns whether a lane to the peer answers now, or does so before none has for `patience`.
+    /// Waits no longer than that, and not at all for a peer that has been down for so long already.
+    pub async fn wait_until_reachable(&self, peer: PeerId, patience: Duration) -> bool {
         let _demand = self.context().peers.demand(peer);
         let mut changes = self.sessions.changes();
         let deadline = Instant::now() + patience;
@@ -219,39 +238,41 @@ impl Node {
     }
 
     fn unreachable(&self, peer: PeerId, what: &str) -> ConnectError {
-        let detail = match self.context().peers.failing(peer) {
+        let reason = match self.context().peers.failing(peer) {
             Some(failing) => format!("{what}; last dial: {}", failing.error),
             None => what.to_owned(),
         };
-        ConnectError::Unreachable(self.context().peers.name(peer), detail)
+        ConnectError::Unreachable { peer: self.context().peers.name(peer), reason }
     }
 
-    /// Accepts the flows that peers open to the service `name`.
+    /// Serves the service `name`: the listener yields the flows that peers open to it, until it is
+    /// dropped.
     ///
     /// # Errors
-    /// [`AcceptError::Taken`] while another listener for the name is there.
-    pub fn listen(&self, name: impl Into<String>) -> Result<Listener, AcceptError> {
+    /// [`ServeError::Taken`] while another listener for the name is there.
+    pub fn serve(&self, name: impl Into<String>) -> Result<Listener, ServeError> {
         let name = name.into();
         if self.sessions.is_shutting_down() {
-            return Err(AcceptError::ShuttingDown);
+            return Err(ServeError::ShuttingDown);
         }
         match self.router.serve(&name) {
             Some(flows) => Ok(Listener::new(flows)),
-            None => Err(AcceptError::Taken(name)),
+            None => Err(ServeError::Taken { served: format!("service `{name}`") }),
         }
     }
 
-    /// Accepts the flows that peers open to TCP targets; one egress per node.
+    /// Serves TCP targets, as an egress: the listener yields the flows that peers open to any of
+    /// them, until it is dropped. Whoever accepts one is to dial its target.
     ///
     /// # Errors
-    /// [`AcceptError::Taken`] while another egress is there.
-    pub fn egress(&self) -> Result<Listener, AcceptError> {
+    /// [`ServeError::Taken`] while another listener for TCP targets is there.
+    pub fn serve_tcp(&self) -> Result<Listener, ServeError> {
         if self.sessions.is_shutting_down() {
-            return Err(AcceptError::ShuttingDown);
+            return Err(ServeError::ShuttingDown);
         }
         match self.router.serve_tcp() {
             Some(flows) => Ok(Listener::new(flows)),
-            None => Err(AcceptError::Taken("egress".to_owned())),
+            None => Err(ServeError::Taken { served: "TCP targets".to_owned() }),
         }
     }
 
@@ -285,11 +306,11 @@ impl Node {
     }
 
     /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and
-    /// nothing new goes over it until [`resume`](Self::resume) or the end of the node.
+    /// nothing new goes over it until [`resume_uplink`](Self::resume_uplink) or the end of the node.
     ///
     /// # Errors
     /// There is no such uplink; [`UnknownUplink`] names those there are.
-    pub fn drain(&self, name: &str) -> Result<Drain, UnknownUplink> {
+    pub fn drain_uplink(&self, name: &str) -> Result<Drain, UnknownUplink> {
         self.sessions.set_drained(name, true)
     }
 
@@ -297,7 +318,7 @@ impl Node {
     ///
     /// # Errors
     /// There is no such uplink; [`UnknownUplink`] names those there are.
-    pub fn resume(&self, name: &str) -> Result<Drain, UnknownUplink> {
+    pub fn resume_uplink(&self, name: &str) -> Result<Drain, UnknownUplink> {
         self.sessions.set_drained(name, false)
     }
 

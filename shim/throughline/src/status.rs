@@ -1,45 +1,49 @@
-//! What a node says of itself: a snapshot for people and programs.
+//! A node at one moment, for people and programs.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use throughline_proto::types::{LaneId, Mode, PeerId, SessionId, Side};
-pub use throughline_uplinks::{EgressState, EgressStatus, UplinkStatus};
+use throughline_uplinks::UplinkStatus;
 
 /// A node at one moment.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct NodeStatus {
     /// Our public key.
     pub id: PeerId,
     /// How long the node has been running.
     pub uptime: Duration,
-    /// The UDP addresses we accept lanes on.
+    /// The UDP addresses that we accept lanes on.
     pub listen: Vec<SocketAddr>,
     /// The uplinks, in order.
     pub uplinks: Vec<UplinkStatus>,
-    /// The peers we know, in the order they were given.
+    /// The peers, in the order of [`NodeBuilder::peer`](crate::NodeBuilder::peer).
     pub peers: Vec<PeerStatus>,
 }
 
 /// A peer and its sessions.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PeerStatus {
-    /// The name the configuration gives it.
+    /// Its name in the configuration.
     pub name: String,
     /// Its public key.
     pub id: PeerId,
-    /// Its locators as given.
+    /// Its locators as configured.
     pub locators: Vec<String>,
-    /// Every dial to it fails, where that is so.
+    /// Why it cannot be reached, while every dial to it fails.
     pub failing: Option<Failing>,
     /// The sessions with it that ever had a lane.
     pub sessions: Vec<SessionStatus>,
 }
 
-/// Every dial to a peer fails.
+/// For how long, and why, every dial to a peer fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failing {
-    /// For how long none has succeeded.
+    /// How long ago the first of them failed.
     pub since: Duration,
     /// Why the last one failed.
     pub error: String,
@@ -47,10 +51,11 @@ pub struct Failing {
 
 /// A session.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SessionStatus {
     /// Its id.
     pub id: SessionId,
-    /// Which end we are.
+    /// Whether we initiated it.
     pub side: Side,
     /// Its lanes.
     pub lanes: Vec<LaneStatus>,
@@ -62,23 +67,35 @@ pub struct SessionStatus {
 
 /// The state of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LaneState {
     /// Being set up.
     Connecting,
     /// Carries flows.
     Up,
-    /// Its acknowledgements are overdue.
+    /// Suspected: its acknowledgements are overdue.
     Suspect,
+}
+
+impl fmt::Display for LaneState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+        })
+    }
 }
 
 /// A lane.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LaneStatus {
     /// Its number in the session.
     pub id: LaneId,
     /// The uplink at our end, where our address belongs to one.
     pub uplink: Option<String>,
-    /// The interface at our end, where the system says.
+    /// The interface at our end, where the system reveals it.
     pub interface: Option<String>,
     /// Our address.
     pub local: SocketAddr,
@@ -98,9 +115,9 @@ pub struct LaneStatus {
     pub received: u64,
     /// Bytes declared lost.
     pub lost: u64,
-    /// How often it was in doubt, however briefly.
-    pub doubts: u64,
-    /// How often the lane moved to another local address (RFC 9000 §9).
+    /// How often it was suspected, however briefly.
+    pub suspicions: u64,
+    /// How often we migrated it to another local address (RFC 9000 §9).
     pub migrations: u64,
     /// PATH_CHALLENGE frames, both ways (RFC 9000 §8.2): the paths being validated.
     pub path_challenges: u64,
@@ -112,10 +129,11 @@ pub struct LaneStatus {
 
 /// A flow.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FlowStatus {
     /// Its number in the session.
     pub id: u64,
-    /// Where it leads.
+    /// Its destination.
     pub target: String,
     /// How it uses lanes.
     pub mode: Mode,
@@ -123,10 +141,10 @@ pub struct FlowStatus {
     pub sent: u64,
     /// Bytes the application read.
     pub received: u64,
-    /// Bytes that we sent again on another lane.
+    /// Bytes that we sent again on another lane, as theirs was suspected or gone.
     pub resent: u64,
-    /// Bytes that came more than once.
+    /// Bytes that arrived more than once.
     pub duplicate: u64,
-    /// Those of them that did because the flow goes on two lanes: that is how it is meant.
-    pub copies: u64,
+    /// The part of `duplicate` that is intended: the flow is sent on two lanes.
+    pub intended_duplicate: u64,
 }

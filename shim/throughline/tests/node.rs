@@ -1,21 +1,13 @@
 //! Two nodes in one process, over real sockets on loopback.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use throughline::{
-    AddressClass, FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig,
-};
+use throughline::{FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn uplink(name: &str, address: &str) -> UplinkConfig {
-    UplinkConfig {
-        name: name.into(),
-        prefixes: vec![format!("{address}/32").parse().unwrap()],
-        interface: None,
-        class: AddressClass::default(),
-        metered: false,
-    }
+    UplinkConfig::new(name).prefix(address.parse::<IpAddr>().unwrap())
 }
 
 async fn pair() -> (Node, Node) {
@@ -25,17 +17,15 @@ async fn pair() -> (Node, Node) {
 /// The right node tells where else it listens.
 async fn pair_told(also: Vec<SocketAddr>) -> (Node, Node) {
     let (a, b) = (Identity::generate(), Identity::generate());
-    let peer = |id: &Identity, name: &str, locators: Vec<SocketAddr>| PeerConfig {
-        id: id.peer_id(),
-        name: name.into(),
-        locators: locators.into_iter().map(Into::into).collect(),
+    let peer = |id: &Identity, name: &str, locators: Vec<SocketAddr>| {
+        PeerConfig::new(id.peer_id(), name).locators(locators)
     };
     let mut right = Node::builder()
         .identity(b.clone())
-        .listen("127.0.0.1:0".parse().unwrap())
+        .bind("127.0.0.1:0".parse().unwrap())
         .peer(peer(&a, "left", vec![]));
     for addr in also {
-        right = right.listen(addr).locator(addr);
+        right = right.bind(addr).advertise(addr);
     }
     let right = right.build().await.unwrap();
     let left = Node::builder()
@@ -52,7 +42,7 @@ async fn pair_told(also: Vec<SocketAddr>) -> (Node, Node) {
 #[tokio::test]
 async fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
     let (left, right) = pair().await;
-    let mut echo = right.listen("echo").unwrap();
+    let mut echo = right.serve("echo").unwrap();
     tokio::spawn(async move {
         let mut flow = echo.accept().await.unwrap().accept();
         let mut all = Vec::new();
@@ -109,7 +99,7 @@ async fn a_refusal_reaches_the_opener_with_its_reason() {
     let (left, right) = pair().await;
     let error = left.connect(right.id(), Target::service("none")).await.unwrap_err();
     assert!(error.to_string().contains("nobody serves none"), "{error}");
-    let mut picky = right.listen("picky").unwrap();
+    let mut picky = right.serve("picky").unwrap();
     tokio::spawn(async move {
         let flow = picky.accept().await.unwrap();
         flow.refuse(OpenFailure::new(FailureCode::NotAllowed, "not today"));

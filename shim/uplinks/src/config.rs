@@ -7,7 +7,15 @@ use thiserror::Error;
 use throughline_proto::types::AddressClass;
 
 /// An uplink as a node is configured with it: a name, and how its addresses are recognised.
+///
+/// ```
+/// # use throughline_uplinks::UplinkConfig;
+/// let fibre = UplinkConfig::new("isp-a").prefix("192.0.2.0/28".parse::<ipnet::IpNet>()?);
+/// let mobile = UplinkConfig::new("lte").interface("wwan0").metered(true);
+/// # Ok::<_, ipnet::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct UplinkConfig {
     /// The name by which status, events and the command line call it.
     pub name: String,
@@ -20,6 +28,49 @@ pub struct UplinkConfig {
     pub class: AddressClass,
     /// Whether using it costs money: no lane goes over it until another one is lost.
     pub metered: bool,
+}
+
+impl UplinkConfig {
+    /// Creates an uplink that has no address until it is given a prefix or an interface.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Adds a prefix (or an address) whose local addresses belong to the uplink.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<IpNet>) -> Self {
+        self.prefixes.push(prefix.into());
+        self
+    }
+
+    /// Adds prefixes.
+    #[must_use]
+    pub fn prefixes(mut self, prefixes: impl IntoIterator<Item = IpNet>) -> Self {
+        self.prefixes.extend(prefixes);
+        self
+    }
+
+    /// Sets the interface whose addresses belong to the uplink.
+    #[must_use]
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.interface = Some(name.into());
+        self
+    }
+
+    /// Sets whose addresses they are.
+    #[must_use]
+    pub fn class(mut self, class: AddressClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Sets whether using the uplink costs money.
+    #[must_use]
+    pub fn metered(mut self, metered: bool) -> Self {
+        self.metered = metered;
+        self
+    }
 }
 
 /// Why routes cannot be managed.

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::proxy::tasks::Tasks;
 use crate::report::Report;
-use throughline::events::{Events, Followed};
-use throughline::node::Node;
+use throughline::Node;
+use throughline::{Events, Followed};
 
 /// Followers of events at a time. They stay, so they are not counted among the connections: a
 /// forgotten `events --follow` must not keep `status` out.
@@ -109,8 +109,8 @@ impl Service {
             Request::Status | Request::Events { .. } => {
                 return Answer::Status(Box::new(Report::from(&self.node.status())));
             }
-            Request::DrainUplink { uplink } => self.node.drain(uplink),
-            Request::ResumeUplink { uplink } => self.node.resume(uplink),
+            Request::DrainUplink { uplink } => self.node.drain_uplink(uplink),
+            Request::ResumeUplink { uplink } => self.node.resume_uplink(uplink),
         };
         match drained {
             Ok(drain) => Answer::Uplink(UplinkAnswer::from(&drain)),

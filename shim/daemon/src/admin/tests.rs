@@ -4,15 +4,13 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::proxy::tasks::Tasks;
-use throughline::node::{Node, UplinkConfig};
+use throughline::{Node, UplinkConfig};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn node() -> Node {
-    let uplink = |name: &str, address: [u8; 4]| UplinkConfig {
-        name: name.to_owned(),
-        prefixes: vec![std::net::IpAddr::from(address).into()],
-        ..UplinkConfig::default()
+    let uplink = |name: &str, address: [u8; 4]| {
+        UplinkConfig::new(name).prefix(std::net::IpAddr::from(address))
     };
     let builder = Node::builder().uplink(uplink("isp-a", [127, 0, 11, 1]));
     builder.uplink(uplink("isp-b", [127, 0, 12, 1])).build().await.unwrap()
@@ -143,7 +141,7 @@ async fn events_are_told_to_whoever_asks_and_followed_until_the_daemon_ends() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
     let (node, tasks) = serving(&path).await;
-    node.drain("isp-a").unwrap();
+    node.drain_uplink("isp-a").unwrap();
     let mut kept = events(&path, false).await.unwrap();
     let Some(Told::Event(event)) = kept.next().await.unwrap() else { panic!() };
     assert_eq!((event.event.as_str(), event.uplink.as_deref()), ("drain-started", Some("isp-a")));
@@ -152,7 +150,7 @@ async fn events_are_told_to_whoever_asks_and_followed_until_the_daemon_ends() {
     let mut followed = events(&path, true).await.unwrap();
     assert!(matches!(followed.next().await.unwrap(), Some(Told::Event(_))));
     timeout(Duration::from_millis(100), followed.next()).await.expect_err("an event from nowhere");
-    node.resume("isp-a").unwrap();
+    node.resume_uplink("isp-a").unwrap();
     let next = timeout(PATIENCE, followed.next()).await.expect("no event").unwrap();
     let Some(Told::Event(event)) = next else { panic!("{next:?}") };
     assert_eq!((event.seq, event.event.as_str()), (1, "drain-ended"));

@@ -9,7 +9,7 @@ use super::error::ConfigError;
 use super::raw::{RawPeer, Tables};
 use super::source::{Source, in_order, word};
 use crate::proxy::egress::acl::Acl;
-use throughline::{PeerConfig, PeerId};
+use throughline::{Locator, PeerConfig, PeerId};
 
 /// The keys of the peers by name, for lists that name peers.
 pub(super) type PeerNames = HashMap<String, PeerId>;
@@ -51,11 +51,8 @@ fn peer(source: &Source<'_>, name: &Spanned<String>, raw: &RawPeer) -> Result<Pe
         );
         source.error(name.span(), message)
     })?;
-    let config = PeerConfig {
-        id: source.value(key)?,
-        name: written.clone(),
-        locators: source.values(raw.locators.as_ref())?,
-    };
+    let locators: Vec<Locator> = source.values(raw.locators.as_ref())?;
+    let config = PeerConfig::new(source.value(key)?, written).locators(locators);
     Ok(Peer { config, acl: Acl::new(source.values(raw.allow.as_ref())?) })
 }
 

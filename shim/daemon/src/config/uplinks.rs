@@ -37,13 +37,12 @@ fn uplink<'a>(
     if let Some(interface) = &raw.interface {
         owners.claim_interface(name.get_ref(), interface)?;
     }
-    Ok(UplinkConfig {
-        name: name.get_ref().clone(),
-        prefixes,
-        interface: raw.interface.as_ref().map(|name| name.get_ref().clone()),
-        class: class(source, raw.class.as_ref())?,
-        metered: raw.metered,
-    })
+    let mut uplink = UplinkConfig::new(name.get_ref())
+        .prefixes(prefixes)
+        .class(class(source, raw.class.as_ref())?)
+        .metered(raw.metered);
+    uplink.interface = raw.interface.as_ref().map(|name| name.get_ref().clone());
+    Ok(uplink)
 }
 
 /// Which uplink each prefix and each interface belongs to.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::script::Isp;
 use launch::launch;
-use throughline::identity::Identity;
+use throughline::Identity;
 use throughline::{Mode, PeerId};
 use throughline_emulator::Emulator;
 

@@ -20,8 +20,8 @@ use self::acl::Acl;
 use self::dial::dial;
 use crate::proxy::relay::relay;
 use crate::proxy::tasks::Tasks;
+use throughline::unrepeated;
 use throughline::{FailureCode, IncomingFlow, Listener, OpenFailure, PeerId, Target};
-use throughline_proto::types::unrepeated;
 
 /// Concurrent dials per peer: enough for a browser that opens everything at once, too few to scan
 /// networks or to exhaust the resolver's threads (tokio has 512).

@@ -25,13 +25,12 @@ pub(crate) struct Site {
 
 /// A peer as a node is told of it.
 pub(crate) fn peer(id: PeerId, name: &str, locators: &[SocketAddr]) -> PeerConfig {
-    let locators = locators.iter().map(|addr| (*addr).into()).collect();
-    PeerConfig { id, name: name.into(), locators }
+    PeerConfig::new(id, name).locators(locators.iter().copied())
 }
 
 /// Serves `echo` until the node ends.
 pub(crate) fn serve_echo(node: &Node) {
-    let mut listener = node.listen("echo").unwrap();
+    let mut listener = node.serve("echo").unwrap();
     tokio::spawn(async move {
         while let Ok(flow) = listener.accept().await {
             tokio::spawn(async move {
@@ -52,7 +51,7 @@ impl Site {
         log::capture();
         let honest = Identity::generate();
         let mut builder = Node::builder()
-            .listen("127.0.0.1:0".parse().unwrap())
+            .bind("127.0.0.1:0".parse().unwrap())
             .limits(limits)
             .peer(peer(honest.peer_id(), "honest", &[]));
         for guest in guests {

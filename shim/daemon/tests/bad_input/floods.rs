@@ -70,7 +70,7 @@ async fn a_second_control_stream_cannot_be_opened() {
 async fn one_flow_opened_a_thousand_times_is_opened_once() {
     let key = Key::new();
     let site = Site::new(&[key.id()]).await;
-    let mut served = site.node.listen("once").unwrap();
+    let mut served = site.node.serve("once").unwrap();
     let hostile = Hostile::admitted(site.addr(), &key).await;
     let open = Open { target: Target::service("once"), mode: Mode::Single };
     let header = SegmentHeader { flow: FlowId(0), offset: 0, resent: false, open: Some(open) };

@@ -150,7 +150,7 @@ async fn the_end_of_the_control_stream_is_a_breach() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_flows_than_allowed_are_refused_and_then_a_breach() {
     let key = Key::new();
-    let limits = Limits { flows_per_session: 4, ..Limits::default() };
+    let limits = Limits::default().flows_per_session(4);
     let site = Site::with_limits(&[key.id()], limits).await;
     let mut hostile = Hostile::admitted(site.addr(), &key).await;
     assert_eq!(hostile.welcome.unwrap().params.max_flows, 4);

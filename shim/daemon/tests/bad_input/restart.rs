@@ -19,7 +19,7 @@ fn acceptor(identity: &Identity, guest: PeerId, listen: SocketAddr) -> (Runtime,
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let identity = identity.clone();
     let node = runtime.block_on(async move {
-        let builder = Node::builder().identity(identity).listen(listen);
+        let builder = Node::builder().identity(identity).bind(listen);
         // The port of the one that died is free once its last task is gone.
         let node = builder.peer(peer(guest, "guest", &[])).build().await.unwrap();
         serve_echo(&node);
@@ -67,7 +67,7 @@ fn a_flow_ends_with_a_clear_error_when_the_acceptor_restarts_and_a_new_one_opens
 async fn a_flow_ends_at_once_with_the_reason_when_the_acceptor_shuts_down() {
     log::capture();
     let (near, far) = (Identity::generate(), Identity::generate());
-    let builder = Node::builder().identity(far).listen("127.0.0.1:0".parse().unwrap());
+    let builder = Node::builder().identity(far).bind("127.0.0.1:0".parse().unwrap());
     let node = builder.peer(peer(near.peer_id(), "near", &[])).build().await.unwrap();
     serve_echo(&node);
     let there = peer(node.id(), "far", &node.local_addrs());

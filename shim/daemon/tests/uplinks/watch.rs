@@ -193,17 +193,9 @@ fn configured_uplinks_follow_their_interface_and_their_prefix() {
     in_namespace("watch::configured_uplinks_follow_their_interface_and_their_prefix", || {
         run(async {
             ip("link add v0 type veth peer name v1");
-            let by_prefix = UplinkConfig {
-                name: "prefix".into(),
-                prefixes: vec!["2001:db8:a::/48".parse().unwrap()],
-                ..UplinkConfig::default()
-            };
-            let by_interface = UplinkConfig {
-                name: "interface".into(),
-                interface: Some("v1".into()),
-                metered: true,
-                ..UplinkConfig::default()
-            };
+            let by_prefix =
+                UplinkConfig::new("prefix").prefixes(["2001:db8:a::/48".parse().unwrap()]);
+            let by_interface = UplinkConfig::new("interface").interface("v1").metered(true);
             let node =
                 Node::builder().uplink(by_prefix).uplink(by_interface).build().await.unwrap();
             let names: Vec<_> = node.status().uplinks.iter().map(|u| u.name.clone()).collect();

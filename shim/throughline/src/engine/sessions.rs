@@ -22,7 +22,7 @@ use super::driver;
 use super::session::{IncomingFlows, SessionContext, SessionHandle};
 use crate::clock::BootTime;
 use crate::events::{EventKind, Subject};
-use crate::node::limits::Limits;
+use crate::node::config::Limits;
 use throughline_proto::flow::memory::Memory;
 use throughline_proto::session::{Session, SessionConfig};
 use throughline_proto::types::{LaneId, PeerId, SessionId, Side};

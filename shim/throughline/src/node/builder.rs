@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::router::Router;
-use super::{Limits, Node, PeerConfig, UplinkConfig, addresses};
+use super::{Limits, Node, PeerConfig, addresses};
 use crate::clock::{self, Sleep};
 use crate::engine::accept;
 use crate::engine::context::NodeContext;
@@ -19,18 +19,36 @@ use crate::engine::quic::{socket, transport};
 use crate::engine::sessions::Sessions;
 use crate::identity::Identity;
 use throughline_proto::types::PeerId;
-use throughline_uplinks::{ManageError, Snapshot, Uplinks};
+use throughline_uplinks::{ManageError, Snapshot, UplinkConfig, Uplinks};
 
 /// A session that ended is followed by another after this, so that a peer that keeps rejecting
 /// us costs little.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Collects what a [`Node`] needs.
-#[derive(Default)]
+/// Collects what a [`Node`] needs, and starts it.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use throughline::{Identity, Node, PeerConfig};
+///
+/// let laptop = Identity::generate().peer_id(); // what `throughline id FILE` prints there
+/// let server = Node::builder()
+///     .identity(Identity::generate()) // or `Identity::load("/etc/throughline/key")?`
+///     .bind(([127, 0, 0, 1], 0).into())
+///     .peer(PeerConfig::new(laptop, "laptop"))
+///     .build()
+///     .await?;
+/// println!("lanes are accepted on {:?}", server.local_addrs());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder starts nothing until `build`"]
 pub struct NodeBuilder {
     identity: Option<Identity>,
-    listen: Vec<SocketAddr>,
-    locators: Vec<SocketAddr>,
+    bind: Vec<SocketAddr>,
+    advertised: Vec<SocketAddr>,
     uplinks: Vec<UplinkConfig>,
     manage_routes: bool,
     peers: Vec<PeerConfig>,
@@ -42,8 +60,8 @@ pub struct NodeBuilder {
 #[non_exhaustive]
 pub enum BuildError {
     /// A UDP address to listen on is taken or not ours.
-    #[error("cannot listen on udp {addr}: {source}; {}", socket::listen_cure(source))]
-    Listen {
+    #[error("cannot listen on udp {addr}: {source}; {}", socket::bind_hint(source))]
+    Bind {
         /// The address.
         addr: SocketAddr,
         /// Why.
@@ -61,53 +79,46 @@ pub enum BuildError {
 }
 
 impl NodeBuilder {
-    /// Our key; a new random one where none is given.
-    #[must_use]
+    /// Sets our key; without it the node has a new random one.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// Accepts lanes on this UDP address; call it again for more. Port 0 picks a free one;
-    /// `[::]` stands for every address of both families.
-    #[must_use]
-    pub fn listen(mut self, addr: SocketAddr) -> Self {
-        self.listen.push(addr);
+    /// Accepts lanes on this UDP address. Port 0 picks a free one; `[::]` stands for every address
+    /// of both families. Call it again for more; without it the node only dials.
+    pub fn bind(mut self, addr: SocketAddr) -> Self {
+        self.bind.push(addr);
         self
     }
 
-    /// Where peers reach us besides the addresses that we listen on, as the outside of a NAT; told
-    /// to them, so that they find us there although they do not know it. Call it again for more.
-    #[must_use]
-    pub fn locator(mut self, addr: SocketAddr) -> Self {
-        self.locators.push(addr);
+    /// Advertises a locator to the peers besides the addresses that we listen on, as the outside of
+    /// a NAT, so that they can dial us there. Call it again for more.
+    pub fn advertise(mut self, addr: SocketAddr) -> Self {
+        self.advertised.push(addr);
         self
     }
 
-    /// An uplink; where none is given they are discovered.
-    #[must_use]
+    /// Adds an uplink. Without any, they are discovered: every usable address of this host is one's.
     pub fn uplink(mut self, uplink: UplinkConfig) -> Self {
         self.uplinks.push(uplink);
         self
     }
 
-    /// Whether to set rules and routes so that packets leave by the uplink that their source
-    /// belongs to (Linux, with CAP_NET_ADMIN); they are removed when the node ends. Default: no.
-    #[must_use]
+    /// Sets rules and routes so that packets leave by the uplink that their source belongs to (Linux,
+    /// with CAP_NET_ADMIN). They are removed when the node ends. Default: no.
     pub fn manage_routes(mut self, manage: bool) -> Self {
         self.manage_routes = manage;
         self
     }
 
-    /// A peer we trust, by its key.
-    #[must_use]
+    /// Adds a peer that we trust, by its key.
     pub fn peer(mut self, peer: PeerConfig) -> Self {
         self.peers.push(peer);
         self
     }
 
-    /// Other bounds than the default ones.
-    #[must_use]
+    /// Sets other bounds than the default ones.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -116,7 +127,7 @@ impl NodeBuilder {
     /// Starts the node within the current tokio runtime.
     ///
     /// # Errors
-    /// See [`BuildError`]. Nothing is left running after an error.
+    /// [`BuildError`] says what to change. Nothing is left running after an error.
     pub async fn build(self) -> Result<Node, BuildError> {
         let identity = self.identity.unwrap_or_else(Identity::generate);
         for (index, peer) in self.peers.iter().enumerate() {
@@ -134,9 +145,9 @@ impl NodeBuilder {
         let allowed = Arc::new(PeerSet::new(context.peers.ids().iter().copied()));
         let factory =
             Arc::new(transport::server_config(&context.transport, &context.identity, allowed));
-        let endpoints = listen(&context.identity, &factory, &self.listen)?;
+        let endpoints = bind(&context.identity, &factory, &self.bind)?;
         let listen = endpoints.iter().filter_map(|e| e.local_addr().ok()).collect();
-        context.set_endpoints(listen, self.locators);
+        context.set_endpoints(listen, self.advertised);
         for endpoint in &endpoints {
             tokio::spawn(accept::run(sessions.clone(), endpoint.clone(), factory.clone()));
         }
@@ -151,7 +162,7 @@ impl NodeBuilder {
     }
 }
 
-fn listen(
+fn bind(
     identity: &Identity,
     factory: &transport::ServerFactory,
     addrs: &[SocketAddr],
@@ -164,7 +175,7 @@ fn listen(
     };
     let mut endpoints = Vec::new();
     for addr in addrs {
-        let named = |source| BuildError::Listen { addr: *addr, source };
+        let named = |source| BuildError::Bind { addr: *addr, source };
         let endpoint = open(*addr).map_err(named)?;
         let bound = endpoint.local_addr().map_err(named)?;
         endpoints.push(endpoint);

@@ -7,16 +7,28 @@ use crate::engine::session::SessionHandle;
 use crate::stream::FlowStream;
 use throughline_proto::types::{FailureCode, FlowId, Mode, OpenFailure, PeerId, PeerName, Target};
 
+/// Why nothing can be served.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The node is shutting down, or has been shut down.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    /// There is a listener for this already.
+    #[error("{served} has a listener already; drop that one first")]
+    Taken {
+        /// The service, or TCP targets.
+        served: String,
+    },
+}
+
 /// Why no further flow can be accepted.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The node has been shut down.
+    /// The node is shutting down, or has been shut down.
     #[error("the node is shutting down")]
     ShuttingDown,
-    /// Somebody listens for this service already.
-    #[error("service `{0}` has a listener already")]
-    Taken(String),
 }
 
 /// A flow that a peer asks to open. Dropping it refuses the flow.
@@ -30,7 +42,7 @@ pub struct IncomingFlow {
     mode: Mode,
 }
 
-/// Yields the flows opened to one service, or (from [`crate::Node::egress`]) to TCP targets.
+/// Yields the flows opened to one service, or (from [`Node::serve_tcp`](crate::Node::serve_tcp)) to TCP targets.
 /// Dropping it ends the service: flows opened to it are refused.
 #[derive(Debug)]
 pub struct Listener {

@@ -106,7 +106,7 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
         sent: seen.sent_bytes,
         received: stats.udp_rx.bytes,
         lost: seen.lost_bytes,
-        doubts: core.session.lane_suspicions(id),
+        suspicions: core.session.lane_suspicions(id),
         migrations: entry.dialled().map_or(0, |d| d.migrations),
         path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
         path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,
@@ -124,6 +124,6 @@ fn flow(flow: &Flow) -> FlowStatus {
         received: flow.rx.assembler.read_offset(),
         resent: flow.tx.resent,
         duplicate: flow.rx.assembler.duplicate(),
-        copies: flow.rx.copies,
+        intended_duplicate: flow.rx.copies,
     }
 }

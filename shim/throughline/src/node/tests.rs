@@ -5,24 +5,23 @@ use crate::clock::BootTime;
 use crate::events::EventKind;
 use crate::identity::Identity;
 use throughline_proto::types::Locator;
+use throughline_uplinks::UplinkConfig;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn peer(id: &Identity, name: &str, locators: Vec<SocketAddr>) -> PeerConfig {
-    let locators = locators.into_iter().map(Into::into).collect();
-    PeerConfig { id: id.peer_id(), name: name.into(), locators }
+    PeerConfig::new(id.peer_id(), name).locators(locators)
 }
 
 fn uplink(name: &str, address: [u8; 4]) -> UplinkConfig {
-    let prefixes = vec![std::net::IpAddr::from(address).into()];
-    UplinkConfig { name: name.into(), prefixes, ..UplinkConfig::default() }
+    UplinkConfig::new(name).prefix(std::net::IpAddr::from(address))
 }
 
 /// A node with two uplinks that dials, and one that is dialled.
 async fn pair() -> (Node, Node) {
     let (a, b) = (Identity::generate(), Identity::generate());
     let right = Node::builder().identity(b.clone()).peer(peer(&a, "left", vec![]));
-    let right = right.listen(([127, 0, 0, 1], 0).into()).build().await.unwrap();
+    let right = right.bind(([127, 0, 0, 1], 0).into()).build().await.unwrap();
     let left = Node::builder()
         .identity(a)
         .uplink(uplink("isp-a", [127, 0, 11, 1]))
@@ -74,7 +73,7 @@ async fn after_a_sleep_every_lane_is_probed_at_once() {
 async fn a_linger_runs_out_while_the_machine_sleeps() {
     let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let nobody = Identity::generate();
-    let limits = Limits { linger: Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits::default().linger(Duration::from_secs(60));
     let locator = silent.local_addr().unwrap();
     let node = Node::builder().peer(peer(&nobody, "gone", vec![locator])).limits(limits);
     let node = node.build().await.unwrap();
@@ -116,7 +115,7 @@ async fn a_peer_that_no_dial_can_be_tried_to_is_told_with_the_reason() {
         ),
         (uplink("isp-a", [127, 0, 11, 1]), vec![locator], "none of its locators has an address"),
     ] {
-        let config = PeerConfig { id: there.peer_id(), name: "there".into(), locators };
+        let config = PeerConfig::new(there.peer_id(), "there").locators(locators);
         let node = Node::builder().uplink(uplinks).peer(config).build().await.unwrap();
         let told = || {
             node.events().recent.iter().any(|event| match &event.kind {

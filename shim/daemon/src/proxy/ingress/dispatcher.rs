@@ -52,10 +52,10 @@ impl DispatchError {
             Self::Rejected(_) => FailureCode::NotAllowed,
             Self::Peer(ConnectError::Refused(failure)) | Self::Direct(failure) => failure.code,
             Self::PeersDown(_)
-            | Self::Peer(ConnectError::Unreachable(..) | ConnectError::NoLocator(_)) => {
+            | Self::Peer(ConnectError::Unreachable { .. } | ConnectError::NoLocator(_)) => {
                 FailureCode::HostUnreachable
             }
-            Self::Peer(ConnectError::Unanswered(..)) => FailureCode::TimedOut,
+            Self::Peer(ConnectError::Unanswered { .. }) => FailureCode::TimedOut,
             Self::Peer(ConnectError::TooManyFlows(_)) => FailureCode::LimitReached,
             Self::Peer(_) => FailureCode::Other,
         }
@@ -84,7 +84,7 @@ impl Dispatcher {
         match self.policy.decide(ingress, &target) {
             Decision::Peers { via, mode, peer_down } => {
                 let connect = |peer| self.node.connect_with(peer, target.clone(), mode);
-                let reaches = |peer| self.node.reaches(peer, PEER_DOWN_AFTER);
+                let reaches = |peer| self.node.wait_until_reachable(peer, PEER_DOWN_AFTER);
                 let opened = open_through(&via, peer_down, reaches, connect).await?;
                 match (opened, peer_down) {
                     (Some(flow), _) => Ok(Outbound::Flow(flow)),

@@ -67,7 +67,9 @@ where
 fn is_unreachable(error: &ConnectError) -> bool {
     matches!(
         error,
-        ConnectError::UnknownPeer(_) | ConnectError::NoLocator(_) | ConnectError::Unreachable(..)
+        ConnectError::UnknownPeer(_)
+            | ConnectError::NoLocator(_)
+            | ConnectError::Unreachable { .. }
     )
 }
 
@@ -92,9 +94,10 @@ mod tests {
             let is_unreachable = tried.borrow().len() <= unreachable;
             async move {
                 match then {
-                    _ if is_unreachable => {
-                        Err(ConnectError::Unreachable("p".into(), "silent".to_owned()))
-                    }
+                    _ if is_unreachable => Err(ConnectError::Unreachable {
+                        peer: "p".into(),
+                        reason: "silent".to_owned(),
+                    }),
                     Ok(()) => Ok(peer),
                     Err(code) => Err(OpenFailure::new(code, "no").into()),
                 }
@@ -125,7 +128,7 @@ mod tests {
     async fn without_a_reachable_peer_the_last_failure_is_returned() {
         let (tried, result) = attempt(3, Ok(())).await;
         assert_eq!(tried, PEERS);
-        assert!(matches!(result.unwrap_err(), ConnectError::Unreachable(..)));
+        assert!(matches!(result.unwrap_err(), ConnectError::Unreachable { .. }));
     }
 
     /// Opens a flow through the first two of [`PEERS`], of which those in `up` are reachable.
@@ -145,7 +148,10 @@ mod tests {
             async move {
                 match is_up {
                     true => Ok(index(peer)),
-                    false => Err(ConnectError::Unreachable("p".into(), "silent".to_owned())),
+                    false => Err(ConnectError::Unreachable {
+                        peer: "p".into(),
+                        reason: "silent".to_owned(),
+                    }),
                 }
             }
         };

@@ -10,7 +10,7 @@ use super::dispatcher::Dispatcher;
 use crate::proxy::relay::close_with_reset;
 use crate::proxy::tasks::Tasks;
 use throughline::Target;
-use throughline_proto::types::unrepeated;
+use throughline::unrepeated;
 
 /// Serves the listener until the tasks are draining.
 ///

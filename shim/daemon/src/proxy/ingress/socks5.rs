@@ -22,8 +22,8 @@ use tracing::{debug, info};
 use super::accept::accept_loop;
 use super::dispatcher::{DispatchError, Dispatcher};
 use crate::proxy::tasks::Tasks;
+use throughline::unrepeated;
 use throughline::{FailureCode, Host, Target};
-use throughline_proto::types::unrepeated;
 
 /// Bounds the time from the connection to the whole request: seconds more than any client needs.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

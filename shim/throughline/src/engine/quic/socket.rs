@@ -55,17 +55,15 @@ fn bind_to_device(_: &Socket, device: &str) -> io::Result<()> {
     ))
 }
 
-/// What to do about an address that cannot be listened on.
-pub fn listen_cure(error: &io::Error) -> &'static str {
+/// Returns what to do about an address that cannot be listened on.
+pub(crate) fn bind_hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "stop the program that has it, or write another port in `listen`"
-        }
-        io::ErrorKind::AddrNotAvailable => "write an address of this host in `listen`",
+        io::ErrorKind::AddrInUse => "stop the program that has it, or choose another port",
+        io::ErrorKind::AddrNotAvailable => "choose an address of this host",
         io::ErrorKind::PermissionDenied => {
-            "write a port above 1023 in `listen`, or run with CAP_NET_BIND_SERVICE"
+            "choose a port above 1023, or run with CAP_NET_BIND_SERVICE"
         }
-        _ => "write another address in `listen`",
+        _ => "choose another address",
     }
 }
 

@@ -75,7 +75,10 @@ async fn the_reply_carries_the_far_sides_outcome() {
         (failed(FailureCode::LimitReached), 1),
         (failed(FailureCode::Other), 1),
         (Err(DispatchError::Rejected("h:1".parse().unwrap())), 2),
-        (Err(ConnectError::Unreachable("p".into(), "silent".to_owned()).into()), 4),
+        (
+            Err(ConnectError::Unreachable { peer: "p".into(), reason: "silent".to_owned() }.into()),
+            4,
+        ),
         (Err(ConnectError::NoLocator("p".into()).into()), 4),
         (Err(DispatchError::PeersDown(vec!["p".into()])), 4),
         (Err(ConnectError::ShuttingDown.into()), 1),

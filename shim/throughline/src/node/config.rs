@@ -1,0 +1,110 @@
+//! What a node is configured with: its bounds and its peers.
+
+use std::time::Duration;
+
+use throughline_proto::types::{Locator, PeerId};
+
+/// A peer that a node trusts, for [`NodeBuilder::peer`](crate::NodeBuilder::peer).
+///
+/// ```
+/// use throughline::{Identity, PeerConfig};
+///
+/// let key = Identity::generate().peer_id(); // or `"tlk1…".parse()?`
+/// let server = PeerConfig::new(key, "server").locator(([203, 0, 113, 5], 5443));
+/// assert_eq!(server.locators[0].to_string(), "203.0.113.5:5443");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PeerConfig {
+    /// Its public key.
+    pub id: PeerId,
+    /// Its name in the log, in events and in the status.
+    pub name: String,
+    /// Where it can be dialed; empty where only the peer dials.
+    pub locators: Vec<Locator>,
+}
+
+impl PeerConfig {
+    /// Creates a peer without a locator: one that only dials us.
+    #[must_use]
+    pub fn new(id: PeerId, name: impl Into<String>) -> Self {
+        Self { id, name: name.into(), locators: Vec::new() }
+    }
+
+    /// Adds a locator, where the peer can be dialed. Call it again for more.
+    #[must_use]
+    pub fn locator(mut self, locator: impl Into<Locator>) -> Self {
+        self.locators.push(locator.into());
+        self
+    }
+
+    /// Adds locators.
+    #[must_use]
+    pub fn locators(mut self, locators: impl IntoIterator<Item = impl Into<Locator>>) -> Self {
+        self.locators.extend(locators.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// The bounds of a node. Each is enforced where it is named; what happens at it is said there.
+///
+/// ```
+/// use std::time::Duration;
+/// use throughline::Limits;
+///
+/// let limits = Limits::default().memory(64 << 20).linger(Duration::from_secs(3600));
+/// assert_eq!(limits.flows_per_session, 1024);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes held for flows in all (send buffers and assemblers). At it windows stop growing.
+    pub memory: u64,
+    /// Flows that a peer may have open in a session. The next open is refused.
+    pub flows_per_session: usize,
+    /// Sessions that a peer may have. The one longest without a lane goes first.
+    pub sessions_per_peer: usize,
+    /// How long a session without any lane is kept.
+    pub linger: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 256 << 20,
+            flows_per_session: 1024,
+            sessions_per_peer: 4,
+            linger: Duration::from_secs(12 * 3600),
+        }
+    }
+}
+
+impl Limits {
+    /// Bounds the bytes held for flows in all.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// Bounds the flows that a peer may have open in a session.
+    #[must_use]
+    pub fn flows_per_session(mut self, flows: usize) -> Self {
+        self.flows_per_session = flows;
+        self
+    }
+
+    /// Bounds the sessions that a peer may have.
+    #[must_use]
+    pub fn sessions_per_peer(mut self, sessions: usize) -> Self {
+        self.sessions_per_peer = sessions;
+        self
+    }
+
+    /// Sets how long a session without any lane is kept.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+}
