@@ -10,5 +10,6 @@ pub mod hold_down;
 pub mod lane;
 pub mod path;
 pub mod plan;
+pub mod selection;
 pub mod session;
 pub mod throttle;

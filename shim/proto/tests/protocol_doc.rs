@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use throughline_proto::hold_down::HoldState;
-use throughline_proto::session::select::{COSTLY, HELD, SETTLING, cost};
+use throughline_proto::selection::{Cost, CostRange};
 use throughline_proto::types::Mode;
 use throughline_proto::types::{FlowId, LaneId, SessionId, Target};
 use throughline_proto::wire::control::{Decoder, MAX_BODY, MAX_FACT_ACKS, Message};
@@ -70,7 +70,7 @@ fn lane_use() -> LaneUse {
     LaneUse {
         lane: LaneId(3),
         version: 2,
-        cost: cost(1, false, HoldState::HeldDown),
+        cost: Cost::of_lane(1, false, HoldState::HeldDown).to_wire(),
         draining: false,
     }
 }
@@ -139,11 +139,14 @@ fn the_table_of_message_types_is_that_of_the_code() {
 
 #[test]
 fn the_ranges_of_cost_are_those_of_the_code() {
-    for (from, to) in [(0, SETTLING), (SETTLING, HELD), (HELD, COSTLY)] {
-        let row = format!("| {from}–{} |", to - 1);
+    use CostRange::{HeldDown, Metered, Preferred, WaitToRestore};
+    for range in [Preferred, WaitToRestore, HeldDown, Metered] {
+        let mut costs = (0..=u8::MAX).filter(|cost| Cost::from_wire(*cost).range() == range);
+        let (from, to) = (costs.next().unwrap(), costs.next_back().unwrap());
+        let row = format!("| {from}–{to} |");
         assert!(DOCUMENT.contains(&row), "no row {row}");
     }
-    let money = cost(0, true, HoldState::Normal);
+    let money = Cost::of_lane(0, true, HoldState::Normal);
     assert!(DOCUMENT.contains(&format!("We state {money} and more")));
 }
 
@@ -156,7 +159,10 @@ fn the_bounds_are_those_of_the_code() {
         ("entries of `Locators`", MAX_LOCATORS as u64),
         ("payload of a segment", MAX_SEGMENT),
         ("header of a segment", MAX_HEADER as u64),
-        ("unseen flow ids below the highest", throughline_proto::session::ids::MAX_UNSEEN as u64),
+        (
+            "unseen flow ids below the highest",
+            throughline_proto::session::peer_ids::MAX_UNSEEN as u64,
+        ),
     ] {
         let row = format!("| {what} | {bound} |");
         assert!(DOCUMENT.contains(&row), "no row {row}");

@@ -131,11 +131,11 @@ pub(crate) fn check_bounds(session: &Session, memory: &Memory) {
     let mut windows = 0;
     for flow in session.flows() {
         let (tx, rx) = (&flow.tx, &flow.rx);
-        let granted = tx.edge - tx.buffer.base();
+        let granted = tx.max_offset - tx.buffer.base();
         assert!(tx.buffer.retained() <= granted, "{}: more is kept than granted", flow.id);
         assert!(tx.next <= tx.buffer.end(), "{}: sent what was not written", flow.id);
         let assembler = &rx.assembler;
-        assert!(assembler.highest() <= rx.edge(), "{}: received beyond the window", flow.id);
+        assert!(assembler.highest() <= rx.max_offset(), "{}: received beyond the window", flow.id);
         let held = assembler.highest() - assembler.read_offset();
         assert!(held <= rx.window(), "{}: {held} bytes held of {}", flow.id, rx.window());
         for lane in &tx.lanes {

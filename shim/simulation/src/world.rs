@@ -18,7 +18,7 @@ use rand::{Rng, SeedableRng};
 use throughline_proto::flow::memory::Memory;
 use throughline_proto::path::PathKey;
 use throughline_proto::plan::Planner;
-use throughline_proto::session::{Event, Session, SessionConfig};
+use throughline_proto::session::{Session, SessionConfig, SessionEvent};
 use throughline_proto::types::{FlowId, LaneId, Side};
 use throughline_proto::wire::hello::SessionParams;
 
@@ -276,33 +276,33 @@ impl World {
         }
     }
 
-    fn event(&mut self, side: usize, event: &Event) {
-        if !matches!(event, Event::Work(_)) {
+    fn event(&mut self, side: usize, event: &SessionEvent) {
+        if !matches!(event, SessionEvent::Work(_)) {
             self.say(|| format!("{side} {event:?}"));
         }
         match *event {
-            Event::Work(lane) => self.pump(lane, side),
-            Event::Incoming(id) => self.incoming(side, id),
-            Event::Answered(id) => {
+            SessionEvent::Work(lane) => self.pump(lane, side),
+            SessionEvent::Incoming(id) => self.incoming(side, id),
+            SessionEvent::Answered(id) => {
                 self.wake(side, id, 0);
                 if let Some(flow) = self.by_id.get(&id) {
                     self.flows[*flow].answered = true;
                 }
             }
-            Event::Readable(id) => self.wake(side, id, 1),
-            Event::Writable(id) => self.wake(side, id, 0),
-            Event::Broken(id) => {
+            SessionEvent::Readable(id) => self.wake(side, id, 1),
+            SessionEvent::Writable(id) => self.wake(side, id, 0),
+            SessionEvent::Broken(id) => {
                 self.wake(side, id, 0);
                 self.wake(side, id, 1);
             }
-            Event::Forgotten(id) => {
+            SessionEvent::Forgotten(id) => {
                 if let Some(flow) = self.by_id.get(&id) {
                     let again = std::mem::replace(&mut self.flows[*flow].forgotten[side], true);
                     assert!(!again, "{id} was forgotten twice");
                 }
             }
-            Event::Locators => unreachable!("no locators are said here"),
-            Event::Closed => self.closed(side),
+            SessionEvent::Locators => unreachable!("no locators are said here"),
+            SessionEvent::Closed => self.closed(side),
         }
     }
 

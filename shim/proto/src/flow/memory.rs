@@ -1,10 +1,11 @@
-//! The bytes that flows may hold, shared by all sessions of a node.
+//! The budget of bytes that flows may hold, shared by all sessions of a node.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A bound on granted windows. Each flow's first window is granted whatever is left (it was
-/// promised in `Hello`; flows are bounded by number); beyond that windows grow only while the
-/// bound allows.
+/// A bound on granted windows.
+///
+/// The first window of each flow is granted whatever is left: it was promised in `Hello`, and flows
+/// are bounded by number. Beyond that, windows grow only while the bound allows.
 #[derive(Debug)]
 pub struct Memory {
     limit: u64,
@@ -12,22 +13,22 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A bound of `limit` bytes.
+    /// Creates a bound of `limit` bytes.
     pub const fn new(limit: u64) -> Self {
         Self { limit, used: AtomicU64::new(0) }
     }
 
-    /// The bound.
+    /// Returns the bound.
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// What is set aside now.
+    /// Returns how many bytes are set aside now.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Sets bytes aside that were promised.
+    /// Sets promised bytes aside, whatever the bound.
     pub fn take(&self, bytes: u64) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }

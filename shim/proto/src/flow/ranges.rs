@@ -2,46 +2,48 @@
 
 use std::ops::Range;
 
-/// A set of `u64` offsets. Operations cost the logarithm of the number of ranges, plus what they
-/// touch, and moving the ranges above where one more or one less is left. The sets here hold a few
-/// ranges, a hole each, and the caller bounds how many a peer can make.
+/// A set of `u64` offsets.
+///
+/// Operations cost the logarithm of the number of ranges, plus the ranges that they touch, plus
+/// moving the higher ranges where the number of ranges changes. The sets here hold a few ranges, and
+/// the caller bounds how many a peer can make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangeSet {
     ranges: Vec<Range<u64>>,
 }
 
 impl RangeSet {
-    /// The empty set.
+    /// Creates an empty set.
     pub const fn new() -> Self {
         Self { ranges: Vec::new() }
     }
 
-    /// Whether nothing is in the set.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// How many separate ranges there are.
+    /// Returns the number of separate ranges.
     pub fn count(&self) -> usize {
         self.ranges.len()
     }
 
-    /// The ranges, ascending.
+    /// Returns the ranges in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.ranges.iter().cloned()
     }
 
-    /// The lowest range.
+    /// Returns the lowest range.
     pub fn first(&self) -> Option<Range<u64>> {
         self.ranges.first().cloned()
     }
 
-    /// The highest range.
+    /// Returns the highest range.
     pub fn last(&self) -> Option<Range<u64>> {
         self.ranges.last().cloned()
     }
 
-    /// How many offsets are in the set.
+    /// Returns the number of offsets in the set.
     pub fn len(&self) -> u64 {
         self.ranges.iter().map(|r| r.end - r.start).sum()
     }
@@ -90,7 +92,7 @@ impl RangeSet {
         }
     }
 
-    /// Whether all of `range` is in the set.
+    /// Returns whether all of `range` is in the set.
     pub fn contains(&self, range: &Range<u64>) -> bool {
         if range.is_empty() {
             return true;
@@ -99,13 +101,13 @@ impl RangeSet {
         self.ranges.get(at).is_some_and(|r| r.start <= range.start && range.end <= r.end)
     }
 
-    /// Whether some of `range` is in the set, or what precedes or follows it.
+    /// Returns whether `range` overlaps the set or is adjacent to it.
     pub fn touches(&self, range: &Range<u64>) -> bool {
         let at = self.ranges.partition_point(|r| r.end < range.start);
         self.ranges.get(at).is_some_and(|r| r.start <= range.end)
     }
 
-    /// The lowest run of offsets within `range` that are not in the set.
+    /// Returns the lowest run of offsets within `range` that are not in the set.
     pub fn first_gap(&self, range: Range<u64>) -> Option<Range<u64>> {
         let mut start = range.start;
         let at = self.ranges.partition_point(|r| r.end <= start);

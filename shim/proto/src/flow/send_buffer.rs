@@ -1,7 +1,7 @@
-//! What a flow sent and the peer shim does not have yet.
+//! The bytes that a flow has written and that the peer shim has not acknowledged.
 //!
-//! Bytes come in order and leave when acknowledged, in any order. The buffer shares each piece
-//! with QUIC: nothing is copied. Its size is bounded by the peer's window, which the caller asks
+//! Bytes are pushed in order and leave when acknowledged, in any order. The buffer shares each chunk
+//! with QUIC: nothing is copied. Its size is bounded by the peer's window, which the caller checks
 //! before it pushes.
 
 use std::collections::VecDeque;
@@ -11,36 +11,36 @@ use bytes::Bytes;
 
 use super::ranges::RangeSet;
 
-/// The retained bytes of one direction of a flow.
+/// Keeps the unacknowledged bytes of one direction of a flow.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
-    /// Everything below is acknowledged and gone.
+    /// Everything below is acknowledged and dropped.
     base: u64,
-    /// Where the next byte goes.
+    /// The offset of the next byte that is pushed.
     end: u64,
-    /// Pieces with their offsets, contiguous; the first may begin below `base`.
-    pieces: VecDeque<(u64, Bytes)>,
-    /// Acknowledged above `base`.
+    /// The chunks with their offsets, contiguous; the first may begin below `base`.
+    chunks: VecDeque<(u64, Bytes)>,
+    /// The acknowledged ranges above `base`.
     acked: RangeSet,
 }
 
 impl SendBuffer {
-    /// Everything below this offset is acknowledged.
+    /// Returns the offset below which everything is acknowledged.
     pub fn base(&self) -> u64 {
         self.base
     }
 
-    /// The offset of the next byte that is pushed.
+    /// Returns the offset of the next byte that is pushed.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// How many bytes are kept.
+    /// Returns how many bytes are kept.
     pub fn retained(&self) -> u64 {
         self.end - self.base
     }
 
-    /// What is acknowledged above [`base`](Self::base).
+    /// Returns what is acknowledged above [`base`](Self::base).
     pub fn acked(&self) -> &RangeSet {
         &self.acked
     }
@@ -52,7 +52,7 @@ impl SendBuffer {
         }
         let start = self.end;
         self.end += bytes.len() as u64;
-        self.pieces.push_back((start, bytes));
+        self.chunks.push_back((start, bytes));
     }
 
     /// Marks a range as acknowledged; returns how many of its bytes were not before.
@@ -66,39 +66,39 @@ impl SendBuffer {
         {
             self.base = first.end;
             self.acked.remove(first);
-            while let Some((start, piece)) = self.pieces.front()
-                && start + piece.len() as u64 <= self.base
+            while let Some((start, chunk)) = self.chunks.front()
+                && start + chunk.len() as u64 <= self.base
             {
-                self.pieces.pop_front();
+                self.chunks.pop_front();
             }
         }
         added
     }
 
-    /// Whether all of `range` is acknowledged.
+    /// Returns whether all of `range` is acknowledged.
     pub fn is_acked(&self, range: &Range<u64>) -> bool {
         range.end <= self.base || self.acked.contains(&(range.start.max(self.base)..range.end))
     }
 
-    /// The bytes of a range, which lies within what is retained, as shared pieces.
+    /// Returns the bytes of a range, which lies within what is retained, as shared chunks.
     pub fn slice(&self, range: Range<u64>) -> Vec<Bytes> {
         debug_assert!(self.base <= range.start && range.end <= self.end);
-        let first = self.pieces.partition_point(|(start, p)| start + p.len() as u64 <= range.start);
+        let first = self.chunks.partition_point(|(start, p)| start + p.len() as u64 <= range.start);
         let mut out = Vec::new();
-        for (start, piece) in self.pieces.range(first..) {
+        for (start, chunk) in self.chunks.range(first..) {
             if *start >= range.end {
                 break;
             }
             let from = range.start.saturating_sub(*start) as usize;
-            let to = (range.end - start).min(piece.len() as u64) as usize;
-            out.push(piece.slice(from..to));
+            let to = (range.end - start).min(chunk.len() as u64) as usize;
+            out.push(chunk.slice(from..to));
         }
         out
     }
 
-    /// Forgets everything that is kept: the flow was reset.
+    /// Drops everything that is kept, for a flow that was reset.
     pub fn clear(&mut self) {
-        self.pieces.clear();
+        self.chunks.clear();
         self.acked = RangeSet::new();
         self.base = self.end;
     }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_acknowledged_can_be_read_again_byte_for_byte() {
+    fn unacknowledged_bytes_can_be_read_again() {
         let mut rng = rand::rngs::SmallRng::seed_from_u64(2);
         for _ in 0..200 {
             let mut buffer = SendBuffer::default();
@@ -119,10 +119,10 @@ mod tests {
             let mut acked = RangeSet::new();
             for _ in 0..60 {
                 if rng.random_bool(0.5) {
-                    let piece: Vec<u8> =
+                    let chunk: Vec<u8> =
                         (0..rng.random_range(0..50)).map(|_| rng.random()).collect();
-                    model.extend(&piece);
-                    buffer.push(piece.into());
+                    model.extend(&chunk);
+                    buffer.push(chunk.into());
                 } else {
                     let start = rng.random_range(0..=model.len() as u64);
                     let end = rng.random_range(start..=model.len() as u64);
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn acknowledged_pieces_are_freed() {
+    fn acknowledged_chunks_are_freed() {
         let mut buffer = SendBuffer::default();
         for _ in 0..10 {
             buffer.push(Bytes::from_static(&[0; 100]));
         }
         buffer.ack(100..950);
-        assert_eq!((buffer.base(), buffer.pieces.len()), (0, 10));
+        assert_eq!((buffer.base(), buffer.chunks.len()), (0, 10));
         buffer.ack(0..100);
-        assert_eq!((buffer.base(), buffer.pieces.len(), buffer.acked.count()), (950, 1, 0));
+        assert_eq!((buffer.base(), buffer.chunks.len(), buffer.acked.count()), (950, 1, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Control messages from the peer.
+//! Dispatches control messages from the peer.
 
 use std::time::Instant;
 
@@ -7,8 +7,8 @@ use crate::types::LaneId;
 use crate::wire::control::Message;
 
 impl Session {
-    /// Takes a control message that came on `lane`, after the `Hello` exchange.
-    pub fn control(
+    /// Takes a control message that arrived on `lane` after the `Hello` exchange.
+    pub fn handle_control(
         &mut self,
         now: Instant,
         lane: LaneId,
@@ -18,21 +18,21 @@ impl Session {
             return Ok(());
         }
         match message {
-            Message::FlowState(state) => self.flow_state(now, state)?,
-            Message::FactAck(echoes) => {
-                for (flow, version) in echoes {
-                    self.echoed(flow, version);
+            Message::FlowState(state) => self.handle_flow_state(now, state)?,
+            Message::FactAck(acks) => {
+                for (flow, version) in acks {
+                    self.handle_fact_ack(flow, version);
                 }
             }
             Message::EndOfSync => {
                 if let Some(lane) = self.lanes.get_mut(&lane) {
                     lane.synced = true;
                 }
-                self.reconsider(now);
+                self.schedule_all(now);
             }
-            Message::LaneHealth(word) => self.peer_suspects(now, word),
-            Message::LaneUse(word) => self.peer_lane_use(now, word),
-            Message::Locators(locators) => self.peer_says_locators(locators),
+            Message::LaneHealth(health) => self.handle_peer_health(now, health),
+            Message::LaneUse(lane_use) => self.handle_peer_lane_use(now, lane_use),
+            Message::Locators(locators) => self.handle_peer_locators(locators),
             Message::Close { detail, .. } => self.end(format!("closed by the peer: {detail}")),
             Message::Hello(_) => return Err(Violation::OutOfPlace("Hello")),
             Message::Welcome(_) => return Err(Violation::OutOfPlace("Welcome")),

@@ -1,71 +1,69 @@
-//! Facts, both ways: stating ours, merging the peer's, echoing.
+//! Facts, both ways: sends ours, merges the peer's.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Event, Session, Transmit, Violation};
+use smallvec::SmallVec;
+
+use super::{Session, SessionEvent, StreamOp, Violation, WorkClass};
 use crate::flow::{Opening, Urgency};
 use crate::types::{FlowId, LaneId};
-use crate::wire::control::MAX_FACT_ACKS;
 use crate::wire::fact::{FlowState, Outcome, ResetAt};
 
-/// Echoes wait this long for company. The peer restates after 250 ms at the earliest.
-const ECHO_AFTER: Duration = Duration::from_millis(5);
-
 impl Session {
-    /// Our state of a flow changed.
-    pub(super) fn touch(&mut self, now: Instant, id: FlowId, urgency: Urgency) {
+    /// Takes note that our facts of a flow changed.
+    pub(super) fn mark_dirty(&mut self, now: Instant, id: FlowId, urgency: Urgency) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        if flow.clock.touch(now, urgency) {
-            self.state_flow(now, id);
+        if flow.clock.mark_dirty(now, urgency) {
+            self.send_facts(now, id);
         } else {
-            self.arm(id);
+            self.set_timer(id);
         }
     }
 
-    /// States a flow on every lane that can be trusted and stays, or on all where there is none.
-    pub(super) fn state_flow(&mut self, now: Instant, id: FlowId) {
-        let fit = self.lanes.iter().filter(|(_, l)| !l.is_suspect() && !l.draining());
-        let mut lanes: smallvec::SmallVec<[LaneId; 8]> = fit.map(|(id, _)| *id).collect();
+    /// Sends a flow's facts on every lane that is trusted and stays, or on all where there is none.
+    pub(super) fn send_facts(&mut self, now: Instant, id: FlowId) {
+        let fit = self.lanes.iter().filter(|(_, l)| !l.is_suspect() && !l.is_draining());
+        let mut lanes: SmallVec<[LaneId; 8]> = fit.map(|(id, _)| *id).collect();
         if lanes.is_empty() {
             lanes.extend(self.lanes.keys().copied());
         }
-        self.state_flow_on(now, id, &lanes);
+        self.send_facts_on(now, id, &lanes);
     }
 
-    pub(super) fn state_flow_on(&mut self, now: Instant, id: FlowId, lanes: &[LaneId]) {
+    /// Sends a flow's facts on these lanes.
+    pub(super) fn send_facts_on(&mut self, now: Instant, id: FlowId, lanes: &[LaneId]) {
         if self.closed.is_some() {
             return;
         }
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        flow.clock.stated(now, !lanes.is_empty());
-        flow.rx.unstated = 0;
+        flow.clock.sent(now, !lanes.is_empty());
+        flow.rx.unreported = 0;
         for lane_id in lanes {
             let Some(lane) = self.lanes.get_mut(lane_id) else { continue };
             let carrier = flow.tx.lane(*lane_id);
             if !carrier.fact_queued {
                 carrier.fact_queued = true;
-                lane.facts.push_back(id);
+                lane.outbox.facts.push_back(id);
             }
-            lane.wake(*lane_id, &mut self.events);
+            lane.wake(WorkClass::Urgent, &mut self.events);
         }
-        self.arm(id);
+        self.set_timer(id);
     }
 
-    /// Merges the peer's state of a flow. Any order and any repetition gives the same.
-    pub(super) fn flow_state(&mut self, now: Instant, state: FlowState) -> Result<(), Violation> {
+    /// Merges the peer's facts of a flow. Any order and any repetition has the same effect.
+    pub(super) fn handle_flow_state(
+        &mut self,
+        now: Instant,
+        state: FlowState,
+    ) -> Result<(), Violation> {
         let id = state.flow;
         let live = self.find_flow(now, id, state.open.as_ref())?;
-        let echo = self.echoes.entry(id).or_insert(0);
-        *echo = state.version.max(*echo);
-        self.echo_at.get_or_insert(now + ECHO_AFTER);
-        if self.echoes.len() >= MAX_FACT_ACKS {
-            self.flush_echoes();
-        }
+        self.ack_facts(now, id, state.version);
         if !live {
             return Ok(());
         }
         let Some(flow) = self.flows.get_mut(&id) else { return Ok(()) };
-        flow.peer_knows = true;
+        flow.open_acked = true;
         flow.peer_version = flow.peer_version.max(state.version);
         let mut freed = 0;
         for range in state.received {
@@ -75,9 +73,9 @@ impl Session {
             }
             freed += flow.tx.ack(range);
         }
-        flow.tx.edge = flow.tx.edge.max(state.max_offset);
+        flow.tx.max_offset = flow.tx.max_offset.max(state.max_offset);
         if let Some(size) = state.final_size {
-            flow.rx.set_final_size(size).map_err(|_| Violation::FinalSize(id))?;
+            flow.rx.set_final_size(size).map_err(|e| Violation::on_flow(id, e))?;
         }
         if flow.local
             && flow.opening == Opening::Pending
@@ -87,61 +85,57 @@ impl Session {
                 Outcome::Opened => Opening::Opened,
                 Outcome::Failed(failure) => Opening::Failed(failure),
             };
-            self.events.push_back(Event::Answered(id));
+            self.events.push_back(SessionEvent::Answered(id));
         }
         self.hedge.earn(freed);
-        self.recount(id);
+        self.account_buffer(id);
         if let Some(reset) = state.reset {
-            self.peer_reset(id, reset)?;
+            self.handle_peer_reset(id, reset)?;
         }
         self.after_peer_state(now, id, freed);
         Ok(())
     }
 
-    /// The peer reset the flow: what we send is of no use, what precedes `at` is still delivered.
-    fn peer_reset(&mut self, id: FlowId, reset: ResetAt) -> Result<(), Violation> {
-        let Some(flow) = self.flows.get_mut(&id) else { return Ok(()) };
+    /// Takes the peer's reset of a flow: our bytes are of no use, those before `at` are still
+    /// delivered.
+    fn handle_peer_reset(&mut self, id: FlowId, reset: ResetAt) -> Result<(), Violation> {
+        let Self { flows, lanes, events, .. } = self;
+        let Some(flow) = flows.get_mut(&id) else { return Ok(()) };
         if flow.reset_in.is_some() {
             return Ok(());
         }
-        flow.rx.set_cut(reset.at).map_err(|_| Violation::FinalSize(id))?;
+        flow.rx.set_reset_at(reset.at).map_err(|e| Violation::on_flow(id, e))?;
         flow.reset_in = Some(reset);
-        flow.tx.buffer.clear();
-        flow.tx.next = flow.tx.buffer.end();
-        flow.tx.uncovered = false;
-        for carrier in &mut flow.tx.lanes {
-            carrier.carried = crate::flow::ranges::RangeSet::new();
-            for segment in carrier.segments.drain(..) {
-                if let Some(lane) = self.lanes.get_mut(&carrier.lane) {
-                    lane.chores.push_back(Transmit::Reset { key: segment.key });
-                    lane.wake(carrier.lane, &mut self.events);
-                }
+        flow.tx.abandon(|lane, key| {
+            if let Some(lane) = lanes.get_mut(&lane) {
+                lane.outbox.stream_ops.push_back((key, StreamOp::Reset));
+                lane.wake(WorkClass::Urgent, events);
             }
-        }
+        });
         if flow.opening == Opening::Pending {
-            self.events.push_back(Event::Answered(id));
+            events.push_back(SessionEvent::Answered(id));
         }
-        self.events.push_back(Event::Broken(id));
-        self.recount(id);
+        events.push_back(SessionEvent::Broken(id));
+        self.account_buffer(id);
         Ok(())
     }
 
-    /// Wakes whoever waits for what the peer's state brought.
+    /// Wakes whoever waits for something that the peer's facts brought.
     fn after_peer_state(&mut self, now: Instant, id: FlowId, freed: u64) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let room = flow.tx.edge > flow.tx.buffer.end();
+        let room = flow.tx.max_offset > flow.tx.buffer.end();
         if flow.app.write_waiting && room {
             flow.app.write_waiting = false;
-            self.events.push_back(Event::Writable(id));
+            self.events.push_back(SessionEvent::Writable(id));
         }
         let done = flow.rx.at_end();
         if flow.app.read_waiting && done {
             flow.app.read_waiting = false;
-            self.events.push_back(Event::Readable(id));
+            self.events.push_back(SessionEvent::Readable(id));
         }
         if flow.app.writer_gone || (flow.tx.fin.is_some() && done) {
-            // Whoever waits for the end of both directions learns it here.
-            self.events.push_back(Event::Writable(id));
+            // This wakes whoever waits for the end of both directions.
+            self.events.push_back(SessionEvent::Writable(id));
         }
         if freed > 0 {
             self.retire_segments(id);
@@ -150,36 +144,5 @@ impl Session {
             }
         }
         self.maybe_forget(id);
-    }
-
-    /// The peer has this version of our state.
-    pub(super) fn echoed(&mut self, id: FlowId, version: u64) {
-        let Some(flow) = self.flows.get_mut(&id) else { return };
-        flow.peer_knows = true;
-        flow.clock.echo(version);
-        self.arm(id);
-        self.maybe_forget(id);
-    }
-
-    /// Writes the echoes that wait, on the lane that answers soonest.
-    pub(super) fn flush_echoes(&mut self) {
-        self.echo_at = None;
-        if self.echoes.is_empty() {
-            return;
-        }
-        let best = |up: bool| {
-            let fit = self.lanes.iter().filter(move |(_, l)| !up || !l.is_suspect());
-            fit.min_by_key(|(_, l)| (l.draining(), l.rtt)).map(|(id, _)| *id)
-        };
-        let Some(id) = best(true).or_else(|| best(false)) else {
-            // Without a lane the peer states everything anew on the next one.
-            self.echoes.clear();
-            return;
-        };
-        let echoes = std::mem::take(&mut self.echoes);
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            echoes.into_iter().for_each(|(flow, version)| lane.echo(flow, version));
-            lane.wake(id, &mut self.events);
-        }
     }
 }

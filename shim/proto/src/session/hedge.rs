@@ -1,46 +1,47 @@
-//! How much may be sent twice on a guess.
+//! How much may be sent again on a guess.
 //!
-//! A suspicion may be wrong. While it is only a guess, what is sent again is bounded by a share
-//! of what was acknowledged, so that wrong guesses cost little; once the lane has shown no
-//! progress for a whole probe timeout the bound is lifted (`Health::Suspect::confirmed`).
+//! A suspicion may be wrong. While it is only a guess, the bytes that are sent again are bounded by a
+//! share of the acknowledged ones, so that wrong guesses cost little. Once the lane has shown no
+//! progress for a whole probe timeout the suspicion is confirmed, and the bound is lifted.
 
-/// Bytes that may be sent again without anything acknowledged: the flight of a thin path.
-const BURST: u64 = 128 * 1024;
+/// The bytes that may be sent again before anything is acknowledged: the flight of a narrow path.
+const INITIAL_BUDGET: u64 = 128 * 1024;
 
-/// The most that is saved up: what a cold lane can take until a probe timeout has passed.
-const CAP: u64 = 512 * 1024;
+/// The most bytes that are saved up: what a cold lane can take until a probe timeout has passed.
+const MAX_BUDGET: u64 = 512 * 1024;
 
-/// One byte in twenty of what was acknowledged (5 %).
-const SHARE: u64 = 20;
+/// The acknowledged bytes that earn one byte: what is sent again costs 5 % at most.
+const ACKED_PER_BYTE: u64 = 20;
 
-/// A token bucket of bytes.
+/// A token bucket of bytes that may be sent again on a guess.
 #[derive(Debug)]
-pub struct HedgeBudget {
+pub(super) struct HedgeBudget {
     tokens: u64,
+    /// The acknowledged bytes that have not earned a whole byte yet.
     rest: u64,
 }
 
 impl Default for HedgeBudget {
     fn default() -> Self {
-        Self { tokens: BURST, rest: 0 }
+        Self { tokens: INITIAL_BUDGET, rest: 0 }
     }
 }
 
 impl HedgeBudget {
-    /// Bytes were acknowledged.
-    pub fn earn(&mut self, acked: u64) {
+    /// Adds the share of bytes that were acknowledged.
+    pub(super) fn earn(&mut self, acked: u64) {
         self.rest += acked;
-        self.tokens = (self.tokens + self.rest / SHARE).min(CAP);
-        self.rest %= SHARE;
+        self.tokens = (self.tokens + self.rest / ACKED_PER_BYTE).min(MAX_BUDGET);
+        self.rest %= ACKED_PER_BYTE;
     }
 
-    /// What may be sent again now.
-    pub fn available(&self) -> u64 {
+    /// Returns how many bytes may be sent again now.
+    pub(super) fn available(&self) -> u64 {
         self.tokens
     }
 
-    /// Bytes were sent again on a guess.
-    pub fn spend(&mut self, bytes: u64) {
+    /// Takes bytes that were sent again on a guess.
+    pub(super) fn spend(&mut self, bytes: u64) {
         self.tokens = self.tokens.saturating_sub(bytes);
     }
 }
@@ -57,6 +58,6 @@ mod tests {
         (0..1000).for_each(|_| budget.earn(1001));
         assert_eq!(budget.available(), 50_050);
         budget.earn(u64::MAX / 2);
-        assert_eq!(budget.available(), CAP);
+        assert_eq!(budget.available(), MAX_BUDGET);
     }
 }

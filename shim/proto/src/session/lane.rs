@@ -1,27 +1,29 @@
-//! A lane as the session sees it: whether it is to be trusted, and what it is to write.
+//! A lane as its session sees it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod outbox;
+mod usage;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Class, Event, Transmit};
+use self::outbox::Outbox;
+use self::usage::Usage;
+use super::event::SessionEvent;
+use super::work::WorkClass;
 use crate::lane::{self, Health, LaneMonitor};
-use crate::types::{FlowId, LaneId};
-use crate::wire::fact::LaneUse;
-
-/// The most echoes that wait for a lane that does not write: a peer that states flows and does
-/// not read must not make us grow.
-const MAX_PENDING_FACT_ACKS: usize = 4096;
+use crate::selection::{Candidate, Cost};
+use crate::types::LaneId;
 
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneInfo {
-    /// Lanes of the same group share an uplink of the initiator (at the acceptor: an address of
-    /// its): they are likely to fail together.
-    pub group: u64,
-    /// ... and those of the same landing share an address of the acceptor.
-    pub landing: u64,
-    /// 0 free, 255 most costly; from 128 up used only where no cheaper lane is.
-    pub cost: u8,
+    /// What the lane shares with others at the initiator's end: its uplink (known to the acceptor
+    /// by its address). Such lanes are likely to fail together.
+    pub local_risk: u64,
+    /// What the lane shares with others at the acceptor's end: its address.
+    pub remote_risk: u64,
+    /// What this end says that the lane costs.
+    pub cost: Cost,
     /// The order among lanes of the same cost; lower first.
     pub order: u32,
 }
@@ -29,151 +31,88 @@ pub struct LaneInfo {
 /// A lane of a session.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) info: LaneInfo,
-    /// Our word on how it is to be used, and the peer's; the stricter binds.
-    pub(super) our_use: Option<LaneUse>,
-    pub(super) peer_use: Option<LaneUse>,
-    /// The peer has stated all its flows on this lane.
-    pub(super) synced: bool,
-    /// What is thought of it, by us and by the peer.
+    id: LaneId,
+    pub(super) local_risk: u64,
+    remote_risk: u64,
+    pub(super) order: u32,
+    /// How both ends want the lane to be used.
+    pub(super) usage: Usage,
+    /// What both ends think of the lane.
     pub(super) monitor: LaneMonitor,
-    /// The version of our last advertisement of its health.
+    /// The version of our last advertisement of the lane's health.
     pub(super) health_version: u64,
-    /// The version of the peer's last advertisement of its health.
+    /// The version of the peer's last advertisement of the lane's health.
     pub(super) peer_health_version: u64,
     pub(super) rtt: Duration,
-    /// Bytes in doubt elsewhere that went out on it again.
+    /// The peer has sent the facts of all its flows on this lane.
+    pub(super) synced: bool,
+    /// The number of bytes at risk elsewhere that were sent again on this lane.
     pub(super) resent: u64,
-    /// Lanes whose use is to be told on this one; each as it is when it is written.
-    pub(super) use_words: BTreeSet<LaneId>,
-    /// Lanes whose health is to be told on this one.
-    pub(super) health_words: BTreeSet<LaneId>,
-    /// Our locators are to be told on this one.
-    pub(super) locators_due: bool,
-    /// Echoes to be written, latest version only, at most [`MAX_PENDING_FACT_ACKS`].
-    pub(super) echoes: BTreeMap<FlowId, u64>,
-    /// The session's last word has not been written yet.
-    pub(super) goodbye: bool,
-    /// Flows whose state is to be written.
-    pub(super) facts: VecDeque<FlowId>,
-    /// `EndOfSync` follows when `facts` has been written.
-    pub(super) sync_end: bool,
-    pub(super) chores: VecDeque<Transmit>,
-    pub(super) thin: VecDeque<FlowId>,
-    pub(super) bulk: VecDeque<FlowId>,
+    /// The number of the next segment.
     pub(super) next_key: u64,
-    /// The lane was told that there is work of this class and has not come to the end of it.
-    woken: bool,
-    woken_bulk: bool,
+    /// What waits to be written.
+    pub(super) outbox: Outbox,
 }
 
 impl Lane {
-    pub(super) fn new(info: LaneInfo) -> Self {
+    pub(super) fn new(id: LaneId, info: LaneInfo) -> Self {
         Self {
-            info,
-            our_use: None,
-            peer_use: None,
-            synced: false,
+            id,
+            local_risk: info.local_risk,
+            remote_risk: info.remote_risk,
+            order: info.order,
+            usage: Usage::new(info.cost),
             monitor: LaneMonitor::new(lane::MAX_ACK_DELAY),
             health_version: 0,
             peer_health_version: 0,
             rtt: Duration::ZERO,
+            synced: false,
             resent: 0,
-            use_words: BTreeSet::new(),
-            health_words: BTreeSet::new(),
-            locators_due: false,
-            echoes: BTreeMap::new(),
-            goodbye: false,
-            facts: VecDeque::new(),
-            sync_end: true,
-            chores: VecDeque::new(),
-            thin: VecDeque::new(),
-            bulk: VecDeque::new(),
             next_key: 0,
-            woken: false,
-            woken_bulk: false,
+            outbox: Outbox::default(),
         }
     }
 
-    /// The stricter of the two sides' words.
-    pub(super) fn cost(&self) -> u8 {
-        self.info.cost.max(self.peer_use.map_or(0, |word| word.cost))
-    }
-
-    /// Either side says that it is about to go.
-    pub(super) fn draining(&self) -> bool {
-        [self.our_use, self.peer_use].into_iter().flatten().any(|word| word.draining)
-    }
-
-    /// Takes an echo to be written. Where too many wait the peer will state its flow again.
-    pub(super) fn echo(&mut self, id: FlowId, version: u64) {
-        if self.echoes.len() < MAX_PENDING_FACT_ACKS || self.echoes.contains_key(&id) {
-            let known = self.echoes.entry(id).or_insert(0);
-            *known = version.max(*known);
-        }
-    }
-
-    /// The session is over: nothing but its last word is written any more.
-    pub(super) fn silence(&mut self) {
-        self.use_words.clear();
-        self.health_words.clear();
-        self.locators_due = false;
-        self.echoes.clear();
-        self.facts.clear();
-        self.chores.clear();
-        self.thin.clear();
-        self.bulk.clear();
-        self.sync_end = false;
-    }
-
-    /// How many control messages wait.
-    pub(super) fn backlog(&self) -> usize {
-        self.use_words.len() + self.health_words.len() + self.echoes.len() + self.facts.len()
-    }
-
-    /// Acknowledgements are overdue, by our sensor or by the peer's advertisement.
+    /// Returns whether either end suspects the lane.
     pub(super) fn is_suspect(&self) -> bool {
         self.monitor.is_suspected()
     }
 
-    /// What this end thinks of it, whatever the peer does.
-    pub(super) fn health(&self) -> Health {
-        self.monitor.health()
+    /// Returns whether the suspicion may yet prove spurious.
+    pub(super) fn is_guess(&self) -> bool {
+        self.is_suspect() && self.monitor.health() != Health::Suspect { confirmed: true }
     }
 
-    /// It can carry bytes and nothing speaks against it.
+    /// Returns whether either end is about to close the lane.
+    pub(super) fn is_draining(&self) -> bool {
+        self.usage.is_draining()
+    }
+
+    /// Returns whether the lane can carry bytes and is not suspect.
     pub(super) fn is_up(&self) -> bool {
         self.synced && !self.is_suspect()
     }
 
-    /// Tells the lane that there is work, once until it has come to the end of it.
-    pub(super) fn wake(&mut self, id: LaneId, events: &mut VecDeque<Event>) {
-        if !self.woken {
-            self.woken = true;
-            events.push_back(Event::Work(id));
+    /// Returns the lane as a candidate for a flow.
+    pub(super) fn candidate(&self) -> Candidate {
+        Candidate {
+            id: self.id,
+            local_risk: self.local_risk,
+            remote_risk: self.remote_risk,
+            cost: self.usage.cost(),
+            order: self.order,
+            rtt: self.rtt,
+            synced: self.synced,
+            suspect: self.is_suspect(),
+            draining: self.is_draining(),
+            lossy: self.monitor.is_lossy(),
         }
     }
 
-    /// The same for bulk: a lane that is busy with bulk need not be told of more.
-    pub(super) fn wake_bulk(&mut self, id: LaneId, events: &mut VecDeque<Event>) {
-        if !self.woken_bulk {
-            self.woken_bulk = true;
-            events.push_back(Event::Work(id));
+    /// Wakes the lane, once until it has no more work of this class.
+    pub(super) fn wake(&mut self, class: WorkClass, events: &mut VecDeque<SessionEvent>) {
+        if self.outbox.wake(class) {
+            events.push_back(SessionEvent::Work(self.id));
         }
-    }
-
-    /// The lane found nothing more of this class to write.
-    pub(super) fn rest(&mut self, class: Class) {
-        match class {
-            Class::Urgent => self.woken = false,
-            Class::Bulk => self.woken_bulk = false,
-        }
-    }
-
-    /// Drops a flow from the queues.
-    pub(super) fn forget_flow(&mut self, id: FlowId) {
-        self.facts.retain(|f| *f != id);
-        self.thin.retain(|f| *f != id);
-        self.bulk.retain(|f| *f != id);
     }
 }

@@ -111,10 +111,10 @@ impl Session {
         let mut rest = Vec::new();
         for action in actions {
             match action {
-                Action::MarkAtRisk => self.uncover(now, id),
-                Action::Trust { spurious } => self.trusted_again(now, id, spurious),
-                Action::Reselect => self.reconsider(now),
-                Action::Advertise => self.tell_health(id),
+                Action::MarkAtRisk => self.mark_at_risk(now, id),
+                Action::Trust { spurious } => self.trust_again(now, id, spurious),
+                Action::Reselect => self.schedule_all(now),
+                Action::Advertise => self.advertise_health(id),
                 Action::Lane(action) => rest.push(action),
             }
         }
@@ -147,7 +147,7 @@ impl Session {
     pub(super) fn assume_loss(&mut self, now: Instant, id: LaneId, lossy: bool) {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.monitor.assume_loss(lossy);
-            self.reconsider(now);
+            self.schedule_all(now);
         }
     }
 
@@ -156,7 +156,7 @@ impl Session {
     pub(super) fn assume_one_way(&mut self, id: LaneId) {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.monitor.assume_one_way();
-            self.tell_health(id);
+            self.advertise_health(id);
         }
     }
 

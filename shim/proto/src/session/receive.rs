@@ -4,82 +4,86 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::ids::Seen;
-use super::{Event, Session, Violation};
-use crate::flow::{EVERY_BYTES, Flow, Urgency};
+use super::peer_ids::IdStatus;
+use super::{Session, SessionEvent, Violation};
+use crate::flow::{REPORT_AFTER_BYTES, Urgency};
 use crate::types::{FailureCode, FlowId, Mode, OpenFailure};
 use crate::wire::fact::Open;
 use crate::wire::segment::SegmentHeader;
 
-/// What to do with a segment.
+/// What to do with the stream of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// Read it and pass its bytes to [`Session::segment_data`].
+pub enum SegmentVerdict {
+    /// Read the stream and pass its bytes to [`Session::handle_segment_data`].
     Read,
-    /// Its flow is finished: stop the stream.
+    /// Stop the stream: its flow is finished.
     Stop,
 }
 
 impl Session {
-    /// A segment begins.
-    pub fn segment(&mut self, now: Instant, header: &SegmentHeader) -> Result<Accepted, Violation> {
+    /// Takes the header of a segment.
+    pub fn handle_segment(
+        &mut self,
+        now: Instant,
+        header: &SegmentHeader,
+    ) -> Result<SegmentVerdict, Violation> {
         if self.closed.is_some() || !self.find_flow(now, header.flow, header.open.as_ref())? {
-            return Ok(Accepted::Stop);
+            return Ok(SegmentVerdict::Stop);
         }
         if header.resent {
-            // Whoever sends again wants to know what we have; its lane is in doubt.
-            self.touch(now, header.flow, Urgency::Early);
+            // A sender that re-sends wants to know what we have: one of its lanes is suspect.
+            self.mark_dirty(now, header.flow, Urgency::Early);
         }
-        Ok(Accepted::Read)
+        Ok(SegmentVerdict::Read)
     }
 
-    /// Bytes of a segment: `chunks` are moved out, the first of them belongs at `offset`.
-    pub fn segment_data(
+    /// Takes bytes of a segment: `chunks` are moved out, the first of them belongs at `offset`.
+    pub fn handle_segment_data(
         &mut self,
         now: Instant,
         id: FlowId,
         mut offset: u64,
         resent: bool,
         chunks: &mut [Bytes],
-    ) -> Result<Accepted, Violation> {
+    ) -> Result<SegmentVerdict, Violation> {
         if self.closed.is_some() {
-            return Ok(Accepted::Stop);
+            return Ok(SegmentVerdict::Stop);
         }
-        let Some(flow) = self.flows.get_mut(&id) else { return Ok(Accepted::Stop) };
+        let Some(flow) = self.flows.get_mut(&id) else { return Ok(SegmentVerdict::Stop) };
         if flow.reset_out.is_some() {
-            return Ok(Accepted::Stop);
+            return Ok(SegmentVerdict::Stop);
         }
         let (mut new, start) = (0, offset);
         for chunk in chunks {
             let chunk = std::mem::take(chunk);
             let len = chunk.len() as u64;
-            new += flow.rx.insert(offset, chunk).map_err(|breach| breach.into_violation(id))?;
+            new += flow.rx.insert(offset, chunk).map_err(|e| Violation::on_flow(id, e))?;
             offset += len;
         }
-        let twice = matches!(flow.mode(), Mode::Auto | Mode::Redundant);
-        flow.rx.count(resent, twice, new, offset - start - new);
+        let on_two_lanes = matches!(flow.mode(), Mode::Auto | Mode::Redundant);
+        flow.rx.count(resent, on_two_lanes, new, offset - start - new);
         if flow.rx.discard && flow.rx.open_window() {
-            self.touch(now, id, Urgency::Soon);
-            return Ok(Accepted::Read);
+            self.mark_dirty(now, id, Urgency::Soon);
+            return Ok(SegmentVerdict::Read);
         }
         if new > 0 && flow.app.read_waiting && flow.rx.assembler.readable() > 0 {
             flow.app.read_waiting = false;
-            self.events.push_back(Event::Readable(id));
+            self.events.push_back(SessionEvent::Readable(id));
         }
-        let urgency = match resent || flow.rx.unstated >= EVERY_BYTES {
+        let urgency = match resent || flow.rx.unreported >= REPORT_AFTER_BYTES {
             true => Urgency::Early,
             false => Urgency::Soon,
         };
         if new > 0 || resent {
-            self.touch(now, id, urgency);
+            self.mark_dirty(now, id, urgency);
         }
         if new > 0 {
             self.maybe_forget(id);
         }
-        Ok(Accepted::Read)
+        Ok(SegmentVerdict::Read)
     }
 
-    /// Whether the flow is live, creating it if this is the first we hear of it. `false`: it is
+    /// Returns whether the flow is live, and creates it if it is new; `false` says that it is
     /// finished.
     pub(super) fn find_flow(
         &mut self,
@@ -93,38 +97,25 @@ impl Session {
         if id.opener() == self.config.side {
             return if id < self.next_flow { Ok(false) } else { Err(Violation::NeverOpened(id)) };
         }
-        match self.peer_ids.classify(id) {
-            Seen::Before => return Ok(false),
-            Seen::TooFar => return Err(Violation::SkippedIds(id)),
-            Seen::New => {}
+        match self.peer_ids.status(id) {
+            IdStatus::Used => return Ok(false),
+            IdStatus::TooFar => return Err(Violation::SkippedIds(id)),
+            IdStatus::New => {}
         }
         let open = open.ok_or(Violation::NoOpen(id))?;
         let theirs = self.flows.values().filter(|f| !f.local).count();
         if theirs >= 2 * self.config.max_flows {
             return Err(Violation::TooManyFlows(2 * self.config.max_flows));
         }
-        self.peer_ids.mark(id);
-        let window = self.config.params.initial_window;
-        self.config.memory.take(window);
-        let flow = Flow::new(id, false, open.clone(), self.peer.initial_window, window);
-        self.flows.insert(id, flow);
+        self.peer_ids.mark_used(id);
+        self.create_flow(id, false, open.clone());
         if theirs >= self.config.max_flows {
             let detail = format!("{theirs} flows are open, the limit");
             self.refuse(now, id, OpenFailure::new(FailureCode::LimitReached, detail));
         } else {
-            self.events.push_back(Event::Incoming(id));
-            self.touch(now, id, Urgency::Soon);
+            self.events.push_back(SessionEvent::Incoming(id));
+            self.mark_dirty(now, id, Urgency::Soon);
         }
         Ok(true)
-    }
-}
-
-impl crate::flow::Breach {
-    fn into_violation(self, flow: FlowId) -> Violation {
-        match self {
-            Self::Window { end, edge } => Violation::Window { flow, end, edge },
-            Self::FinalSize => Violation::FinalSize(flow),
-            Self::Scattered(most) => Violation::Scattered { flow, most },
-        }
     }
 }

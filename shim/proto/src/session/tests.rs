@@ -1,12 +1,13 @@
-//! Two sessions joined by lanes without losses: what is said on a lane arrives at once, or waits
+//! Two sessions joined by lanes without losses: what is sent on a lane arrives at once, or waits
 //! while the lane is [held](Pair::hold).
 
 mod flows;
 mod fuzz;
-mod homes;
+
 mod hostile;
 mod idle;
 mod lanes;
+mod placement;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::lane::Health;
+use crate::selection::Cost;
 use crate::types::{Mode, Target};
 use crate::wire::control::{Decoder, Message};
 use crate::wire::fact::Open;
@@ -45,7 +47,7 @@ fn open(mode: Mode) -> Open {
     Open { target: Target::service("x"), mode }
 }
 
-/// Bytes that a lane was given.
+/// Bytes that a session gave to a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Given {
     side: usize,
@@ -60,7 +62,7 @@ struct Wire {
     held: bool,
     waiting: [VecDeque<Transmit>; 2],
     decoders: [Decoder; 2],
-    /// Where the next bytes of each segment belong, by sender: as written and as read.
+    /// The headers of the segments by sender, with the offset of the next bytes: as written and as read.
     written: [BTreeMap<u64, SegmentHeader>; 2],
     read: [BTreeMap<u64, SegmentHeader>; 2],
 }
@@ -70,14 +72,14 @@ struct Pair {
     ends: [Session; 2],
     memory: [Arc<Memory>; 2],
     wires: BTreeMap<LaneId, Wire>,
-    events: [Vec<Event>; 2],
+    events: [Vec<SessionEvent>; 2],
     given: Vec<Given>,
     resets: Vec<(usize, LaneId, u64)>,
     finishes: Vec<(usize, LaneId, u64)>,
 }
 
 impl Pair {
-    /// Two sessions and `lanes` lanes, each over an uplink of its own.
+    /// Joins two sessions by `lanes` lanes, each over an uplink of its own.
     fn new(lanes: u64) -> Self {
         let ((a, memory_a), (b, memory_b)) = (session(Side::Initiator), session(Side::Acceptor));
         let mut pair = Self {
@@ -98,25 +100,25 @@ impl Pair {
     fn attach(&mut self, lane: LaneId) {
         self.wires.insert(lane, Wire::default());
         for end in &mut self.ends {
-            end.lane_attached(
+            end.handle_lane_attached(
                 self.now,
                 lane,
-                LaneInfo { group: lane.0, landing: lane.0, cost: 0, order: 0 },
+                LaneInfo { local_risk: lane.0, remote_risk: lane.0, cost: Cost::FREE, order: 0 },
             );
         }
     }
 
     fn detach(&mut self, lane: LaneId) {
         self.wires.remove(&lane);
-        self.ends.iter_mut().for_each(|end| end.lane_detached(self.now, lane));
+        self.ends.iter_mut().for_each(|end| end.handle_lane_detached(self.now, lane));
     }
 
-    /// What is said on the lane waits from now on.
+    /// Makes everything that is sent on the lane wait from now on.
     fn hold(&mut self, lane: LaneId) {
         self.wires.get_mut(&lane).unwrap().held = true;
     }
 
-    /// What waits arrives.
+    /// Lets arrive what waits.
     fn release(&mut self, lane: LaneId) {
         self.wires.get_mut(&lane).unwrap().held = false;
         self.run();
@@ -144,14 +146,14 @@ impl Pair {
                 return;
             }
         }
-        panic!("two sessions that never come to rest");
+        panic!("two sessions that never become quiet");
     }
 
     fn pull(&mut self, side: usize, lane: LaneId) -> bool {
         let end = &mut self.ends[side];
         let work = end
-            .poll_transmit(self.now, lane, Class::Urgent)
-            .or_else(|| end.poll_transmit(self.now, lane, Class::Bulk));
+            .poll_transmit(self.now, lane, WorkClass::Urgent)
+            .or_else(|| end.poll_transmit(self.now, lane, WorkClass::Bulk));
         let Some(work) = work else { return false };
         let wire = self.wires.get_mut(&lane).unwrap();
         match &work {
@@ -166,9 +168,13 @@ impl Pair {
                 let (flow, resent, range) = (header.flow, header.resent, start..header.offset);
                 self.given.push(Given { side, lane, flow, range, resent });
             }
-            Transmit::Reset { key } => self.resets.push((side, lane, *key)),
-            Transmit::Finish { key } => self.finishes.push((side, lane, *key)),
-            Transmit::Control(_) | Transmit::Goodbye(_) | Transmit::Release { .. } => {}
+            Transmit::Stream { key, op: StreamOp::Reset } => self.resets.push((side, lane, *key)),
+            Transmit::Stream { key, op: StreamOp::Finish } => {
+                self.finishes.push((side, lane, *key));
+            }
+            Transmit::Stream { op: StreamOp::Release, .. }
+            | Transmit::Control(_)
+            | Transmit::Close(_) => {}
         }
         wire.waiting[side].push_back(work);
         true
@@ -182,23 +188,23 @@ impl Pair {
         let Some(work) = wire.waiting[side].pop_front() else { return false };
         let end = &mut self.ends[1 - side];
         match work {
-            Transmit::Control(bytes) | Transmit::Goodbye(bytes) => {
+            Transmit::Control(bytes) | Transmit::Close(bytes) => {
                 wire.decoders[side].push(&bytes);
                 while let Some(message) = wire.decoders[side].next_message().unwrap() {
-                    end.control(self.now, lane, message).unwrap();
+                    end.handle_control(self.now, lane, message).unwrap();
                 }
             }
             Transmit::Segment(mut write) => {
                 if let Some(header) = &write.header {
                     let header = SegmentHeader::decode(&mut &header[..]).unwrap();
-                    if end.segment(self.now, &header).unwrap() == Accepted::Read {
+                    if end.handle_segment(self.now, &header).unwrap() == SegmentVerdict::Read {
                         wire.read[side].insert(write.key, header);
                     }
                 }
                 if let Some(header) = wire.read[side].get_mut(&write.key) {
                     let (flow, at, resent) = (header.flow, header.offset, header.resent);
                     header.offset += write.data.iter().map(|d| d.len() as u64).sum::<u64>();
-                    end.segment_data(self.now, flow, at, resent, &mut write.data).unwrap();
+                    end.handle_segment_data(self.now, flow, at, resent, &mut write.data).unwrap();
                 }
             }
             _ => {}
@@ -224,7 +230,7 @@ impl Pair {
         self.ends[side].open(self.now, open(mode)).unwrap()
     }
 
-    /// A flow opened by `side` and accepted by the other.
+    /// Opens a flow at `side` that the other end accepts.
     fn joined(&mut self, side: usize, mode: Mode) -> FlowId {
         let id = self.open(side, mode);
         self.run();
@@ -239,7 +245,7 @@ impl Pair {
         self.ends[side].write(self.now, id, &mut bytes.into()).unwrap()
     }
 
-    /// Reads all there is, checks it, and returns how much it was and how reading went on.
+    /// Reads all there is and checks it; returns how many bytes, and how reading ended.
     fn read(&mut self, side: usize, id: FlowId) -> (u64, Result<Read, FlowError>) {
         let mut total = 0;
         loop {
@@ -261,7 +267,7 @@ impl Pair {
         self.ends[side].drop_writer(self.now, id);
     }
 
-    fn count(&self, side: usize, event: &Event) -> usize {
+    fn count(&self, side: usize, event: &SessionEvent) -> usize {
         self.events[side].iter().filter(|e| *e == event).count()
     }
 
@@ -270,7 +276,7 @@ impl Pair {
         bytes.map(|g| g.range.end - g.range.start).sum()
     }
 
-    /// Both ends have forgotten everything, and nothing is left to do.
+    /// Asserts that both ends have forgotten everything, and that nothing is left to do.
     fn assert_empty(&mut self) {
         self.pass(Duration::from_secs(10));
         for (end, memory) in self.ends.iter().zip(&self.memory) {

@@ -6,7 +6,8 @@ use rand::Rng;
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::lane::Condition;
 use throughline_proto::path::{Path, PathKey};
-use throughline_proto::session::{LaneInfo, select};
+use throughline_proto::selection::Cost;
+use throughline_proto::session::LaneInfo;
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::control::Decoder;
 
@@ -137,20 +138,25 @@ impl World {
         lane.attached[side] = true;
         lane.ends[side].begin(now);
         lane.ends[side].outbox.open(CONTROL, 0);
-        let cost = select::cost(lane.order, lane.metered, HoldState::Normal);
+        let cost = Cost::of_lane(lane.order, lane.metered, HoldState::Normal);
         let (key, remote) = (lane.key, lane.road(1).1);
-        let landing = remote as u64;
+        let remote_risk = remote as u64;
         let info = match side {
-            0 => LaneInfo { group: lane.order.into(), landing, cost, order: lane.order },
-            _ => LaneInfo { group: lane.road(1).0 as u64, landing, cost: 0, order: 0 },
+            0 => LaneInfo { local_risk: lane.order.into(), remote_risk, cost, order: lane.order },
+            _ => LaneInfo {
+                local_risk: lane.road(1).0 as u64,
+                remote_risk,
+                cost: Cost::FREE,
+                order: 0,
+            },
         };
         let early = std::mem::take(&mut lane.early[side]);
         self.say(|| format!("{side} attaches {id}"));
         let session = &mut self.hosts[side].session;
-        session.lane_attached(instant, id, info);
+        session.handle_lane_attached(instant, id, info);
         match side {
-            0 => session.use_lane(instant, id, cost, false),
-            _ => session.use_lane(instant, id, 0, self.network.peer_drains[remote]),
+            0 => session.advertise_use(instant, id, cost, false),
+            _ => session.advertise_use(instant, id, Cost::FREE, self.network.peer_drains[remote]),
         }
         if side == 0 {
             self.dials.remove(&id);
@@ -170,11 +176,11 @@ impl World {
         assert_eq!(lane.key.remote, path.remote, "a lane cannot move to another locator");
         (lane.key, lane.order, lane.metered) = (path.key(), path.order, path.metered);
         lane.ends[0].moved(now);
-        let cost = select::cost(path.order, path.metered, HoldState::Normal);
+        let cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
         let session = &mut self.hosts[0].session;
-        session.use_lane(instant, id, cost, false);
+        session.advertise_use(instant, id, cost, false);
         session.handle_local_migration(instant, id);
-        session.lane_moved(instant, id, path.order.into(), path.order);
+        session.handle_lane_migrated(instant, id, path.order.into(), path.order);
         self.say(|| format!("{id} moves to {:?}", path.key()));
         self.observe(id, 0);
         self.pump(id, 0);
@@ -188,7 +194,7 @@ impl World {
         lane.ends[1].moved(now);
         let group = lane.road(1).0 as u64;
         let session = &mut self.hosts[1].session;
-        session.lane_moved(instant, id, group, 0);
+        session.handle_lane_migrated(instant, id, group, 0);
         self.say(|| format!("1 hears {id} from {from:?}"));
     }
 
@@ -200,7 +206,7 @@ impl World {
         let attached = std::mem::take(&mut lane.attached[side]);
         self.say(|| format!("{side} loses {id}"));
         if attached {
-            self.hosts[side].session.lane_detached(instant, id);
+            self.hosts[side].session.handle_lane_detached(instant, id);
         }
         if tell {
             self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });

@@ -2,6 +2,7 @@
 
 use rand::Rng;
 use throughline_proto::plan::Planner;
+use throughline_proto::selection::Cost;
 use throughline_proto::types::LaneId;
 
 use super::network::{Road, any_road};
@@ -102,7 +103,12 @@ impl World {
             Misfortune::Use { side, cost, draining } => {
                 if let Some(lane) = self.any_lane(side) {
                     let instant = self.instant();
-                    self.hosts[side].session.use_lane(instant, lane, cost, draining);
+                    self.hosts[side].session.advertise_use(
+                        instant,
+                        lane,
+                        Cost::from_wire(cost),
+                        draining,
+                    );
                 }
             }
             Misfortune::Weather => {
@@ -152,7 +158,7 @@ impl World {
         self.network.peer_drains[remote] = draining;
         for (id, lane) in &self.lanes {
             if lane.attached[1] && lane.road(1).1 == remote {
-                self.hosts[1].session.use_lane(instant, *id, 0, draining);
+                self.hosts[1].session.advertise_use(instant, *id, Cost::FREE, draining);
             }
         }
     }
@@ -170,7 +176,7 @@ impl World {
     /// One end is replaced; the survivor learns it and begins anew as well.
     fn restart(&mut self, side: usize) {
         self.outage(0);
-        self.hosts[1 - side].session.lost("peer restarted");
+        self.hosts[1 - side].session.handle_session_lost("peer restarted");
         self.settle();
         self.begin_anew(Some(side));
     }
@@ -178,7 +184,7 @@ impl World {
     fn replace_later(&mut self) {
         self.outage(0);
         for side in 0..2 {
-            self.hosts[side].session.lost("closed by the peer");
+            self.hosts[side].session.handle_session_lost("closed by the peer");
         }
         self.settle();
         self.begin_anew(None);

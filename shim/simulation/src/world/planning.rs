@@ -3,7 +3,8 @@
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::{Path, PathKey, Prefix};
 use throughline_proto::plan::{self, LaneView, PlanInput};
-use throughline_proto::session::{LanePlace, select};
+use throughline_proto::selection::Cost;
+use throughline_proto::session::LanePlace;
 use throughline_proto::types::LaneId;
 
 use super::{Happening, World};
@@ -39,9 +40,9 @@ impl World {
             let hold_state = self.planner.hold_state(instant, view);
             let draining = plan.drain.contains(&view.id);
             let Some(lane) = self.lanes.get(&view.id) else { continue };
-            let cost = select::cost(lane.order, lane.metered, hold_state);
+            let cost = Cost::of_lane(lane.order, lane.metered, hold_state);
             self.report.held += u64::from(hold_state == HoldState::HeldDown);
-            self.hosts[0].session.use_lane(instant, view.id, cost, draining);
+            self.hosts[0].session.advertise_use(instant, view.id, cost, draining);
         }
         self.report.moves += plan.migrate.len() as u64;
         self.report.drained += plan.close.iter().filter(|id| self.is_draining(**id)).count() as u64;

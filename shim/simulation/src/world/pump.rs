@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_proto::lane::{AddressListing, LaneAction, Observation};
 use throughline_proto::path::PathKey;
-use throughline_proto::session::{Accepted, Class, Priority, Transmit};
+use throughline_proto::session::{Priority, SegmentVerdict, StreamOp, Transmit, WorkClass};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::control::Message;
@@ -27,14 +27,14 @@ impl World {
         let session = &mut self.hosts[side].session;
         let end = &mut lane.ends[side];
         loop {
-            let work = match session.poll_transmit(instant, id, Class::Urgent) {
+            let work = match session.poll_transmit(instant, id, WorkClass::Urgent) {
                 Some(work) => Some(work),
-                None if end.has_room() => session.poll_transmit(instant, id, Class::Bulk),
+                None if end.has_room() => session.poll_transmit(instant, id, WorkClass::Bulk),
                 None => None,
             };
             let Some(work) = work else { break };
             match work {
-                Transmit::Control(bytes) | Transmit::Goodbye(bytes) => {
+                Transmit::Control(bytes) | Transmit::Close(bytes) => {
                     end.outbox.write(CONTROL, bytes);
                 }
                 Transmit::Segment(write) => {
@@ -56,13 +56,13 @@ impl World {
                         assert!(state.writes <= 512, "{} writes", state.writes);
                     }
                     write.data.into_iter().for_each(|data| end.outbox.write(stream, data));
-                    if write.full {
+                    if write.last {
                         end.outbox.finish(stream);
                     }
                 }
-                Transmit::Finish { key } => end.outbox.finish(key + 1),
-                Transmit::Release { .. } => {}
-                Transmit::Reset { key } => end.reset(key + 1),
+                Transmit::Stream { key, op: StreamOp::Finish } => end.outbox.finish(key + 1),
+                Transmit::Stream { op: StreamOp::Release, .. } => {}
+                Transmit::Stream { key, op: StreamOp::Reset } => end.reset(key + 1),
             }
         }
         self.flush(id, side);
@@ -221,7 +221,7 @@ impl World {
                     if side == 0 && matches!(message, Message::LaneUse(_)) {
                         self.plan_soon();
                     }
-                    if let Err(e) = self.hosts[side].session.control(instant, id, message) {
+                    if let Err(e) = self.hosts[side].session.handle_control(instant, id, message) {
                         panic!("violation between honest ends: {e}");
                     }
                 }
@@ -257,8 +257,8 @@ impl World {
             if self.trace {
                 println!("{:>13.6} {side} <- {id} {header:?}", self.now as f64 / 1e9);
             }
-            let accepted = session.segment(instant, &header).unwrap_or_else(violation);
-            if accepted == Accepted::Stop {
+            let accepted = session.handle_segment(instant, &header).unwrap_or_else(violation);
+            if accepted == SegmentVerdict::Stop {
                 entry.remove();
                 lane.ends[side].stop(stream);
                 return false;
@@ -272,8 +272,8 @@ impl World {
         }
         let (at, len) = (*offset, chunk.len() as u64);
         *offset += len;
-        let accepted = session.segment_data(instant, *flow, at, *resent, &mut [chunk]);
-        if accepted.unwrap_or_else(violation) == Accepted::Stop {
+        let accepted = session.handle_segment_data(instant, *flow, at, *resent, &mut [chunk]);
+        if accepted.unwrap_or_else(violation) == SegmentVerdict::Stop {
             entry.remove();
             lane.ends[side].stop(stream);
             return false;

@@ -17,6 +17,7 @@ use crate::engine::lane::{self, NewLane};
 use crate::engine::quic::tls;
 use crate::engine::quic::transport::ServerFactory;
 use crate::engine::session::{Accepted, Origin};
+use throughline_proto::selection::Cost;
 use throughline_proto::session::LaneInfo;
 use throughline_proto::throttle::LogThrottle;
 use throughline_proto::wire::control::Message;
@@ -126,11 +127,11 @@ async fn set_up(
             if let Some(local) = connection.local_ip() {
                 sessions.context.uplinks.check(local.to_canonical(), connection.remote_address());
             }
-            let group = lane::group_of(connection.remote_address().ip());
-            let landing = connection.local_ip().map_or(0, lane::group_of);
+            let local_risk = lane::risk_of(connection.remote_address().ip());
+            let remote_risk = connection.local_ip().map_or(0, lane::risk_of);
             let lane = NewLane {
                 id: hello.lane,
-                info: LaneInfo { group, landing, cost: 0, order: 0 },
+                info: LaneInfo { local_risk, remote_risk, cost: Cost::FREE, order: 0 },
                 origin: Origin::Accepted(accepted(&sessions.context, &connection, port)),
                 connection,
                 sensor,

@@ -26,7 +26,8 @@ use crate::events::EventKind;
 use throughline_proto::hold_down::{FailureDomain, HoldState};
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::plan::{self, LaneView, PlanInput, Planner};
-use throughline_proto::session::{LanePlace, select};
+use throughline_proto::selection::Cost;
+use throughline_proto::session::LanePlace;
 use throughline_proto::throttle::LogThrottle;
 use throughline_proto::types::{Host, LaneId, Locator, PeerId};
 use throughline_proto::wire::VERSION;
@@ -291,12 +292,12 @@ impl Dialer {
             dialled.interface = interface;
             (dialled.order, dialled.metered) = (path.order, path.metered);
             dialled.migrations += 1;
-            dialled.cost = select::cost(path.order, path.metered, HoldState::Normal);
+            dialled.cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
             let (to, local) = (path.uplink.clone(), dialled.local);
             session.log().emit_lane(id, Some(&path.uplink), EventKind::LaneMigrated { from, to, local });
-            core.session.use_lane(now, id, lane.cost(), session.is_drained(&path.uplink));
+            core.session.advertise_use(now, id, lane.cost(), session.is_drained(&path.uplink));
             core.session.handle_local_migration(now, id);
-            core.session.lane_moved(now, id, path.order.into(), path.order);
+            core.session.handle_lane_migrated(now, id, path.order.into(), path.order);
         });
     }
 }

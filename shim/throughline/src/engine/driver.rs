@@ -63,7 +63,7 @@ fn end_after_linger(core: &mut Core, now: Instant) -> Option<Instant> {
     let since = core.detached_since?;
     let left = core.session.params().linger.saturating_sub(since.elapsed());
     if left.is_zero() {
-        core.session.lost("no lane came back within the linger time");
+        core.session.handle_session_lost("no lane came back within the linger time");
     }
     Some(now + left)
 }

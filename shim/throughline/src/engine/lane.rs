@@ -101,10 +101,10 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         core.lanes.insert(id, entry);
         let detached = core.detached_since.take().map(BootTime::elapsed);
         core.session.set_peer_params(params);
-        core.session.lane_attached(now, id, info);
+        core.session.handle_lane_attached(now, id, info);
         // The peer cannot see what the lane costs here, nor what is planned.
         let draining = uplink.as_deref().is_some_and(|uplink| session.is_drained(uplink));
-        core.session.use_lane(now, id, cost, draining);
+        core.session.advertise_use(now, id, cost, draining);
         let up = EventKind::LaneUp { local, remote, setup: took, dialed: by_us };
         log.emit_lane(id, uplink.as_deref(), up);
         match detached {
@@ -132,7 +132,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     close(&connection, &end);
     session.with(|core, now| {
         let reports = core.session.final_reports(id);
-        core.session.lane_detached(now, id);
+        core.session.handle_lane_detached(now, id);
         let entry = core.lanes.remove(&id);
         if let Some(entry) = &entry {
             reports.into_iter().for_each(|report| entry.emit(log, id, report));
@@ -178,14 +178,14 @@ async fn busy(sensor: &LaneSensor, alarm: &Notify) -> LaneEnd {
 async fn session_over(session: &SessionHandle) -> LaneEnd {
     let mut phase = session.phase();
     let _ = phase.wait_for(|phase| matches!(phase, Phase::Over(_))).await;
-    if session.with(|core, _| core.session.has_goodbye()) {
+    if session.with(|core, _| core.session.has_close_message()) {
         tokio::time::sleep(LAST_WORD).await;
     }
     LaneEnd::SessionOver
 }
 
 /// What a lane shares with others: those to or from one address are likely to fail together.
-pub(crate) fn group_of(address: IpAddr) -> u64 {
+pub(crate) fn risk_of(address: IpAddr) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     address.to_canonical().hash(&mut hasher);

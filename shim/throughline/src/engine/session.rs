@@ -26,7 +26,7 @@ use self::waiters::{FlowWaiters, Wakers};
 use crate::clock::BootTime;
 use crate::engine::drains::Drains;
 use crate::events::{EventLog, SessionLog};
-use throughline_proto::session::{Event, Session};
+use throughline_proto::session::{Session, SessionEvent};
 use throughline_proto::types::{FlowId, LaneId, PeerId, PeerName, SessionId, Side};
 
 /// How far a session is, for those who wait for it.
@@ -150,7 +150,7 @@ impl SessionHandle {
             // What the dialler says of its lanes comes from the planner.
             for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialled().is_none()) {
                 let draining = lane.uplink().is_some_and(|uplink| self.is_drained(uplink));
-                session.use_lane(now, *id, lane.cost(), draining);
+                session.advertise_use(now, *id, lane.cost(), draining);
             }
         });
     }
@@ -241,7 +241,7 @@ impl SessionHandle {
 
     /// The session is lost or was closed: its flows end with this reason, its lanes go.
     pub(crate) fn lose(&self, reason: &str) {
-        self.with(|core, _| core.session.lost(reason));
+        self.with(|core, _| core.session.handle_session_lost(reason));
     }
 
     fn end(&self, reason: String) {
@@ -263,24 +263,30 @@ impl Core {
         let mut over = None;
         while let Some(event) = self.session.poll_event() {
             match event {
-                Event::Incoming(id) => {
+                SessionEvent::Incoming(id) => {
                     self.flows.insert(id, FlowWaiters::default());
                     incoming.push(id);
                 }
-                Event::Readable(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::readable),
-                Event::Writable(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::writable),
-                Event::Answered(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::answered),
-                Event::Broken(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::all),
-                Event::Forgotten(id) => {
+                SessionEvent::Readable(id) => {
+                    wakers.take(self.flows.get_mut(&id), FlowWaiters::readable)
+                }
+                SessionEvent::Writable(id) => {
+                    wakers.take(self.flows.get_mut(&id), FlowWaiters::writable)
+                }
+                SessionEvent::Answered(id) => {
+                    wakers.take(self.flows.get_mut(&id), FlowWaiters::answered)
+                }
+                SessionEvent::Broken(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::all),
+                SessionEvent::Forgotten(id) => {
                     wakers.take(self.flows.remove(&id).as_mut(), FlowWaiters::all);
                 }
-                Event::Work(id) => {
+                SessionEvent::Work(id) => {
                     if let Some(lane) = self.lanes.get(&id) {
                         lane.work.notify_one();
                     }
                 }
-                Event::Locators => self.relocated = true,
-                Event::Closed => {
+                SessionEvent::Locators => self.relocated = true,
+                SessionEvent::Closed => {
                     over = self.session.closed().map(str::to_owned);
                 }
             }

@@ -124,6 +124,6 @@ fn flow(flow: &Flow) -> FlowStatus {
         received: flow.rx.assembler.read_offset(),
         resent: flow.tx.resent,
         duplicate: flow.rx.assembler.duplicate(),
-        intended_duplicate: flow.rx.copies,
+        intended_duplicate: flow.rx.duplicated_bytes(),
     }
 }

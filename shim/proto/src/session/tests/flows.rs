@@ -1,20 +1,20 @@
-//! Open, end, reset: what applications see.
+//! Tests of what applications see of opens, ends and resets.
 
 use super::*;
 use crate::types::{FailureCode, OpenFailure};
 
 #[test]
-fn an_open_that_comes_twice_creates_one_flow() {
+fn an_open_that_arrives_twice_creates_one_flow() {
     let mut pair = Pair::new(2);
     let id = pair.open(A, Mode::Redundant);
     pair.write(A, id, 10);
     pair.run();
     // Facts on both lanes and a segment on each carried the open.
-    assert_eq!(pair.count(B, &Event::Incoming(id)), 1);
+    assert_eq!(pair.count(B, &SessionEvent::Incoming(id)), 1);
     let header = SegmentHeader { flow: id, offset: 0, resent: true, open: Some(open(Mode::Auto)) };
-    pair.ends[B].segment(pair.now, &header).unwrap();
+    pair.ends[B].handle_segment(pair.now, &header).unwrap();
     pair.run();
-    assert_eq!(pair.count(B, &Event::Incoming(id)), 1);
+    assert_eq!(pair.count(B, &SessionEvent::Incoming(id)), 1);
     assert_eq!(pair.read(B, id), (10, Ok(Read::Pending)));
 }
 
@@ -27,9 +27,9 @@ fn a_finished_id_never_opens_again() {
     pair.drop_both(B, id);
     pair.assert_empty();
     let header = SegmentHeader { flow: id, offset: 0, resent: false, open: Some(open(Mode::Auto)) };
-    assert_eq!(pair.ends[B].segment(pair.now, &header), Ok(Accepted::Stop));
+    assert_eq!(pair.ends[B].handle_segment(pair.now, &header), Ok(SegmentVerdict::Stop));
     pair.run();
-    assert_eq!(pair.count(B, &Event::Incoming(id)), 1);
+    assert_eq!(pair.count(B, &SessionEvent::Incoming(id)), 1);
     assert_eq!(pair.ends[B].flows().count(), 0);
 }
 
@@ -38,21 +38,24 @@ fn half_close_in_both_orders() {
     for first in [A, B] {
         let mut pair = Pair::new(2);
         let id = pair.joined(A, Mode::Auto);
-        let second = 1 - first;
+        let other = 1 - first;
         pair.write(first, id, 1000);
         pair.ends[first].finish(pair.now, id).unwrap();
         pair.pass(ms(20));
-        assert_eq!(pair.read(second, id), (1000, Ok(Read::End)));
+        assert_eq!(pair.read(other, id), (1000, Ok(Read::End)));
         // The other direction goes on.
         assert_eq!(pair.read(first, id), (0, Ok(Read::Pending)));
-        pair.write(second, id, 70_000);
-        pair.ends[second].finish(pair.now, id).unwrap();
+        pair.write(other, id, 70_000);
+        pair.ends[other].finish(pair.now, id).unwrap();
         pair.pass(ms(20));
         assert_eq!(pair.read(first, id), (70_000, Ok(Read::End)));
         pair.drop_both(A, id);
         pair.drop_both(B, id);
         pair.run();
-        assert_eq!(pair.count(A, &Event::Broken(id)) + pair.count(B, &Event::Broken(id)), 0);
+        assert_eq!(
+            pair.count(A, &SessionEvent::Broken(id)) + pair.count(B, &SessionEvent::Broken(id)),
+            0
+        );
         pair.assert_empty();
     }
 }
@@ -66,7 +69,7 @@ fn a_reset_delivers_what_precedes_it() {
     pair.ends[A].reset(pair.now, id, 9);
     pair.drop_both(A, id);
     pair.release(L1);
-    // The writing half learns it at once; its drop takes nothing from the reader.
+    // The writing half sees the reset at once, and dropping it takes nothing from the reader.
     assert_eq!(pair.ends[B].capacity(id), Err(FlowError::ResetByPeer(9)));
     pair.ends[B].drop_writer(pair.now, id);
     assert_eq!(pair.read(B, id), (50_000, Err(FlowError::ResetByPeer(9))));
@@ -81,14 +84,14 @@ fn a_peer_that_resets_far_ahead_does_not_keep_a_flow_that_nobody_holds() {
     let mut state = pair.ends[A].flow(id).unwrap().state();
     state.version += 1;
     state.reset = Some(crate::wire::fact::ResetAt { code: 1, at: 90_000 });
-    pair.ends[B].control(pair.now, L1, Message::FlowState(state)).unwrap();
+    pair.ends[B].handle_control(pair.now, L1, Message::FlowState(state)).unwrap();
     pair.drop_both(B, id);
     pair.run();
     assert!(pair.ends[B].flow(id).is_none_or(|f| f.reset_out.is_some()));
 }
 
 #[test]
-fn an_end_that_was_read_up_to_is_no_reset() {
+fn a_drop_after_the_last_byte_was_read_is_no_reset() {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Single);
     pair.ends[A].finish(pair.now, id).unwrap();
@@ -99,11 +102,11 @@ fn an_end_that_was_read_up_to_is_no_reset() {
     assert_eq!(pair.ends[A].read_at_most(pair.now, id, 10).unwrap().unwrap().len(), 10);
     pair.drop_both(A, id);
     pair.run();
-    assert_eq!(pair.count(B, &Event::Broken(id)), 0);
+    assert_eq!(pair.count(B, &SessionEvent::Broken(id)), 0);
 }
 
 #[test]
-fn a_refusal_is_told_with_its_reason() {
+fn a_refusal_arrives_with_its_reason() {
     let mut pair = Pair::new(1);
     let id = pair.open(A, Mode::Auto);
     pair.write(A, id, 100);
@@ -113,7 +116,7 @@ fn a_refusal_is_told_with_its_reason() {
     pair.run();
     assert_eq!(pair.ends[A].outcome(id), Some(Err(FlowError::Failed(failure.clone()))));
     assert_eq!(pair.read(A, id), (0, Err(FlowError::Failed(failure))));
-    assert_eq!(pair.count(A, &Event::Answered(id)), 1);
+    assert_eq!(pair.count(A, &SessionEvent::Answered(id)), 1);
     pair.drop_both(A, id);
     pair.assert_empty();
 }
@@ -130,18 +133,18 @@ fn a_slow_reader_closes_the_window_and_is_never_taken_for_loss() {
     assert_eq!(pair.given_to(L1) + pair.given_to(L2), 100_000);
     assert_eq!(pair.read(B, id), (100_000, Ok(Read::Pending)));
     pair.run();
-    assert_eq!(pair.count(A, &Event::Writable(id)), 1);
+    assert_eq!(pair.count(A, &SessionEvent::Writable(id)), 1);
     assert!(pair.ends[A].capacity(id).unwrap() >= 100_000);
 }
 
 #[test]
-fn a_window_that_grows_is_told_even_if_all_was_stated_before() {
+fn a_window_that_grows_is_sent_even_if_all_bytes_were_acknowledged_before() {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Single);
     for _ in 0..4 {
-        // Each time the window is used up, stated as received, then read in one go.
+        // Each time the window is used up, acknowledged, then read in one go.
         let room = pair.ends[A].capacity(id).unwrap();
-        assert!(room > 0, "the edge was not told");
+        assert!(room > 0, "the window was not sent");
         pair.write(A, id, room as usize);
         pair.pass(ms(20));
         assert_eq!(pair.read(B, id), (room, Ok(Read::Pending)));
@@ -161,21 +164,28 @@ fn close_ends_every_flow_with_its_reason() {
     pair.ends[A].close(0, "again");
     pair.run();
     for (side, id) in [(A, ours), (A, theirs), (B, ours), (B, theirs)] {
-        assert_eq!(pair.count(side, &Event::Broken(id)), 1);
+        assert_eq!(pair.count(side, &SessionEvent::Broken(id)), 1);
         let (read, end) = pair.read(side, id);
-        assert_eq!(read, if (side, id) == (B, ours) { 5 } else { 0 }, "what came is delivered");
+        assert_eq!(
+            read,
+            if (side, id) == (B, ours) { 5 } else { 0 },
+            "received bytes are delivered"
+        );
         assert!(matches!(end, Err(FlowError::Closed(_))), "{end:?}");
         assert!(matches!(pair.ends[side].check_broken(id), Err(FlowError::Closed(_))));
         pair.drop_both(side, id);
     }
-    assert_eq!((pair.count(A, &Event::Closed), pair.count(B, &Event::Closed)), (1, 1));
+    assert_eq!(
+        (pair.count(A, &SessionEvent::Closed), pair.count(B, &SessionEvent::Closed)),
+        (1, 1)
+    );
     assert!(pair.ends[B].closed().unwrap().contains("xxx"));
     assert!(matches!(pair.ends[B].open(pair.now, open(Mode::Auto)), Err(OpenError::Closed(_))));
     pair.assert_empty();
 }
 
 #[test]
-fn a_close_that_was_lost_is_said_on_the_next_lane() {
+fn a_close_that_was_lost_is_sent_on_the_next_lane() {
     let mut pair = Pair::new(0);
     pair.ends[A].close(0, "bye");
     pair.attach(L1);

@@ -1,11 +1,11 @@
-//! A peer that does not keep to the protocol.
+//! Tests of peers that violate the protocol.
 
 use super::*;
 use crate::types::SessionId;
 use crate::wire::fact::{FlowState, ResetAt};
 use crate::wire::hello::{Hello, Intent, Reject, RejectCode, Welcome};
 
-/// Our session as acceptor, and a flow that the peer opened.
+/// Returns our session as acceptor, and a flow that the peer opened.
 fn victim() -> (Pair, FlowId) {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Single);
@@ -25,12 +25,12 @@ fn state(flow: u64) -> FlowState {
     }
 }
 
-fn say(pair: &mut Pair, state: FlowState) -> Result<(), Violation> {
-    pair.ends[B].control(pair.now, L1, Message::FlowState(state))
+fn send(pair: &mut Pair, state: FlowState) -> Result<(), Violation> {
+    pair.ends[B].handle_control(pair.now, L1, Message::FlowState(state))
 }
 
-fn data(pair: &mut Pair, id: FlowId, offset: u64, len: usize) -> Result<Accepted, Violation> {
-    pair.ends[B].segment_data(pair.now, id, offset, false, &mut [Bytes::from(vec![0; len])])
+fn data(pair: &mut Pair, id: FlowId, offset: u64, len: usize) -> Result<SegmentVerdict, Violation> {
+    pair.ends[B].handle_segment_data(pair.now, id, offset, false, &mut [Bytes::from(vec![0; len])])
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_handshake_message_later_is_out_of_place() {
         Message::Welcome(Welcome { version: 1, params: params() }),
         Message::Reject(reject),
     ] {
-        let result = pair.ends[B].control(pair.now, L1, message);
+        let result = pair.ends[B].handle_control(pair.now, L1, message);
         assert!(matches!(result, Err(Violation::OutOfPlace(_))));
     }
 }
@@ -58,88 +58,88 @@ fn a_handshake_message_later_is_out_of_place() {
 #[test]
 fn bytes_beyond_the_window_are_a_violation() {
     let (mut pair, id) = victim();
-    assert_eq!(data(&mut pair, id, 99_999, 1), Ok(Accepted::Read));
+    assert_eq!(data(&mut pair, id, 99_999, 1), Ok(SegmentVerdict::Read));
     let end = 100_001;
     assert_eq!(
         data(&mut pair, id, 100_000, 1),
-        Err(Violation::Window { flow: id, end, edge: 100_000 })
+        Err(Violation::Window { flow: id, end, max_offset: 100_000 })
     );
     assert!(matches!(data(&mut pair, id, (1 << 62) - 2, 9), Err(Violation::Window { .. })));
 }
 
 #[test]
-fn bytes_in_too_many_stretches_are_a_violation_and_the_flow_goes_on() {
+fn bytes_in_too_many_ranges_are_a_violation_and_the_flow_goes_on() {
     let (mut pair, id) = victim();
-    let most = 100_000 / 64;
-    for stretch in 0..most {
-        assert_eq!(data(&mut pair, id, 2 * stretch + 1, 1), Ok(Accepted::Read));
+    let max = 100_000 / 64;
+    for range in 0..max {
+        assert_eq!(data(&mut pair, id, 2 * range + 1, 1), Ok(SegmentVerdict::Read));
     }
-    let wrong = Err(Violation::Scattered { flow: id, most: most as usize });
-    assert_eq!(data(&mut pair, id, 2 * most + 1, 1), wrong);
-    // What is missing may always come, in pieces of any size.
-    assert_eq!(data(&mut pair, id, 0, 1), Ok(Accepted::Read));
-    assert_eq!(data(&mut pair, id, 2 * most + 1, 1), Ok(Accepted::Read));
-    assert_eq!(data(&mut pair, id, 0, 100_000), Ok(Accepted::Read));
+    let wrong = Err(Violation::TooManyRanges { flow: id, max: max as usize });
+    assert_eq!(data(&mut pair, id, 2 * max + 1, 1), wrong);
+    // The missing bytes may always arrive, in chunks of any size.
+    assert_eq!(data(&mut pair, id, 0, 1), Ok(SegmentVerdict::Read));
+    assert_eq!(data(&mut pair, id, 2 * max + 1, 1), Ok(SegmentVerdict::Read));
+    assert_eq!(data(&mut pair, id, 0, 100_000), Ok(SegmentVerdict::Read));
     assert_eq!(pair.ends[B].flow(id).map(|f| f.rx.assembler.readable()), Some(100_000));
 }
 
 #[test]
-fn contradicting_ends_are_a_violation() {
+fn contradicting_final_sizes_are_a_violation() {
     let (mut pair, id) = victim();
     data(&mut pair, id, 0, 10).unwrap();
     let end = |size| FlowState { final_size: Some(size), ..state(id.0) };
-    let cut = |at| FlowState { reset: Some(ResetAt { code: 1, at }), ..state(id.0) };
+    let reset = |at| FlowState { reset: Some(ResetAt { code: 1, at }), ..state(id.0) };
     let wrong = Err(Violation::FinalSize(id));
-    assert_eq!(say(&mut pair, end(9)), wrong);
-    assert_eq!(say(&mut pair, cut(9)), wrong);
-    assert_eq!(say(&mut pair, end(20)), Ok(()));
-    assert_eq!(say(&mut pair, end(20)), Ok(()));
-    assert_eq!(say(&mut pair, end(21)), wrong);
-    assert_eq!(say(&mut pair, cut(21)), wrong);
-    assert_eq!(say(&mut pair, cut(20)), Ok(()));
+    assert_eq!(send(&mut pair, end(9)), wrong);
+    assert_eq!(send(&mut pair, reset(9)), wrong);
+    assert_eq!(send(&mut pair, end(20)), Ok(()));
+    assert_eq!(send(&mut pair, end(20)), Ok(()));
+    assert_eq!(send(&mut pair, end(21)), wrong);
+    assert_eq!(send(&mut pair, reset(21)), wrong);
+    assert_eq!(send(&mut pair, reset(20)), Ok(()));
     assert_eq!(data(&mut pair, id, 15, 6), Err(Violation::FinalSize(id)));
 }
 
 #[test]
 fn bytes_after_a_reset_are_a_violation() {
     let (mut pair, id) = victim();
-    let cut = FlowState { reset: Some(ResetAt { code: 1, at: 30 }), ..state(id.0) };
-    assert_eq!(say(&mut pair, cut), Ok(()));
-    assert_eq!(data(&mut pair, id, 0, 30), Ok(Accepted::Read));
+    let reset = FlowState { reset: Some(ResetAt { code: 1, at: 30 }), ..state(id.0) };
+    assert_eq!(send(&mut pair, reset), Ok(()));
+    assert_eq!(data(&mut pair, id, 0, 30), Ok(SegmentVerdict::Read));
     assert_eq!(data(&mut pair, id, 29, 2), Err(Violation::FinalSize(id)));
     let end = FlowState { final_size: Some(31), ..state(id.0) };
-    assert_eq!(say(&mut pair, end), Err(Violation::FinalSize(id)));
+    assert_eq!(send(&mut pair, end), Err(Violation::FinalSize(id)));
 }
 
 #[test]
-fn bytes_that_were_never_sent_cannot_be_received() {
+fn bytes_that_were_never_sent_cannot_be_acknowledged() {
     let (mut pair, id) = victim();
     pair.write(B, id, 10);
     pair.run();
-    let had = FlowState { received: vec![0..5, 8..11], ..state(id.0) };
-    assert_eq!(say(&mut pair, had), Err(Violation::NeverSent { flow: id, end: 11, sent: 10 }));
+    let acked = FlowState { received: vec![0..5, 8..11], ..state(id.0) };
+    assert_eq!(send(&mut pair, acked), Err(Violation::NeverSent { flow: id, end: 11, sent: 10 }));
 }
 
 #[test]
 fn a_new_flow_needs_its_open_request() {
     let (mut pair, _) = victim();
-    assert_eq!(say(&mut pair, state(2)), Err(Violation::NoOpen(FlowId(2))));
+    assert_eq!(send(&mut pair, state(2)), Err(Violation::NoOpen(FlowId(2))));
     let header = SegmentHeader { flow: FlowId(2), offset: 0, resent: false, open: None };
-    let result = pair.ends[B].segment(pair.now, &header);
+    let result = pair.ends[B].handle_segment(pair.now, &header);
     assert_eq!(result, Err(Violation::NoOpen(FlowId(2))));
 }
 
 #[test]
 fn a_flow_of_ours_that_we_never_opened_is_a_violation() {
     let (mut pair, _) = victim();
-    assert_eq!(say(&mut pair, state(7)), Err(Violation::NeverOpened(FlowId(7))));
+    assert_eq!(send(&mut pair, state(7)), Err(Violation::NeverOpened(FlowId(7))));
 }
 
 #[test]
 fn ids_far_ahead_are_a_violation() {
     let (mut pair, _) = victim();
     let far = FlowState { open: Some(open(Mode::Auto)), ..state(1 << 40) };
-    assert_eq!(say(&mut pair, far), Err(Violation::SkippedIds(FlowId(1 << 40))));
+    assert_eq!(send(&mut pair, far), Err(Violation::SkippedIds(FlowId(1 << 40))));
 }
 
 #[test]
@@ -147,13 +147,13 @@ fn too_many_flows_are_refused_and_twice_too_many_are_a_violation() {
     let mut pair = Pair::new(1);
     let ask = |n: u64| FlowState { open: Some(open(Mode::Auto)), ..state(2 * n) };
     for n in 0..16 {
-        assert_eq!(say(&mut pair, ask(n)), Ok(()), "{n}");
+        assert_eq!(send(&mut pair, ask(n)), Ok(()), "{n}");
     }
-    assert_eq!(say(&mut pair, ask(16)), Err(Violation::TooManyFlows(16)));
+    assert_eq!(send(&mut pair, ask(16)), Err(Violation::TooManyFlows(16)));
     // Only look: the other end knows nothing of these flows.
     let end = &mut pair.ends[B];
-    let incoming: Vec<Event> = std::iter::from_fn(|| end.poll_event())
-        .filter(|e| matches!(e, Event::Incoming(_)))
+    let incoming: Vec<SessionEvent> = std::iter::from_fn(|| end.poll_event())
+        .filter(|e| matches!(e, SessionEvent::Incoming(_)))
         .collect();
     assert_eq!(incoming.len(), 8);
     assert_eq!(end.flows().filter(|f| f.reset_out.is_some()).count(), 8);
@@ -169,15 +169,15 @@ fn an_honest_opener_keeps_to_the_peers_bound() {
 }
 
 #[test]
-fn echoes_for_a_peer_that_does_not_read_are_bounded() {
+fn acknowledgements_for_a_peer_that_does_not_read_are_bounded() {
     let (mut pair, id) = victim();
     pair.hold(L1);
     pair.drop_both(A, id);
     for version in 0..50_000 {
-        // Ids of ours that are finished, or the live one: each asks for an echo.
+        // Ids of ours that are finished, or the live one: each asks for an acknowledgement.
         let flow = FlowState { version, ..state(id.0) };
-        say(&mut pair, flow).unwrap();
-        pair.ends[B].flush_echoes();
+        send(&mut pair, flow).unwrap();
+        pair.ends[B].flush_fact_acks();
     }
     assert!(pair.ends[B].lane_backlog(L1) < 8);
 }

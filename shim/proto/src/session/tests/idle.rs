@@ -1,4 +1,4 @@
-//! Nothing is done when there is nothing to do.
+//! Tests that nothing is done when there is nothing to do.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn no_timer_runs_without_lanes() {
 }
 
 #[test]
-fn idle_segments_are_ended() {
+fn idle_segments_are_finished() {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Single);
     pair.write(A, id, 10);
@@ -45,7 +45,7 @@ fn idle_segments_are_ended() {
 }
 
 #[test]
-fn statements_and_echoes_of_many_flows_are_packed_and_end() {
+fn facts_and_acknowledgements_of_many_flows_are_packed_and_end() {
     let mut pair = Pair::new(1);
     let ids: Vec<FlowId> = (0..8).map(|_| pair.joined(A, Mode::Single)).collect();
     for id in &ids {

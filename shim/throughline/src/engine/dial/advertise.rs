@@ -9,7 +9,7 @@ use super::Dialer;
 use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
 use throughline_proto::plan::{LaneView, PlanActions};
-use throughline_proto::session::select;
+use throughline_proto::selection::Cost;
 
 impl Dialer {
     /// Says what each lane costs and whether it drains, where that is new.
@@ -25,8 +25,13 @@ impl Dialer {
                 let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
                 let Some(dialled) = lane.dialled_mut() else { continue };
                 let hold_state = self.planner.hold_state(now, view);
-                dialled.cost = select::cost(dialled.order, dialled.metered, hold_state);
-                core.session.use_lane(at, view.id, dialled.cost, plan.drain.contains(&view.id));
+                dialled.cost = Cost::of_lane(dialled.order, dialled.metered, hold_state);
+                core.session.advertise_use(
+                    at,
+                    view.id,
+                    dialled.cost,
+                    plan.drain.contains(&view.id),
+                );
             }
         });
         for id in &plan.last_resort {

@@ -11,12 +11,13 @@ use thiserror::Error;
 
 use crate::engine::context::NodeContext;
 use crate::engine::lane::handshake::{self, HandshakeError};
-use crate::engine::lane::{NewLane, group_of};
+use crate::engine::lane::{NewLane, risk_of};
 use crate::engine::quic::{socket, tls, transport};
 use crate::engine::session::{Dialled, Origin};
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::Path;
-use throughline_proto::session::{LaneInfo, select};
+use throughline_proto::selection::Cost;
+use throughline_proto::session::LaneInfo;
 use throughline_proto::types::{Host, Locator, PeerId};
 use throughline_proto::wire::hello::{Hello, RejectCode};
 use throughline_uplinks::Device;
@@ -90,7 +91,7 @@ impl Attempt {
             Err(HandshakeError::Connection(error)) => return Err(named(&error)),
             other => other?,
         };
-        let cost = select::cost(path.order, path.metered, HoldState::Normal);
+        let cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
         let dialled = Dialled {
             endpoint,
             uplink: path.uplink.clone(),
@@ -102,10 +103,10 @@ impl Attempt {
             remote: path.remote,
             migrations: 0,
         };
-        let landing = group_of(path.remote.ip());
+        let remote_risk = risk_of(path.remote.ip());
         Ok(NewLane {
             id,
-            info: LaneInfo { group: path.order.into(), landing, cost, order: path.order },
+            info: LaneInfo { local_risk: path.order.into(), remote_risk, cost, order: path.order },
             connection,
             sensor,
             control,

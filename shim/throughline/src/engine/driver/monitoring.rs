@@ -45,7 +45,7 @@ pub(super) fn observe_lanes(core: &mut Core, log: &SessionLog, now: Instant, wak
         }
         if entry.dialled().is_none() {
             // The peer may have moved it.
-            session.lane_moved(now, id, lane::group_of(seen.remote.ip()), 0);
+            session.handle_lane_migrated(now, id, lane::risk_of(seen.remote.ip()), 0);
         }
     }
     for (id, report) in session.report_hedged(now) {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::LaneEnd;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::LaneSensor;
-use throughline_proto::session::{Class, Priority, SegmentWrite, Transmit};
+use throughline_proto::session::{Priority, SegmentWrite, StreamOp, Transmit, WorkClass};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::datagram::Datagram;
 
@@ -84,11 +84,11 @@ impl Pump {
         let mut held: Option<SegmentWrite> = None;
         let work = self.work.clone();
         loop {
-            while let Some(transmit) = self.poll(Class::Urgent) {
+            while let Some(transmit) = self.poll(WorkClass::Urgent) {
                 self.perform(transmit).await?;
             }
             if held.is_none() {
-                held = match self.poll(Class::Bulk) {
+                held = match self.poll(WorkClass::Bulk) {
                     Some(Transmit::Segment(write)) => Some(write),
                     _ => None,
                 };
@@ -110,7 +110,7 @@ impl Pump {
         }
     }
 
-    fn poll(&self, class: Class) -> Option<Transmit> {
+    fn poll(&self, class: WorkClass) -> Option<Transmit> {
         self.session.with(|core, now| core.session.poll_transmit(now, self.id, class))
     }
 
@@ -139,7 +139,7 @@ impl Pump {
                 let written = self.control.write_all_chunks(&mut [bytes]).await;
                 written.map_err(control_failed)
             }
-            Transmit::Goodbye(bytes) => {
+            Transmit::Close(bytes) => {
                 self.connection.set_send_window(URGENT_WINDOW);
                 self.control.write_all_chunks(&mut [bytes]).await.map_err(control_failed)?;
                 let _ = self.control.finish();
@@ -151,18 +151,18 @@ impl Pump {
                 self.connection.set_send_window(URGENT_WINDOW);
                 self.write(&mut write).await
             }
-            Transmit::Finish { key } => {
+            Transmit::Stream { key, op: StreamOp::Finish } => {
                 if let Some(stream) = self.segments.get_mut(&key) {
                     let _ = stream.finish();
                 }
                 Ok(())
             }
-            Transmit::Release { key } => {
+            Transmit::Stream { key, op: StreamOp::Release } => {
                 // Dropping a stream finishes it.
                 self.segments.remove(&key);
                 Ok(())
             }
-            Transmit::Reset { key } => {
+            Transmit::Stream { key, op: StreamOp::Reset } => {
                 if let Some(mut stream) = self.segments.remove(&key) {
                     let _ = stream.reset(SUPERSEDED);
                 }
@@ -196,7 +196,7 @@ impl Pump {
                 }
             }
         }
-        if write.full {
+        if write.last {
             let _ = stream.finish();
         }
         Ok(())

@@ -24,7 +24,8 @@ pub(super) async fn control(
         loop {
             match decoder.next_message() {
                 Ok(Some(message)) => {
-                    let taken = session.with(|core, now| core.session.control(now, id, message));
+                    let taken =
+                        session.with(|core, now| core.session.handle_control(now, id, message));
                     if let Err(violation) = taken {
                         return violation.into();
                     }

@@ -5,7 +5,7 @@ use quinn::{ReadError, RecvStream, VarInt};
 
 use super::LaneEnd;
 use crate::engine::session::SessionHandle;
-use throughline_proto::session::{Accepted, Violation};
+use throughline_proto::session::{SegmentVerdict, Violation};
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 
@@ -18,8 +18,8 @@ const FINISHED: VarInt = VarInt::from_u32(0);
 /// Reads a segment to its end, its reset, or the end of the lane.
 pub(super) async fn read(session: SessionHandle, mut recv: RecvStream) -> Result<(), LaneEnd> {
     let Some((header, rest)) = read_header(&mut recv).await? else { return Ok(()) };
-    let accepted = session.with(|core, now| core.session.segment(now, &header))?;
-    if accepted == Accepted::Stop {
+    let accepted = session.with(|core, now| core.session.handle_segment(now, &header))?;
+    if accepted == SegmentVerdict::Stop {
         let _ = recv.stop(FINISHED);
         return Ok(());
     }
@@ -32,9 +32,9 @@ pub(super) async fn read(session: SessionHandle, mut recv: RecvStream) -> Result
             let taken = &mut pieces[..count];
             let len: u64 = taken.iter().map(|p| p.len() as u64).sum();
             let accepted = session.with(|core, now| {
-                core.session.segment_data(now, header.flow, offset, header.resent, taken)
+                core.session.handle_segment_data(now, header.flow, offset, header.resent, taken)
             })?;
-            if accepted == Accepted::Stop {
+            if accepted == SegmentVerdict::Stop {
                 let _ = recv.stop(FINISHED);
                 return Ok(());
             }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::engine::quic::close;
 use throughline_congestion::LaneSensor;
+use throughline_proto::selection::Cost;
 
 /// What a session keeps of each of its lanes. What is thought of the lane is kept by its monitor,
 /// in the pure session.
@@ -50,8 +51,8 @@ pub(crate) struct Dialled {
     pub(crate) metered: bool,
     /// The interface that has our address, where the system says.
     pub(crate) interface: Option<String>,
-    /// What we say that it costs ([`select::cost`](throughline_proto::session::select::cost)).
-    pub(crate) cost: u8,
+    /// The cost that we advertise.
+    pub(crate) cost: Cost,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) migrations: u64,
@@ -118,8 +119,8 @@ impl LaneEntry {
     }
 
     /// Returns what it costs at our end ([`LaneUse::cost`](throughline_proto::wire::fact::LaneUse::cost)).
-    pub(crate) fn cost(&self) -> u8 {
-        self.dialled().map_or(0, |dialled| dialled.cost)
+    pub(crate) fn cost(&self) -> Cost {
+        self.dialled().map_or(Cost::FREE, |dialled| dialled.cost)
     }
 
     /// Returns how long the lane has been there.

@@ -1,4 +1,4 @@
-//! Which lanes carry a flow, and how it leaves them and comes back.
+//! Tests of the lanes that carry a flow: how it leaves them and comes back.
 
 use super::*;
 use crate::wire::fact::LaneUse;
@@ -7,7 +7,7 @@ const GUESS: Health = Health::Suspect { confirmed: false };
 const SURE: Health = Health::Suspect { confirmed: true };
 
 #[test]
-fn a_thin_flow_in_auto_goes_on_two_lanes_and_a_thick_one_on_one() {
+fn a_thin_flow_in_auto_goes_on_two_lanes_and_a_bulk_one_on_one() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Auto);
     pair.write(A, id, 100);
@@ -19,7 +19,7 @@ fn a_thin_flow_in_auto_goes_on_two_lanes_and_a_thick_one_on_one() {
 }
 
 #[test]
-fn a_redundant_flow_goes_on_two_lanes_however_thick() {
+fn a_redundant_flow_goes_on_two_lanes_even_if_it_is_bulk() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Redundant);
     pair.hold(L1);
@@ -36,8 +36,7 @@ fn a_draining_lane_gets_nothing_new() {
         for side in [A, B] {
             let mut pair = Pair::new(2);
             let id = pair.joined(A, mode);
-            let word = LaneUse { lane: L1, version: 1, cost: 0, draining: true };
-            pair.ends[side].set_lane_use(pair.now, word);
+            pair.ends[side].advertise_use(pair.now, L1, Cost::FREE, true);
             pair.run();
             pair.write(A, id, 60_000);
             pair.run();
@@ -47,8 +46,8 @@ fn a_draining_lane_gets_nothing_new() {
 }
 
 #[test]
-fn a_thick_flow_leaves_a_lane_that_drains_bit_by_bit_and_one_that_is_then_in_doubt_at_once() {
-    for doubt in [false, true] {
+fn a_bulk_flow_leaves_a_draining_lane_bit_by_bit_and_at_once_if_it_becomes_suspect() {
+    for suspect in [false, true] {
         let mut pair = Pair::new(2);
         let id = pair.joined(A, Mode::Single);
         let carry = |pair: &mut Pair| {
@@ -61,10 +60,9 @@ fn a_thick_flow_leaves_a_lane_that_drains_bit_by_bit_and_one_that_is_then_in_dou
             (pair.given_to(L1) > 0, pair.given_to(L2) > 0)
         };
         assert_eq!(carry(&mut pair), (true, false));
-        let word = LaneUse { lane: L1, version: 1, cost: 0, draining: true };
-        pair.ends[A].set_lane_use(pair.now, word);
+        pair.ends[A].advertise_use(pair.now, L1, Cost::FREE, true);
         assert_eq!(carry(&mut pair), (true, true), "until the new one has its pace");
-        if doubt {
+        if suspect {
             pair.health(A, L1, GUESS);
         } else {
             pair.pass(ms(300));
@@ -75,14 +73,13 @@ fn a_thick_flow_leaves_a_lane_that_drains_bit_by_bit_and_one_that_is_then_in_dou
 }
 
 #[test]
-fn a_redundant_flow_that_moves_off_a_lane_does_not_go_over_three() {
+fn a_redundant_flow_that_leaves_a_lane_does_not_use_three() {
     let mut pair = Pair::new(3);
     let id = pair.joined(A, Mode::Redundant);
     pair.write(A, id, 90_000);
     pair.pass(ms(20));
-    let left = pair.ends[A].flow(id).unwrap().tx.home.unwrap();
-    let word = LaneUse { lane: left, version: 1, cost: 0, draining: true };
-    pair.ends[A].set_lane_use(pair.now, word);
+    let left = pair.ends[A].flow(id).unwrap().tx.placement.primary.unwrap();
+    pair.ends[A].advertise_use(pair.now, left, Cost::FREE, true);
     pair.run();
     assert_eq!(pair.read(B, id).0, 90_000);
     pair.pass(ms(20));
@@ -94,7 +91,7 @@ fn a_redundant_flow_that_moves_off_a_lane_does_not_go_over_three() {
 }
 
 #[test]
-fn flows_leave_a_lane_that_loses_much_and_stay_away_when_it_no_longer_does() {
+fn flows_leave_a_lossy_lane_and_stay_away_when_it_is_no_longer_lossy() {
     for mode in [Mode::Auto, Mode::Single, Mode::Bond, Mode::Redundant] {
         let mut pair = Pair::new(2);
         let id = pair.joined(A, mode);
@@ -103,7 +100,7 @@ fn flows_leave_a_lane_that_loses_much_and_stay_away_when_it_no_longer_does() {
         assert!(pair.given_to(L1) == 10, "{mode}");
         for lossy in [true, false] {
             pair.ends[A].assume_loss(pair.now, L1, lossy);
-            assert_eq!(pair.ends[A].flow(id).unwrap().tx.home, Some(L2), "{mode}");
+            assert_eq!(pair.ends[A].flow(id).unwrap().tx.placement.primary, Some(L2), "{mode}");
         }
     }
 }
@@ -114,23 +111,22 @@ fn a_bonding_flow_leaves_a_lane_that_begins_to_drain_and_comes_back() {
     let id = pair.joined(A, Mode::Bond);
     for (version, draining) in [(1, true), (2, false), (1, true)] {
         pair.given.clear();
-        let word = LaneUse { lane: L2, version, cost: 0, draining };
-        pair.ends[A].control(pair.now, L1, Message::LaneUse(word)).unwrap();
+        let lane_use = LaneUse { lane: L2, version, cost: 0, draining };
+        pair.ends[A].handle_control(pair.now, L1, Message::LaneUse(lane_use)).unwrap();
         let written = pair.write(A, id, 90_000) as u64;
         assert!(written > 64 * 1024, "more than one lane takes at once");
         pair.pass(ms(20));
-        assert_eq!(pair.given_to(L2) == 0, pair.ends[A].lanes[&L2].draining());
+        assert_eq!(pair.given_to(L2) == 0, pair.ends[A].lanes[&L2].is_draining());
         assert_eq!(pair.read(B, id), (written, Ok(Read::Pending)));
         pair.pass(ms(20));
     }
-    assert!(!pair.ends[A].lanes[&L2].draining(), "an old word does not come back");
+    assert!(!pair.ends[A].lanes[&L2].is_draining(), "an old advertisement does not come back");
 }
 
 #[test]
-fn a_metered_lane_bonds_nothing() {
+fn a_metered_lane_is_no_bond_member() {
     let mut pair = Pair::new(2);
-    let word = LaneUse { lane: L2, version: 1, cost: 200, draining: false };
-    pair.ends[A].set_lane_use(pair.now, word);
+    pair.ends[A].advertise_use(pair.now, L2, Cost::from_wire(200), false);
     let id = pair.joined(A, Mode::Bond);
     pair.write(A, id, 90_000);
     pair.run();
@@ -138,17 +134,16 @@ fn a_metered_lane_bonds_nothing() {
 }
 
 #[test]
-fn a_lane_is_idle_when_no_flow_lives_on_it_and_nothing_is_under_way() {
+fn a_lane_is_idle_when_no_flow_uses_it_and_nothing_is_in_flight() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Single);
     pair.hold(L1);
     pair.write(A, id, 5_000);
     pair.run();
     assert!(!pair.ends[A].lane_is_idle(L1) && pair.ends[A].lane_is_idle(L2));
-    let word = LaneUse { lane: L1, version: 1, cost: 0, draining: true };
-    pair.ends[A].set_lane_use(pair.now, word);
+    pair.ends[A].advertise_use(pair.now, L1, Cost::FREE, true);
     pair.run();
-    assert!(!pair.ends[A].lane_is_idle(L1), "what it was given is still under way");
+    assert!(!pair.ends[A].lane_is_idle(L1), "its bytes are still in flight");
     pair.release(L1);
     pair.pass(ms(20));
     assert!(pair.ends[A].lane_is_idle(L1) && !pair.ends[A].lane_is_idle(L2));
@@ -157,102 +152,102 @@ fn a_lane_is_idle_when_no_flow_lives_on_it_and_nothing_is_under_way() {
 }
 
 #[test]
-fn flows_of_both_ends_come_home_after_the_probation_thin_ones_first() {
+fn flows_of_both_ends_revert_after_the_hold_down_thin_flows_first() {
     let mut pair = Pair::new(2);
     let thin = pair.joined(A, Mode::Single);
-    let thick = pair.joined(A, Mode::Single);
-    pair.write(A, thick, 80_000);
-    pair.write(B, thick, 80_000);
+    let bulk = pair.joined(A, Mode::Single);
+    pair.write(A, bulk, 80_000);
+    pair.write(B, bulk, 80_000);
     pair.pass(ms(20));
-    let homes = |pair: &Pair, side: usize| {
-        [thin, thick].map(|id| pair.ends[side].flow(id).unwrap().tx.home.unwrap())
+    let primaries = |pair: &Pair, side: usize| {
+        [thin, bulk].map(|id| pair.ends[side].flow(id).unwrap().tx.placement.primary.unwrap())
     };
-    let say = |pair: &mut Pair, version, cost| {
-        let word = LaneUse { lane: L1, version, cost, draining: false };
-        pair.ends[A].set_lane_use(pair.now, word);
+    let advertise = |pair: &mut Pair, cost| {
+        pair.ends[A].advertise_use(pair.now, L1, Cost::from_wire(cost), false);
         pair.run();
     };
     pair.health(A, L1, SURE);
-    say(&mut pair, 1, 64);
+    advertise(&mut pair, 64);
     pair.health(A, L1, Health::Alive);
     for side in [A, B] {
-        assert_eq!(homes(&pair, side), [L2, L2], "{side}: on probation");
+        assert_eq!(primaries(&pair, side), [L2, L2], "{side}: in hold-down");
     }
-    say(&mut pair, 2, 32);
+    advertise(&mut pair, 32);
     for side in [A, B] {
-        assert_eq!(homes(&pair, side), [L1, L2], "{side}: settling");
+        assert_eq!(primaries(&pair, side), [L1, L2], "{side}: wait to restore");
     }
-    say(&mut pair, 3, 0);
+    advertise(&mut pair, 0);
     for side in [A, B] {
-        assert_eq!(homes(&pair, side), [L1, L1], "{side}: well");
+        assert_eq!(primaries(&pair, side), [L1, L1], "{side}: restored");
     }
 }
 
 #[test]
-fn flows_come_back_after_a_brief_doubt_of_either_end_and_stay_away_after_a_long_one() {
-    for (lasts, back) in [(99, true), (100, false)] {
-        for doubter in [A, B] {
+fn flows_come_back_after_a_brief_suspicion_of_either_end_and_stay_away_after_a_long_one() {
+    for (duration_ms, back) in [(99, true), (100, false)] {
+        for suspecter in [A, B] {
             let mut pair = Pair::new(2);
             let thin = pair.joined(A, Mode::Auto);
-            let thick = pair.joined(A, Mode::Single);
+            let bulk = pair.joined(A, Mode::Single);
             for side in [A, B] {
                 pair.write(side, thin, 100);
-                pair.write(side, thick, 80_000);
+                pair.write(side, bulk, 80_000);
             }
             pair.pass(ms(20));
-            let homes = |pair: &Pair| {
+            let primaries = |pair: &Pair| {
                 [A, B].map(|side| {
-                    [thin, thick].map(|id| pair.ends[side].flow(id).unwrap().tx.home.unwrap())
+                    [thin, bulk]
+                        .map(|id| pair.ends[side].flow(id).unwrap().tx.placement.primary.unwrap())
                 })
             };
-            assert_eq!(homes(&pair), [[L1; 2]; 2]);
-            pair.health(doubter, L1, GUESS);
-            assert_eq!(homes(&pair), [[L2; 2]; 2], "aside at once");
-            pair.now += ms(lasts);
-            pair.health(doubter, L1, Health::Alive);
-            let home = if back { L1 } else { L2 };
-            assert_eq!(homes(&pair), [[home; 2]; 2], "{lasts} ms, by {doubter}");
+            assert_eq!(primaries(&pair), [[L1; 2]; 2]);
+            pair.health(suspecter, L1, GUESS);
+            assert_eq!(primaries(&pair), [[L2; 2]; 2], "displaced at once");
+            pair.now += ms(duration_ms);
+            pair.health(suspecter, L1, Health::Alive);
+            let expected = if back { L1 } else { L2 };
+            assert_eq!(primaries(&pair), [[expected; 2]; 2], "{duration_ms} ms, by {suspecter}");
         }
     }
 }
 
 #[test]
-fn flows_do_not_come_back_to_a_lane_whose_doubt_ended_because_it_moved() {
+fn flows_do_not_come_back_to_a_lane_whose_suspicion_ended_because_it_migrated() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Single);
-    let home = |pair: &Pair| pair.ends[A].flow(id).unwrap().tx.home.unwrap();
+    let primary = |pair: &Pair| pair.ends[A].flow(id).unwrap().tx.placement.primary.unwrap();
     pair.write(A, id, 10);
     pair.run();
     pair.health(A, L1, SURE);
-    assert_eq!(home(&pair), L2);
+    assert_eq!(primary(&pair), L2);
     pair.ends[A].assume_new_path(pair.now, L1);
     pair.health(A, L1, Health::Alive);
-    assert_eq!(home(&pair), L2);
-    assert_eq!(pair.ends[A].flow(id).unwrap().tx.aside, None);
+    assert_eq!(primary(&pair), L2);
+    assert_eq!(pair.ends[A].flow(id).unwrap().tx.placement.displaced_from, None);
 }
 
 #[test]
-fn flows_do_not_come_back_from_a_lane_that_is_well_nor_to_one_that_both_doubt() {
+fn flows_do_not_come_back_to_a_lane_that_one_end_still_suspects() {
     let mut pair = Pair::new(3);
     let id = pair.joined(A, Mode::Single);
-    let home = |pair: &Pair| pair.ends[A].flow(id).unwrap().tx.home.unwrap();
+    let primary = |pair: &Pair| pair.ends[A].flow(id).unwrap().tx.placement.primary.unwrap();
     pair.write(A, id, 10);
     pair.run();
     pair.health(A, L1, GUESS);
     pair.health(B, L1, GUESS);
-    let aside = home(&pair);
-    assert_ne!(aside, L1);
+    let next_lane = primary(&pair);
+    assert_ne!(next_lane, L1);
     pair.health(A, L1, Health::Alive);
-    assert_eq!(home(&pair), aside, "the other end doubts it still");
-    // The lane it is on is in doubt as well: once both are well it is the first that it came from.
-    pair.health(A, aside, GUESS);
-    let third = home(&pair);
-    assert!(third != L1 && third != aside);
-    pair.health(A, aside, Health::Alive);
-    assert_eq!(home(&pair), third);
+    assert_eq!(primary(&pair), next_lane, "the other end still suspects it");
+    // Its present lane becomes suspect as well: once both are trusted it is on the first lane again.
+    pair.health(A, next_lane, GUESS);
+    let third = primary(&pair);
+    assert!(third != L1 && third != next_lane);
+    pair.health(A, next_lane, Health::Alive);
+    assert_eq!(primary(&pair), third);
     pair.health(B, L1, Health::Alive);
-    assert_eq!(home(&pair), L1);
-    assert_eq!(pair.ends[A].flow(id).unwrap().tx.aside, None);
+    assert_eq!(primary(&pair), L1);
+    assert_eq!(pair.ends[A].flow(id).unwrap().tx.placement.displaced_from, None);
 }
 
 #[test]
@@ -273,7 +268,7 @@ fn a_redundant_flow_goes_on_over_one_lane_and_over_two_again() {
 }
 
 #[test]
-fn a_bonding_flow_loses_nothing_with_the_lane_that_is_not_its_home() {
+fn a_bonding_flow_loses_nothing_with_a_lane_that_is_not_its_primary() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Bond);
     pair.hold(L2);
@@ -286,10 +281,10 @@ fn a_bonding_flow_loses_nothing_with_the_lane_that_is_not_its_home() {
 }
 
 #[test]
-fn a_draining_lane_carries_no_statements_while_another_does() {
+fn a_draining_lane_carries_no_facts_while_another_does() {
     let mut pair = Pair::new(2);
     let id = pair.joined(A, Mode::Single);
-    pair.ends[A].use_lane(pair.now, L1, 0, true);
+    pair.ends[A].advertise_use(pair.now, L1, Cost::FREE, true);
     pair.run();
     let backlog = |pair: &Pair, lane| [A, B].map(|side| pair.ends[side].lane_backlog(lane));
     pair.hold(L1);
@@ -298,7 +293,7 @@ fn a_draining_lane_carries_no_statements_while_another_does() {
     assert_eq!(pair.read(B, id), (60_000, Ok(Read::Pending)));
     pair.pass(ms(300));
     assert_eq!(backlog(&pair, L1), [0, 0]);
-    // With no other it is better than none.
+    // Without another lane it is better than none.
     pair.detach(L2);
     pair.release(L1);
     pair.write(A, id, 1_000);

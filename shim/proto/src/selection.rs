@@ -1,0 +1,230 @@
+//! Which lanes carry a flow, when a flow moves to another lane, and why.
+//!
+//! The whole policy is here, as pure functions over the [`Candidate`]s of a session. What a flow
+//! uses is its [`Placement`]:
+//!
+//! | role | carries | chosen by |
+//! |---|---|---|
+//! | primary | new bytes | every flow |
+//! | secondary | the same bytes again, over other hardware | redundant flows, and thin flows in mode auto |
+//! | bond member | a share of the new bytes | flows in mode bond |
+//! | handover | new bytes beside the primary lane, for up to a second | bulk flows that left a lane that works |
+//!
+//! **A flow stays** on its primary lane although a better one is there. Each failure moves a flow
+//! once, and each recovery once. It moves to another lane only when
+//!
+//! 1. its lane is *suspect*, or cannot carry bytes yet, and another lane is up
+//!    ([`Placement::select`]). It remembers the lane in `displaced_from` and comes back at once if
+//!    the suspicion was spurious ([`Placement::suspicion_ended`]);
+//! 2. its lane *drains*, is *metered*, or is *lossy*, and another lane is not. Of these defects the
+//!    first counts most: a flow moves to a lossy lane to leave a metered one, not the reverse;
+//! 3. a lane that it would rather have is *restored*: its hold-down is over (thin flows), or its
+//!    wait to restore is (all flows; [`Placement::revert`], cf. revertive switching, RFC 4427);
+//! 4. its lane is gone.
+//!
+//! Where a flow moves to is decided by [`Rank`](candidate::Candidate): no defects, then away from
+//! an uplink whose other lane is suspect, out of hold-down, away from a remote address whose other
+//! lane is suspect, then the lowest [`Cost`], then the order of the uplinks.
+//!
+//! Hold-down is a matter of rank and never of possibility: where every lane is held, or suspect, or
+//! draining, the best of them is used. A bulk flow leaves a lane that works bit by bit
+//! ([`Handover`]); a suspect lane is left at once.
+
+mod candidate;
+mod cost;
+mod handover;
+
+use std::time::{Duration, Instant};
+
+pub use candidate::Candidate;
+pub use cost::{Cost, CostRange};
+pub use handover::Handover;
+
+use crate::types::{LaneId, Mode};
+
+/// What a flow asks of its lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// How the flow's opener wants lanes to be used.
+    pub mode: Mode,
+    /// The flow writes so little that a second copy costs nothing.
+    pub thin: bool,
+}
+
+/// The lanes of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The lane that takes new bytes.
+    pub primary: Option<LaneId>,
+    /// The lane that carries the bytes a second time.
+    pub secondary: Option<LaneId>,
+    /// The first lane that the flow left because it was suspect, while it still is.
+    pub displaced_from: Option<LaneId>,
+    /// The lane that the flow left and goes on using for a while.
+    pub handover: Option<Handover>,
+}
+
+impl Placement {
+    /// Chooses the lanes as they are now, keeping the present ones where they will do. Returns
+    /// whether there is a primary lane.
+    pub fn select(&mut self, now: Instant, lanes: &[Candidate], demand: Demand) -> bool {
+        let Some(primary) = primary(lanes, self.primary) else {
+            self.primary = None;
+            return false;
+        };
+        let before = self.primary;
+        self.set_primary(now, primary, lanes, demand.thin);
+        if before != self.primary && lanes.iter().any(|l| Some(l.id) == before && l.suspect) {
+            self.displaced_from = self.displaced_from.or(before);
+        }
+        let duplicated = match demand.mode {
+            Mode::Redundant => true,
+            Mode::Auto => demand.thin,
+            Mode::Single | Mode::Bond => false,
+        };
+        self.secondary = if duplicated { secondary(lanes, primary, self.secondary) } else { None };
+        true
+    }
+
+    /// Moves the flow to a lane whose cost was `before` and has fallen, if the flow is one that
+    /// reverts and the lane is the best there is.
+    pub fn revert(
+        &mut self,
+        now: Instant,
+        to: LaneId,
+        reversion: Reversion,
+        lanes: &[Candidate],
+        demand: Demand,
+    ) {
+        let reverts = match reversion {
+            Reversion::None => false,
+            Reversion::Thin => demand.thin,
+            Reversion::All => true,
+        };
+        if reverts && primary(lanes, None) == Some(to) {
+            self.set_primary(now, to, lanes, demand.thin);
+        }
+    }
+
+    /// Takes note that a lane is suspect no longer. A flow that it displaced comes back if the
+    /// suspicion was spurious; otherwise it stays where it went.
+    pub fn suspicion_ended(&mut self, lane: LaneId, spurious: bool) {
+        if self.displaced_from.take_if(|from| *from == lane).is_some() && spurious {
+            self.primary = Some(lane);
+        }
+    }
+
+    /// Takes note that a lane is gone.
+    pub fn lane_removed(&mut self, lane: LaneId) {
+        self.displaced_from.take_if(|from| *from == lane);
+    }
+
+    /// Returns whether the lane is the primary or the secondary one.
+    pub fn is_on(&self, lane: LaneId) -> bool {
+        self.primary == Some(lane) || self.secondary == Some(lane)
+    }
+
+    /// Returns whether a lane may take bytes of the flow now, in any role.
+    pub fn uses(&self, now: Instant, lane: LaneId, lanes: &[Candidate], mode: Mode) -> bool {
+        let in_handover = || {
+            // A flow that is on two lanes already needs no third.
+            self.secondary.is_none()
+                && self.handover.is_some_and(|h| h.uses(now, lane))
+                && is_usable_in_handover(lanes, lane)
+        };
+        let bonded = || {
+            let primary = self.primary.filter(|_| mode == Mode::Bond);
+            primary.is_some_and(|primary| is_bond_member(lanes, primary, lane))
+        };
+        self.is_on(lane) || in_handover() || bonded()
+    }
+
+    /// Sends new bytes over `primary` from `now` on. A bulk flow leaves its lane bit by bit.
+    fn set_primary(&mut self, now: Instant, primary: LaneId, lanes: &[Candidate], thin: bool) {
+        let from = self.primary.replace(primary).filter(|before| *before != primary && !thin);
+        if let Some(from) = from {
+            let rtt = |id| lanes.iter().find(|l| l.id == id).map_or(Duration::ZERO, |l| l.rtt);
+            self.handover = Some(Handover::new(now, from, rtt(primary).max(rtt(from))));
+        }
+    }
+}
+
+/// Which flows move to a lane that is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reversion {
+    /// Only flows that have to move.
+    None,
+    /// Thin flows, which lose nothing if the lane fails again: they are on two lanes.
+    Thin,
+    /// All flows.
+    All,
+}
+
+impl Reversion {
+    /// Returns which flows move to a lane whose cost changes: thin flows when its hold-down is
+    /// over, all others when it has been well for as long again.
+    pub fn of_change(before: Cost, after: Cost) -> Self {
+        use CostRange::{HeldDown, Preferred, WaitToRestore};
+        match (before.range(), after.range()) {
+            (WaitToRestore | HeldDown, Preferred) => Self::All,
+            (HeldDown, WaitToRestore) => Self::Thin,
+            _ => Self::None,
+        }
+    }
+}
+
+/// Chooses the lane that takes new bytes.
+///
+/// The present lane stays while it is up and no lane that is up has lesser defects. Where no lane
+/// is up, the present one stays if it can carry bytes (the suspicion may be wrong), and otherwise
+/// the best that can carry bytes at all is used.
+pub fn primary(lanes: &[Candidate], present: Option<LaneId>) -> Option<LaneId> {
+    let best_of =
+        |fit: fn(&Candidate) -> bool| lanes.iter().filter(|l| fit(l)).min_by_key(|l| l.rank(lanes));
+    let present = |fit: fn(&Candidate) -> bool| {
+        lanes.iter().find(|l| Some(l.id) == present).filter(|l| fit(l))
+    };
+    let Some(best) = best_of(Candidate::is_up) else {
+        return present(|l| l.synced).or_else(|| best_of(|l| l.synced)).map(|l| l.id);
+    };
+    let stays = present(Candidate::is_up).filter(|l| l.defects() <= best.defects());
+    Some(stays.unwrap_or(best).id)
+}
+
+/// Chooses the lane that carries a flow's bytes a second time: one that is up, over another uplink
+/// than `primary`, neither metered nor draining.
+///
+/// Where there is a choice it leads to another address of the acceptor as well, which may be
+/// another ISP there. The present lane stays while no other is more disjoint.
+pub fn secondary(lanes: &[Candidate], primary: LaneId, present: Option<LaneId>) -> Option<LaneId> {
+    let primary = lanes.iter().find(|l| l.id == primary)?;
+    let fit = |l: &&Candidate| {
+        l.is_up() && !l.draining && !l.cost.is_metered() && l.local_risk != primary.local_risk
+    };
+    let shares = |l: &Candidate| l.remote_risk == primary.remote_risk;
+    let rank = |l: &&Candidate| (l.defects(), shares(l), l.rank(lanes));
+    let best = lanes.iter().filter(fit).min_by_key(rank)?;
+    let same = lanes.iter().filter(fit).find(|l| Some(l.id) == present);
+    Some(same.filter(|l| shares(l) <= shares(best)).unwrap_or(best).id)
+}
+
+/// Returns whether a lane that a flow has left may carry new bytes beside the primary lane for a
+/// while: not once it is suspect, since the work that a drain prepares may have begun; nor if it is
+/// metered or lossy.
+pub fn is_usable_in_handover(lanes: &[Candidate], id: LaneId) -> bool {
+    lanes.iter().any(|l| l.id == id && l.is_up() && !l.lossy && !l.cost.is_metered())
+}
+
+/// Returns whether a flow that bonds lanes uses `id` beside its primary lane: up, trusted, not
+/// draining, not lossy, and the best over its uplink, which is not the primary lane's.
+pub fn is_bond_member(lanes: &[Candidate], primary: LaneId, id: LaneId) -> bool {
+    let find = |id| lanes.iter().find(|l| l.id == id);
+    let (Some(primary), Some(lane)) = (find(primary), find(id)) else { return false };
+    let fit = |l: &&Candidate| l.is_up() && !l.draining && !l.lossy && l.cost.is_trusted();
+    let same_uplink = lanes.iter().filter(|l| l.local_risk == lane.local_risk).filter(fit);
+    lane.local_risk != primary.local_risk
+        && same_uplink.min_by_key(|l| l.rank(lanes)).is_some_and(|best| best.id == id)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! Puts flows into the queues of the lanes that [`selection`](crate::selection) chooses for them.
+
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::lane::Lane;
+use super::{Session, WorkClass};
+use crate::selection::{Candidate, Demand};
+use crate::types::FlowId;
+
+impl Session {
+    /// Schedules every flow: a lane came up or changed, and flows with bytes to send may use it.
+    pub(super) fn schedule_all(&mut self, now: Instant) {
+        for flow in self.flow_ids() {
+            self.schedule(now, flow);
+        }
+    }
+
+    /// Chooses a flow's lanes and puts the flow into their queues.
+    pub(super) fn schedule(&mut self, now: Instant, id: FlowId) {
+        if self.closed.is_some() {
+            return;
+        }
+        let candidates = self.candidates();
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let demand = Demand { mode: flow.open.mode, thin: flow.tx.is_thin(now) };
+        if !flow.tx.placement.select(now, &candidates, demand) {
+            return;
+        }
+        let placement = flow.tx.placement;
+        let used = |c: &&Candidate| placement.uses(now, c.id, &candidates, demand.mode);
+        let class = if demand.thin { WorkClass::Urgent } else { WorkClass::Bulk };
+        for candidate in candidates.iter().filter(used) {
+            let carrier = flow.tx.lane(candidate.id);
+            if carrier.queued {
+                continue;
+            }
+            carrier.queued = true;
+            if let Some(lane) = self.lanes.get_mut(&candidate.id) {
+                lane.outbox.queue(class).flows.push_back(id);
+                lane.wake(class, &mut self.events);
+            }
+        }
+    }
+
+    /// Returns the lanes as candidates for a flow.
+    pub(super) fn candidates(&self) -> SmallVec<[Candidate; 8]> {
+        self.lanes.values().map(Lane::candidate).collect()
+    }
+}

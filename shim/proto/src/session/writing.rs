@@ -1,0 +1,84 @@
+//! How applications write to flows, within the peer's window and our memory.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{FlowError, Session, SessionEvent};
+use crate::flow::Urgency;
+use crate::types::FlowId;
+
+/// The bytes that every flow may keep however little memory is left.
+const ALWAYS_BUFFERED: u64 = 64 * 1024;
+
+impl Session {
+    /// Returns how many bytes [`write`](Self::write) takes now. At 0, [`SessionEvent::Writable`]
+    /// follows.
+    pub fn capacity(&mut self, id: FlowId) -> Result<u64, FlowError> {
+        self.check_broken(id)?;
+        let scarce = self.is_memory_scarce();
+        let Some(flow) = self.flows.get_mut(&id) else { return Err(FlowError::Finished) };
+        if flow.tx.fin.is_some() {
+            return Err(FlowError::Finished);
+        }
+        let granted = flow.tx.max_offset.saturating_sub(flow.tx.buffer.end());
+        let room = match scarce {
+            true => ALWAYS_BUFFERED.saturating_sub(flow.tx.buffer.retained()),
+            false => u64::MAX,
+        };
+        let capacity = granted.min(room);
+        flow.app.write_waiting = capacity == 0;
+        Ok(capacity)
+    }
+
+    /// Takes as much of the front of `bytes` as the flow has room for; returns how much.
+    pub fn write(
+        &mut self,
+        now: Instant,
+        id: FlowId,
+        bytes: &mut Bytes,
+    ) -> Result<usize, FlowError> {
+        let room = usize::try_from(self.capacity(id)?).unwrap_or(usize::MAX);
+        let chunk = bytes.split_to(bytes.len().min(room));
+        let len = chunk.len();
+        if len > 0
+            && let Some(flow) = self.flows.get_mut(&id)
+        {
+            flow.tx.buffer.push(chunk);
+            flow.tx.meter(now, len as u64);
+            self.account_buffer(id);
+            self.schedule(now, id);
+        }
+        Ok(len)
+    }
+
+    /// Ends our direction.
+    pub fn finish(&mut self, now: Instant, id: FlowId) -> Result<(), FlowError> {
+        self.check_broken(id)?;
+        let Some(flow) = self.flows.get_mut(&id) else { return Err(FlowError::Finished) };
+        if flow.tx.fin.is_none() {
+            flow.tx.fin = Some(flow.tx.buffer.end());
+            self.mark_dirty(now, id, Urgency::Now);
+        }
+        Ok(())
+    }
+
+    /// Corrects the count of buffered bytes after the size of a flow's buffer changed.
+    pub(super) fn account_buffer(&mut self, id: FlowId) {
+        let was_scarce = self.is_memory_scarce();
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let retained = flow.tx.buffer.retained();
+        let accounted = std::mem::replace(&mut flow.tx.accounted_bytes, retained);
+        self.buffered = self.buffered + retained - accounted;
+        if was_scarce && !self.is_memory_scarce() {
+            // There is room for everybody again: all who wait for it look.
+            let waiting = self.flows.values().filter(|f| f.app.write_waiting);
+            self.events.extend(waiting.map(|f| SessionEvent::Writable(f.id)));
+        }
+    }
+
+    /// Returns whether the send buffers fill half of the memory: the other half is for windows.
+    fn is_memory_scarce(&self) -> bool {
+        self.buffered >= self.config.memory.limit() / 2
+    }
+}
