@@ -39,7 +39,7 @@ pub(super) struct Score {
     /// Since when the domain answers after a failure.
     clean_since: Option<Instant>,
     /// The time up to which flaps were forgotten.
-    forgiven_at: Option<Instant>,
+    flaps_forgotten_at: Option<Instant>,
     /// Since when the domain is in no path and no lane.
     absent_since: Option<Instant>,
 }
@@ -90,15 +90,15 @@ impl Score {
         if let Some(since) = self.clean_since
             && now >= since + 2 * self.hold()
         {
-            self.forgiven_at = Some(since + 2 * self.hold());
+            self.flaps_forgotten_at = Some(since + 2 * self.hold());
             self.clean_since = None;
         }
         while self.flaps > 0
-            && let Some(at) = self.forgiven_at
+            && let Some(at) = self.flaps_forgotten_at
             && now >= at + FORGET_AFTER
         {
             self.flaps -= 1;
-            self.forgiven_at = Some(at + FORGET_AFTER);
+            self.flaps_forgotten_at = Some(at + FORGET_AFTER);
         }
     }
 

@@ -1,3 +1,7 @@
+//! The rules of hold-down, one by one; every state and input in `cells`.
+
+mod cells;
+
 use super::*;
 use crate::types::AddressClass::{ProviderAssigned as Pa, ProviderIndependent as Pi};
 
@@ -37,15 +41,15 @@ fn of_class(class: AddressClass, mut lane: LaneObservation) -> LaneObservation {
     lane
 }
 
-/// Uplink 1 fails at `at` for `lasts`, beside uplink 2, which answers. Returns when it is back.
-fn flap(hold_down: &mut HoldDown, at: Instant, lasts: Duration, class: AddressClass) -> Instant {
+/// Uplink 1 fails at `at` for `duration`, beside uplink 2, which answers. Returns when it is back.
+fn flap(hold_down: &mut HoldDown, at: Instant, duration: Duration, class: AddressClass) -> Instant {
     let well = [of_class(class, up(1, 1)), up(2, 2)];
     let one_down = [of_class(class, failed(1, 1)), up(2, 2)];
     hold_down.observe(at, &well);
     hold_down.observe(at, &one_down);
     hold_down.observe(at + GRACE, &one_down);
-    hold_down.observe(at + lasts, &well);
-    at + lasts
+    hold_down.observe(at + duration, &well);
+    at + duration
 }
 
 #[test]
@@ -178,7 +182,6 @@ fn a_flap_is_forgotten_for_every_ten_normal_minutes() {
     assert!(hold_down.scores.is_empty(), "nothing is remembered for ever");
 }
 
-/// Every state of a domain, and everything that can happen to it.
 #[test]
 fn a_domain_that_is_absent_for_ten_minutes_is_forgotten_though_it_never_answered() {
     let (t, mut hold_down) = (Instant::now(), HoldDown::default());
@@ -201,92 +204,4 @@ fn a_domain_that_is_absent_for_ten_minutes_is_forgotten_though_it_never_answered
     hold_down.forget_absent(t + FORGET_AFTER / 2, |_| true);
     hold_down.forget_absent(t + FORGET_AFTER, |_| false);
     assert_eq!(down(&hold_down), [prefix(1)]);
-}
-
-/// The state of uplink 1 before something happens to it.
-#[derive(Clone, Copy, Debug)]
-enum Before {
-    Normal,
-    Down,
-    HeldDown,
-    WaitToRestore,
-}
-
-/// What happens to uplink 1.
-#[derive(Clone, Copy, Debug)]
-enum Input {
-    Answers,
-    IsSuspect,
-    FailsAlone,
-    FailsWithAllOthers,
-    HasNoLane,
-}
-
-/// Brings uplink 1 into a state; returns the time.
-fn bring_into(before: Before, hold_down: &mut HoldDown) -> Instant {
-    let t = Instant::now();
-    match before {
-        Before::Normal => t,
-        Before::Down => {
-            for at in [t, t + GRACE] {
-                hold_down.observe(at, &[failed(1, 1), up(2, 2)]);
-            }
-            t + SEC
-        }
-        Before::HeldDown => flap(hold_down, t, SEC, Pa) + PA_HOLD - SEC,
-        Before::WaitToRestore => flap(hold_down, t, SEC, Pa) + PA_HOLD + 2 * SEC,
-    }
-}
-
-fn lanes_after(input: Input) -> Vec<LaneObservation> {
-    match input {
-        Input::Answers => vec![up(1, 1), up(2, 2)],
-        Input::IsSuspect => vec![suspect(1, 1), up(2, 2)],
-        Input::FailsAlone => vec![failed(1, 1), up(2, 2)],
-        Input::FailsWithAllOthers => vec![failed(1, 1), failed(2, 2)],
-        Input::HasNoLane => vec![up(2, 2)],
-    }
-}
-
-#[test]
-fn every_state_times_every_input() {
-    use Before as From;
-    use HoldState::{HeldDown, Normal, WaitToRestore};
-    use Input::{Answers, FailsAlone, FailsWithAllOthers, HasNoLane, IsSuspect};
-    // State, input → the state GRACE later, and PA_HOLD after that if it answers by then.
-    let cells = [
-        (From::Normal, Answers, Normal, Normal),
-        (From::Normal, IsSuspect, Normal, Normal),
-        (From::Normal, FailsAlone, HeldDown, WaitToRestore),
-        (From::Normal, FailsWithAllOthers, Normal, Normal),
-        (From::Normal, HasNoLane, Normal, Normal),
-        (From::Down, Answers, HeldDown, WaitToRestore),
-        (From::Down, IsSuspect, HeldDown, WaitToRestore),
-        (From::Down, FailsAlone, HeldDown, WaitToRestore),
-        (From::Down, FailsWithAllOthers, HeldDown, WaitToRestore),
-        (From::Down, HasNoLane, HeldDown, WaitToRestore),
-        (From::HeldDown, Answers, HeldDown, WaitToRestore),
-        (From::HeldDown, IsSuspect, HeldDown, WaitToRestore),
-        (From::HeldDown, FailsAlone, HeldDown, HeldDown),
-        (From::HeldDown, FailsWithAllOthers, HeldDown, WaitToRestore),
-        (From::HeldDown, HasNoLane, HeldDown, WaitToRestore),
-        (From::WaitToRestore, Answers, WaitToRestore, Normal),
-        (From::WaitToRestore, IsSuspect, WaitToRestore, Normal),
-        (From::WaitToRestore, FailsAlone, HeldDown, HeldDown),
-        (From::WaitToRestore, FailsWithAllOthers, WaitToRestore, WaitToRestore),
-        (From::WaitToRestore, HasNoLane, WaitToRestore, Normal),
-    ];
-    for (before, input, soon, later) in cells {
-        let mut hold_down = HoldDown::default();
-        let now = bring_into(before, &mut hold_down);
-        let lanes = lanes_after(input);
-        hold_down.observe(now, &lanes);
-        hold_down.observe(now + GRACE, &lanes);
-        assert_eq!(hold_down.state(now + GRACE, &uplink(1)), soon, "{before:?}, {input:?}");
-        let back = [up(1, 1), up(2, 2)];
-        hold_down.observe(now + GRACE, &back);
-        hold_down.observe(now + GRACE + PA_HOLD, &back);
-        let state = hold_down.state(now + GRACE + PA_HOLD, &uplink(1));
-        assert_eq!(state, later, "{before:?}, {input:?}, later");
-    }
 }

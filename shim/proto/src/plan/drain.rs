@@ -3,7 +3,7 @@
 //! A lane drains because its uplink is drained, its address was deprecated (it is gone from the
 //! paths, though the lane still answers), the peer drains it, there are more lanes than wanted, or
 //! it is metered and an unmetered one is back. The peer is told that the lane drains, so that the
-//! flows of both ends move to other lanes. A draining lane does not count when lanes are counted,
+//! flows of both ends move to other lanes. A draining lane does not count when lanes are candidates,
 //! so its replacement is dialled. It is closed only beside a lane that stays: when it is empty, or
 //! after [`MAX_DRAIN`]. Where no lane stays it remains in use, however long that is.
 //!
@@ -152,18 +152,18 @@ impl Drains {
         actions: &mut PlanActions,
     ) -> Vec<LaneId> {
         let eligible: Vec<&Path> = pairing::eligible(input.paths);
-        let counts = |l: &&&LaneView| {
+        let is_candidate = |l: &&&LaneView| {
             l.validated && !l.is_down() && eligible.iter().any(|p| p.uplink == l.uplink)
         };
-        let counted: Vec<&LaneView> = staying.iter().filter(counts).copied().collect();
+        let candidates: Vec<&LaneView> = staying.iter().filter(is_candidate).copied().collect();
         let wanted = pairing::wanted_lanes(input.paths);
         let mut spare: Vec<LaneId> = Vec::new();
-        if counted.len() > wanted {
-            let mut pairings = pairing::pairings(&eligible, &counted);
+        if candidates.len() > wanted {
+            let mut pairings = pairing::pairings(&eligible, &candidates);
             pairings.retain(|p| p.lane.is_some());
             let kept = pairing::choose(&pairings, wanted);
             let is_kept = |l: &&&LaneView| kept.iter().any(|p| p.lane == Some(l.id));
-            spare.extend(counted.iter().filter(|l| !is_kept(l)).map(|l| l.id));
+            spare.extend(candidates.iter().filter(|l| !is_kept(l)).map(|l| l.id));
             // Lanes that share uplink and prefix are one pairing. If too few pairings were chosen,
             // the oldest of the other lanes stay.
             spare.drain(..wanted.saturating_sub(kept.len()).min(spare.len()));

@@ -50,28 +50,28 @@ impl Situation {
         lanes.push(state.of(self.lane.clone(), t));
         let mut planner = Planner::default();
         let actions = plan(&mut planner, t, &self.paths, &lanes);
-        assert_eq!(in_words(&actions), at_once.0, "{state:?}");
+        assert_eq!(summary(&actions), at_once.0, "{state:?}");
         let actions = plan(&mut planner, t + LATER, &self.paths, &lanes);
-        assert_eq!(in_words(&actions), later.0, "{state:?}, later");
+        assert_eq!(summary(&actions), later.0, "{state:?}, later");
         self
     }
 }
 
-/// The dials, by their uplinks, and what is done with lane 9.
-fn in_words(actions: &PlanActions) -> String {
+/// Returns the dials, by their uplinks, and what is done with lane 9.
+fn summary(actions: &PlanActions) -> String {
     let x = LaneId(9);
-    let mut words: Vec<String> =
+    let mut parts: Vec<String> =
         actions.dial.iter().map(|path| format!("dial from {}", path.uplink)).collect();
     let migrations = actions.migrate.iter().filter(|(id, _)| *id == x);
-    words.extend(migrations.map(|(_, path)| format!("migrate to {}", path.uplink)));
-    for (word, lanes) in [
+    parts.extend(migrations.map(|(_, path)| format!("migrate to {}", path.uplink)));
+    for (name, lanes) in [
         ("drain", &actions.drain),
         ("last resort", &actions.last_resort),
         ("close", &actions.close),
     ] {
-        words.extend(lanes.iter().filter(|id| **id == x).map(|_| word.to_owned()));
+        parts.extend(lanes.iter().filter(|id| **id == x).map(|_| name.to_owned()));
     }
-    words.join(", ")
+    parts.join(", ")
 }
 
 #[test]

@@ -1,7 +1,21 @@
-//! Lanes on their way out, moves and what races them, and what is remembered of failures.
+//! Which lanes drain, and when they are closed.
 
 use super::*;
-use crate::hold_down::{GRACE, PA_HOLD};
+
+#[test]
+fn a_metered_uplink_is_a_standby_while_a_lane_is_up_and_its_lane_drains_later() {
+    let t = Instant::now();
+    let paths = [path(1, 1), metered(path(2, 1))];
+    let up = [lane(1, &paths[0])];
+    let mut planner = Planner::default();
+    assert_eq!(plan(&mut planner, t, &paths, &up), PlanActions::default());
+    let both = [lane(1, &paths[0]), lane(2, &paths[1])];
+    assert_eq!(plan(&mut planner, t, &paths, &both).wake_at, Some(t + STANDBY_AFTER));
+    let due = plan(&mut planner, t + STANDBY_AFTER, &paths, &both);
+    assert_eq!((due.drain, due.close), (vec![LaneId(2)], vec![]), "flows leave it first");
+    let end = t + STANDBY_AFTER + MIN_DRAIN;
+    assert_eq!(plan(&mut planner, end, &paths, &both).close, [LaneId(2)]);
+}
 
 #[test]
 fn a_drained_lane_is_replaced_before_it_is_closed() {
@@ -35,7 +49,7 @@ fn an_empty_drained_lane_is_closed_when_the_peer_has_heard_of_it() {
 }
 
 #[test]
-fn resuming_an_uplink_takes_the_word_back() {
+fn resuming_an_uplink_ends_the_drain_of_its_lane() {
     let t = Instant::now();
     let drained = [draining(path(1, 1)), path(2, 1)];
     let lanes = [LaneView { idle: false, ..lane(1, &drained[0]) }, lane(2, &drained[1])];
@@ -43,13 +57,13 @@ fn resuming_an_uplink_takes_the_word_back() {
     assert_eq!(plan(&mut planner, t, &drained, &lanes).drain, [LaneId(1)]);
     let resumed = [path(1, 1), path(2, 1)];
     assert_eq!(plan(&mut planner, t + 5 * MIN_DRAIN, &resumed, &lanes), PlanActions::default());
-    // Drained again, it has all its time again.
+    // When it drains again, the time starts anew.
     let again = plan(&mut planner, t + 20 * MIN_DRAIN, &drained, &lanes);
     assert_eq!((again.drain, again.close), (vec![LaneId(1)], vec![]));
 }
 
 #[test]
-fn the_last_free_uplink_drains_onto_a_metered_one() {
+fn the_last_unmetered_uplink_drains_onto_a_metered_one() {
     let t = Instant::now();
     let paths = [draining(path(1, 1)), metered(path(2, 1))];
     let alone = [lane(1, &paths[0])];
@@ -62,7 +76,7 @@ fn the_last_free_uplink_drains_onto_a_metered_one() {
 }
 
 #[test]
-fn an_address_that_the_peer_drains_is_left_alone_after_its_lane_is_gone() {
+fn an_address_that_the_peer_drains_is_avoided_after_its_lane_is_gone() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 2)];
     let drained = LaneView { peer_drains: true, ..lane(1, &paths[0]) };
@@ -91,7 +105,7 @@ fn another_locator_in_the_prefix_of_one_that_the_peer_drains_takes_over() {
         (first.dial, first.last_resort),
         (vec![radio(1), radio(2)], vec![LaneId(1), LaneId(2)])
     );
-    // A lane of the other kind stays: it says nothing of the drained address.
+    // A lane to the other address stays: it says nothing of the drained one.
     let lanes = [lanes[0].clone(), lane(3, &radio(2)), lane(4, &radio(1))];
     plan(&mut planner, t, &paths, &lanes);
     assert_eq!(plan(&mut planner, t + MIN_DRAIN, &paths, &lanes).close, [LaneId(1)]);
@@ -115,60 +129,7 @@ fn a_deprecated_address_is_left_make_before_break() {
 }
 
 #[test]
-fn a_replaced_address_moves_its_lane_within_the_uplink_although_another_is_up() {
-    let t = Instant::now();
-    let new = Path { local: IpAddr::from([10, 0, 1, 2]), ..path(1, 1) };
-    let paths = [new.clone(), path(2, 1)];
-    let lost = LaneView { suspected_since: Some(t), ..lane(1, &path(1, 1)) };
-    let plan = plan(&mut Planner::default(), t, &paths, &[lost, lane(2, &paths[1])]);
-    assert_eq!((plan.migrate, plan.dial), (vec![(LaneId(1), new)], vec![]));
-}
-
-#[test]
-fn a_lane_that_is_silent_moves_to_an_uplink_without_a_lane_although_another_is_up() {
-    let t = Instant::now();
-    let paths = [path(1, 1), path(2, 1), path(3, 1)];
-    let lanes = [silent(1, &paths[0], t), lane(2, &paths[1])];
-    let mut planner = Planner::default();
-    assert_eq!(plan(&mut planner, t, &paths, &lanes).migrate, []);
-    let due = plan(&mut planner, t + MIGRATE_AFTER, &paths, &lanes);
-    assert_eq!(due.migrate, [(LaneId(1), path(3, 1))]);
-    assert_eq!(due.dial, [], "uplink 1 was dialled when it failed, 3 is where it moves");
-    let paths = [path(1, 1), path(2, 1), metered(path(3, 1))];
-    let due = plan(&mut Planner::default(), t + MIGRATE_AFTER, &paths, &lanes);
-    assert_eq!(due.migrate, [], "not to where it costs");
-}
-
-#[test]
-fn the_only_lane_moves_to_a_draining_uplink_only_when_it_is_silent_for_a_second() {
-    let t = Instant::now();
-    let paths = [path(1, 1), Path { draining: true, ..path(2, 1) }];
-    let mut planner = Planner::default();
-    let lanes = [silent(1, &paths[0], t)];
-    for ms in [0, 40, 500, 999] {
-        assert_eq!(plan(&mut planner, t + ms * MS, &paths, &lanes).migrate, [], "{ms} ms");
-    }
-    let late = plan(&mut planner, t + 1000 * MS, &paths, &lanes);
-    assert_eq!(late.migrate, [(LaneId(1), paths[1].clone())]);
-    // Where everything drains there is nothing to wait for.
-    let paths = paths.map(|p| Path { draining: true, ..p });
-    let soon = plan(&mut Planner::default(), t + MIGRATE_AFTER, &paths, &lanes);
-    assert_eq!(soon.migrate, [(LaneId(1), paths[1].clone())]);
-}
-
-#[test]
-fn the_cold_standby_takes_over_as_soon_as_the_only_free_lane_is_silent_for_good() {
-    let t = Instant::now();
-    let paths = [path(1, 1), metered(path(2, 1))];
-    let mut planner = Planner::default();
-    plan(&mut planner, t, &paths, &[lane(1, &paths[0])]);
-    // Confirmed late: it was silent for long enough by then, and moves in the same breath.
-    let plan = plan(&mut planner, t + 100 * MS, &paths, &[silent(1, &paths[0], t)]);
-    assert_eq!(plan.migrate, [(LaneId(1), paths[1].clone())]);
-}
-
-#[test]
-fn a_standby_that_was_moved_to_goes_back_to_cold_by_draining() {
+fn a_lane_that_migrated_to_the_standby_drains_when_the_unmetered_uplink_is_back() {
     let t = Instant::now();
     let paths = [path(1, 1), metered(path(2, 1))];
     let moved = LaneView { moved_at: Some(t), ..lane(1, &paths[1]) };
@@ -183,82 +144,6 @@ fn a_standby_that_was_moved_to_goes_back_to_cold_by_draining() {
 }
 
 #[test]
-fn a_fresh_dial_races_a_move_that_does_not_get_through_and_the_loser_is_closed() {
-    let t = Instant::now();
-    let paths = [metered(path(2, 1))];
-    let moved = LaneView { moved_at: Some(t), validated: false, ..lane(1, &paths[0]) };
-    let mut planner = Planner::default();
-    planner.dials.was_up = true;
-    let early = plan(&mut planner, t, &paths, std::slice::from_ref(&moved));
-    assert_eq!((early.dial, early.wake_at), (vec![], Some(t + RACE_DIAL_AFTER)));
-    let race = plan(&mut planner, t + RACE_DIAL_AFTER, &paths, std::slice::from_ref(&moved));
-    assert_eq!(race.dial, paths);
-    // The dial wins.
-    let both = [moved.clone(), lane(2, &paths[0])];
-    assert_eq!(plan(&mut planner, t + 2 * RACE_DIAL_AFTER, &paths, &both).close, [LaneId(1)]);
-    // The move wins: the dial is abandoned, or closed if it got through as well.
-    let through = LaneView { validated: true, ..moved };
-    let dialling = [paths[0].key()];
-    let lanes = [through.clone()];
-    let input = PlanInput { paths: &paths, lanes: &lanes, dialling: &dialling, has_demand: true };
-    assert_eq!(planner.plan(t + 2 * RACE_DIAL_AFTER, &input).abandon, dialling);
-    let both = [through, lane(2, &paths[0])];
-    assert_eq!(plan(&mut planner, t + 2 * RACE_DIAL_AFTER, &paths, &both).close, [LaneId(2)]);
-}
-
-#[test]
-fn a_lane_over_an_uplink_that_failed_is_wanted_and_on_probation() {
-    let t = Instant::now();
-    let paths = [path(1, 1), path(2, 2)];
-    let mut planner = Planner::default();
-    let failed = [silent(1, &paths[0], t), lane(2, &paths[1])];
-    plan(&mut planner, t, &paths, &failed);
-    assert_eq!(plan(&mut planner, t + GRACE, &paths, &failed).dial, [path(1, 1)]);
-    let back = t + 2 * GRACE;
-    let lanes = [lane(2, &paths[1]), lane(3, &paths[0])];
-    assert_eq!(plan(&mut planner, back, &paths, &lanes).wake_at, Some(back + PA_HOLD));
-    assert_eq!(planner.hold_state(back, &lanes[1]), HoldState::HeldDown);
-    assert_eq!(planner.hold_state(back, &lanes[0]), HoldState::Normal);
-    assert_eq!(planner.hold_state(back + PA_HOLD, &lanes[1]), HoldState::WaitToRestore);
-    assert_eq!(planner.hold_state(back + 2 * PA_HOLD, &lanes[1]), HoldState::Normal);
-}
-
-#[test]
-fn a_lane_that_vanishes_has_failed_unless_we_closed_it() {
-    let t = Instant::now();
-    let paths = [path(1, 1), path(2, 2)];
-    let both = [lane(1, &paths[0]), lane(2, &paths[1])];
-    for closed in [false, true] {
-        let mut planner = Planner::default();
-        plan(&mut planner, t, &paths, &both);
-        if closed {
-            planner.trust.will_close(&[LaneId(1)]);
-        }
-        plan(&mut planner, t, &paths, &both[1..]);
-        plan(&mut planner, t + GRACE, &paths, &both[1..]);
-        let hold_state = planner.hold_state(t + GRACE, &both[0]);
-        assert_eq!(hold_state, if closed { HoldState::Normal } else { HoldState::HeldDown });
-    }
-}
-
-#[test]
-fn a_metered_lane_is_kept_while_the_free_one_is_on_probation() {
-    let t = Instant::now();
-    let paths = [path(1, 1), metered(path(2, 1))];
-    let mut planner = Planner::default();
-    let moved = lane(1, &paths[1]);
-    plan(&mut planner, t, &paths, &[silent(1, &paths[0], t)]);
-    plan(&mut planner, t, &paths, std::slice::from_ref(&moved));
-    plan(&mut planner, t + GRACE, &paths, std::slice::from_ref(&moved));
-    let lanes = [moved, lane(2, &paths[0])];
-    let back = t + Duration::from_secs(30);
-    plan(&mut planner, back, &paths, &lanes);
-    assert_eq!(plan(&mut planner, back + PA_HOLD, &paths, &lanes).drain, [], "it settles first");
-    let due = back + PA_HOLD + STANDBY_AFTER;
-    assert_eq!(plan(&mut planner, due, &paths, &lanes).drain, [LaneId(1)]);
-}
-
-#[test]
 fn a_lane_to_a_locator_that_is_no_longer_listed_drains_only_with_its_uplink() {
     let t = Instant::now();
     let other = lane(2, &path(2, 2));
@@ -270,7 +155,7 @@ fn a_lane_to_a_locator_that_is_no_longer_listed_drains_only_with_its_uplink() {
 }
 
 #[test]
-fn an_uplink_that_is_renumbered_again_and_again_does_not_heap_up_lanes() {
+fn an_uplink_that_is_renumbered_again_and_again_does_not_accumulate_lanes() {
     let t = Instant::now();
     let old = |id: u64| {
         let path = Path { local: IpAddr::from([10, 0, 1, 100 + id as u8]), ..path(1, 1) };
@@ -284,9 +169,13 @@ fn an_uplink_that_is_renumbered_again_and_again_does_not_heap_up_lanes() {
     assert_eq!(first.last_resort, [3, 4, 5, 6].map(LaneId), "the others have enough beside them");
     let then = plan(&mut planner, t + MIN_DRAIN, &paths, &lanes);
     assert_eq!(then.close, [1, 2].map(LaneId));
-    // Beside so many that may answer nothing more is dialled.
+    // Beside MAX_LANES_AT_ONCE lanes that may answer, no path is dialled.
     let lanes: Vec<LaneView> = (1..=MAX_LANES_AT_ONCE as u64).map(old).collect();
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).dial, []);
-    let silent: Vec<LaneView> = (1..=20).map(|id| silent(id, &paths[0], t)).collect();
-    assert_eq!(plan(&mut Planner::default(), t, &paths, &silent).dial, paths, "none may answer");
+    let down: Vec<LaneView> = (1..=20).map(|id| down(id, &paths[0], t)).collect();
+    assert_eq!(
+        plan(&mut Planner::default(), t, &paths, &down).dial,
+        paths,
+        "none of them may answer"
+    );
 }
