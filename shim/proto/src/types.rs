@@ -1,4 +1,4 @@
-//! Ids, addresses, modes and outcomes: the words that every other module speaks.
+//! Ids, addresses, modes and outcomes: the vocabulary that all other modules share.
 
 mod address_class;
 mod ed25519;

@@ -1,7 +1,7 @@
 //! The wire encoding (`docs/PROTOCOL.md`): control messages, segment headers and datagrams.
 //!
-//! Everything is decoded from untrusted bytes: each length is checked against what is there and
-//! against a bound of its own, and an error names the field that is wrong.
+//! All input is untrusted: each length is checked against the bytes that are there and against a
+//! bound of its own, and an error names the field that is wrong.
 
 pub mod codec;
 pub mod control;
@@ -10,7 +10,7 @@ pub mod fact;
 pub mod hello;
 pub mod segment;
 
-/// The version of the protocol in `Hello` and `Welcome`.
+/// The protocol version in `Hello` and `Welcome`.
 pub const VERSION: u64 = 1;
 
 /// The ALPN protocol id (RFC 7301) of a lane.

@@ -135,7 +135,7 @@ async fn a_hello_that_lacks_fields_is_told_with_the_field() {
     let mut short = BytesMut::from(&bytes[..bytes.len() - 2]);
     short[1] -= 2;
     let reason = closed_over(&short, false).await;
-    assert!(reason.contains("bad Hello message: flow limit is cut short"), "{reason}");
+    assert!(reason.contains("bad Hello message: flow limit is truncated"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

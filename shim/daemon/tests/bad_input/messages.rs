@@ -89,7 +89,7 @@ macro_rules! breaches {
 
 breaches! {
     a_message_with_a_wrong_field_is_a_breach:
-        vec![Act::Writes(&[4, 2, 0, 1])] => "bad FlowState message: window edge is cut short";
+        vec![Act::Writes(&[4, 2, 0, 1])] => "bad FlowState message: max offset is truncated";
     a_message_that_is_too_long_is_a_breach:
         vec![Act::Writes(&[4, 0x80, 1, 0, 0])] => "control message of 65536 bytes; at most 16384";
     a_second_hello_is_a_breach:
@@ -130,7 +130,7 @@ breaches! {
     a_segment_of_another_kind_is_a_breach:
         vec![Act::SendsRaw(&[9, 0, 0, 0])] => "bad segment header: segment kind has the value 9";
     a_segment_that_ends_in_its_header_is_a_breach:
-        vec![Act::SendsRaw(&[1, 2, 0])] => "bad segment header: segment header is cut short";
+        vec![Act::SendsRaw(&[1, 2, 0])] => "bad segment header: segment header is truncated";
     a_datagram_that_makes_no_sense_is_a_breach:
         vec![Act::Datagram(&[1])] => "bad datagram";
 }

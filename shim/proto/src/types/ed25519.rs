@@ -1,15 +1,15 @@
-//! Whether 32 bytes are an Ed25519 public key at all (RFC 8032 §5.1.3).
+//! Whether 32 bytes are an Ed25519 public key (RFC 8032 §5.1.3).
 //!
-//! A key is a point of the curve, written as its y and the sign of its x; about half of all numbers
-//! are the y of none. So every other slip in a written key is found before anything is dialled. Keys
-//! are public: it does not matter how long this takes with which.
+//! A key is a point of the curve, encoded as its y and the sign of its x. About half of all numbers
+//! are not the y of any point, so every second slip in a written key is found before anything is
+//! dialled. Keys are public, so the check need not run in constant time.
 
 use num_bigint::BigUint;
 
 /// The curve's d (RFC 8032 §5.1), big-endian.
 const D: &[u8; 64] = b"52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3";
 
-/// Whether `key` is a point of the curve.
+/// Returns whether `key` is a point of the curve.
 pub(super) fn is_point(key: &[u8; 32]) -> bool {
     let one = BigUint::from(1u8);
     let p = (&one << 255u8) - 19u8;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_two_ways_of_writing_has_one() {
+    fn only_the_canonical_encoding_of_a_point_is_accepted() {
         let mut y_is_1 = [0; 32];
         y_is_1[0] = 1;
         assert!(is_point(&y_is_1));

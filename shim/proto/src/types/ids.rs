@@ -1,4 +1,4 @@
-//! Identifiers. Each is a type of its own, so that a swapped argument does not compile.
+//! Identifiers, each a type of its own, so that a swapped argument does not compile.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,27 +8,27 @@ use thiserror::Error;
 
 use super::ed25519;
 
-/// A remote shim: its Ed25519 public key (RFC 8032), never an address.
+/// Identifies a peer by its Ed25519 public key (RFC 8032), never by an address.
 ///
-/// Written as `tlk1` and the key in lower-case base32 (RFC 4648 §6) without padding.
+/// Its text form is `tlk1` and the key in lower-case base32 (RFC 4648 §6) without padding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId([u8; 32]);
 
-/// What a written [`PeerId`] begins with.
+/// The prefix of a [`PeerId`]'s text form.
 const PEER_ID_PREFIX: &str = "tlk1";
 
 impl PeerId {
-    /// The peer whose raw Ed25519 public key is `key`.
+    /// Returns the peer whose raw Ed25519 public key is `key`.
     pub const fn from_bytes(key: [u8; 32]) -> Self {
         Self(key)
     }
 
-    /// The raw Ed25519 public key.
+    /// Returns the raw Ed25519 public key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The first characters of the written form, enough to tell peers apart in a log.
+    /// Returns the first characters of the text form, enough to tell peers apart in a log.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
@@ -59,7 +59,7 @@ pub enum ParsePeerIdError {
     /// The key is not 32 bytes long.
     #[error("a public key has 52 characters after `tlk1`, this one has {0}")]
     Length(usize),
-    /// It is 32 bytes, but no Ed25519 key.
+    /// The text is 32 bytes, but no Ed25519 key.
     #[error(
         "this is no public key, though it looks like one: a character of it is wrong; copy it again, \
          whole"
@@ -86,7 +86,7 @@ impl FromStr for PeerId {
     }
 }
 
-/// A session, drawn at random (128 bit) by its initiator.
+/// Identifies a session: 128 random bits, drawn by its initiator.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u128);
 
@@ -102,17 +102,17 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// Which end of a session we are. Only the initiator dials and migrates lanes (RFC 9000 §9).
+/// One end of a session. Only the initiator dials and migrates lanes (RFC 9000 §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// Drew the session id and dials the lanes; its flow ids are even.
+    /// The end that drew the session id and dials the lanes; its flow ids are even.
     Initiator,
-    /// Answers; its flow ids are odd.
+    /// The end that is dialled; its flow ids are odd.
     Acceptor,
 }
 
 impl Side {
-    /// The other end.
+    /// Returns the other end.
     pub const fn peer(self) -> Self {
         match self {
             Self::Initiator => Self::Acceptor,
@@ -120,7 +120,7 @@ impl Side {
         }
     }
 
-    /// The first flow id this side may give out; the next ones follow in steps of two.
+    /// Returns the first flow id of this end; the next ones follow in steps of two.
     pub const fn first_flow(self) -> FlowId {
         match self {
             Self::Initiator => FlowId(0),
@@ -129,12 +129,13 @@ impl Side {
     }
 }
 
-/// A flow within a session: even ids are the initiator's, odd ones the acceptor's. Never reused.
+/// Identifies a flow within a session: even ids are the initiator's, odd ones the acceptor's. Never
+/// reused (cf. stream ids, RFC 9000 §2.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub u64);
 
 impl FlowId {
-    /// The side that opened the flow.
+    /// Returns the end that opened the flow.
     pub const fn opener(self) -> Side {
         if self.0 & 1 == 0 { Side::Initiator } else { Side::Acceptor }
     }
@@ -152,7 +153,8 @@ impl fmt::Debug for FlowId {
     }
 }
 
-/// A lane within a session, numbered by the initiator in the order of dialling. Never reused.
+/// Identifies a lane within a session, numbered by the initiator in the order of dialling. Never
+/// reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId(pub u64);
 
@@ -173,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_id_survives_being_written_and_read() {
+    fn a_peer_id_survives_formatting_and_parsing() {
         let text = "tlk1mv2ihfjrkhkx5mulx5jgeygygvwmjczhbcegl6zagqrnonzzj3zq";
         let id = text.parse::<PeerId>().unwrap();
         assert_eq!(id.to_string(), text);

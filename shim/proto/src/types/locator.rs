@@ -1,4 +1,4 @@
-//! A locator: where a peer can be reached. A peer has several, from several prefixes.
+//! Locators: where a peer can be reached. A peer has several, from several prefixes.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -9,7 +9,8 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
-    /// A thin flow on two disjoint lanes, so that no failure shows; a thick one on one, hedged.
+    /// A thin flow on two disjoint lanes, so that no failure is noticed; a bulk flow on one lane,
+    /// hedged.
     #[default]
     Auto,
     /// One lane at a time, hedged.

@@ -1,17 +1,17 @@
-//! What a peer is called here.
+//! The local name of a peer.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The name that the configuration gives a peer: what logs, events and errors call it.
+/// The name that the configuration gives a peer, used in logs, events and errors.
 ///
-/// Only its [`PeerId`](super::ids::PeerId) tells who it is; two hosts may name one peer
+/// Only the [`PeerId`](super::ids::PeerId) identifies a peer; two hosts may name one peer
 /// differently. Clones share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerName(Arc<str>);
 
 impl PeerName {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -12,22 +12,22 @@ pub enum FailureCode {
     HostUnreachable,
     /// The destination's network cannot be reached.
     NetworkUnreachable,
-    /// The far side's policy does not allow this destination.
+    /// The peer's policy does not allow this destination.
     NotAllowed,
     /// The destination did not answer in time.
     TimedOut,
     /// The destination's name does not resolve.
     NameNotFound,
-    /// Nobody at the peer serves this target.
+    /// No application at the peer serves this target.
     NoService,
-    /// A limit of the far side is reached.
+    /// A limit of the peer is reached.
     LimitReached,
-    /// Another error of the far side.
+    /// Another error of the peer.
     Other,
 }
 
 impl FailureCode {
-    /// The number on the wire.
+    /// Returns the number on the wire.
     pub(crate) const fn to_wire(self) -> u64 {
         match self {
             Self::Refused => 1,
@@ -42,7 +42,7 @@ impl FailureCode {
         }
     }
 
-    /// The code of a number from the wire; a number we do not know is [`FailureCode::Other`].
+    /// Returns the code for a number from the wire; an unknown number is [`FailureCode::Other`].
     pub(crate) const fn from_wire(code: u64) -> Self {
         match code {
             1 => Self::Refused,
@@ -68,7 +68,7 @@ pub struct OpenFailure {
 }
 
 impl OpenFailure {
-    /// A failure with this code and explanation (cut at 255 bytes).
+    /// Creates a failure with this code and explanation (truncated to 255 bytes).
     pub fn new(code: FailureCode, detail: impl Into<String>) -> Self {
         let mut detail: String = detail.into();
         let mut end = detail.len().min(255);

@@ -1,4 +1,4 @@
-//! Where a flow leads: a TCP destination behind the peer, or a service the peer's application offers.
+//! Where a flow leads: a TCP destination behind the peer, or a service of the peer's application.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The longest host or service name, in bytes (RFC 1035 §2.3.4 allows 255 on the wire).
 pub const MAX_NAME: usize = 255;
 
-/// A host: an address, or a name that is resolved where the flow leaves.
+/// A host: an address, or a name that the peer resolves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// An IP address.
@@ -23,12 +23,12 @@ pub enum Host {
 pub enum Target {
     /// A TCP destination, dialled by the peer's egress.
     Tcp {
-        /// The host, resolved at the far side if it is a name.
+        /// The host, which the peer resolves if it is a name.
         host: Host,
         /// The TCP port, not 0.
         port: u16,
     },
-    /// A service that an application at the peer listens for ([`crate::Node::listen`]).
+    /// A service of an application at the peer.
     Service(String),
 }
 
@@ -36,7 +36,7 @@ pub enum Target {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseTargetError {
-    /// No `:port` at the end.
+    /// The text does not end in `:PORT`.
     #[error("`{0}` has no port; write HOST:PORT")]
     NoPort(String),
     /// The port is not a number from 1 to 65535.
@@ -80,7 +80,7 @@ impl fmt::Display for Host {
 }
 
 impl Target {
-    /// The service `name` of the application at the peer.
+    /// Returns the service `name` of the application at the peer.
     pub fn service(name: impl Into<String>) -> Self {
         Self::Service(name.into())
     }
@@ -110,8 +110,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// What `text` says about `target`, without its name in front where that was said already
-/// (`h:1: refused` is `refused`).
+/// Returns `text` without the name of `target` in front, for messages that have named the target
+/// already: `h:1: refused` becomes `refused`.
 pub fn unrepeated<'a>(target: &str, text: &'a str) -> &'a str {
     let rest = text.strip_prefix(target).unwrap_or(text);
     let said = [": ", " is ", " "].iter().find_map(|joint| rest.strip_prefix(joint));
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_survive_being_written_and_read() {
+    fn targets_survive_formatting_and_parsing() {
         for text in ["10.0.0.1:22", "[2001:db8::1]:443", "db.internal:5432"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_of_a_target_is_not_said_again() {
+    fn the_name_of_a_target_is_not_repeated() {
         for (text, rest) in [
             ("h:1: refused", "refused"),
             ("h:1 is not allowed", "not allowed"),

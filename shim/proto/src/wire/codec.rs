@@ -8,31 +8,31 @@ use crate::types::{Host, MAX_NAME, Target};
 /// The largest variable-length integer, 2^62 - 1.
 pub const MAX_VARINT: u64 = (1 << 62) - 1;
 
-/// The longest text for a person, in bytes.
+/// The longest detail (a text for a person), in bytes.
 pub const MAX_DETAIL: usize = 255;
 
 /// Why bytes from a peer cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes end within the named field.
-    #[error("{0} is cut short")]
+    /// The bytes end before the named field does.
+    #[error("{0} is truncated")]
     Truncated(&'static str),
     /// The named field is larger than the protocol allows.
     #[error("{0} is {1}, more than the {2} that the protocol allows")]
     TooLarge(&'static str, u64, u64),
-    /// The named field has a value that has no meaning.
-    #[error("{0} has the value {1}, which has no meaning")]
+    /// The named field has a value that the protocol does not define.
+    #[error("{0} has the value {1}, which the protocol does not define")]
     Invalid(&'static str, u64),
-    /// Bytes are left over behind the named message.
+    /// Bytes follow the end of the named message.
     #[error("{1} bytes follow the end of {0}")]
     Trailing(&'static str, usize),
 }
 
 /// Appends a variable-length integer in its shortest form.
 ///
-/// A value above [`MAX_VARINT`] cannot be written; callers pass counters that cannot get there,
-/// so it is clamped rather than turned into another number.
+/// A value above [`MAX_VARINT`] cannot be encoded and is clamped: callers pass counters that cannot
+/// reach it, and a clamped value does less harm than a wrapped one.
 pub fn put_varint(out: &mut impl BufMut, value: u64) {
     match value {
         0..=0x3f => out.put_u8(value as u8),
@@ -71,7 +71,7 @@ pub fn put_string(out: &mut impl BufMut, text: &str) {
     out.put_slice(text.as_bytes());
 }
 
-/// Appends a text for a person, cut at [`MAX_DETAIL`] bytes: the reader refuses longer ones.
+/// Appends a detail, truncated to [`MAX_DETAIL`] bytes, since the reader refuses longer ones.
 pub fn put_detail(out: &mut impl BufMut, text: &str) {
     let mut end = text.len().min(MAX_DETAIL);
     while !text.is_char_boundary(end) {
@@ -148,7 +148,7 @@ pub fn get_target(buf: &mut impl Buf) -> Result<Target, DecodeError> {
         2 => Ok(tcp(Host::Ip(octets::<16>(buf)?.into()), port(buf)?)),
         3 => {
             let name = get_string(buf, "target name", MAX_NAME)?;
-            // The name goes to the resolver and to the policy: only what our own parser takes.
+            // The name reaches the resolver and the policy, so it must satisfy our own parser.
             let host = match Host::parse(&name) {
                 Ok(host @ Host::Name(_)) => host,
                 _ => return Err(DecodeError::Invalid("target name", name.len() as u64)),
@@ -178,8 +178,8 @@ mod tests {
             put_varint(&mut out, value);
             assert_eq!(out, bytes);
             assert_eq!(get_varint(&mut &bytes[..], "x"), Ok(value));
-            for cut in 0..bytes.len() {
-                assert_eq!(get_varint(&mut &bytes[..cut], "x"), Err(DecodeError::Truncated("x")));
+            for end in 0..bytes.len() {
+                assert_eq!(get_varint(&mut &bytes[..end], "x"), Err(DecodeError::Truncated("x")));
             }
         }
     }
@@ -191,8 +191,8 @@ mod tests {
             let mut out = Vec::new();
             put_target(&mut out, &target);
             assert_eq!(get_target(&mut &out[..]), Ok(target));
-            for cut in 0..out.len() {
-                assert!(matches!(get_target(&mut &out[..cut]), Err(DecodeError::Truncated(_))));
+            for end in 0..out.len() {
+                assert!(matches!(get_target(&mut &out[..end]), Err(DecodeError::Truncated(_))));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The control stream: messages of a type, a length and a body, in one direction each way.
+//! The control stream: messages, each of a type, a length and a body.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
@@ -10,14 +10,16 @@ use super::fact::{FlowState, LaneHealth, LaneUse, Locators};
 use super::hello::{Hello, Reject, Welcome};
 use crate::types::FlowId;
 
-/// The longest body of a control message. The longest we send is a few hundred bytes; the rest
-/// is room for later versions.
+/// The longest body of a control message, in bytes.
+///
+/// A [`Message::FactAck`] of [`MAX_FACT_ACKS`] entries needs 8 KiB at most; the rest is room for
+/// later versions.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// The most entries of an [`Message::FactAck`].
+/// The most entries of a [`Message::FactAck`].
 pub const MAX_FACT_ACKS: usize = 512;
 
-/// Types from here up may be skipped by whoever does not know them.
+/// Types from here up may be skipped by an end that does not know them.
 const FIRST_OPTIONAL_TYPE: u64 = 0x40;
 
 /// A message on the control stream of a lane.
@@ -29,17 +31,18 @@ pub enum Message {
     Welcome(Welcome),
     /// The acceptor's first and last message, if it does not.
     Reject(Reject),
-    /// A flow's state.
+    /// The state of a flow at this end.
     FlowState(FlowState),
-    /// The versions of flow states that this side has.
+    /// The versions of flow states that this end has.
     FactAck(Vec<(FlowId, u64)>),
-    /// The state of every live flow has been stated since the lane attached.
+    /// The state of every live flow has been sent since the lane attached (cf. the End-of-RIB
+    /// marker, RFC 4724 §2).
     EndOfSync,
-    /// Where this side can be reached.
+    /// Where this end can be reached.
     Locators(Locators),
-    /// How this side wants a lane to be used.
+    /// How this end wants a lane to be used.
     LaneUse(LaneUse),
-    /// What this side thinks of a lane.
+    /// Whether this end suspects a lane.
     LaneHealth(LaneHealth),
     /// The session is over for good; its flows are reset.
     Close {
@@ -50,17 +53,17 @@ pub enum Message {
     },
 }
 
-/// Why the control stream cannot be read on.
+/// Why the control stream cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ControlError {
     /// A message cannot be decoded.
     #[error("bad {0} message: {1}")]
     Decode(&'static str, #[source] DecodeError),
-    /// A type this version does not know and must not skip.
+    /// A type that this version neither knows nor may skip.
     #[error("unknown control message type {0:#x}; the peer speaks a later version")]
     UnknownType(u64),
-    /// A message longer than allowed.
+    /// A message is longer than allowed.
     #[error("control message of {0} bytes; at most {MAX_BODY} are allowed")]
     TooLong(u64),
 }
@@ -110,7 +113,7 @@ impl Message {
         out.put_slice(&body);
     }
 
-    /// The message, framed.
+    /// Returns the message, framed.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = BytesMut::new();
         self.encode(&mut out);
@@ -118,7 +121,7 @@ impl Message {
     }
 }
 
-/// Cuts a control stream into messages; holds at most one incomplete message.
+/// Splits a control stream into messages; holds at most one incomplete message.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: BytesMut,
@@ -130,7 +133,8 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next complete message, if there is one. Messages that may be skipped are.
+    /// Returns the next complete message, if there is one. Unknown messages are skipped where they
+    /// may be.
     pub fn next_message(&mut self) -> Result<Option<Message>, ControlError> {
         loop {
             let mut peek = &self.buffer[..];

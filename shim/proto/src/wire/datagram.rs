@@ -1,4 +1,4 @@
-//! QUIC DATAGRAMs (RFC 9221) of a lane: probes and their answers.
+//! The datagrams of a lane (RFC 9221): pings and pongs.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -7,24 +7,26 @@ use super::codec::{DecodeError, get_varint, put_varint};
 /// A datagram of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram {
-    /// A probe, of the path's delay or of whether it is alive. In the latter case it is padded to
-    /// the path's MTU, so that a small answer clears nothing that a large packet's silence raised.
+    /// A probe of the path's delay, or of whether the path works.
+    ///
+    /// The latter is padded to the path's MTU: that small packets arrive does not prove that large
+    /// ones do.
     Ping {
-        /// Grows with every probe on the lane.
+        /// The ping's number, which grows with every ping on the lane.
         seq: u64,
     },
-    /// The answer to a probe.
+    /// The answer to a ping.
     Pong {
-        /// The probe's number.
+        /// The ping's number.
         seq: u64,
-        /// When the probe came, in microseconds since a moment of the answering end's choice, the
-        /// same one for all the lane's answers.
+        /// When the ping arrived, in microseconds since a moment that the answering end chooses
+        /// once for the lane.
         received: u64,
     },
 }
 
 impl Datagram {
-    /// The datagram, padded with zeros to `len` bytes if it is shorter.
+    /// Returns the datagram, padded with zeros to at least `len` bytes.
     pub fn to_bytes(self, len: usize) -> Bytes {
         let mut out = BytesMut::with_capacity(len.max(16));
         match self {
@@ -44,14 +46,14 @@ impl Datagram {
         out.freeze()
     }
 
-    /// Reads a datagram; padding is ignored. A kind we do not know is `None`.
+    /// Reads a datagram and ignores its padding; returns `None` for an unknown kind.
     pub fn decode(mut bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
         let kind = get_varint(&mut bytes, "datagram kind")?;
         match kind {
-            1 => Ok(Some(Self::Ping { seq: get_varint(&mut bytes, "probe number")? })),
+            1 => Ok(Some(Self::Ping { seq: get_varint(&mut bytes, "ping number")? })),
             2 => {
-                let seq = get_varint(&mut bytes, "probe number")?;
-                let received = get_varint(&mut bytes, "time of a probe")?;
+                let seq = get_varint(&mut bytes, "ping number")?;
+                let received = get_varint(&mut bytes, "pong time")?;
                 Ok(Some(Self::Pong { seq, received }))
             }
             _ => Ok(None),
@@ -74,7 +76,7 @@ mod tests {
             }
         }
         assert_eq!(Datagram::decode(&[]), Err(DecodeError::Truncated("datagram kind")));
-        assert_eq!(Datagram::decode(&[2, 7]), Err(DecodeError::Truncated("time of a probe")));
+        assert_eq!(Datagram::decode(&[2, 7]), Err(DecodeError::Truncated("pong time")));
         assert_eq!(Datagram::decode(&[0x3f]), Ok(None));
     }
 }

@@ -9,12 +9,12 @@ use super::codec::{
 };
 use crate::types::{LaneId, SessionId};
 
-/// Whether the initiator believes that the acceptor knows the session already.
+/// Whether the acceptor may create the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// Make the session if it is not there; else attach to it.
+    /// Create the session if it does not exist; else attach to it.
     Create,
-    /// Attach only: if the acceptor does not know the session (it restarted), say so.
+    /// Attach only. If the acceptor does not know the session (it restarted), it says so.
     Resume,
 }
 
@@ -27,31 +27,31 @@ pub struct Hello {
     pub session: SessionId,
     /// Create or resume.
     pub intent: Intent,
-    /// Grows with every hand-over of the session to another process; lower ones are stale.
+    /// Grows whenever the session is handed over to another process; lower ones are stale.
     pub generation: u64,
     /// The number of this lane.
     pub lane: LaneId,
-    /// What the initiator promises.
+    /// The initiator's parameters.
     pub params: SessionParams,
 }
 
-/// What each side promises to the other for the session.
+/// The limits that one end sets for the session (cf. transport parameters, RFC 9000 §7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionParams {
-    /// How long this side keeps the session without any lane (whole seconds on the wire).
+    /// How long this end keeps the session without any lane (whole seconds on the wire).
     pub linger: Duration,
-    /// The window of a flow of which the peer has not heard a window edge yet, in bytes.
+    /// How many bytes the peer may send on a flow before it has a maximum offset for it.
     pub initial_window: u64,
-    /// Flows the peer may have open at once.
+    /// How many flows the peer may have open at once.
     pub max_flows: u64,
 }
 
 /// The acceptor's answer: the lane is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// The version both speak on this lane.
+    /// The version that both ends speak on this lane.
     pub version: u64,
-    /// What the acceptor promises.
+    /// The acceptor's parameters.
     pub params: SessionParams,
 }
 
@@ -59,19 +59,19 @@ pub struct Welcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectCode {
-    /// A `Resume` for a session that is not there: the peer restarted, its flows are gone.
+    /// A `Resume` of a session that does not exist: the peer restarted, and its flows are gone.
     UnknownSession,
     /// No protocol version in common.
     Version,
     /// A newer generation of the session has attached.
     Stale,
-    /// Both ends created a session at once, and the other one stands.
+    /// Both ends created a session at once, and the other one prevails.
     Superseded,
     /// Too many sessions or lanes.
     Limit,
     /// The acceptor is shutting down.
     ShuttingDown,
-    /// A code we do not know.
+    /// An unknown code.
     Other(u64),
 }
 
@@ -110,7 +110,7 @@ pub struct Reject {
     pub detail: String,
 }
 
-/// Thirty days: a longer linger on the wire is read as this.
+/// The longest linger, in seconds: 30 days. A longer one on the wire is read as this.
 const MAX_LINGER: u64 = 30 * 24 * 3600;
 
 impl SessionParams {

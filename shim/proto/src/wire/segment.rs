@@ -1,28 +1,27 @@
-//! A segment's header: the first bytes of a QUIC unidirectional stream.
+//! The header of a segment: the first bytes of a QUIC unidirectional stream.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::codec::{DecodeError, MAX_VARINT, get_target, get_varint, put_target, put_varint};
-use super::fact::{Open, get_mode, put_mode};
+use super::codec::{DecodeError, MAX_VARINT, get_varint, put_varint};
+use super::fact::Open;
 use crate::types::FlowId;
 
 /// The most payload bytes of a segment.
 pub const MAX_SEGMENT: u64 = 1 << 20;
 
-/// No header is longer: five fields and a target with a name of 255 bytes.
+/// The longest header, in bytes: five fields and a target with a name of 255 bytes.
 pub const MAX_HEADER: usize = 320;
 
-/// What follows on the stream.
+/// Says which bytes of which flow follow on the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// The flow.
     pub flow: FlowId,
     /// The offset of the first byte after the header.
     pub offset: u64,
-    /// Some of it was sent on another lane before, and that lane is in doubt: the receiver
-    /// states what it has at once.
+    /// Some of it was sent on another lane, which is suspect. The receiver sends its state at once.
     pub resent: bool,
-    /// The open request, as long as the opener does not know that the peer has it.
+    /// The open, until the opener knows that the peer has it.
     pub open: Option<Open>,
 }
 
@@ -31,7 +30,7 @@ const RESENT: u8 = 1;
 const HAS_OPEN: u8 = 2;
 
 impl SegmentHeader {
-    /// The header's bytes.
+    /// Returns the header's bytes.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(24);
         out.put_u8(KIND);
@@ -39,8 +38,7 @@ impl SegmentHeader {
         put_varint(&mut out, self.flow.0);
         put_varint(&mut out, self.offset);
         if let Some(open) = &self.open {
-            put_mode(&mut out, open.mode);
-            put_target(&mut out, &open.target);
+            open.put(&mut out);
         }
         out.freeze()
     }
@@ -66,7 +64,7 @@ impl SegmentHeader {
         }
         let open = match flags & HAS_OPEN {
             0 => None,
-            _ => Some(Open { mode: get_mode(buf)?, target: get_target(buf)? }),
+            _ => Some(Open::get(buf)?),
         };
         Ok(Self { flow, offset, resent: flags & RESENT != 0, open })
     }
@@ -78,7 +76,7 @@ mod tests {
     use crate::types::{Mode, Target};
 
     #[test]
-    fn headers_survive_the_wire_and_ask_for_more_when_cut() {
+    fn headers_survive_the_wire_and_truncated_ones_ask_for_more() {
         let name = format!("{}:65535", "a".repeat(255)).parse().unwrap();
         for open in [None, Some(Open { target: name, mode: Mode::Bond })] {
             let header =
@@ -86,15 +84,15 @@ mod tests {
             let bytes = header.to_bytes();
             assert!(bytes.len() <= MAX_HEADER);
             assert_eq!(SegmentHeader::decode(&mut &bytes[..]), Ok(header));
-            for cut in 0..bytes.len() {
-                let cut = SegmentHeader::decode(&mut &bytes[..cut]);
-                assert!(matches!(cut, Err(DecodeError::Truncated(_))));
+            for end in 0..bytes.len() {
+                let decoded = SegmentHeader::decode(&mut &bytes[..end]);
+                assert!(matches!(decoded, Err(DecodeError::Truncated(_))));
             }
         }
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn an_error_names_the_invalid_field() {
         assert_eq!(
             SegmentHeader::decode(&mut &[9, 0][..]),
             Err(DecodeError::Invalid("segment kind", 9))

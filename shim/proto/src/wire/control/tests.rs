@@ -63,15 +63,15 @@ fn every_message() -> Vec<Message> {
 }
 
 #[test]
-fn messages_survive_the_wire_however_the_stream_is_cut() {
+fn messages_survive_the_wire_however_the_stream_is_split() {
     let messages = every_message();
     let mut stream = BytesMut::new();
     messages.iter().for_each(|m| m.encode(&mut stream));
     for step in [1, 3, 7, stream.len()] {
         let mut decoder = Decoder::default();
         let mut got = Vec::new();
-        for piece in stream.chunks(step) {
-            decoder.push(piece);
+        for chunk in stream.chunks(step) {
+            decoder.push(chunk);
             while let Some(message) = decoder.next_message().unwrap() {
                 got.push(message);
             }
@@ -81,15 +81,15 @@ fn messages_survive_the_wire_however_the_stream_is_cut() {
 }
 
 #[test]
-fn a_body_cut_short_is_an_error_that_names_the_message() {
+fn a_truncated_body_is_an_error_that_names_the_message() {
     for message in every_message() {
         let bytes = message.to_bytes();
         let mut rest = &bytes[..];
         let kind = get_varint(&mut rest, "").unwrap();
         get_varint(&mut rest, "").unwrap();
-        for cut in 0..rest.len() {
-            let error = decode(kind, &rest[..cut]).unwrap_err();
-            assert!(matches!(error, ControlError::Decode(..)), "{message:?} at {cut}: {error}");
+        for end in 0..rest.len() {
+            let error = decode(kind, &rest[..end]).unwrap_err();
+            assert!(matches!(error, ControlError::Decode(..)), "{message:?} at {end}: {error}");
         }
         let mut longer = rest.to_vec();
         longer.push(0);
