@@ -1,1 +1,8 @@
+//! The monitor's table, cell by cell, and what holds in all of them.
 
+mod bench;
+mod given;
+mod input;
+mod invariants;
+mod rules;
+mod table;
