@@ -190,7 +190,7 @@ impl Lab {
     /// The uplink of a site that carried most in `span` from now: its place in the list.
     pub async fn busier(&self, side: Side, span: Duration) -> usize {
         let carried = || -> Vec<u64> {
-            self.side(side).uplinks.iter().map(|u| u.wire.stats().carried()).collect()
+            self.side(side).uplinks.iter().map(|u| u.wire.stats().delivered_bytes()).collect()
         };
         let before = carried();
         tokio::time::sleep(span).await;

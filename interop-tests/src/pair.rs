@@ -53,7 +53,7 @@ impl Pair {
         let profile = Profile::new(shape.rate, shape.rtt / 2);
         let mut builder = Emulator::builder();
         for (name, client, seen_as, _) in SITES {
-            builder = builder.isp(name, profile).client(
+            builder = builder.isp(name, &profile).client(
                 name,
                 IpAddr::from(client),
                 IpAddr::from(seen_as),

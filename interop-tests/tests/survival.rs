@@ -67,7 +67,7 @@ impl Failure {
 async fn busier(pair: &Pair) -> IspHandle {
     let carried = |index| {
         let stats = pair.isp(index).stats();
-        stats.up.passed.bytes + stats.down.passed.bytes
+        stats.delivered_bytes()
     };
     let before = [carried(0), carried(1)];
     tokio::time::sleep(Duration::from_millis(200)).await;

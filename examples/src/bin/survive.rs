@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
     let profile = Profile::new(200_000_000, Duration::from_millis(10));
     let mut internet = Emulator::builder();
     for (name, ip) in isps {
-        internet = internet.isp(name, profile).client(name, ip, [127, 0, ip[2] + 10, 1]);
+        internet = internet.isp(name, &profile).client(name, ip, [127, 0, ip[2] + 10, 1]);
     }
     let internet = internet.start()?;
 

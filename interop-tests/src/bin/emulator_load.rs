@@ -38,7 +38,7 @@ async fn main() -> Result<ExitCode> {
 
 /// Two locators that nobody uses.
 async fn idle(span: Duration) -> Result<bool> {
-    let emulator = Emulator::builder().isp("isp-a", Profile::new(RATE, DELAY)).start()?;
+    let emulator = Emulator::builder().isp("isp-a", &Profile::new(RATE, DELAY)).start()?;
     for _ in 0..2 {
         emulator.udp_locator(([127, 0, 31, 1], 0).into(), ([127, 0, 0, 1], 9).into(), None)?;
     }
@@ -56,7 +56,7 @@ async fn idle(span: Duration) -> Result<bool> {
 async fn saturated(span: Duration) -> Result<bool> {
     let (server, client) = endpoints()?;
     let emulator = Emulator::builder()
-        .isp("isp-a", Profile::new(RATE, DELAY))
+        .isp("isp-a", &Profile::new(RATE, DELAY))
         .client("isp-a", [127, 0, 11, 1], [127, 0, 21, 1])
         .start()?;
     let locator = emulator.udp_locator(([127, 0, 31, 1], 0).into(), server.local_addr()?, None)?;
@@ -84,8 +84,8 @@ async fn saturated(span: Duration) -> Result<bool> {
     let (after, seconds) = (isp.stats(), begun.elapsed().as_secs_f64());
     let cpu = (emulator_cpu()? - cpu).as_secs_f64() / seconds;
     let rate = |from: u64, to: u64| (to - from) as f64 * 8.0 / seconds;
-    let up = rate(before.up.passed.bytes, after.up.passed.bytes);
-    let down = rate(before.down.passed.bytes, after.down.passed.bytes);
+    let up = rate(before.up.delivered.bytes, after.up.delivered.bytes);
+    let down = rate(before.down.delivered.bytes, after.down.delivered.bytes);
     let good = up.min(down) > PASSED * RATE as f64 && cpu < BUSY_CPU;
     println!(
         "saturated  {:.1} % of a core, up {:.1} and down {:.1} of {} Mbit/s  {}",

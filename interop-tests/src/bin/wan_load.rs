@@ -73,7 +73,7 @@ async fn idle(lab: &Lab) -> Outcome<bool> {
 async fn loaded(lab: &Lab, rate: u64, span: Duration) -> Outcome<bool> {
     const SIZE: usize = 1472;
     let address = lab.server.uplinks[0].prefixes[0].host;
-    let before = lab.server.uplinks[0].wire.stats().down.passed;
+    let before = lab.server.uplinks[0].wire.stats().down.delivered;
     let cpu = cpu()?;
     let sent = lab.client.host.spawn(async move {
         let socket = UdpSocket::bind("0.0.0.0:0").await?;
@@ -93,7 +93,7 @@ async fn loaded(lab: &Lab, rate: u64, span: Duration) -> Outcome<bool> {
     let sent = sent.await??;
     tokio::time::sleep(Duration::from_millis(200)).await;
     // As the last wire says: a receiver on a busy machine drops more.
-    let after = lab.server.uplinks[0].wire.stats().down.passed;
+    let after = lab.server.uplinks[0].wire.stats().down.delivered;
     let received = after.packets - before.packets;
     let cpu = (self::cpu()? - cpu).as_secs_f64() / span.as_secs_f64();
     let passed = received as f64 / sent as f64;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::plan::Prefix;
-use super::wan::{Way, WireHandle};
+use super::wan::{Loss, Way, WireHandle};
 use super::{Lab, Side, isp};
 use crate::support::Outcome;
 
@@ -142,7 +142,7 @@ impl Failure {
             }
             Self::Crosswise => {
                 let other = lab.side(side.other());
-                let lone = other.uplinks.iter().min_by_key(|u| u.wire.stats().carried());
+                let lone = other.uplinks.iter().min_by_key(|u| u.wire.stats().delivered_bytes());
                 let lone = lone.ok_or("no uplink at the other side")?;
                 wire.blackhole(Way::Both);
                 lone.wire.blackhole(Way::Both);
@@ -155,13 +155,13 @@ impl Failure {
                 let since = Instant::now();
                 return Ok(Struck { begun, since, until: since + AFTERMATH });
             }
-            Self::Loss => wire.change(Way::Both, |profile| profile.loss = LOSS),
+            Self::Loss => wire.change(Way::Both, |profile| profile.loss = Loss::Random(LOSS)),
             Self::BrownOut => wire.change(Way::Both, |profile| {
-                profile.loss = LOSS;
+                profile.loss = Loss::Random(LOSS);
                 profile.delay += Duration::from_millis(50);
             }),
             Self::MtuHole | Self::MtuHoleOnly => {
-                wire.change(Way::Both, |profile| profile.mtu = HOLE);
+                wire.change(Way::Both, |profile| profile.mtu = Some(HOLE));
             }
             Self::Rebinding => lab.isp(uplink)?.rebind_nat()?,
             Self::Flap(length) => {

@@ -53,7 +53,7 @@ impl Isp {
         if let [Prefix { gateway: IpAddr::V4(v4), .. }, Prefix { gateway: IpAddr::V6(v6), .. }] =
             Prefix::of_isp(number)
         {
-            isp.wire.router(v4, v6);
+            isp.wire.set_router(v4, v6);
         }
         Ok(isp)
     }

@@ -4,7 +4,7 @@
 //! # Model
 //!
 //! A **wire** joins two TUN devices in two namespaces: a site's (near) and its ISP's (far). It has
-//! two directions, each a link: **up**, from the site into the internet, and **down**. What the
+//! two directions, each a link of [`throughline_link`]: **up**, from the site into the internet, and **down**. What the
 //! kernel sends into one device is read by the emulator, held by the link for as long as a
 //! real one would, and written to the other device. A TUN device knows no neighbours and no
 //! offloads: a blackhole is silent, and every packet is one that could stand on a cable.
@@ -12,7 +12,7 @@
 //! A link sends one packet after the other at its rate, holds a bounded queue before that (tail
 //! drop), and delivers a delay later. It may lose at random, let packets be overtaken, and refuse
 //! what is too large, silently or with an ICMP error. What is sent into a blackhole, or under way
-//! when it opens, is gone without a word.
+//! when it opens, is lost silently.
 //!
 //! # Life-cycle
 //!
@@ -23,16 +23,13 @@
 //!
 //! # What it never does
 //!
-//! Corrupt or duplicate packets, or change one.
+//! Corrupt packets, or duplicate them unless a [`Profile`] asks for it.
 
 mod engine;
 mod handle;
 mod icmp;
-mod link;
 mod port;
-mod profile;
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,19 +37,14 @@ use std::thread::JoinHandle;
 
 use crate::support::Outcome;
 
-pub use handle::{LinkStats, Tally, WireHandle, WireStats};
-pub use profile::{Oversize, Profile, Queue, Way};
+pub use handle::WireHandle;
+pub use port::End;
+pub use throughline_link::{
+    Duplication, Lateness, Loss, Oversize, Profile, Queue, Rate, Reordering, Way,
+};
 
 use engine::Engine;
 use port::Port;
-
-/// One end of a wire: a device to be made in a namespace.
-pub struct End<'a> {
-    /// The namespace, as an open file.
-    pub namespace: &'a File,
-    /// What the device is called there.
-    pub device: &'a str,
-}
 
 /// Wires to be, and then their thread. Dropping it ends the thread and removes the devices.
 #[derive(Default)]

@@ -53,10 +53,10 @@ in_the_lab!("network", every_address_reaches_every_other_by_its_own_isp, async {
         let server = who_is_it(&lab, to).await?;
         for uplink in &lab.client.uplinks {
             for from in uplink.addresses().filter(|from| from.is_ipv4() == to.is_ipv4()) {
-                let before = uplink.wire.stats().up.passed.packets;
+                let before = uplink.wire.stats().up.delivered.packets;
                 let seen = ask(&socket(&lab, from, server).await?).await;
                 assert_eq!(seen.map(|seen| seen.ip()), Some(from), "to {to}");
-                assert!(uplink.wire.stats().up.passed.packets > before, "{from} by another ISP");
+                assert!(uplink.wire.stats().up.delivered.packets > before, "{from} by another ISP");
             }
         }
     }
@@ -123,8 +123,8 @@ in_the_lab!("network", plain_tcp_fills_a_wire_and_no_more, async {
 in_the_lab!("network", a_sender_is_told_that_its_packet_is_too_big, async {
     let lab = Lab::new(Shape { family: Family::Both, ..Shape::default() })?;
     lab.client.uplinks[0].wire.change(Way::Up, |profile| {
-        profile.mtu = 1300;
-        profile.oversize = Oversize::TooBig;
+        profile.mtu = Some(1300);
+        profile.oversize = Oversize::PacketTooBig;
     });
     for (v6, to) in lab.server.uplinks[0].addresses().enumerate() {
         let from = lab.client.uplinks[0].prefixes[v6].host;

@@ -20,7 +20,7 @@ async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_no_more() -> Outcome
     let count = || {
         [0, 1].map(|isp| {
             let stats = pair.isp(isp).stats();
-            [stats.up.passed.packets, stats.down.passed.packets]
+            [stats.up.delivered.packets, stats.down.delivered.packets]
         })
     };
     let before = count();

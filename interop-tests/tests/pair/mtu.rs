@@ -45,9 +45,9 @@ async fn run(case: Case) -> Outcome<Duration> {
     }
     tokio::time::sleep(WARM_UP).await;
     let narrowed = Instant::now();
-    pair.isp(0).set_mtu(case.way, NARROW);
+    pair.isp(0).set_mtu(case.way, Some(NARROW));
     if !case.alone {
-        pair.isp(1).set_mtu(case.way, NARROW);
+        pair.isp(1).set_mtu(case.way, Some(NARROW));
     }
     tokio::time::sleep(AFTERMATH).await;
     let dropped: u64 = [0, 1]

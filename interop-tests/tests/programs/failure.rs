@@ -153,11 +153,10 @@ async fn more(done: &impl Fn() -> u64, step: u64, when: &str) -> Outcome {
 }
 
 fn passed(isp: &IspHandle) -> u64 {
-    let stats = isp.stats();
-    stats.up.passed.bytes + stats.down.passed.bytes
+    isp.stats().delivered_bytes()
 }
 
 fn lost(isp: &IspHandle) -> u64 {
     let stats = isp.stats();
-    stats.up.blackhole.bytes + stats.down.blackhole.bytes
+    stats.up.blackholed.bytes + stats.down.blackholed.bytes
 }

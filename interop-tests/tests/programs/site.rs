@@ -50,7 +50,7 @@ impl Sites {
         let (near_key, far_key) = (keygen(place, "near")?, keygen(place, "far")?);
         let mut builder = Emulator::builder();
         for (name, client, seen_as, _) in ISPS {
-            builder = builder.isp(name, Profile::new(RATE, RTT / 2));
+            builder = builder.isp(name, &Profile::new(RATE, RTT / 2));
             builder = builder.client(name, IpAddr::from(client), IpAddr::from(seen_as));
         }
         let internet = builder.start()?;

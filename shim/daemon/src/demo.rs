@@ -162,7 +162,7 @@ fn internet(args: &DemoArgs) -> Result<Emulator, String> {
         .queue(Queue::Time(Duration::from_millis(args.queue)));
     let mut builder = Emulator::builder().seed(args.seed);
     for isp in Isp::BOTH {
-        builder = builder.isp(isp.name(), profile).client(
+        builder = builder.isp(isp.name(), &profile).client(
             isp.name(),
             pair::client_addr(isp),
             pair::seen_as(isp),

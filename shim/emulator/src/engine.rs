@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::Site;
-use super::isp::{IspHandle, IspId};
-use super::link::{Arrival, Link};
-use super::tcp::{Piece, TcpSide};
-use super::udp::{Packet, Socket, UdpSide};
+use throughline_link::Arrival;
+
+use super::ids::{IspId, Site};
+use super::isp::IspHandle;
+use super::links::Links;
+use super::parcel::Parcel;
+use super::tcp::TcpSide;
+use super::udp::{Socket, UdpSide};
 
 /// A packet is seen, and leaves, up to one tick late: half a millisecond keeps the error of a
 /// one-way delay within a millisecond; shorter ticks cost more than they show.
@@ -31,39 +34,7 @@ pub(super) enum Command {
     Tcp { listener: TcpListener, server: SocketAddr, isp: IspId },
 }
 
-/// What links carry.
-pub(super) enum Parcel {
-    /// A datagram.
-    Udp(Packet),
-    /// A piece of a TCP stream.
-    Tcp(Piece),
-}
-
-/// A link's place among all links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LinkId(usize);
-
-impl IspId {
-    /// The link from the site into the internet.
-    pub(super) fn up(self) -> LinkId {
-        LinkId(self.0 * 2)
-    }
-
-    /// The link from the internet to the site.
-    pub(super) fn down(self) -> LinkId {
-        LinkId(self.0 * 2 + 1)
-    }
-}
-
-/// All links.
-pub(super) struct Links(Vec<Link<Parcel>>);
-
-impl Links {
-    pub(super) fn of(&mut self, id: LinkId) -> &mut Link<Parcel> {
-        &mut self.0[id.0]
-    }
-}
-
+/// Everything that the thread owns.
 pub(super) struct Engine {
     links: Links,
     udp: UdpSide,
@@ -81,15 +52,8 @@ impl Engine {
         stop: Arc<AtomicBool>,
         unrouted: Arc<AtomicU64>,
     ) -> Self {
-        let now = Instant::now();
-        let controls = isps.iter().flat_map(|isp| isp.links());
-        let links = controls
-            .enumerate()
-            // Each link draws from a stream of its own.
-            .map(|(i, control)| Link::new(Arc::clone(control), seed ^ (i as u64) << 32, now))
-            .collect();
         Self {
-            links: Links(links),
+            links: Links::new(isps, seed),
             udp: UdpSide::new(sites, unrouted),
             tcp: TcpSide::default(),
             inbox,
@@ -102,7 +66,7 @@ impl Engine {
         let mut last_busy = next;
         while !self.stop.load(Ordering::Relaxed) {
             self.tick();
-            if self.links.0.iter().any(|link| !link.is_idle()) {
+            if !self.links.are_idle() {
                 last_busy = next;
             }
             let tick = if next.duration_since(last_busy) < DOZE_AFTER { TICK } else { DOZE };
@@ -123,7 +87,7 @@ impl Engine {
                 }
             }
         }
-        self.links.0.iter_mut().for_each(Link::synchronise);
+        self.links.synchronise();
         self.udp.receive(&mut self.links);
         self.tcp.receive(Instant::now(), &mut self.links);
         self.release(Instant::now());
@@ -131,12 +95,10 @@ impl Engine {
         self.tcp.write();
     }
 
-    /// Moves what is due. A parcel passes at most one link up, then one down: in this order a
-    /// parcel that is due at both leaves in one tick.
+    /// Moves what is due. A parcel that is due at both links that it passes leaves in one tick.
     fn release(&mut self, now: Instant) {
-        let count = self.links.0.len();
-        for id in (0..count).step_by(2).chain((1..count).step_by(2)) {
-            while let Some(arrival) = self.links.0[id].release(now) {
+        for id in self.links.in_order() {
+            while let Some(arrival) = self.links.of(id).release(now) {
                 match arrival {
                     Arrival::Delivered(at, Parcel::Udp(mut packet)) => match packet.next.take() {
                         Some(next) => {

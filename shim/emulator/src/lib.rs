@@ -2,10 +2,10 @@
 //!
 //! # Model
 //!
-//! An [ISP](IspHandle) has two directions, each a link: **up**, from its customer's site into the
-//! internet, and **down**, towards the site. A link sends one packet after the other at its rate,
-//! holds a bounded queue before that (tail drop), and delivers a delay later. What is sent into a
-//! blackhole, or under way when it opens, is gone without a word.
+//! An [ISP](IspHandle) has two directions, each a link of [`throughline_link`]: **up**, from its
+//! customer's site into the internet, and **down**, towards the site. A link sends one packet after
+//! the other at its rate, holds a bounded queue before that (tail drop), and delivers a delay later.
+//! What is sent into a blackhole, or under way when it opens, is lost silently.
 //!
 //! A **locator** ([`Emulator::udp_locator`]) is an address that clients dial. A datagram from a
 //! client goes up through the ISP that owns its source address, then down through the ISP of the
@@ -25,12 +25,14 @@
 //!
 //! # What it never does
 //!
-//! Reorder packets of one link, corrupt or duplicate them, or touch anything but loopback.
+//! Corrupt packets, reorder or duplicate them unless a [`Profile`] asks for it, or touch anything but
+//! loopback.
 
 mod engine;
+mod ids;
 mod isp;
-mod link;
-mod profile;
+mod links;
+mod parcel;
 mod tcp;
 mod udp;
 
@@ -44,16 +46,13 @@ use std::thread::JoinHandle;
 
 use thiserror::Error;
 
-pub use isp::{IspHandle, IspStats, LinkStats, Tally};
-pub use profile::{Profile, Queue, Way};
+pub use isp::IspHandle;
+pub use throughline_link::{
+    DuplexStats, LinkStats, Loss, Oversize, Profile, Queue, Rate, Tally, Way,
+};
 
 use engine::{Command, Engine};
-use isp::IspId;
-
-/// Bytes of an IPv4 and a UDP header, charged to the link with every datagram.
-const UDP_OVERHEAD: usize = 28;
-/// Bytes of an IPv4 and a TCP header with timestamps, charged with every TCP segment.
-const TCP_OVERHEAD: usize = 52;
+use ids::{IspId, Site};
 
 /// A running userspace internet. Dropping it stops it.
 pub struct Emulator {
@@ -71,13 +70,6 @@ pub struct EmulatorBuilder {
     isps: Vec<(String, Profile)>,
     sites: HashMap<IpAddr, Site>,
     unknown_isp: Option<String>,
-}
-
-/// A client address: the ISP it belongs to, and the address its ISP shows of it.
-#[derive(Clone, Copy, Debug)]
-struct Site {
-    isp: IspId,
-    seen_as: IpAddr,
 }
 
 /// Why an emulator or one of its relays could not be set up.
@@ -108,8 +100,8 @@ impl EmulatorBuilder {
     }
 
     /// Adds an ISP whose two directions both begin with `profile`.
-    pub fn isp(mut self, name: impl Into<String>, profile: Profile) -> Self {
-        self.isps.push((name.into(), profile));
+    pub fn isp(mut self, name: impl Into<String>, profile: &Profile) -> Self {
+        self.isps.push((name.into(), profile.clone()));
         self
     }
 
@@ -183,7 +175,7 @@ impl Emulator {
         let socket = udp::Socket::bind(listen)
             .map_err(|source| EmulatorError::Listen { addr: listen, source })?;
         let addr = socket.local_addr();
-        self.tell(Command::Udp { socket, server, remote })?;
+        self.command(Command::Udp { socket, server, remote })?;
         Ok(addr)
     }
 
@@ -200,7 +192,7 @@ impl Emulator {
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        self.tell(Command::Tcp { listener, server, isp })?;
+        self.command(Command::Tcp { listener, server, isp })?;
         Ok(addr)
     }
 
@@ -214,7 +206,7 @@ impl Emulator {
         index.map(IspId).ok_or_else(|| EmulatorError::UnknownIsp(name.to_owned()))
     }
 
-    fn tell(&self, command: Command) -> Result<(), EmulatorError> {
+    fn command(&self, command: Command) -> Result<(), EmulatorError> {
         self.commands
             .send(command)
             .map_err(|_| EmulatorError::Thread(io::Error::other("it has ended")))

@@ -21,33 +21,12 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
-use super::engine::Links;
-use super::isp::IspId;
+use super::ids::IspId;
+use super::links::Links;
+use super::parcel::Piece;
 use connection::Connection;
 
-/// A piece of one direction of a connection, on a link.
-pub(super) struct Piece {
-    connection: u64,
-    toward: Toward,
-    /// Its place in the direction.
-    number: u64,
-    content: Content,
-}
-
-/// Where a piece is heading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Toward {
-    Server,
-    Client,
-}
-
-enum Content {
-    /// The client's SYN, or the server's answer.
-    Syn,
-    Data(bytes::Bytes),
-    Fin,
-}
-
+/// A listener and where what it accepts is taken.
 struct Relay {
     listener: TcpListener,
     server: SocketAddr,

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
 use tracing::debug;
 
-use super::engine::{LinkId, Links, Parcel};
-use super::isp::IspId;
-use super::{Site, UDP_OVERHEAD};
+use super::ids::{IspId, LinkId, Site};
+use super::links::Links;
+use super::parcel::{Packet, Parcel, Toward};
 use outbox::Outbox;
 pub(super) use socket::Socket;
 
@@ -26,23 +26,7 @@ const IDLE_TICKS: u64 = 16;
 /// A relay is forgotten after this time, longer than any outage a test plays.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// Where a datagram is heading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Toward {
-    Server,
-    Client,
-}
-
-/// A datagram under way.
-pub(super) struct Packet {
-    relay: u64,
-    toward: Toward,
-    data: Bytes,
-    ecn: Option<EcnCodepoint>,
-    /// The link after this one.
-    pub(super) next: Option<LinkId>,
-}
-
+/// An address that clients dial.
 struct Locator {
     socket: Socket,
     server: SocketAddr,
@@ -71,13 +55,6 @@ pub(super) struct UdpSide {
     ticks: u64,
     buffer: Vec<u8>,
     outbox: Outbox,
-}
-
-impl Packet {
-    /// What it takes on the wire.
-    pub(super) fn wire_bytes(&self) -> usize {
-        self.data.len() + UDP_OVERHEAD
-    }
 }
 
 impl UdpSide {

@@ -25,7 +25,7 @@ fn udp(ip: Ipv4Addr) -> UdpSocket {
     socket
 }
 
-fn two_isps(profile: Profile) -> Emulator {
+fn two_isps(profile: &Profile) -> Emulator {
     Emulator::builder()
         .seed(1)
         .isp("isp-a", profile)
@@ -52,7 +52,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 #[test]
 fn a_datagram_takes_the_delay_each_way_and_a_millisecond_more_at_most() {
-    let emulator = two_isps(Profile::new(0, 10 * MS));
+    let emulator = two_isps(&Profile::new(0, 10 * MS));
     let (server, locator) = server(&emulator);
     let client = udp(CLIENT_A);
     let (mut there, mut back) = (Vec::new(), Vec::new());
@@ -82,7 +82,7 @@ fn a_datagram_takes_the_delay_each_way_and_a_millisecond_more_at_most() {
 #[test]
 fn a_saturated_link_passes_its_rate_and_drops_the_rest_at_the_tail() {
     const RATE: u64 = 80_000_000;
-    let emulator = two_isps(Profile::new(RATE, 5 * MS).queue(Queue::Time(20 * MS)));
+    let emulator = two_isps(&Profile::new(RATE, 5 * MS).queue(Queue::Time(20 * MS)));
     let (server, locator) = server(&emulator);
     let client = udp(CLIENT_A);
     // Twice the rate for a second, in small bursts.
@@ -113,14 +113,14 @@ fn a_saturated_link_passes_its_rate_and_drops_the_rest_at_the_tail() {
     let stats = emulator.isp("isp-a").stats().up;
     println!("rate {:.2} Mbit/s of {} asked; {stats:?}", rate / 1e6, RATE / 1_000_000);
     assert!((rate / RATE as f64 - 1.0).abs() < 0.03, "{rate} bit/s instead of {RATE}");
-    assert_eq!(stats.passed.packets + stats.queue.packets, sent);
-    assert!(stats.queue.packets > sent / 3, "{stats:?}");
-    assert_eq!(stats.loss.packets + stats.blackhole.packets, 0);
+    assert_eq!(stats.delivered.packets + stats.queue_full.packets, sent);
+    assert!(stats.queue_full.packets > sent / 3, "{stats:?}");
+    assert_eq!(stats.lost.packets + stats.blackholed.packets, 0);
 }
 
 #[test]
 fn a_one_way_blackhole_swallows_that_way_only() {
-    let emulator = two_isps(Profile::new(0, MS));
+    let emulator = two_isps(&Profile::new(0, MS));
     let isp = emulator.isp("isp-a");
     let (server, locator) = server(&emulator);
     let client = udp(CLIENT_A);
@@ -150,12 +150,12 @@ fn a_one_way_blackhole_swallows_that_way_only() {
     client.send_to(b"up", locator).unwrap();
     assert!(client.recv(&mut buffer).is_err() && server.recv(&mut buffer).is_err());
     let stats = isp.stats();
-    assert_eq!((stats.up.blackhole.packets, stats.down.blackhole.packets), (2, 2));
+    assert_eq!((stats.up.blackholed.packets, stats.down.blackholed.packets), (2, 2));
 }
 
 #[test]
 fn a_client_that_moves_to_another_isp_is_seen_at_another_address() {
-    let emulator = two_isps(Profile::new(0, MS));
+    let emulator = two_isps(&Profile::new(0, MS));
     let (server, locator) = server(&emulator);
     let mut buffer = [0; 100];
     let mut seen = |client: &UdpSocket| {
@@ -172,7 +172,7 @@ fn a_client_that_moves_to_another_isp_is_seen_at_another_address() {
 
 #[test]
 fn a_source_that_belongs_to_no_isp_gets_nowhere() {
-    let emulator = two_isps(Profile::new(0, MS));
+    let emulator = two_isps(&Profile::new(0, MS));
     let (server, locator) = server(&emulator);
     udp(Ipv4Addr::new(127, 0, 99, 1)).send_to(b"spoofed", locator).unwrap();
     assert!(server.recv(&mut [0; 100]).is_err());
@@ -181,7 +181,7 @@ fn a_source_that_belongs_to_no_isp_gets_nowhere() {
 
 #[test]
 fn a_locator_with_a_remote_isp_passes_both() {
-    let emulator = two_isps(Profile::new(0, 5 * MS));
+    let emulator = two_isps(&Profile::new(0, 5 * MS));
     let server = udp(Ipv4Addr::LOCALHOST);
     let locator = emulator
         .udp_locator(any_port([127, 0, 31, 1]), server.local_addr().unwrap(), Some("isp-b"))
@@ -228,7 +228,7 @@ fn round_trip(stream: &mut TcpStream) -> Duration {
 
 #[test]
 fn plain_tcp_takes_the_round_trip_and_one_more_for_its_handshake() {
-    let emulator = two_isps(Profile::new(0, 10 * MS));
+    let emulator = two_isps(&Profile::new(0, 10 * MS));
     let mut stream = tcp_echo(&emulator);
     let first = round_trip(&mut stream);
     assert!(first >= 40 * MS, "{first:?}: the handshake takes a round trip too");
@@ -239,7 +239,7 @@ fn plain_tcp_takes_the_round_trip_and_one_more_for_its_handshake() {
 
 #[test]
 fn plain_tcp_stays_stuck_until_its_next_retransmission_after_the_path_has_healed() {
-    let emulator = two_isps(Profile::new(0, MS));
+    let emulator = two_isps(&Profile::new(0, MS));
     let mut stream = tcp_echo(&emulator);
     round_trip(&mut stream);
     let isp = emulator.isp("isp-a");
@@ -258,7 +258,7 @@ fn plain_tcp_stays_stuck_until_its_next_retransmission_after_the_path_has_healed
 
 #[test]
 fn a_tcp_transfer_keeps_its_bytes_and_the_rate_through_cuts_and_ends_with_a_half_close() {
-    let emulator = two_isps(Profile::new(80_000_000, 2 * MS));
+    let emulator = two_isps(&Profile::new(80_000_000, 2 * MS));
     let stream = tcp_echo(&emulator);
     let isp = emulator.isp("isp-a");
     let data: Vec<u8> =

@@ -1,7 +1,13 @@
-//! One direction of a path: rate, delay, queue, loss, reordering, duplication, blackholes.
+//! One direction of a path in virtual time: the shared link model, with blackholes that end by
+//! themselves.
+
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rand::rngs::SmallRng;
+use throughline_link::{
+    Duplication, Fate, Lateness, LinkModel, Loss, Profile, Queue, Rate, Reordering,
+};
 
 /// Virtual time in nanoseconds since the run began.
 pub type Nanos = u64;
@@ -11,93 +17,83 @@ pub const MS: Nanos = 1_000_000;
 /// A second.
 pub const SEC: Nanos = 1_000 * MS;
 
-/// What an MTU black hole passes.
-const NARROW: u64 = 600;
+/// What an MTU black hole passes: less than the least packet that QUIC pads its handshakes to.
+const MTU_BLACK_HOLE: usize = 600;
+/// How long after a packet its copy may come.
+const DUPLICATE_WITHIN: Duration = Duration::from_millis(20);
+/// The least rate of a healed link, in bit/s, so that what has piled up drains in time.
+const HEALED_RATE: u64 = 16_000_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    /// Bytes a second.
-    pub(crate) rate: u64,
-    pub(crate) delay: Nanos,
-    /// Bytes that may wait.
-    pub(crate) queue: u64,
-    pub(crate) loss: f64,
-    /// How likely a packet is held up, and how long at most.
-    pub(crate) jitter: (f64, Nanos),
-    pub(crate) duplicate: f64,
+    model: LinkModel,
+    /// When the run began, for the model.
+    epoch: Instant,
     /// Everything is lost until then.
     pub(crate) hole_until: Nanos,
-    /// Packets above [`NARROW`] are lost until then, and nobody says so.
+    /// Packets above [`MTU_BLACK_HOLE`] are lost until then, silently.
     pub(crate) narrow_until: Nanos,
-    busy_until: Nanos,
 }
 
 impl Link {
+    /// Draws a link; a rough one may lose, hold up and double packets.
     pub(crate) fn draw(rng: &mut SmallRng, rough: bool) -> Self {
         let rough = |rng: &mut SmallRng, max: f64| {
             if rough && rng.random_bool(0.5) { rng.random_range(0.0..max) } else { 0.0 }
         };
-        Self {
-            rate: rng.random_range(250_000..20_000_000),
-            delay: rng.random_range(MS..60 * MS),
-            queue: rng.random_range(16_000..300_000),
-            loss: rough(rng, 0.1),
-            jitter: (rough(rng, 0.2), rng.random_range(MS..40 * MS)),
-            duplicate: rough(rng, 0.05),
-            hole_until: 0,
-            narrow_until: 0,
-            busy_until: 0,
-        }
+        let bytes_per_second: u64 = rng.random_range(250_000..20_000_000);
+        let delay = Duration::from_nanos(rng.random_range(MS..60 * MS));
+        let mut profile = Profile::new(bytes_per_second * 8, delay)
+            .queue(Queue::Bytes(rng.random_range(16_000..300_000)))
+            .loss(Loss::Random(rough(rng, 0.1)));
+        profile.reordering = Reordering::Random {
+            probability: rough(rng, 0.2),
+            late: Lateness::Below(Duration::from_nanos(rng.random_range(MS..40 * MS))),
+        };
+        profile.duplication =
+            Duplication::Random { probability: rough(rng, 0.05), within: DUPLICATE_WITHIN };
+        Self::new(profile, rng.random())
     }
 
-    /// One that is as it should be.
+    /// Returns one that loses, holds up and doubles nothing; `rate` is in bytes a second.
     pub(crate) fn smooth(rate: u64, delay: Nanos, queue: u64) -> Self {
-        Self {
-            rate,
-            delay,
-            queue,
-            loss: 0.0,
-            jitter: (0.0, 0),
-            duplicate: 0.0,
-            hole_until: 0,
-            narrow_until: 0,
-            busy_until: 0,
-        }
+        let profile = Profile::new(rate * 8, Duration::from_nanos(delay));
+        Self::new(profile.queue(Queue::Bytes(queue)), 0)
     }
 
-    /// No more misfortune.
+    fn new(profile: Profile, seed: u64) -> Self {
+        let model = LinkModel::new(profile, seed);
+        Self { model, epoch: Instant::now(), hole_until: 0, narrow_until: 0 }
+    }
+
+    /// Returns the one-way delay.
+    pub(crate) fn delay(&self) -> Nanos {
+        self.model.profile().delay.as_nanos() as Nanos
+    }
+
+    /// Ends whatever is wrong with it.
     pub(crate) fn heal(&mut self) {
-        self.loss = 0.0;
-        self.jitter.0 = 0.0;
-        self.duplicate = 0.0;
+        let profile = self.model.profile_mut();
+        profile.loss = Loss::None;
+        profile.reordering = Reordering::None;
+        profile.duplication = Duplication::None;
+        if let Rate::Fixed(rate) = &mut profile.rate {
+            *rate = HEALED_RATE.max(*rate);
+        }
         self.hole_until = 0;
         self.narrow_until = 0;
-        self.rate = self.rate.max(2_000_000);
     }
 
-    /// When the copies of a packet arrive, if they do.
-    pub(crate) fn carry(
-        &mut self,
-        now: Nanos,
-        size: u64,
-        rng: &mut SmallRng,
-    ) -> [Option<Nanos>; 2] {
-        if (now < self.narrow_until && size > NARROW)
-            || now < self.hole_until
-            || (self.loss > 0.0 && rng.random_bool(self.loss))
-        {
-            return [None, None];
+    /// Returns when the copies of a packet arrive, if they do.
+    pub(crate) fn carry(&mut self, now: Nanos, size: u64) -> [Option<Nanos>; 2] {
+        self.model.set_blackhole(now < self.hole_until);
+        self.model.profile_mut().mtu = (now < self.narrow_until).then_some(MTU_BLACK_HOLE);
+        match self.model.transmit(self.epoch + Duration::from_nanos(now), size as usize) {
+            Fate::Arrives { at, duplicate } => {
+                let nanos = |at: Instant| at.duration_since(self.epoch).as_nanos() as Nanos;
+                [Some(nanos(at)), duplicate.map(nanos)]
+            }
+            Fate::Dropped(_) => [None, None],
         }
-        let start = self.busy_until.max(now);
-        if (start - now) * self.rate / SEC > self.queue {
-            return [None, None];
-        }
-        self.busy_until = start + size * SEC / self.rate;
-        let mut at = self.busy_until + self.delay;
-        if self.jitter.0 > 0.0 && rng.random_bool(self.jitter.0) {
-            at += rng.random_range(0..self.jitter.1);
-        }
-        let twice = self.duplicate > 0.0 && rng.random_bool(self.duplicate);
-        [Some(at), twice.then(|| at + rng.random_range(0..20 * MS))]
     }
 }

@@ -4,125 +4,57 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use throughline_link::{DuplexHandle, DuplexStats, LinkControl, Profile, Way};
 
-use super::profile::{Profile, Way};
-
-/// What a handle and the engine share of one link. The engine takes a copy of the settings once a
-/// round and leaves its counters; neither holds the lock for longer.
-#[derive(Debug)]
-pub(super) struct Control {
-    pub(super) profile: Profile,
-    pub(super) blackhole: bool,
-    pub(super) stats: LinkStats,
-    /// Who sends ICMP errors: the router before the link.
-    pub(super) router: (Ipv4Addr, Ipv6Addr),
-}
+/// Addresses of the router before a link, from which ICMP errors come.
+pub(super) type RouterAddrs = (Ipv4Addr, Ipv6Addr);
 
 /// A wire: cheap to clone, usable from any thread. A change takes effect before the next packet
 /// is taken or delivered.
 #[derive(Clone, Debug)]
 pub struct WireHandle {
-    links: [Arc<Mutex<Control>>; 2],
-}
-
-/// Packets and their bytes, IP headers included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-/// What became of the packets of one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkStats {
-    /// Delivered.
-    pub passed: Tally,
-    /// Dropped because the queue was full.
-    pub queue: Tally,
-    /// Dropped by random loss.
-    pub loss: Tally,
-    /// Dropped by a blackhole.
-    pub blackhole: Tally,
-    /// Too large.
-    pub oversize: Tally,
-    /// Refused by the far device: it is down or has no carrier.
-    pub refused: Tally,
-}
-
-/// What became of the packets of a wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WireStats {
-    /// From the site into the internet.
-    pub up: LinkStats,
-    /// From the internet to the site.
-    pub down: LinkStats,
-}
-
-impl WireStats {
-    /// Bytes delivered both ways.
-    pub fn carried(&self) -> u64 {
-        self.up.passed.bytes + self.down.passed.bytes
-    }
-}
-
-impl Tally {
-    pub(super) fn count(&mut self, bytes: usize) {
-        self.packets += 1;
-        self.bytes += bytes as u64;
-    }
+    links: DuplexHandle,
+    router: Arc<Mutex<RouterAddrs>>,
 }
 
 impl WireHandle {
     pub(super) fn new(profile: Profile) -> Self {
-        let link = || {
-            Arc::new(Mutex::new(Control {
-                profile,
-                blackhole: false,
-                stats: LinkStats::default(),
-                router: (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
-            }))
-        };
-        Self { links: [link(), link()] }
+        let router = Mutex::new((Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED));
+        Self { links: DuplexHandle::new(profile), router: Arc::new(router) }
     }
 
     /// Drops everything in this direction, silently, from now on; what is under way too.
     pub fn blackhole(&self, way: Way) {
-        self.with(way, |link| link.blackhole = true);
+        self.links.blackhole(way);
     }
 
     /// Ends a blackhole.
     pub fn heal(&self, way: Way) {
-        self.with(way, |link| link.blackhole = false);
+        self.links.heal(way);
     }
 
     /// Changes the settings of a direction.
     pub fn change(&self, way: Way, change: impl Fn(&mut Profile)) {
-        self.with(way, |link| change(&mut link.profile));
+        self.links.change(way, change);
     }
 
-    /// Says which addresses ICMP errors come from.
-    pub fn router(&self, v4: Ipv4Addr, v6: Ipv6Addr) {
-        self.with(Way::Both, |link| link.router = (v4, v6));
+    /// Sets the addresses that ICMP errors come from.
+    pub fn set_router(&self, v4: Ipv4Addr, v6: Ipv6Addr) {
+        *self.router.lock() = (v4, v6);
     }
 
-    /// What became of the packets so far.
-    pub fn stats(&self) -> WireStats {
-        WireStats { up: self.links[0].lock().stats, down: self.links[1].lock().stats }
+    /// Returns what became of the packets so far.
+    pub fn stats(&self) -> DuplexStats {
+        self.links.stats()
     }
 
-    /// The control of the links up and down, in this order.
-    pub(super) fn links(&self) -> &[Arc<Mutex<Control>>; 2] {
-        &self.links
+    /// Returns the addresses that ICMP errors come from.
+    pub(super) fn router(&self) -> RouterAddrs {
+        *self.router.lock()
     }
 
-    fn with(&self, way: Way, change: impl Fn(&mut Control)) {
-        let links = match way {
-            Way::Up => &self.links[..1],
-            Way::Down => &self.links[1..],
-            Way::Both => &self.links[..],
-        };
-        links.iter().for_each(|link| change(&mut link.lock()));
+    /// Returns what is shared with the thread that runs the links up and down, in this order.
+    pub(super) fn controls(&self) -> [Arc<LinkControl>; 2] {
+        self.links.controls()
     }
 }

@@ -1,18 +1,26 @@
 //! A TUN device in a namespace, held by us wherever we are.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Command;
 
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-use super::End;
 use crate::lab::namespace;
 use crate::support::Outcome;
 
 /// Packets that the device holds for us. When both cores are taken for a moment we must not lose
 /// what a link would have kept: this is 60 ms of full packets at 1 Gbit/s.
 const BACKLOG: &str = "5000";
+
+/// One end of a wire: a device to be made in a namespace.
+pub struct End<'a> {
+    /// The namespace, as an open file.
+    pub namespace: &'a File,
+    /// What the device is called there.
+    pub device: &'a str,
+}
 
 /// One device.
 pub(super) struct Port {

@@ -1,8 +1,10 @@
-//! A small model of a path with flows both ways, in virtual time: two links, each with a rate, a
-//! delay and a queue that drops its tail; acknowledgements wait in the other direction's queue.
+//! A small model of a path with flows both ways, in virtual time: two links; acknowledgements wait in
+//! the other direction's queue.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use throughline_link::{Fate, LinkModel, Profile};
 
 use super::super::super::cubic::Cubic;
 use super::super::super::pings::Delay;
@@ -39,16 +41,9 @@ pub(super) struct Flow {
 pub(super) struct Sim {
     pub(super) now: Instant,
     start: Instant,
-    /// Bytes per second.
-    pub(super) rate: f64,
-    pub(super) delay: Duration,
-    pub(super) queue: Duration,
-    /// Every so many packets one is lost; 0: none.
-    pub(super) lose: u64,
     /// How much the peers' clocks gain, in millionths.
     pub(super) drift: i64,
-    sent: u64,
-    free: [Instant; 2],
+    links: [LinkModel; 2],
     pub(super) flows: Vec<Flow>,
 }
 
@@ -56,18 +51,8 @@ impl Sim {
     /// `mbit` Mbit/s and `rtt` there and back, with 50 ms of queue.
     pub(super) fn new(mbit: u64, rtt: Duration) -> Self {
         let now = Instant::now();
-        Self {
-            now,
-            start: now,
-            rate: mbit as f64 * 125_000.0,
-            delay: rtt / 2,
-            queue: Duration::from_millis(50),
-            lose: 0,
-            drift: 0,
-            sent: 0,
-            free: [now; 2],
-            flows: vec![],
-        }
+        let link = LinkModel::new(Profile::new(mbit * 1_000_000, rtt / 2), 0);
+        Self { now, start: now, drift: 0, links: [link.clone(), link], flows: vec![] }
     }
 
     /// A flow of ours over link 0 or 1 that begins after `start`.
@@ -92,7 +77,7 @@ impl Sim {
             acks: VecDeque::new(),
             held: (0, None, 0),
             credit: 0,
-            rtt: 2 * self.delay,
+            rtt: 2 * self.delay(),
             pinged: None,
             pongs: VecDeque::new(),
             delivered: 0,
@@ -100,9 +85,13 @@ impl Sim {
         self
     }
 
-    /// The queue of a link.
-    pub(super) fn waiting(&self, link: usize) -> Duration {
-        self.free[link].saturating_duration_since(self.now)
+    /// Changes what both links are like.
+    pub(super) fn change(&mut self, change: impl Fn(&mut Profile)) {
+        self.links.iter_mut().for_each(|link| change(link.profile_mut()));
+    }
+
+    fn delay(&self) -> Duration {
+        self.links[0].profile().delay
     }
 
     /// Runs for `time`; returns Mbit/s of each flow and the longest queue of each link.
@@ -116,7 +105,7 @@ impl Sim {
                 self.step(index);
             }
             for (link, longest) in longest.iter_mut().enumerate() {
-                *longest = self.waiting(link).max(*longest);
+                *longest = self.links[link].queueing_delay(self.now).max(*longest);
             }
         }
         let rates = self.flows.iter().zip(before);
@@ -125,30 +114,27 @@ impl Sim {
     }
 
     fn step(&mut self, index: usize) {
-        let now = self.now;
-        let reverse = self.free[1 - self.flows[index].link].saturating_duration_since(now);
+        let (now, delay) = (self.now, self.delay());
+        let reverse = self.links[1 - self.flows[index].link].queueing_delay(now);
         let flow = &mut self.flows[index];
         if now < self.start + flow.start {
             return;
         }
-        flow.receive(now, self.delay + reverse);
+        flow.receive(now, delay + reverse);
         flow.acknowledge(now);
-        let takes = self.delay + self.free[flow.link].saturating_duration_since(now);
+        let takes = delay + self.links[flow.link].queueing_delay(now);
         let drift = (now - self.start).as_micros() as i64 * self.drift / 1_000_000;
-        flow.ping(now, takes, self.delay + reverse, drift);
+        flow.ping(now, takes, delay + reverse, drift);
         // Paced as quinn does: a quarter faster than the window needs, ten packets at once.
         let pace = flow.window() as f64 * 1.25 * TICK.as_secs_f64() / flow.rtt.as_secs_f64();
         flow.credit = (flow.credit + pace as u64).min(10 * MTU + pace as u64).min(flow.offers);
         while flow.credit >= MTU && (flow.flight.len() as u64 + 1) * MTU <= flow.window() {
             flow.credit -= MTU;
-            self.sent += 1;
-            let free = &mut self.free[flow.link];
-            let random = self.lose > 0 && self.sent.is_multiple_of(self.lose);
-            let lost = random || free.saturating_duration_since(now) > self.queue;
-            if !lost {
-                *free = (*free).max(now) + Duration::from_secs_f64(MTU as f64 / self.rate);
-            }
-            flow.flight.push_back((now, (!lost).then_some(*free + self.delay)));
+            let arrives = match self.links[flow.link].transmit(now, MTU as usize) {
+                Fate::Arrives { at, .. } => Some(at),
+                Fate::Dropped(_) => None,
+            };
+            flow.flight.push_back((now, arrives));
         }
     }
 }

@@ -2,6 +2,7 @@
 mod link;
 
 use link::Sim;
+use throughline_link::{Loss, Queue};
 
 use super::*;
 
@@ -126,7 +127,7 @@ fn somebody_elses_queue_in_the_other_direction_does_not_starve_us() {
 fn a_longer_route_is_found_to_be_one() {
     let mut sim = Sim::new(100, RTT).flow(0, Duration::ZERO);
     sim.run(3 * SECOND);
-    sim.delay = 40 * MS;
+    sim.change(|link| link.delay = 40 * MS);
     sim.run(SECOND);
     let (rates, _) = sim.run(9 * SECOND);
     // As CUBIC does it, from a window that was right for the shorter one.
@@ -139,7 +140,7 @@ fn a_longer_route_is_found_to_be_one() {
 #[test]
 fn where_the_buffer_is_shorter_than_the_wanted_queue_losses_stay_rare() {
     let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO);
-    sim.queue = 2 * MS;
+    sim.change(|link| link.queue = Queue::Time(2 * MS));
     sim.run(2 * SECOND);
     let (rates, _) = sim.run(10 * SECOND);
     assert!(rates[0] > 150.0, "{rates:?}");
@@ -148,7 +149,7 @@ fn where_the_buffer_is_shorter_than_the_wanted_queue_losses_stay_rare() {
 #[test]
 fn a_loss_now_and_then_does_not_empty_the_path() {
     let mut sim = Sim::new(200, RTT).flow(0, Duration::ZERO);
-    sim.lose = 2000;
+    sim.change(|link| link.loss = Loss::Periodic(2000));
     sim.run(2 * SECOND);
     let (rates, _) = sim.run(10 * SECOND);
     // CUBIC alone: 27.

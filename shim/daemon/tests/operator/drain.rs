@@ -15,8 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// What an ISP has passed, both ways.
 fn passed(isp: &IspHandle) -> u64 {
-    let stats = isp.stats();
-    stats.up.passed.bytes + stats.down.passed.bytes
+    isp.stats().delivered_bytes()
 }
 
 /// What an ISP passes within `time`.

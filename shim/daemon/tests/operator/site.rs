@@ -66,7 +66,7 @@ impl Site {
         let mut builder = Emulator::builder();
         for (name, client, seen, _) in ISPS {
             builder =
-                builder.isp(name, profile).client(name, IpAddr::from(client), IpAddr::from(seen));
+                builder.isp(name, &profile).client(name, IpAddr::from(client), IpAddr::from(seen));
         }
         let internet = builder.start().unwrap();
         let directory = tempfile::tempdir().unwrap();

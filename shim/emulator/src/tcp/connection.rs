@@ -7,16 +7,14 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
-use super::{Content, Piece, Toward};
-use crate::TCP_OVERHEAD;
-use crate::engine::{LinkId, Links, Parcel};
-use crate::isp::IspId;
-use crate::link::Admission;
+use throughline_link::Admission;
+
+use crate::ids::{IspId, LinkId};
+use crate::links::Links;
+use crate::parcel::{Content, Parcel, Piece, Toward};
 
 /// Bytes read at a time: 11 segments, small enough that a direction shares its link fairly.
 pub(super) const MAX_PIECE: usize = 16 * 1024;
-/// The payload of a segment, for counting headers.
-const MSS: usize = 1448;
 /// Linux's least retransmission timeout (`TCP_RTO_MIN`): what a short path has.
 const RTO_MIN: Duration = Duration::from_millis(200);
 /// Linux's greatest (`TCP_RTO_MAX`).
@@ -154,7 +152,7 @@ impl Direction {
             if now < stall.next_try {
                 return Ok(());
             }
-            if links.of(self.link).is_blackhole() {
+            if links.of(self.link).model().is_blackhole() {
                 // The retransmission is lost like the first one: back off (RFC 6298 §5.5).
                 stall.rto = (stall.rto * 2).min(RTO_MAX);
                 stall.next_try += stall.rto;
@@ -164,7 +162,7 @@ impl Direction {
         }
         self.send_backlog(now, links);
         let Some(from) = from else { return Ok(()) };
-        while self.may_read() && links.of(self.link).has_room(now) {
+        while self.may_read() && links.of(self.link).model().has_room(now) {
             match from.read(buffer) {
                 Ok(0) => {
                     self.ended = true;
@@ -189,15 +187,15 @@ impl Direction {
 
     fn send_backlog(&mut self, now: Instant, links: &mut Links) {
         let link = links.of(self.link);
-        while self.stalled.is_none() && link.has_room(now) {
+        while self.stalled.is_none() && link.model().has_room(now) {
             let Some((number, content)) = self.backlog.pop_first() else { return };
             let (connection, toward) = (self.connection, self.toward);
             let bytes = content.wire_bytes();
             let piece = Parcel::Tcp(Piece { connection, toward, number, content });
-            match link.admit_reliable(now, bytes, piece) {
-                Admission::Blackholed(Parcel::Tcp(piece))
-                | Admission::Dropped(Parcel::Tcp(piece)) => self.lost(piece, now),
-                _ => {}
+            if let Admission::Dropped(Parcel::Tcp(piece), _) =
+                link.admit_reliably(now, bytes, piece)
+            {
+                self.lost(piece, now);
             }
         }
     }
@@ -245,15 +243,6 @@ impl Direction {
             to.shutdown(Shutdown::Write)?;
         }
         Ok(())
-    }
-}
-
-impl Content {
-    fn wire_bytes(&self) -> usize {
-        match self {
-            Self::Syn | Self::Fin => TCP_OVERHEAD,
-            Self::Data(data) => data.len() + data.len().div_ceil(MSS) * TCP_OVERHEAD,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use quinn_udp::EcnCodepoint;
 
-use super::Toward;
+use crate::parcel::Toward;
 
 /// The most a GSO send may hold (an IPv4 packet's length), with room for headers.
 const MAX_SEND: usize = 65_000;

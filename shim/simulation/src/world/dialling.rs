@@ -224,7 +224,7 @@ impl World {
             return;
         }
         let link = self.network.link(road(key), side);
-        let arrivals = link.carry(self.now, packet.size(), &mut self.rng);
+        let arrivals = link.carry(self.now, packet.size());
         for at in arrivals.into_iter().flatten() {
             let packet = packet.clone();
             self.at(at, Happening::Arrive { lane: id, side: 1 - side, packet, from: key });

@@ -104,7 +104,7 @@ impl Network {
     }
 
     pub(crate) fn rtt(&self, road: Road) -> Nanos {
-        self.roads[&road].iter().map(|link| link.delay).sum()
+        self.roads[&road].iter().map(Link::delay).sum()
     }
 
     /// Whether a handshake gets through now.

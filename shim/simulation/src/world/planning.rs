@@ -123,7 +123,7 @@ impl World {
         let luck = self.luck();
         if self.network.is_open(self.now, key) && luck > 0.1 {
             let rtt = self.network.rtt(super::network::road(key));
-            let delay = self.network.link(super::network::road(key), 0).delay;
+            let delay = self.network.link(super::network::road(key), 0).delay();
             self.at(self.now + rtt + delay, Happening::Attach { lane: id, side: 1 });
             if luck > 0.2 {
                 return self.at(self.now + 2 * rtt, Happening::Attach { lane: id, side: 0 });
