@@ -11,8 +11,8 @@ use throughline::FlowStatus;
 use throughline::{EventKind, LaneId, Mode, Node};
 
 use crate::measure::Bulk;
-use crate::pair::{Pair, Shape};
 use crate::support::{Outcome, sessions};
+use throughline_fixture::{NodePair, Shape};
 
 /// Before the first second that counts, the flows find their lanes and their pace.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -127,13 +127,13 @@ impl Way {
 /// When the nodes or the flows cannot be had. Wrong bytes are no error here, but said in the
 /// result.
 pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
-    let pair = Pair::start(Shape::default()).await?;
-    let download = Bulk::start(&pair.left, &pair.right, false, mode).await?;
-    let upload = Bulk::start(&pair.left, &pair.right, true, mode).await?;
+    let pair = NodePair::start(Shape::default()).await?;
+    let download = Bulk::start(&pair.near, &pair.far, false, mode).await?;
+    let upload = Bulk::start(&pair.near, &pair.far, true, mode).await?;
     // Each node receives one of the two flows: the left one the download, the right the upload.
-    let count = || [&pair.left, &pair.right].map(Counters::of);
+    let count = || [&pair.near, &pair.far].map(Counters::of);
     tokio::time::sleep(WARM_UP).await;
-    let lanes = || [&pair.left, &pair.right].map(Lanes::of);
+    let lanes = || [&pair.near, &pair.far].map(Lanes::of);
     let (warm, mut at) = (count(), Instant::now());
     let rested = lanes();
     let mut last = warm;
@@ -154,7 +154,7 @@ pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
     let now = lanes();
     let unrest = [0, 1].map(|end| now[end].since(&rested[end]));
     let delivered = [download.finish().await, upload.finish().await];
-    pair.stop().await;
+    pair.shutdown().await;
     let mut ways = rates.into_iter().zip(delivered).zip(last).zip(warm).map(
         |(((seconds, delivered), counted), warm)| Way {
             seconds,

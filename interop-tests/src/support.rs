@@ -2,22 +2,20 @@
 
 use std::future::Future;
 use std::sync::Once;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use throughline::Node;
 use throughline::{LaneStatus, SessionStatus};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::MutexGuard;
 
-/// Where a test's error goes.
-pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub use throughline_fixture::{Outcome, eventually};
 
-static MACHINE: Mutex<()> = Mutex::const_new(());
 static LOG: Once = Once::new();
 
 /// Waits until no other test of this program runs: they measure time, and would measure each
 /// other. `THROUGHLINE_LOG=debug` shows the log of what follows.
 pub async fn alone() -> MutexGuard<'static, ()> {
-    let guard = MACHINE.lock().await;
+    let guard = throughline_fixture::alone().await;
     LOG.call_once(|| {
         let filter = tracing_subscriber::EnvFilter::try_from_env("THROUGHLINE_LOG");
         tracing_subscriber::fmt()
@@ -49,23 +47,6 @@ where
     let mut runs = [first, second, third];
     runs.sort();
     Ok(runs[1])
-}
-
-/// Looks every millisecond until `found` gives something; `None` if it does not within `patience`.
-pub async fn eventually<T>(
-    patience: Duration,
-    mut found: impl AsyncFnMut() -> Option<T>,
-) -> Option<T> {
-    let until = Instant::now() + patience;
-    loop {
-        if let Some(value) = found().await {
-            return Some(value);
-        }
-        if Instant::now() >= until {
-            return None;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 /// The sessions of a node, with all its peers.

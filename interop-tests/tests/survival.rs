@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use interop_tests::measure::{Bulk, Echo};
-use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, median_of_3};
 use throughline::{EventKind, Mode, OneWayDetectedBy};
 use throughline_emulator::{IspHandle, Way};
+use throughline_fixture::{NodePair, Shape};
 use tokio::sync::Semaphore;
 
 /// How the ISP that carries the flow fails.
@@ -42,7 +42,7 @@ const AFTERMATH: Duration = Duration::from_secs(1);
 
 impl Failure {
     /// Brings the pair to just before the failure; the ISP that is to fail.
-    async fn prepare(self, pair: &Pair) -> Outcome<IspHandle> {
+    async fn prepare(self, pair: &NodePair) -> Outcome<IspHandle> {
         if let Self::Swap = self {
             let first = busier(pair).await;
             first.blackhole(Way::Both);
@@ -64,7 +64,7 @@ impl Failure {
 }
 
 /// The ISP that carries most now.
-async fn busier(pair: &Pair) -> IspHandle {
+async fn busier(pair: &NodePair) -> IspHandle {
     let carried = |index| {
         let stats = pair.isp(index).stats();
         stats.delivered_bytes()
@@ -76,8 +76,8 @@ async fn busier(pair: &Pair) -> IspHandle {
 }
 
 /// Whose packets each end says are lost where one direction works, on however many lanes.
-fn dead_directions(pair: &Pair) -> [Vec<&'static str>; 2] {
-    [&pair.left, &pair.right].map(|node| {
+fn dead_directions(pair: &NodePair) -> [Vec<&'static str>; 2] {
+    [&pair.near, &pair.far].map(|node| {
         let words = node.events().recent.into_iter().filter_map(|event| match event.kind {
             EventKind::LaneOneWay { detected_by: OneWayDetectedBy::Us { .. }, .. } => Some("ours"),
             EventKind::LaneOneWay { detected_by: OneWayDetectedBy::Peer, .. } => Some("the peer's"),
@@ -89,10 +89,10 @@ fn dead_directions(pair: &Pair) -> [Vec<&'static str>; 2] {
 
 /// One run: how long the flow stood still at the failure.
 async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
-    let pair = Pair::start(Shape::default()).await?;
+    let pair = NodePair::start(Shape::default()).await?;
     let still = match flow {
         Flow::Echo(mode) => {
-            let echo = Echo::start(&pair.left, &pair.right, mode).await?;
+            let echo = Echo::start(&pair.near, &pair.far, mode).await?;
             tokio::time::sleep(WARM_UP).await;
             let isp = failure.prepare(&pair).await?;
             let cut = Instant::now();
@@ -106,7 +106,7 @@ async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
         }
         Flow::Download | Flow::Upload => {
             let upload = matches!(flow, Flow::Upload);
-            let bulk = Bulk::start(&pair.left, &pair.right, upload, Mode::Auto).await?;
+            let bulk = Bulk::start(&pair.near, &pair.far, upload, Mode::Auto).await?;
             tokio::time::sleep(WARM_UP).await;
             let isp = failure.prepare(&pair).await?;
             let cut = Instant::now();
@@ -123,7 +123,7 @@ async fn run(failure: Failure, flow: Flow) -> Outcome<Duration> {
         Failure::Silent | Failure::Swap => [vec![], vec![]],
     };
     assert_eq!(dead_directions(&pair), expected, "{failure:?}: what the two ends say");
-    pair.stop().await;
+    pair.shutdown().await;
     Ok(still)
 }
 

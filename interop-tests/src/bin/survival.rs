@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use interop_tests::measure::{Bulk, Echo};
-use interop_tests::pair::{Pair, Shape};
 use interop_tests::saturated;
 use throughline::Mode;
 use throughline_emulator::Way;
+use throughline_fixture::{NodePair, Shape};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
@@ -77,8 +77,8 @@ async fn run(
     mode: Mode,
     standby: bool,
 ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let pair = Pair::start(Shape { standby, ..Shape::default() }).await?;
-    let (left, right) = (&pair.left, &pair.right);
+    let pair = NodePair::start(Shape { standby, ..Shape::default() }).await?;
+    let (left, right) = (&pair.near, &pair.far);
     let second = Duration::from_secs(1);
     let line = if kind == 'e' {
         let echo = Echo::start(left, right, mode).await?;
@@ -105,6 +105,6 @@ async fn run(
             "gap {gap:?} (steady {steady:?}), {before:.0} Mbit/s before, back {back:?}, {bytes} bytes"
         )
     };
-    pair.stop().await;
+    pair.shutdown().await;
     Ok(line)
 }

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use interop_tests::measure::{Bulk, Echo};
-use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, eventually, median_of_3, sessions};
 use throughline::Mode;
 use throughline_emulator::Way;
+use throughline_fixture::{NodePair, Shape};
 
 /// How soon flows must move again after the internet has.
 const BAR: Duration = Duration::from_millis(500);
@@ -24,12 +24,12 @@ const WORTH_SHARING: Duration = Duration::from_secs(10);
 /// them. Returns how long after that the last of the three moved.
 async fn outage(length: Duration, heals: &[usize]) -> Outcome<Duration> {
     let mut turn = alone().await;
-    let pair = Pair::start(Shape::default()).await?;
-    let upload = Bulk::start(&pair.left, &pair.right, true, Mode::Auto).await?;
-    let download = Bulk::start(&pair.left, &pair.right, false, Mode::Auto).await?;
-    let echo = Echo::start(&pair.left, &pair.right, Mode::Auto).await?;
+    let pair = NodePair::start(Shape::default()).await?;
+    let upload = Bulk::start(&pair.near, &pair.far, true, Mode::Auto).await?;
+    let download = Bulk::start(&pair.near, &pair.far, false, Mode::Auto).await?;
+    let echo = Echo::start(&pair.near, &pair.far, Mode::Auto).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let before: Vec<_> = sessions(&pair.left).iter().map(|s| s.id).collect();
+    let before: Vec<_> = sessions(&pair.near).iter().map(|s| s.id).collect();
 
     for isp in [0, 1] {
         pair.isp(isp).blackhole(Way::Both);
@@ -60,17 +60,17 @@ async fn outage(length: Duration, heals: &[usize]) -> Outcome<Duration> {
             record.samples().await.iter().map(|s| s.at).find(|at| *at > healed)
         });
         let Some(first) = first.await else {
-            panic!("nothing moves 10 s after an outage of {length:?}: {:#?}", pair.left.status());
+            panic!("nothing moves 10 s after an outage of {length:?}: {:#?}", pair.near.status());
         };
         *moved = first - healed;
     }
     println!("    outage of {length:?}: upload, download, echo after {moved:?}");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let after: Vec<_> = sessions(&pair.left).iter().map(|s| s.id).collect();
+    let after: Vec<_> = sessions(&pair.near).iter().map(|s| s.id).collect();
     assert_eq!(before, after, "the session did not survive");
     let bytes = (upload.finish().await?, download.finish().await?, echo.finish().await?);
     assert!(bytes.0 > 1 << 20 && bytes.1 > 1 << 20 && bytes.2 > 50, "hardly any bytes: {bytes:?}");
-    pair.stop().await;
+    pair.shutdown().await;
     drop(turn);
     Ok(moved.into_iter().max().unwrap_or_default())
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, lanes};
 use throughline::LaneStatus;
+use throughline_fixture::{NodePair, Shape};
 
 /// Lanes have found their path's MTU by then, and said all that they have to say.
 const SETTLED: Duration = Duration::from_secs(8);
@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(15);
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_no_more() -> Outcome<()> {
     let _alone = alone().await;
-    let pair = Pair::start(Shape::default()).await?;
+    let pair = NodePair::start(Shape::default()).await?;
     tokio::time::sleep(SETTLED).await;
     let count = || {
         [0, 1].map(|isp| {
@@ -29,7 +29,7 @@ async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_no_more() -> Outcome
     let lanes = |isp: usize| {
         let uplink = ["isp-a", "isp-b"][isp];
         let on = |l: &&LaneStatus| l.uplink.as_deref() == Some(uplink);
-        lanes(&pair.left).iter().filter(on).count() as u64
+        lanes(&pair.near).iter().filter(on).count() as u64
     };
     for (isp, (before, after)) in before.iter().zip(after).enumerate() {
         for (way, (before, after)) in ["up", "down"].iter().zip(before.iter().zip(after)) {
@@ -40,6 +40,6 @@ async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_no_more() -> Outcome
             assert!(right, "{sent} packets {way} through isp {isp} with {lanes} lanes in 45 s");
         }
     }
-    pair.stop().await;
+    pair.shutdown().await;
     Ok(())
 }

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use interop_tests::measure::{Bulk, Echo};
-use interop_tests::pair::{Pair, Shape};
 use interop_tests::support::{Outcome, alone, median_of_3};
 use throughline::Mode;
 use throughline_emulator::Way;
+use throughline_fixture::{NodePair, Shape};
 
 /// Lanes have found the MTU by then (1452 bytes and headers), and bulk its pace.
 const WARM_UP: Duration = Duration::from_millis(1500);
@@ -31,15 +31,15 @@ struct Case {
 
 /// The longest that a flow stood still.
 async fn run(case: Case) -> Outcome<Duration> {
-    let pair = Pair::start(Shape::default()).await?;
+    let pair = NodePair::start(Shape::default()).await?;
     let mut bulk = Vec::new();
     if case.download {
-        bulk.push(Bulk::start(&pair.left, &pair.right, false, Mode::Auto).await?);
+        bulk.push(Bulk::start(&pair.near, &pair.far, false, Mode::Auto).await?);
     }
     if case.upload {
-        bulk.push(Bulk::start(&pair.left, &pair.right, true, Mode::Auto).await?);
+        bulk.push(Bulk::start(&pair.near, &pair.far, true, Mode::Auto).await?);
     }
-    let echo = Echo::start(&pair.left, &pair.right, Mode::Auto).await?;
+    let echo = Echo::start(&pair.near, &pair.far, Mode::Auto).await?;
     if case.alone {
         pair.isp(1).blackhole(Way::Both);
     }
@@ -70,7 +70,7 @@ async fn run(case: Case) -> Outcome<Duration> {
         bulk.finish().await?;
     }
     echo.finish().await?;
-    pair.stop().await;
+    pair.shutdown().await;
     Ok(worst)
 }
 

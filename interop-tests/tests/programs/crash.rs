@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::site::Sites;
 use crate::turn;
+use throughline_fixture::{ProgramPair, Shape};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,7 +30,7 @@ async fn socks(ingress: SocketAddr, to: SocketAddr) -> Outcome<TcpStream> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_reset_soon_after_the_far_daemon_crashed_and_a_new_one_works() -> Outcome {
     let _alone = turn::alone().await;
-    let mut sites = Sites::start("")?;
+    let mut pair = ProgramPair::start(Shape::default(), "")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let origin = listener.local_addr()?;
     tokio::spawn(async move {
@@ -42,11 +42,11 @@ async fn a_connection_is_reset_soon_after_the_far_daemon_crashed_and_a_new_one_w
         }
     });
     let mut buffer = [0; 5];
-    let mut app = socks(sites.socks()?, origin).await?;
+    let mut app = socks(pair.socks()?, origin).await?;
     app.write_all(b"hello").await?;
     app.read_exact(&mut buffer).await?;
 
-    sites.crash_and_restart_far()?;
+    pair.crash_and_restart_far()?;
     let restarted = Instant::now();
     let read = timeout(PATIENCE, app.read(&mut buffer)).await.map_err(|_| "the flow hangs")?;
     let error = read.expect_err("an honest-looking end");
@@ -54,9 +54,9 @@ async fn a_connection_is_reset_soon_after_the_far_daemon_crashed_and_a_new_one_w
     let took = restarted.elapsed();
     println!("    reset {took:?} after the restart");
     assert!(took <= Duration::from_secs(2), "{took:?}");
-    sites.near.says("peer restarted")?;
+    pair.near.says("peer restarted")?;
 
-    let mut app = socks(sites.socks()?, origin).await?;
+    let mut app = socks(pair.socks()?, origin).await?;
     app.write_all(b"again").await?;
     app.read_exact(&mut buffer).await?;
     assert_eq!(&buffer, b"again");

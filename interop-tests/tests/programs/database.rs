@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 use crate::failure::{self, Count, Over};
 use crate::postgres::{self, Postgres};
-use crate::site::{self, Sites};
 use crate::turn;
+use throughline_fixture::{ProgramPair, Shape, forward};
 
 /// Statements, transactions or notifications before, during and after each failure.
 const STEP: u64 = 10;
@@ -27,12 +27,12 @@ async fn a_postgresql_transaction_stays_open_while_each_isp_dies() -> Outcome {
     };
     let _turn = turn::shared().await;
     let server = Postgres::start(programs)?;
-    Sites::start(&site::forward("db", server.port))?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), &forward("db", server.port))?
+        .run(async |pair: &ProgramPair| {
             let mut direct = server.psql(server.port)?;
             direct.tell("CREATE TABLE kept (number int PRIMARY KEY, text text)").await?;
             assert_eq!(direct.ask("SELECT count(*) FROM kept").await?, "0");
-            let mut client = server.psql(sites.near.ingress("db")?.port())?;
+            let mut client = server.psql(pair.near.ingress("db")?.port())?;
             let (over, inserted) = (Over::default(), Count::default());
             let transaction = async {
                 client.tell("BEGIN").await?;
@@ -52,7 +52,7 @@ async fn a_postgresql_transaction_stays_open_while_each_isp_dies() -> Outcome {
                 client.tell("COMMIT").await?;
                 client.close().await
             };
-            let failures = failure::each_isp_dies(sites, &over, || inserted.now(), STEP);
+            let failures = failure::each_isp_dies(pair, &over, || inserted.now(), STEP);
             tokio::try_join!(transaction, failures)?;
             let right = "SELECT count(*) || ' ' || min(number) || ' ' || max(number) FROM kept \
                          WHERE text = repeat(md5(number::text), 100)";
@@ -73,9 +73,9 @@ async fn pgbench_has_no_failed_transaction_while_each_isp_dies() -> Outcome {
     let server = Postgres::start(programs)?;
     let output = server.pgbench(server.port, &["-i", "-s", "4", "-q"]).output().await?;
     assert!(output.status.success(), "pgbench -i: {output:?}");
-    Sites::start(&site::forward("db", server.port))?
-        .run(async |sites: &Sites| {
-            let ingress = sites.near.ingress("db")?.port();
+    ProgramPair::start(Shape::default(), &forward("db", server.port))?
+        .run(async |pair: &ProgramPair| {
+            let ingress = pair.near.ingress("db")?.port();
             let (over, seen) = (Over::default(), Count::default());
             let benching = async {
                 let mut processed = 0;
@@ -100,7 +100,7 @@ async fn pgbench_has_no_failed_transaction_while_each_isp_dies() -> Outcome {
                 }
                 Outcome::Ok(())
             };
-            let failures = failure::each_isp_dies(sites, &over, || seen.now(), STEP);
+            let failures = failure::each_isp_dies(pair, &over, || seen.now(), STEP);
             let (processed, (), _) = tokio::try_join!(benching, watching, failures)?;
             // Each transaction adds the same to three tables and a line to a fourth: exactly once.
             let sums = "SELECT (SELECT count(*) FROM pgbench_history) || ' ' || \
@@ -130,13 +130,13 @@ async fn postgresql_notifies_a_client_that_waits_while_each_isp_dies() -> Outcom
     let Some(python) = skip::python(name, "psycopg2", "python3-psycopg2") else { return Ok(()) };
     let _turn = turn::shared().await;
     let server = Postgres::start(programs)?;
-    Sites::start(&site::forward("db", server.port))?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), &forward("db", server.port))?
+        .run(async |pair: &ProgramPair| {
             let mut direct = server.psql(server.port)?;
             let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
             let mut command = Command::new(&python);
             command.arg(scripts.join("postgresql_listen.py"));
-            command.arg(sites.near.ingress("db")?.port().to_string());
+            command.arg(pair.near.ingress("db")?.port().to_string());
             let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
             let stdout = child.stdout.take().ok_or("no standard output")?;
             let mut lines = BufReader::new(stdout).lines();
@@ -164,7 +164,7 @@ async fn postgresql_notifies_a_client_that_waits_while_each_isp_dies() -> Outcom
                 direct.tell("NOTIFY news, 'enough'").await?;
                 Outcome::Ok(number)
             };
-            let failures = failure::each_isp_dies(sites, &over, || came.now(), STEP);
+            let failures = failure::each_isp_dies(pair, &over, || came.now(), STEP);
             let ((), number, _) = tokio::try_join!(listening, notifying, failures)?;
             assert_eq!(came.now(), number, "notifications that came");
             assert!(child.wait().await?.success(), "the client failed at its end");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use interop_tests::support::{Outcome, clock, eventually};
 use throughline_emulator::{IspHandle, Way};
 
-use crate::site::Sites;
+use throughline_fixture::ProgramPair;
 
 /// How long an ISP is dead at least: what was under way or in sockets' buffers has arrived by
 /// then, so that what still moves moves over the other one.
@@ -45,22 +45,22 @@ impl Over {
 }
 
 /// Bytes that both ISPs have delivered. What keeps lanes alive is some kilobytes a second.
-pub(crate) fn carried(sites: &Sites) -> u64 {
-    sites.isps().iter().map(passed).sum()
+pub(crate) fn carried(pair: &ProgramPair) -> u64 {
+    pair.isps().iter().map(passed).sum()
 }
 
 /// The ISP in use dies under a program that goes on until it is told to end; then it comes back,
 /// and the other one dies. The program must have done `step` more before each failure, while the
 /// ISP is dead, and after it came back. Returns when the ISPs died.
 pub(crate) async fn each_isp_dies(
-    sites: &Sites,
+    pair: &ProgramPair,
     over: &Over,
     done: impl Fn() -> u64,
     step: u64,
 ) -> Outcome<[Instant; 2]> {
-    let started = sites.isps().map(|isp| passed(&isp));
+    let started = pair.isps().map(|isp| passed(&isp));
     more(&done, step, "before the first failure").await?;
-    let [a, b] = sites.isps();
+    let [a, b] = pair.isps();
     let in_order = match passed(&a) - started[0] >= passed(&b) - started[1] {
         true => [a, b],
         false => [b, a],
@@ -73,7 +73,7 @@ pub(crate) async fn each_isp_dies(
         tokio::time::sleep(DEAD).await;
         more(&done, step, &format!("while {} is dead", isp.name())).await?;
         assert!(lost(isp) > before, "nobody noticed that {} is dead", isp.name());
-        revive(sites, isp).await?;
+        revive(pair, isp).await?;
         more(&done, step, &format!("after {} came back", isp.name())).await?;
     }
     over.0.store(true, Ordering::Relaxed);
@@ -83,31 +83,31 @@ pub(crate) async fn each_isp_dies(
 /// Runs `program` twice or three times. The ISP in use dies when so many bytes of it have been
 /// carried, and comes back when the program has ended: first one ISP, then the other.
 pub(crate) async fn strikes_during<F: Future<Output = Outcome>>(
-    sites: &Sites,
+    pair: &ProgramPair,
     bytes: u64,
     mut program: impl FnMut(usize) -> F,
 ) -> Outcome {
     let mut struck = [false; 2];
     for round in 0..3 {
-        let started = sites.isps().map(|isp| passed(&isp));
+        let started = pair.isps().map(|isp| passed(&isp));
         let strike = async {
             let total = started.iter().sum::<u64>();
-            more(&(|| carried(sites) - total), bytes, "of the transfer").await?;
-            let [a, b] = sites.isps().map(|isp| passed(&isp));
+            more(&(|| carried(pair) - total), bytes, "of the transfer").await?;
+            let [a, b] = pair.isps().map(|isp| passed(&isp));
             let in_use = if a - started[0] >= b - started[1] { 0 } else { 1 };
             // The last round is for an ISP that was not in use in the others.
             let which = if round == 2 { usize::from(struck[0]) } else { in_use };
-            let isp = sites.isps()[which].clone();
+            let isp = pair.isps()[which].clone();
             kill(&isp);
-            Outcome::Ok((which, isp, carried(sites)))
+            Outcome::Ok((which, isp, carried(pair)))
         };
         let run = async {
             program(round).await?;
-            Outcome::Ok(carried(sites))
+            Outcome::Ok(carried(pair))
         };
         let ((which, isp, at_strike), at_end) = tokio::try_join!(strike, run)?;
         assert!(at_end > at_strike + bytes / 2, "the program was as good as over at the failure");
-        revive(sites, &isp).await?;
+        revive(pair, &isp).await?;
         struck[which] = true;
         if struck == [true; 2] {
             return Ok(());
@@ -117,11 +117,11 @@ pub(crate) async fn strikes_during<F: Future<Output = Outcome>>(
 }
 
 /// Both ISPs are dead for so long.
-pub(crate) async fn both_die(sites: &Sites, length: Duration) {
-    sites.isps().iter().for_each(kill);
+pub(crate) async fn both_die(pair: &ProgramPair, length: Duration) {
+    pair.isps().iter().for_each(kill);
     tokio::time::sleep(length).await;
     println!("    {} both ISPs are back", clock());
-    sites.isps().iter().for_each(|isp| isp.heal(Way::Both));
+    pair.isps().iter().for_each(|isp| isp.heal(Way::Both));
 }
 
 fn kill(isp: &IspHandle) {
@@ -130,13 +130,13 @@ fn kill(isp: &IspHandle) {
 }
 
 /// Ends the failure and waits until both ISPs have a lane again.
-async fn revive(sites: &Sites, isp: &IspHandle) -> Outcome {
+async fn revive(pair: &ProgramPair, isp: &IspHandle) -> Outcome {
     println!("    {} {} is back", clock(), isp.name());
     isp.heal(Way::Both);
-    match eventually(PATIENCE, async || (sites.lanes_up().await == Ok(2)).then_some(())).await {
+    match eventually(PATIENCE, async || (pair.uplinks_up().await == Ok(2)).then_some(())).await {
         Some(()) => Ok(()),
         None => {
-            let lanes = sites.lanes_up().await;
+            let lanes = pair.uplinks_up().await;
             Err(format!("{} has no lane {PATIENCE:?} after it: {lanes:?}", isp.name()).into())
         }
     }

@@ -9,9 +9,9 @@ use interop_tests::support::Outcome;
 use tokio::process::Command;
 
 use crate::failure;
-use crate::site::{self, Sites};
 use crate::ssh::{self, Server};
 use crate::{tree, turn};
+use throughline_fixture::{ProgramPair, Shape, forward};
 
 /// Some 13 MB.
 const FILES: u64 = 200;
@@ -47,8 +47,8 @@ impl Git {
 
     /// Clones from and pushes to `url`, which is `origin.git` in `place`, an ISP dying in the
     /// middle of each.
-    async fn both_ways(&self, sites: &Sites, url: &str) -> Outcome {
-        let place = sites.directory.path();
+    async fn both_ways(&self, pair: &ProgramPair, url: &str) -> Outcome {
+        let place = pair.directory();
         let origin = place.join("origin.git");
         let work = place.join("work");
         std::fs::create_dir(&work)?;
@@ -60,7 +60,7 @@ impl Git {
         std::fs::write(origin.join("git-daemon-export-ok"), "")?;
         let (commit, files) = (self.sound(&work).await?, tree::digest(&work)?);
 
-        failure::strikes_during(sites, STRIKE_AT, async |round| {
+        failure::strikes_during(pair, STRIKE_AT, async |round| {
             let name = format!("clone-{round}");
             self.run(place, &["clone", "--quiet", url, &name]).await?;
             let clone = place.join(name);
@@ -77,7 +77,7 @@ impl Git {
             self.run(&work, &["commit", "--quiet", "--message=more"]).await?;
             pushes.push(self.run(&work, &["rev-parse", "main"]).await?);
         }
-        failure::strikes_during(sites, STRIKE_AT, async |round| {
+        failure::strikes_during(pair, STRIKE_AT, async |round| {
             let commit = &pushes[round];
             let refspec = format!("{commit}:refs/heads/main");
             self.run(&work, &["push", "--quiet", url, &refspec]).await?;
@@ -97,11 +97,11 @@ async fn git_clones_and_pushes_by_its_own_protocol_while_each_isp_dies() -> Outc
     }
     let _turn = turn::shared().await;
     let port = process::free_tcp_port()?;
-    Sites::start(&site::forward("git", port))?
-        .run(async |sites: &Sites| {
-            let _daemon = daemon(sites.directory.path(), port)?;
-            let url = format!("git://{}/origin.git", sites.near.ingress("git")?);
-            Git { transport: String::new() }.both_ways(sites, &url).await
+    ProgramPair::start(Shape::default(), &forward("git", port))?
+        .run(async |pair: &ProgramPair| {
+            let _daemon = daemon(pair.directory(), port)?;
+            let url = format!("git://{}/origin.git", pair.near.ingress("git")?);
+            Git { transport: String::new() }.both_ways(pair, &url).await
         })
         .await
 }
@@ -115,12 +115,12 @@ async fn git_clones_and_pushes_over_ssh_while_each_isp_dies() -> Outcome {
     let _turn = turn::shared().await;
     let keys = tempfile::tempdir()?;
     let server = Server::start(keys.path())?;
-    Sites::start(&site::forward("ssh", server.port))?
-        .run(async |sites: &Sites| {
-            let ingress = sites.near.ingress("ssh")?;
-            let origin = sites.directory.path().join("origin.git");
+    ProgramPair::start(Shape::default(), &forward("ssh", server.port))?
+        .run(async |pair: &ProgramPair| {
+            let ingress = pair.near.ingress("ssh")?;
+            let origin = pair.directory().join("origin.git");
             let url = format!("ssh://{ingress}{}", origin.display());
-            Git { transport: server.transport(ingress) }.both_ways(sites, &url).await
+            Git { transport: server.transport(ingress) }.both_ways(pair, &url).await
         })
         .await
 }

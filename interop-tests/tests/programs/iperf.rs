@@ -10,8 +10,8 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::failure::{self, Over};
-use crate::site::{self, Sites};
 use crate::turn;
+use throughline_fixture::{ProgramPair, Shape, forward};
 
 /// Bytes that must move before, during and after each failure: much more than what keeps lanes
 /// alive.
@@ -41,14 +41,14 @@ async fn iperf3_has_throughput_both_ways_in_every_second_while_each_isp_dies() -
         let mut command = std::process::Command::new("iperf3");
         command.args(["--server", "--json", "--bind", "127.0.0.1", "--port", &port.to_string()]);
         servers.push(Process::start("iperf3", command.stdout(Stdio::null()))?);
-        ingresses += &site::forward(way, port);
+        ingresses += &forward(way, port);
     }
-    Sites::start(&ingresses)?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), &ingresses)?
+        .run(async |pair: &ProgramPair| {
             let over = Over::default();
-            let [up, down] = WAYS.map(|way| measure(sites, &over, way));
-            let carried = || failure::carried(sites);
-            let failures = failure::each_isp_dies(sites, &over, carried, STEP);
+            let [up, down] = WAYS.map(|way| measure(pair, &over, way));
+            let carried = || failure::carried(pair);
+            let failures = failure::each_isp_dies(pair, &over, carried, STEP);
             let (up, down, died) = tokio::try_join!(up, down, failures)?;
             for (began, report) in &up {
                 // What the server received: to send is to fill buffers.
@@ -64,11 +64,11 @@ async fn iperf3_has_throughput_both_ways_in_every_second_while_each_isp_dies() -
 
 /// Runs of iperf3 in one direction until the failures are over: when each began, and its report.
 async fn measure(
-    sites: &Sites,
+    pair: &ProgramPair,
     over: &Over,
     (way, options): (&str, &[&str]),
 ) -> Outcome<Vec<(Instant, Value)>> {
-    let port = sites.near.ingress(way)?.port().to_string();
+    let port = pair.near.ingress(way)?.port().to_string();
     let mut runs = Vec::new();
     while !over.yet() {
         let began = Instant::now();

@@ -16,7 +16,6 @@ mod netcat;
 mod origin;
 mod postgres;
 mod rsync;
-mod site;
 mod ssh;
 mod terminal;
 mod transfers;

@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::failure::{self, Count, Over};
-use crate::site::Sites;
 use crate::{origin, turn};
+use throughline_fixture::{ProgramPair, Shape};
 
 /// Bytes that must move before, during and after each failure.
 const STEP: u64 = 1 << 20;
@@ -22,14 +22,14 @@ async fn netcat_ends_its_direction_and_receives_on_while_each_isp_dies() -> Outc
         return Ok(());
     }
     let _turn = turn::shared().await;
-    Sites::start("")?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), "")?
+        .run(async |pair: &ProgramPair| {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let (over, received) = (Over::default(), Count::default());
             let port = listener.local_addr()?.port().to_string();
             let mut nc = Command::new("nc");
             // -N: the end of the input is the end of its direction, and of no more.
-            nc.args(["-N", "-X", "5", "-x", &sites.socks()?.to_string(), "127.0.0.1", &port]);
+            nc.args(["-N", "-X", "5", "-x", &pair.socks()?.to_string(), "127.0.0.1", &port]);
             nc.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
             let mut child = nc.spawn()?;
             let mut stdin = child.stdin.take().ok_or("no standard input")?;
@@ -67,7 +67,7 @@ async fn netcat_ends_its_direction_and_receives_on_while_each_isp_dies() -> Outc
                 tcp.shutdown().await?;
                 Outcome::Ok(origin::hex(hash))
             };
-            let failures = failure::each_isp_dies(sites, &over, || received.now(), STEP);
+            let failures = failure::each_isp_dies(pair, &over, || received.now(), STEP);
             let (seen, sent, _) = tokio::try_join!(asking, answering, failures)?;
             assert!(seen == sent, "netcat received wrong bytes");
             assert!(child.wait().await?.success(), "netcat failed at its end");

@@ -8,9 +8,9 @@ use interop_tests::support::Outcome;
 use tokio::process::Command;
 
 use crate::failure;
-use crate::site::{self, Sites};
 use crate::ssh::{self, Server};
 use crate::{tree, turn};
+use throughline_fixture::{ProgramPair, Shape, forward};
 
 /// Some 19 MB.
 const FILES: u64 = 300;
@@ -31,8 +31,8 @@ async fn copy(options: &[&str], from: &str, to: &str) -> Outcome {
 }
 
 /// Pushes and pulls in turns, an ISP dying in the middle of each, and compares the trees.
-async fn both_ways(sites: &Sites, options: &[&str], far: &str) -> Outcome {
-    let place = sites.directory.path();
+async fn both_ways(pair: &ProgramPair, options: &[&str], far: &str) -> Outcome {
+    let place = pair.directory();
     let tree = place.join("tree");
     tree::make(&tree, FILES, 3)?;
     let expected = tree::digest(&tree)?;
@@ -42,13 +42,13 @@ async fn both_ways(sites: &Sites, options: &[&str], far: &str) -> Outcome {
     };
     std::fs::create_dir(place.join("far"))?;
     tree::make(&place.join("far/origin"), FILES, 3)?;
-    failure::strikes_during(sites, STRIKE_AT, async |round| {
+    failure::strikes_during(pair, STRIKE_AT, async |round| {
         let name = format!("pushed-{round}");
         copy(options, &format!("{}/", tree.display()), &format!("{far}/{name}/")).await?;
         same(&place.join("far").join(name))
     })
     .await?;
-    failure::strikes_during(sites, STRIKE_AT, async |round| {
+    failure::strikes_during(pair, STRIKE_AT, async |round| {
         let to = place.join(format!("pulled-{round}"));
         copy(options, &format!("{far}/origin/"), &format!("{}/", to.display())).await?;
         same(&to)
@@ -67,12 +67,12 @@ async fn rsync_over_ssh_copies_a_tree_each_way_while_each_isp_dies() -> Outcome 
     let _turn = turn::shared().await;
     let keys = tempfile::tempdir()?;
     let server = Server::start(keys.path())?;
-    Sites::start(&site::forward("ssh", server.port))?
-        .run(async |sites: &Sites| {
-            let ingress = sites.near.ingress("ssh")?;
+    ProgramPair::start(Shape::default(), &forward("ssh", server.port))?
+        .run(async |pair: &ProgramPair| {
+            let ingress = pair.near.ingress("ssh")?;
             let transport = format!("--rsh={}", server.transport(ingress));
-            let far = format!("{}:{}/far", ingress.ip(), sites.directory.path().display());
-            both_ways(sites, &[&transport], &far).await
+            let far = format!("{}:{}/far", ingress.ip(), pair.directory().display());
+            both_ways(pair, &[&transport], &far).await
         })
         .await
 }
@@ -84,11 +84,11 @@ async fn rsync_to_its_daemon_copies_a_tree_each_way_while_each_isp_dies() -> Out
     }
     let _turn = turn::shared().await;
     let port = process::free_tcp_port()?;
-    Sites::start(&site::forward("rsync", port))?
-        .run(async |sites: &Sites| {
-            let _daemon = daemon(sites.directory.path(), port)?;
-            let far = format!("rsync://{}/far", sites.near.ingress("rsync")?);
-            both_ways(sites, &[], &far).await
+    ProgramPair::start(Shape::default(), &forward("rsync", port))?
+        .run(async |pair: &ProgramPair| {
+            let _daemon = daemon(pair.directory(), port)?;
+            let far = format!("rsync://{}/far", pair.near.ingress("rsync")?);
+            both_ways(pair, &[], &far).await
         })
         .await
 }

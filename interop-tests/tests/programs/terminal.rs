@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use crate::failure::{self, Count, Over};
-use crate::site::{self, Sites};
 use crate::ssh::{self, Server, Through};
 use crate::turn;
+use throughline_fixture::{ProgramPair, Shape, forward};
 
 /// Keys that must come back before, during and after each failure.
 const STEP: u64 = 20;
@@ -92,9 +92,9 @@ async fn ssh_echoes_every_key_while_each_isp_dies() -> Outcome {
     let _turn = turn::shared().await;
     let keys = tempfile::tempdir()?;
     let server = Server::start(keys.path())?;
-    Sites::start("")?
-        .run(async |sites: &Sites| {
-            let mut terminal = Terminal::open(&server, Through::Proxy(sites.socks()?), &[]).await?;
+    ProgramPair::start(Shape::default(), "")?
+        .run(async |pair: &ProgramPair| {
+            let mut terminal = Terminal::open(&server, Through::Proxy(pair.socks()?), &[]).await?;
             let (echoed, over) = (Count::default(), Over::default());
             let typing = async {
                 let (mut worst, mut number) = (Duration::ZERO, 0u64);
@@ -113,7 +113,7 @@ async fn ssh_echoes_every_key_while_each_isp_dies() -> Outcome {
                 terminal.close().await?;
                 Outcome::Ok(worst)
             };
-            let failures = failure::each_isp_dies(sites, &over, || echoed.now(), STEP);
+            let failures = failure::each_isp_dies(pair, &over, || echoed.now(), STEP);
             let (worst, _) = tokio::try_join!(typing, failures)?;
             println!("    ssh: {} keys echoed, the slowest after {worst:?}", echoed.now());
             Ok(())
@@ -129,14 +129,14 @@ async fn ssh_sits_idle_through_an_outage_of_both_isps_and_goes_on() -> Outcome {
     let _turn = turn::shared().await;
     let keys = tempfile::tempdir()?;
     let server = Server::start(keys.path())?;
-    Sites::start(&site::forward("ssh", server.port))?
-        .run(async |sites: &Sites| {
-            let forward = Through::Forward(sites.near.ingress("ssh")?);
+    ProgramPair::start(Shape::default(), &forward("ssh", server.port))?
+        .run(async |pair: &ProgramPair| {
+            let forward = Through::Forward(pair.near.ingress("ssh")?);
             let silent = Terminal::open(&server, forward, &[]).await?;
             // Asks every 10 s, and would give up at the fourth time without an answer.
             let asking = ["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"];
             let asking = Terminal::open(&server, forward, &asking).await?;
-            failure::both_die(sites, IDLE_OUTAGE).await;
+            failure::both_die(pair, IDLE_OUTAGE).await;
             let back = Instant::now();
             for mut terminal in [silent, asking] {
                 let line = "still there";

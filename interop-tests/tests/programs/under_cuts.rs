@@ -6,9 +6,9 @@ use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
 
 use crate::cuts::Cuts;
-use crate::site::{self, Sites};
 use crate::ssh::{Server, Through};
 use crate::{origin, ssh, transfers, turn};
+use throughline_fixture::{ProgramPair, Shape, forward};
 
 /// How long the ISPs are cut, at least: until the last program is done.
 const CUTS_FOR: Duration = Duration::from_secs(20);
@@ -40,15 +40,15 @@ async fn curl_and_ssh_go_on_under_random_cuts_and_every_byte_is_right() -> Outco
         true => Some(Server::start(keys.path())?),
         false => None,
     };
-    let forward = server.as_ref().map(|server| site::forward("ssh", server.port));
-    let sites = Sites::start(&forward.unwrap_or_default())?;
-    let (socks, origin) = (sites.socks()?, origin::serve(down).await?);
-    let file = sites.directory.path().join("file");
+    let forward = server.as_ref().map(|server| forward("ssh", server.port));
+    let pair = ProgramPair::start(Shape::default(), &forward.unwrap_or_default())?;
+    let (socks, origin) = (pair.socks()?, origin::serve(down).await?);
+    let file = pair.directory().join("file");
     std::fs::write(&file, (0..up).flat_map(origin::block).collect::<Vec<u8>>())?;
     // Before anything is timed: it takes a second.
     let (down_digest, up_digest) = (origin::digest(down), origin::digest(up));
 
-    let cuts = Cuts::begin(sites.isps(), 7);
+    let cuts = Cuts::begin(pair.isps(), 7);
     let began = Instant::now();
     let curl = async {
         if has_curl {
@@ -61,7 +61,7 @@ async fn curl_and_ssh_go_on_under_random_cuts_and_every_byte_is_right() -> Outco
     };
     let ssh = async {
         let Some(server) = &server else { return Ok(()) };
-        let forward = Through::Forward(sites.near.ingress("ssh")?);
+        let forward = Through::Forward(pair.near.ingress("ssh")?);
         let (slowest, ()) = tokio::try_join!(
             ssh::session(server, Through::Proxy(socks), session),
             ssh::upload(server, forward, &file, &up_digest),
@@ -74,8 +74,8 @@ async fn curl_and_ssh_go_on_under_random_cuts_and_every_byte_is_right() -> Outco
     drop(cuts);
     match result {
         Ok(Ok(_)) => println!("    all done after {:?}", began.elapsed()),
-        Ok(Err(error)) => panic!("{error}\n{}\n{}", sites.near.log(), sites.far.log()),
-        Err(_) => panic!("not done in {PATIENCE:?}\n{}\n{}", sites.near.log(), sites.far.log()),
+        Ok(Err(error)) => panic!("{error}\n{}\n{}", pair.near.log(), pair.far.log()),
+        Err(_) => panic!("not done in {PATIENCE:?}\n{}\n{}", pair.near.log(), pair.far.log()),
     }
     Ok(())
 }

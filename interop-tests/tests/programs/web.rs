@@ -10,8 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::failure::{self, Over};
 use crate::live::Live;
-use crate::site::Sites;
 use crate::{origin, transfers, turn};
+use throughline_fixture::{ProgramPair, Shape};
 
 /// Bytes that must move before, during and after each failure.
 const STEP: u64 = 4 << 20;
@@ -22,12 +22,12 @@ async fn curl_downloads_while_each_isp_dies() -> Outcome {
         return Ok(());
     }
     let _turn = turn::shared().await;
-    Sites::start("")?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), "")?
+        .run(async |pair: &ProgramPair| {
             let over = Over::default();
             let live = Live::serve(&over).await?;
             let url = format!("http://localhost:{}/stream", live.addr.port());
-            let mut child = transfers::curl(sites.socks()?).arg(url).spawn()?;
+            let mut child = transfers::curl(pair.socks()?).arg(url).spawn()?;
             let mut stdout = child.stdout.take().ok_or("no standard output")?;
             let received = failure::Count::default();
             let reading = async {
@@ -42,7 +42,7 @@ async fn curl_downloads_while_each_isp_dies() -> Outcome {
                     }
                 }
             };
-            let failures = failure::each_isp_dies(sites, &over, || received.now(), STEP);
+            let failures = failure::each_isp_dies(pair, &over, || received.now(), STEP);
             let (hash, _) = tokio::try_join!(reading, failures)?;
             let output = child.wait_with_output().await?;
             assert!(output.status.success(), "curl failed: {output:?}");
@@ -59,12 +59,12 @@ async fn curl_uploads_while_each_isp_dies() -> Outcome {
         return Ok(());
     }
     let _turn = turn::shared().await;
-    Sites::start("")?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), "")?
+        .run(async |pair: &ProgramPair| {
             let over = Over::default();
             let live = Live::serve(&over).await?;
             let url = format!("http://127.0.0.1:{}/upload", live.addr.port());
-            let mut curl = transfers::curl(sites.socks()?);
+            let mut curl = transfers::curl(pair.socks()?);
             let mut child =
                 curl.args(["--upload-file", "-", &url]).stdin(Stdio::piped()).spawn()?;
             let mut stdin = child.stdin.take().ok_or("no standard input")?;
@@ -81,7 +81,7 @@ async fn curl_uploads_while_each_isp_dies() -> Outcome {
                 drop(stdin);
                 Outcome::Ok(origin::hex(hash))
             };
-            let failures = failure::each_isp_dies(sites, &over, || live.moved.now(), STEP);
+            let failures = failure::each_isp_dies(pair, &over, || live.moved.now(), STEP);
             let (hash, _) = tokio::try_join!(writing, failures)?;
             let output = child.wait_with_output().await?;
             assert!(output.status.success(), "curl failed: {output:?}");
@@ -99,13 +99,13 @@ async fn curl_makes_many_small_requests_on_one_connection_while_each_isp_dies() 
         return Ok(());
     }
     let _turn = turn::shared().await;
-    Sites::start("")?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), "")?
+        .run(async |pair: &ProgramPair| {
             let over = Over::default();
             let live = Live::serve(&over).await?;
             // One after the other; the origin says when it is enough (410), which ends curl.
             let url = format!("http://localhost:{}/small/[0-999999]", live.addr.port());
-            let mut curl = transfers::curl(sites.socks()?);
+            let mut curl = transfers::curl(pair.socks()?);
             curl.args(["--fail-early", "--no-buffer", "--write-out", "%{num_connects}\n", &url]);
             let mut child = curl.spawn()?;
             let stdout = child.stdout.take().ok_or("no standard output")?;
@@ -125,7 +125,7 @@ async fn curl_makes_many_small_requests_on_one_connection_while_each_isp_dies() 
                 }
                 Outcome::Ok(number)
             };
-            let failures = failure::each_isp_dies(sites, &over, || answered.now(), 20);
+            let failures = failure::each_isp_dies(pair, &over, || answered.now(), 20);
             let (number, _) = tokio::try_join!(reading, failures)?;
             let output = child.wait_with_output().await?;
             assert_eq!(output.status.code(), Some(22), "curl failed otherwise: {output:?}");

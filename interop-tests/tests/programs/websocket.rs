@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::failure::{self, Count, Over};
-use crate::site::{self, Sites};
 use crate::turn;
+use throughline_fixture::{ProgramPair, Shape, forward};
 
 /// Messages that must come before, during and after each failure.
 const STEP: u64 = 20;
@@ -29,11 +29,11 @@ async fn a_websocket_loses_and_doubles_no_message_while_each_isp_dies() -> Outco
     let server = Process::start("websocket server", &mut command)?;
     let said = server.says("listening on")?;
     let port = said.trim_end_matches(';').rsplit(' ').next().ok_or("no port")?.parse()?;
-    Sites::start(&site::forward("web", port))?
-        .run(async |sites: &Sites| {
+    ProgramPair::start(Shape::default(), &forward("web", port))?
+        .run(async |pair: &ProgramPair| {
             let mut client = Command::new(&python);
             client.env("PYTHONDONTWRITEBYTECODE", "1").arg(scripts.join("websocket_client.py"));
-            client.arg(format!("ws://{}/", sites.near.ingress("web")?));
+            client.arg(format!("ws://{}/", pair.near.ingress("web")?));
             client.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
             let mut child = client.spawn()?;
             let stdin = child.stdin.take().ok_or("no standard input")?;
@@ -51,7 +51,7 @@ async fn a_websocket_loses_and_doubles_no_message_while_each_isp_dies() -> Outco
                 Err("the client ended before it was told to".into())
             };
             let failures = async {
-                let died = failure::each_isp_dies(sites, &over, || came.now(), STEP).await?;
+                let died = failure::each_isp_dies(pair, &over, || came.now(), STEP).await?;
                 drop(stdin);
                 Outcome::Ok(died)
             };
