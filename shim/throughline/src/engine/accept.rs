@@ -136,7 +136,7 @@ async fn set_up(
                 connection,
                 sensor,
                 control,
-                took: began.elapsed(),
+                setup: began.elapsed(),
                 params: hello.params,
             };
             Ok(Some((session, lane)))

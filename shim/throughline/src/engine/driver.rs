@@ -44,7 +44,7 @@ pub(crate) async fn run(
         }
         if let Some(dialer) = &mut dialer {
             if resumed {
-                dialer.begin_afresh();
+                dialer.reset_backoff();
             }
             next = earliest(next, dialer.step(&session, &snapshot));
         }
@@ -53,7 +53,7 @@ pub(crate) async fn run(
             () = sleep_until(next) => next,
             () = alarm.notified() => None,
             () = changed(&mut uplinks) => None,
-            () = dialled(&mut dialer, &session) => None,
+            () = dial_ended(&mut dialer, &session) => None,
         };
     }
 }
@@ -82,9 +82,9 @@ async fn changed(uplinks: &mut watch::Receiver<Arc<Snapshot>>) {
     }
 }
 
-async fn dialled(dialer: &mut Option<Dialer>, session: &SessionHandle) {
+async fn dial_ended(dialer: &mut Option<Dialer>, session: &SessionHandle) {
     match dialer {
-        Some(dialer) => dialer.dialled(session).await,
+        Some(dialer) => dialer.dial_ended(session).await,
         None => std::future::pending().await,
     }
 }

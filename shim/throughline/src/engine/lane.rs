@@ -48,7 +48,7 @@ pub(crate) struct NewLane {
     pub(crate) control: ControlStream,
     pub(crate) origin: Origin,
     /// How long the set-up took.
-    pub(crate) took: Duration,
+    pub(crate) setup: Duration,
     /// What the peer promised in this lane's exchange.
     pub(crate) params: SessionParams,
 }
@@ -82,7 +82,7 @@ impl LaneEnd {
 
 /// Attaches a lane to its session and runs it to its end.
 pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
-    let NewLane { id, info, connection, sensor, control, origin, took, params } = lane;
+    let NewLane { id, info, connection, sensor, control, origin, setup, params } = lane;
     let work = Arc::new(Notify::new());
     let remote = connection.remote_address();
     let log = session.log();
@@ -105,7 +105,7 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
         // The peer cannot see what the lane costs here, nor what is planned.
         let draining = uplink.as_deref().is_some_and(|uplink| session.is_drained(uplink));
         core.session.advertise_use(now, id, cost, draining);
-        let up = EventKind::LaneUp { local, remote, setup: took, dialed: by_us };
+        let up = EventKind::LaneUp { local, remote, setup, dialed: by_us };
         log.emit_lane(id, uplink.as_deref(), up);
         match detached {
             Some(_) if !session.is_established() => log.emit(EventKind::SessionUp),

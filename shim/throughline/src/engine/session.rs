@@ -82,7 +82,7 @@ pub(crate) struct Core {
     pub(crate) generation: u64,
     pub(crate) next_lane: u64,
     /// The peer said that it can be reached elsewhere, and the dialler has not looked yet.
-    pub(crate) relocated: bool,
+    pub(crate) locators_changed: bool,
     /// Since when there is no lane. The peer counts the time that we sleep, so we do too.
     pub(crate) detached_since: Option<BootTime>,
     /// The machine slept: every lane is to be probed.
@@ -108,7 +108,7 @@ impl SessionHandle {
                 flows: HashMap::new(),
                 generation: 0,
                 next_lane: 0,
-                relocated: false,
+                locators_changed: false,
                 detached_since: Some(BootTime::now()),
                 slept: false,
                 armed: None,
@@ -203,7 +203,7 @@ impl SessionHandle {
                 core.armed = next;
                 self.0.driver.notify_one();
             }
-            if core.relocated {
+            if core.locators_changed {
                 self.0.driver.notify_one();
             }
             (result, over)
@@ -285,7 +285,7 @@ impl Core {
                         lane.work.notify_one();
                     }
                 }
-                SessionEvent::Locators => self.relocated = true,
+                SessionEvent::Locators => self.locators_changed = true,
                 SessionEvent::Closed => {
                     over = self.session.closed().map(str::to_owned);
                 }

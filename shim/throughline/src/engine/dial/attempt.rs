@@ -1,62 +1,89 @@
 //! One dial: a socket, a connection, the `Hello` exchange.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use quinn::{Endpoint, TokioRuntime};
+use quinn::{ConnectionError, Endpoint, TokioRuntime};
 use thiserror::Error;
 
 use crate::engine::context::NodeContext;
 use crate::engine::lane::handshake::{self, HandshakeError};
 use crate::engine::lane::{NewLane, risk_of};
-use crate::engine::quic::{socket, tls, transport};
+use crate::engine::quic::socket::{self, SocketOptions};
+use crate::engine::quic::{tls, transport};
 use crate::engine::session::{Dialled, Origin};
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::Path;
 use throughline_proto::selection::Cost;
 use throughline_proto::session::LaneInfo;
-use throughline_proto::types::{Host, Locator, PeerId};
+use throughline_proto::types::PeerId;
 use throughline_proto::wire::hello::{Hello, RejectCode};
 use throughline_uplinks::Device;
+
+/// The shortest timeout of a dial: in it the first packet is sent again twice, after 0.3 and 0.9 s
+/// (RFC 9002 §6.2.1).
+const MIN_DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The longest timeout of a dial, which also holds until a path's round trip is known: in it the
+/// first packet is sent again three times, the last after 2.1 s.
+pub(super) const MAX_DIAL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The round trips that a dial gets. It needs two, TLS's and that of the `Hello` exchange, and each may
+/// be lost and sent again.
+const ROUND_TRIPS: u32 = 10;
+
+/// Returns the timeout of a dial, given the round-trip time of the last lane.
+pub(super) fn timeout(rtt: Option<Duration>) -> Duration {
+    rtt.map_or(MAX_DIAL_TIMEOUT, |rtt| {
+        (rtt * ROUND_TRIPS).clamp(MIN_DIAL_TIMEOUT, MAX_DIAL_TIMEOUT)
+    })
+}
 
 /// Why a dial failed.
 #[derive(Debug, Error)]
 pub(super) enum DialError {
-    /// No socket on our address.
+    /// There is no socket on our address.
     #[error("cannot bind: {0}")]
-    Bind(#[from] std::io::Error),
-    /// Not even tried.
+    Bind(#[source] io::Error),
+    /// QUIC did not even try.
     #[error("{0}")]
-    Connect(#[from] quinn::ConnectError),
+    Connect(#[source] quinn::ConnectError),
     /// The connection failed.
-    #[error("{0}")]
-    Connection(String),
+    #[error("{}", tls::reason(.0))]
+    Connection(#[source] ConnectionError),
     /// Nobody answered.
     #[error("no answer within {0:?}; is the peer running, does UDP pass to this port?")]
     TimedOut(Duration),
     /// The exchange failed.
     #[error("{0}")]
-    Handshake(#[from] HandshakeError),
+    Handshake(#[source] HandshakeError),
 }
 
 impl DialError {
-    /// Whether it happens between nodes that are set up well: a path is out, or the peer has
+    /// Returns whether it happens between nodes that are set up well: a path is out, or the peer has
     /// other plans. Anything else somebody has to mend.
     pub(super) fn is_expected(&self) -> bool {
         use RejectCode::{ShuttingDown, Stale, Superseded, UnknownSession};
-        match self {
-            Self::TimedOut(_) | Self::Handshake(HandshakeError::Connection(_)) => true,
-            Self::Handshake(HandshakeError::Rejected { code, .. }) => {
+        match (self, self.rejection()) {
+            (Self::TimedOut(_), _) => true,
+            (_, Some((code, _))) => {
                 matches!(code, ShuttingDown | Stale | Superseded | UnknownSession)
             }
             _ => false,
         }
     }
+
+    /// Returns why the peer rejected the lane, if it did: for us, and for a person.
+    pub(super) fn rejection(&self) -> Option<(RejectCode, &str)> {
+        match self {
+            Self::Handshake(HandshakeError::Rejected { code, detail }) => Some((*code, detail)),
+            _ => None,
+        }
+    }
 }
 
+/// A dial to be made.
 pub(super) struct Attempt {
     pub(super) context: Arc<NodeContext>,
     pub(super) peer: PeerId,
@@ -64,37 +91,43 @@ pub(super) struct Attempt {
     /// The interface to bind the socket to.
     pub(super) device: Device,
     pub(super) hello: Hello,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl Attempt {
+    /// Makes the dial.
     pub(super) async fn run(self) -> Result<NewLane, DialError> {
-        let patience = self.patience;
-        tokio::time::timeout(patience, self.dial())
+        let timeout = self.timeout;
+        tokio::time::timeout(timeout, self.dial())
             .await
-            .unwrap_or(Err(DialError::TimedOut(patience)))
+            .unwrap_or(Err(DialError::TimedOut(timeout)))
     }
 
     async fn dial(self) -> Result<NewLane, DialError> {
         let Self { context, peer, path, device, hello, .. } = self;
-        let began = Instant::now();
-        let socket = socket::bind((path.local, 0).into(), &socket::SocketOptions { device })?;
-        let local = socket.local_addr()?;
-        let config = transport::dialling_endpoint_config();
-        let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime))?;
+        let started = Instant::now();
+        let socket = socket::bind((path.local, 0).into(), &SocketOptions { device })
+            .map_err(DialError::Bind)?;
+        let local = socket.local_addr().map_err(DialError::Bind)?;
+        let config = transport::dialing_endpoint_config();
+        let endpoint =
+            Endpoint::new(config, None, socket, Arc::new(TokioRuntime)).map_err(DialError::Bind)?;
         let (config, sensor) =
             transport::client_config(&context.transport, &context.identity, peer);
-        let connecting = endpoint.connect_with(config, path.remote, tls::SERVER_NAME)?;
-        let connection = connecting.await.map_err(|error| named(&error))?;
+        let connecting = endpoint
+            .connect_with(config, path.remote, tls::SERVER_NAME)
+            .map_err(DialError::Connect)?;
+        let connection = connecting.await.map_err(DialError::Connection)?;
         let id = hello.lane;
-        let (control, welcome) = match handshake::initiate(&connection, hello).await {
-            Err(HandshakeError::Connection(error)) => return Err(named(&error)),
-            other => other?,
-        };
+        let exchange = handshake::initiate(&connection, hello).await;
+        let (control, welcome) = exchange.map_err(|error| match error {
+            HandshakeError::Connection(error) => DialError::Connection(error),
+            other => DialError::Handshake(other),
+        })?;
         let cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
-        let dialled = Dialled {
+        let dialed = Dialled {
             endpoint,
-            uplink: path.uplink.clone(),
+            uplink: path.uplink,
             order: path.order,
             metered: path.metered,
             interface: context.uplinks.interface(path.local),
@@ -110,71 +143,9 @@ impl Attempt {
             connection,
             sensor,
             control,
-            origin: Origin::Dialled(dialled),
-            took: began.elapsed(),
+            origin: Origin::Dialled(dialed),
+            setup: started.elapsed(),
             params: welcome.params,
         })
-    }
-}
-
-/// A refused key is told as what it is; any other end as quinn tells it.
-fn named(error: &quinn::ConnectionError) -> DialError {
-    DialError::Connection(tls::reason(error))
-}
-
-/// Resolves locators; names off the runtime, remembered from one look-up to the next.
-#[derive(Default)]
-pub(super) struct Lookup {
-    names: Arc<Mutex<HashMap<String, Named>>>,
-}
-
-#[derive(Default)]
-struct Named {
-    addresses: Vec<SocketAddr>,
-    asked: Option<Instant>,
-    /// The last look-up has not ended: where nobody answers the resolver takes many seconds.
-    asking: bool,
-}
-
-/// A name is resolved again after this: locators follow a renumbering.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
-
-/// ... and sooner while it has no answer.
-const ASK_AGAIN_UNANSWERED: Duration = Duration::from_secs(1);
-
-impl Lookup {
-    /// The addresses of `locators` as far as they are known; unknown names are being resolved.
-    pub(super) fn remotes(&self, locators: &[Locator]) -> Vec<SocketAddr> {
-        let mut remotes = Vec::new();
-        for locator in locators {
-            match &locator.host {
-                Host::Ip(ip) => remotes.push(SocketAddr::new(*ip, locator.port)),
-                Host::Name(name) => remotes.extend(self.named(name, locator.port)),
-            }
-        }
-        let mut seen = std::collections::HashSet::new();
-        remotes.retain(|remote| seen.insert(*remote));
-        remotes
-    }
-
-    fn named(&self, name: &str, port: u16) -> Vec<SocketAddr> {
-        let key = format!("{name}:{port}");
-        let mut names = self.names.lock();
-        let named = names.entry(key.clone()).or_default();
-        let wait = if named.addresses.is_empty() { ASK_AGAIN_UNANSWERED } else { ASK_AGAIN };
-        if !named.asking && named.asked.is_none_or(|at| at.elapsed() >= wait) {
-            (named.asked, named.asking) = (Some(Instant::now()), true);
-            let names = self.names.clone();
-            tokio::spawn(async move {
-                let found = tokio::net::lookup_host(&key).await;
-                if let Some(named) = names.lock().get_mut(&key) {
-                    named.asking = false;
-                    if let Ok(found) = found {
-                        named.addresses = found.collect();
-                    }
-                }
-            });
-        }
-        named.addresses.clone()
     }
 }

@@ -170,7 +170,7 @@ pub(crate) fn endpoint_config(identity: &Identity, listen: SocketAddr) -> Endpoi
 }
 
 /// The endpoint of a dialled lane. Its port is as short-lived as the process, so its keys are random.
-pub(crate) fn dialling_endpoint_config() -> EndpointConfig {
+pub(crate) fn dialing_endpoint_config() -> EndpointConfig {
     EndpointConfig::default()
 }
 

@@ -101,7 +101,7 @@ impl Lane {
         let addr = socket.local_addr().unwrap();
         let listening = endpoint(endpoint_config(&b, addr), Some(factory.for_endpoint()), socket);
         let relay = Relay::start([127, 0, 1, 1], addr).await;
-        let endpoint = endpoint(dialling_endpoint_config(), None, bind([127, 0, 2, 1]));
+        let endpoint = endpoint(dialing_endpoint_config(), None, bind([127, 0, 2, 1]));
         let (config, sensor) = client_config(&settings, &a, b.peer_id());
         let (per_connection, server_sensor) = factory.for_connection();
         let dial = endpoint.connect_with(config, relay.addr, tls::SERVER_NAME).unwrap();
@@ -336,9 +336,9 @@ async fn a_restarted_listener_resets_the_lanes_of_its_earlier_life() {
         let connection = first.accept().await.unwrap().accept_with(per_connection).unwrap().await;
         (first, connection.unwrap())
     });
-    let dialler = endpoint(dialling_endpoint_config(), None, bind([127, 0, 0, 1]));
+    let dialer = endpoint(dialing_endpoint_config(), None, bind([127, 0, 0, 1]));
     let (config, _) = client_config(&settings, &a, b.peer_id());
-    let client = dialler.connect_with(config, addr, tls::SERVER_NAME).unwrap().await.unwrap();
+    let client = dialer.connect_with(config, addr, tls::SERVER_NAME).unwrap().await.unwrap();
     std::mem::forget(server.await.unwrap());
     sleep(50 * MS).await;
     runtime.shutdown_background();
