@@ -1,22 +1,26 @@
-//! `throughline demo`: see sessions survive the death of either ISP, in half a minute, without
+//! `throughline demo`: shows sessions surviving the failure of either ISP, in half a minute, without
 //! root, configuration or a second machine.
 //!
-//! Everything in it is real but the internet: two daemons started from configuration files as
-//! `throughline run` does, an HTTP origin, clients through SOCKS5, and TCP and UDP sockets. The
-//! internet is the [emulator](throughline_emulator) on loopback. What is shown is what was measured;
-//! the bytes are checked at their receiver.
+//! Only the internet is emulated, by the [emulator](throughline_emulator) on loopback. The two
+//! daemons are real and start from configuration files, as with `throughline run`; so are the HTTP
+//! origin, the clients through SOCKS5, and the TCP and UDP sockets. The figures are measured, and
+//! every byte is checked at its receiver.
 //!
-//! A run follows a script: the clients work, the conductor kills and revives the ISPs, a view
-//! shows it, a report judges it.
+//! A run follows a [script]: the clients work, the ISPs fail and recover, a [view] shows it, and a
+//! [report] judges it.
 
+mod args;
 mod client;
 mod flow;
 mod meter;
 mod origin;
+mod paint;
 mod pair;
 mod payload;
 mod report;
+mod scene;
 mod script;
+mod text;
 mod view;
 
 #[cfg(test)]
@@ -27,74 +31,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Args;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+pub use self::args::DemoArgs;
 use client::{Client, Route};
 use flow::{Clock, Ending, Flows};
 use origin::{Origin, OriginPlan};
 use pair::{Pair, Plan};
 use report::Report;
+use scene::Scene;
 use script::{Isp, Script};
-use throughline::Mode;
 use throughline_emulator::{Emulator, Profile, Queue, Way};
-use view::{Scene, Screen};
+use view::Screen;
 
-/// After the end of the run the flows have this long to finish: what is buffered between sender
-/// and receiver drains in well under a second, and the demo stays under half a minute.
-const GRACE: Duration = Duration::from_secs(4);
+/// Bounds the time that flows have to finish after the end of the run.
+///
+/// The bytes buffered between sender and receiver drain in well under a second, and the demo stays
+/// under half a minute.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
 /// The exit status of a program ended by Ctrl-C: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
 
-/// See sessions survive the death of either ISP.
-#[derive(Args, Clone, Debug)]
-pub struct DemoArgs {
-    /// The rate of each ISP, each way, in Mbit/s.
-    #[arg(long, default_value_t = 200, value_name = "MBIT/S",
-          value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    pub rate: u64,
-    /// The round-trip time, in ms.
-    #[arg(long, default_value_t = 20, value_name = "MS",
-          value_parser = clap::value_parser!(u64).range(0..=1000))]
-    pub rtt: u64,
-    /// How much an ISP's queue holds, in ms at its rate.
-    #[arg(long, default_value_t = 50, value_name = "MS",
-          value_parser = clap::value_parser!(u64).range(1..=5000))]
-    pub queue: u64,
-    /// The length of the run, in seconds.
-    #[arg(long, default_value = "22", value_name = "SECONDS", value_parser = parse_length)]
-    pub length: Duration,
-    /// How flows use the two ISPs: auto, single, bond or redundant.
-    #[arg(long, default_value_t = Mode::Auto)]
-    pub mode: Mode,
-    /// Print one JSON object at the end and nothing else.
-    #[arg(long)]
-    pub json: bool,
-    /// Print plain lines even in a terminal.
-    #[arg(long)]
-    pub plain: bool,
-    /// The seed of everything random.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-fn parse_length(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        // Shorter than 2 s leaves no failure longer than a retransmission timeout.
-        Ok(seconds) if (2.0..=600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(format!("`{text}` is not a length; use a number of seconds from 2 to 600")),
-    }
-}
-
-/// Runs the demo. The exit status is 1 if a byte is wrong or a flow through Throughline died, or
-/// the demo could not be set up; 130 after Ctrl-C; else 0.
+/// Runs the demo and returns its exit status.
+///
+/// It is 1 if a byte is wrong, a flow through Throughline died, or the demo could not be set up; 130
+/// after Ctrl-C; else 0.
 pub async fn run(args: DemoArgs) -> ExitCode {
     let screen = Screen::choose(&args);
     let played = tokio::select! {
         played = Box::pin(play(&args, screen, pair::start)) => played,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("\ninterrupted");
+            eprintln!("\nThe demo was interrupted.");
             return ExitCode::from(INTERRUPTED);
         }
     };
@@ -108,7 +76,7 @@ pub async fn run(args: DemoArgs) -> ExitCode {
             ExitCode::from(u8::from(!report.ok))
         }
         Err(error) => {
-            eprintln!("the demo could not be set up: {error}");
+            eprintln!("error: The demo could not be set up: {error}.");
             ExitCode::FAILURE
         }
     }
@@ -147,7 +115,7 @@ where
         clock,
         rate: args.rate * 1_000_000,
     };
-    tokio::join!(conduct(&scene.script, &internet, clock), screen.show(&scene));
+    tokio::join!(run_script(&scene.script, &internet, clock), screen.show(&scene));
 
     stop.store(true, Ordering::Relaxed);
     finish(clients, &scene.flows).await;
@@ -171,20 +139,23 @@ fn internet(args: &DemoArgs) -> Result<Emulator, String> {
     builder.start().map_err(|error| error.to_string())
 }
 
-/// Kills and revives the ISPs.
-async fn conduct(script: &Script, internet: &Emulator, clock: Clock) {
-    for (at, isp, dies) in script.changes() {
+/// Makes the ISPs fail and recover as the script says.
+async fn run_script(script: &Script, internet: &Emulator, clock: Clock) {
+    for (at, isp, fails) in script.changes() {
         clock.until(at).await;
         let isp = internet.isp(isp.name());
-        if dies { isp.blackhole(Way::Both) } else { isp.heal(Way::Both) }
+        if fails { isp.blackhole(Way::Both) } else { isp.heal(Way::Both) }
     }
 }
 
-/// Waits for the clients to finish in good order; who does not is dead.
+/// Waits for the clients to finish; a flow that does not is recorded as dead.
 async fn finish(mut clients: JoinSet<()>, flows: &Flows) {
-    let _ = timeout(GRACE, async { while clients.join_next().await.is_some() {} }).await;
+    let _ = timeout(FINISH_TIMEOUT, async { while clients.join_next().await.is_some() {} }).await;
     for flow in flows {
-        flow.end(Ending::Died(format!("not finished {} s after the run", GRACE.as_secs())));
+        flow.end(Ending::Died(format!(
+            "not finished {} s after the run",
+            FINISH_TIMEOUT.as_secs()
+        )));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `throughline` program; everything is in [`throughline_daemon::cli`].
+//! The `throughline` program; its command line is [`throughline_daemon::cli`].
 
 use std::process::ExitCode;
 

@@ -1,29 +1,26 @@
-//! The state of a daemon as JSON: what `throughline status --json` prints.
+//! The state of a daemon as JSON, as `throughline status --json` prints it.
 //!
-//! A stable mirror of [`NodeStatus`]: fields are added, never renamed or removed. Durations are in
-//! milliseconds or seconds as the name says, bytes are counts since the start of the thing.
+//! A stable mirror of [`NodeStatus`](throughline::NodeStatus): fields are added, never
+//! renamed or removed. Durations are in milliseconds or seconds, as the name says. Counts of bytes
+//! begin with the thing they belong to.
 
+mod convert;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use throughline::{
-    EgressState, EgressStatus, FlowStatus, LaneStatus, NodeStatus, PeerStatus, SessionStatus, Side,
-    UplinkStatus,
-};
-
 /// A daemon at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Its public key, `tlk1…`.
+    /// The daemon's public key, `tlk1…`.
     pub id: String,
-    /// Its version.
+    /// The program's version.
     pub version: String,
-    /// How long it has been running, in seconds.
+    /// How long the daemon has been running, in seconds.
     pub uptime_s: f64,
-    /// The UDP addresses it accepts lanes on.
+    /// The UDP addresses that it accepts lanes on.
     pub listen: Vec<SocketAddr>,
     /// The uplinks, in order.
     pub uplinks: Vec<UplinkReport>,
@@ -31,44 +28,44 @@ pub struct Report {
     pub peers: Vec<PeerReport>,
 }
 
-/// One way out of the host.
+/// An uplink: one way out of the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UplinkReport {
     /// Its name.
     pub name: String,
-    /// The addresses found under it.
+    /// The host's addresses on it.
     pub addresses: Vec<IpAddr>,
-    /// `pa` (the provider's addresses) or `pi` (the site's own).
+    /// `pa` (provider-assigned addresses) or `pi` (provider-independent ones).
     pub class: String,
-    /// Whether using it costs money.
+    /// Whether its use is metered, so that it is a standby.
     pub metered: bool,
-    /// Whether it is drained: its lanes take nothing new.
+    /// Whether it is drained: nothing new goes over its lanes.
     #[serde(default)]
     pub draining: bool,
-    /// How many lanes are on it.
+    /// The number of lanes on it.
     #[serde(default)]
     pub lanes: usize,
-    /// How packets from its addresses leave for each address of the peers.
+    /// By which way packets leave from its addresses to each address of the peers.
     pub egress_checks: Vec<EgressReport>,
 }
 
-/// How packets from one of the host's addresses leave for an address of a peer.
+/// By which way packets leave from one of the host's addresses to an address of a peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EgressReport {
-    /// Our address.
+    /// The host's address.
     pub local: IpAddr,
-    /// The peer's.
+    /// The peer's address.
     pub remote: SocketAddr,
-    /// The interface they leave by; `null` where that is not known.
+    /// The interface they leave by; `null` if unknown.
     pub interface: Option<String>,
-    /// The router they are handed to; `null` where there is none.
+    /// The router they are sent to; `null` if there is none.
     pub gateway: Option<IpAddr>,
     /// `own`, `bound`, `wrong-uplink`, `local`, `no-route` or `unknown`.
     pub state: String,
-    /// Of `wrong-uplink`: the uplink they leave by.
+    /// With `wrong-uplink`, the uplink they leave by.
     pub uplink: Option<String>,
-    /// What is wrong and how to mend it, in words; `null` where nothing is.
-    pub trouble: Option<String>,
+    /// What is wrong and how to correct it; `null` if nothing is wrong.
+    pub problem: Option<String>,
 }
 
 /// A peer and its sessions.
@@ -80,20 +77,20 @@ pub struct PeerReport {
     pub id: String,
     /// Its locators as configured.
     pub locators: Vec<String>,
-    /// Every dial to it fails, where that is so; `null` otherwise.
+    /// Why and since when every dial to it fails; `null` if that is not so.
     #[serde(default)]
-    pub failing: Option<FailingReport>,
-    /// The sessions with it that ever had a lane.
+    pub dial_failure: Option<DialFailureReport>,
+    /// The sessions with it that have had a lane.
     pub sessions: Vec<SessionReport>,
 }
 
-/// Every dial to a peer fails.
+/// Why and since when every dial to a peer fails.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FailingReport {
+pub struct DialFailureReport {
     /// For how long none has succeeded, in seconds.
-    pub since_s: f64,
+    pub duration_s: f64,
     /// Why the last one failed.
-    pub error: String,
+    pub reason: String,
 }
 
 /// A session.
@@ -103,7 +100,7 @@ pub struct SessionReport {
     pub id: String,
     /// `initiator` or `acceptor`: which end this daemon is.
     pub side: String,
-    /// For how long it has had no lane, in seconds; `null` where it has one.
+    /// For how long it has had no lane, in seconds; `null` if it has one.
     pub detached_s: Option<f64>,
     /// Its lanes.
     pub lanes: Vec<LaneReport>,
@@ -116,9 +113,9 @@ pub struct SessionReport {
 pub struct LaneReport {
     /// Its number in the session.
     pub id: u64,
-    /// The uplink at this end; `null` where the address belongs to none.
+    /// The uplink at this end; `null` if the address belongs to none.
     pub uplink: Option<String>,
-    /// The interface at this end; `null` where the system does not say.
+    /// The interface at this end; `null` if unknown.
     pub interface: Option<String>,
     /// The address at this end.
     pub local: SocketAddr,
@@ -139,10 +136,10 @@ pub struct LaneReport {
     pub received_bytes: u64,
     /// Bytes declared lost.
     pub lost_bytes: u64,
-    /// How often it was in doubt, however briefly.
+    /// How often it was suspected, however briefly.
     #[serde(default)]
-    pub doubts: u64,
-    /// How often it moved to another local address.
+    pub suspicions: u64,
+    /// How often this end migrated it to another local address.
     pub migrations: u64,
 }
 
@@ -151,7 +148,7 @@ pub struct LaneReport {
 pub struct FlowReport {
     /// Its number in the session.
     pub id: u64,
-    /// Where it leads.
+    /// Its destination.
     pub target: String,
     /// `auto`, `single`, `bond` or `redundant`.
     pub mode: String,
@@ -159,133 +156,14 @@ pub struct FlowReport {
     pub sent_bytes: u64,
     /// Bytes the application read.
     pub received_bytes: u64,
-    /// Bytes sent again on another lane.
+    /// Bytes sent again on another lane, because theirs was suspected or gone.
     pub resent_bytes: u64,
-    /// Bytes that came more than once.
+    /// Bytes that arrived more than once.
     pub duplicate_bytes: u64,
-    /// Those of them that did because the flow goes on two lanes: that is how it is meant.
+    /// The part of `duplicate_bytes` that is intended: the flow is sent on two lanes.
     #[serde(default)]
-    pub copy_bytes: u64,
-}
-
-impl From<&NodeStatus> for Report {
-    fn from(node: &NodeStatus) -> Self {
-        let lanes = || node.peers.iter().flat_map(|p| &p.sessions).flat_map(|s| &s.lanes);
-        let on = |name: &str| lanes().filter(|l| l.uplink.as_deref() == Some(name)).count();
-        let uplink = |u: &UplinkStatus| UplinkReport { lanes: on(&u.name), ..u.into() };
-        Self {
-            id: node.id.to_string(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_s: node.uptime.as_secs_f64(),
-            listen: node.listen.clone(),
-            uplinks: node.uplinks.iter().map(uplink).collect(),
-            peers: node.peers.iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl From<&UplinkStatus> for UplinkReport {
-    fn from(uplink: &UplinkStatus) -> Self {
-        Self {
-            name: uplink.name.clone(),
-            addresses: uplink.addresses.clone(),
-            class: uplink.class.to_string(),
-            metered: uplink.metered,
-            draining: uplink.draining,
-            lanes: 0,
-            egress_checks: uplink.egress_checks.iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl From<&EgressStatus> for EgressReport {
-    fn from(exit: &EgressStatus) -> Self {
-        let (state, uplink) = match &exit.state {
-            EgressState::Own => ("own", None),
-            EgressState::Bound => ("bound", None),
-            EgressState::WrongUplink { uplink } => ("wrong-uplink", uplink.clone()),
-            EgressState::Local => ("local", None),
-            EgressState::NoRoute => ("no-route", None),
-            EgressState::Unknown => ("unknown", None),
-        };
-        Self {
-            local: exit.local,
-            remote: exit.remote,
-            interface: exit.interface.clone(),
-            gateway: exit.gateway,
-            state: state.to_owned(),
-            uplink,
-            trouble: exit.hint().map(|_| exit.to_string()),
-        }
-    }
-}
-
-impl From<&PeerStatus> for PeerReport {
-    fn from(peer: &PeerStatus) -> Self {
-        Self {
-            name: peer.name.clone(),
-            id: peer.id.to_string(),
-            locators: peer.locators.clone(),
-            failing: peer.failing.as_ref().map(|failing| FailingReport {
-                since_s: failing.since.as_secs_f64(),
-                error: failing.error.clone(),
-            }),
-            sessions: peer.sessions.iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl From<&SessionStatus> for SessionReport {
-    fn from(session: &SessionStatus) -> Self {
-        let side = match session.side {
-            Side::Initiator => "initiator",
-            Side::Acceptor => "acceptor",
-        };
-        Self {
-            id: format!("{:032x}", session.id.0),
-            side: side.to_owned(),
-            detached_s: session.detached.map(|detached| detached.as_secs_f64()),
-            lanes: session.lanes.iter().map(Into::into).collect(),
-            flows: session.flows.iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl From<&LaneStatus> for LaneReport {
-    fn from(lane: &LaneStatus) -> Self {
-        Self {
-            id: lane.id.0,
-            uplink: lane.uplink.clone(),
-            interface: lane.interface.clone(),
-            local: lane.local,
-            remote: lane.remote,
-            state: lane.state.to_string(),
-            rtt_ms: lane.rtt.as_secs_f64() * 1e3,
-            cwnd_bytes: lane.cwnd,
-            mtu_bytes: lane.mtu,
-            sent_bytes: lane.sent,
-            received_bytes: lane.received,
-            lost_bytes: lane.lost,
-            doubts: lane.suspicions,
-            migrations: lane.migrations,
-        }
-    }
-}
-
-impl From<&FlowStatus> for FlowReport {
-    fn from(flow: &FlowStatus) -> Self {
-        Self {
-            id: flow.id,
-            target: flow.target.clone(),
-            mode: flow.mode.to_string(),
-            sent_bytes: flow.sent,
-            received_bytes: flow.received,
-            resent_bytes: flow.resent,
-            duplicate_bytes: flow.duplicate,
-            copy_bytes: flow.intended_duplicate,
-        }
-    }
+    pub intended_duplicate_bytes: u64,
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

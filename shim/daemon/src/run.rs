@@ -1,9 +1,11 @@
 //! The daemon: a node, its ingresses, its egress and its admin socket, started and ended together.
 //!
-//! Start: the TCP addresses first (a busy port is told before anything else happens), then the
-//! admin socket, the node, and last the tasks. End: nothing new is accepted; the node lets live
-//! flows end until [`SHUTDOWN_DEADLINE`]; then what is left is reset and the admin socket's file
+//! Start: first the TCP addresses (a busy port is reported before anything else happens), then the
+//! admin socket, the node, and last the tasks. End: nothing new is accepted; the node gives live
+//! flows until [`SHUTDOWN_DEADLINE`] to end; then the rest is reset and the admin socket's file
 //! removed. Dropping a [`Daemon`] ends its tasks at once.
+
+mod error;
 
 use std::future::Future;
 use std::io;
@@ -12,24 +14,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+pub use self::error::StartError;
 use crate::admin::{AdminError, AdminSocket};
-use crate::config::{Admin, Config, ConfigError, IdentitySource, IngressKind};
+use crate::config::{Admin, Config, IdentitySource, Ingress, IngressKind};
 use crate::proxy::egress::Egress;
 use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::{forward, socks5};
+use crate::proxy::rules::Policy;
 use crate::proxy::tasks::Tasks;
-use throughline::{BuildError, Identity, IdentityError, Node, ServeError};
+use throughline::{Identity, Listener, Node};
 
-/// How long live flows have to end at a shutdown; below the 15 s and more that service managers wait.
+/// Bounds the time that live flows have to end at a shutdown.
+///
+/// Service managers wait 15 s and more before they kill a process.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long tasks that were told to stop may take to drop their sockets.
-const STOP_GRACE: Duration = Duration::from_secs(1);
+/// Bounds the time that stopped tasks take to drop their sockets.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running daemon.
 pub struct Daemon {
@@ -39,154 +44,141 @@ pub struct Daemon {
     tasks: Tasks,
 }
 
-/// Why a daemon could not be started.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The key cannot be had.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// Something in the configuration is wrong that only the key shows.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The address of an ingress is taken or not ours.
-    #[error("the ingress `{name}` cannot listen on tcp {addr}: {source}; {}", listen_hint(source))]
-    Listen {
-        /// Its name.
-        name: String,
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The admin socket cannot be made.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    /// The node cannot be started.
-    #[error(transparent)]
-    Node(#[from] BuildError),
-    /// The node has an egress already.
-    #[error(transparent)]
-    Egress(#[from] ServeError),
+/// An ingress whose address is bound.
+struct BoundIngress {
+    name: String,
+    addr: SocketAddr,
+    listener: TcpListener,
+    kind: IngressKind,
 }
 
-/// Returns what to write instead of an address that cannot be listened on.
-fn listen_hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "stop the program that has it, or write another port in `listen`"
-        }
-        io::ErrorKind::AddrNotAvailable => "write an address of this host in `listen`",
-        io::ErrorKind::PermissionDenied => {
-            "write a port above 1023 in `listen`, or run with CAP_NET_BIND_SERVICE"
-        }
-        _ => "write another address in `listen`",
-    }
-}
-
-/// Starts a daemon within the current tokio runtime. It runs until it is dropped, or as long as
-/// [`Daemon::run_until`] says.
+/// Starts a daemon within the current tokio runtime.
+///
+/// It runs until it is dropped, or until [`Daemon::run_until`] ends it.
 ///
 /// # Errors
-/// Something that the configuration asks for cannot be had; nothing is left running then.
+/// Something in the configuration is unavailable. Then nothing is left running.
 pub async fn start(config: Config) -> Result<Daemon, StartError> {
-    let identity = match &config.identity {
-        IdentitySource::File(path) => Identity::load(path)?,
-        IdentitySource::Given(identity) => identity.clone(),
-    };
-    config.check_own_key(identity.peer_id())?;
-    let mut listeners = Vec::new();
-    let mut ingresses = Vec::new();
-    for ingress in config.ingresses {
-        let (name, addr) = (ingress.name, ingress.listen);
-        let bound = async {
-            let listener = TcpListener::bind(addr).await?;
-            io::Result::Ok((listener.local_addr()?, listener))
-        };
-        let (addr, listener) = bound.await.map_err(|source| StartError::Listen {
-            name: name.clone(),
-            addr,
-            source,
-        })?;
-        ingresses.push((name.clone(), addr));
-        listeners.push((Arc::<str>::from(name), listener, ingress.kind));
-    }
-    let admin = match config.admin {
-        Admin::Off => None,
-        Admin::At(path) => Some(AdminSocket::bind(&path)?),
-        Admin::Default => match AdminSocket::bind(&AdminSocket::default_path()) {
-            Ok(socket) => Some(socket),
-            Err(error @ AdminError::InUse(_)) => return Err(error.into()),
-            Err(error) => {
-                warn!(%error, "there is no admin socket; name a place with `admin`");
-                None
-            }
-        },
-    };
+    let identity = identity(&config)?;
+    let ingresses = bind_ingresses(config.ingresses).await?;
+    let admin = bind_admin_socket(&config.admin)?;
+    let acls: Vec<_> = config.peers.iter().map(|p| (p.config.id, p.acl.clone())).collect();
     let mut builder = Node::builder()
         .identity(identity)
         .limits(config.limits)
         .manage_routes(config.manage_routes);
-    for addr in config.listen {
-        builder = builder.bind(addr);
-    }
-    for uplink in config.uplinks {
-        builder = builder.uplink(uplink);
-    }
-    let mut acls = Vec::new();
-    for peer in config.peers {
-        acls.push((peer.config.id, peer.acl));
-        builder = builder.peer(peer.config);
-    }
+    builder = config.listen.into_iter().fold(builder, |builder, addr| builder.bind(addr));
+    builder = config.uplinks.into_iter().fold(builder, |builder, uplink| builder.uplink(uplink));
+    builder = config.peers.into_iter().fold(builder, |builder, peer| builder.peer(peer.config));
     let node = builder.build().await?;
-    let egress = match node.serve_tcp() {
-        Ok(egress) => egress,
+    let listener = match node.serve_tcp() {
+        Ok(listener) => listener,
         Err(error) => {
             node.shutdown(Duration::ZERO).await;
             return Err(error.into());
         }
     };
+    let daemon = Daemon {
+        node,
+        ingresses: ingresses.iter().map(|i| (i.name.clone(), i.addr)).collect(),
+        admin: admin.as_ref().map(|socket| socket.path().to_owned()),
+        tasks: Tasks::default(),
+    };
+    daemon.spawn_ingresses(ingresses, config.policy);
+    daemon.spawn_egress(Egress::new(acls), listener);
+    if let Some(socket) = admin {
+        daemon.tasks.spawn(socket.serve(daemon.node.clone(), daemon.tasks.clone()));
+    }
+    daemon.log_addresses();
+    Ok(daemon)
+}
 
-    let tasks = Tasks::default();
-    let dispatcher = Arc::new(Dispatcher::new(node.clone(), config.policy));
-    for (name, listener, kind) in listeners {
-        let (dispatcher, own) = (Arc::clone(&dispatcher), tasks.clone());
-        match kind {
-            IngressKind::Socks5(credentials) => {
-                tasks.spawn(socks5::serve(listener, name, credentials, dispatcher, own));
-            }
-            IngressKind::Forward(to) => {
-                tasks.spawn(forward::serve(listener, name, to, dispatcher, own));
-            }
+/// Returns the identity of the daemon, which no peer of the configuration may have.
+///
+/// # Errors
+/// The identity cannot be read, or a peer has the same key.
+pub fn identity(config: &Config) -> Result<Identity, StartError> {
+    let identity = match &config.identity {
+        IdentitySource::File(path) => Identity::load(path)?,
+        IdentitySource::Given(identity) => identity.clone(),
+    };
+    config.check_own_key(identity.peer_id())?;
+    Ok(identity)
+}
+
+async fn bind_ingresses(ingresses: Vec<Ingress>) -> Result<Vec<BoundIngress>, StartError> {
+    let mut bound = Vec::with_capacity(ingresses.len());
+    for Ingress { name, listen, kind } in ingresses {
+        let binding = async {
+            let listener = TcpListener::bind(listen).await?;
+            io::Result::Ok((listener.local_addr()?, listener))
+        };
+        match binding.await {
+            Ok((addr, listener)) => bound.push(BoundIngress { name, addr, listener, kind }),
+            Err(source) => return Err(StartError::Listen { name, addr: listen, source }),
         }
     }
-    tasks.spawn(Arc::new(Egress::new(acls)).serve(egress, tasks.clone()));
-    let admin_path = admin.as_ref().map(|socket| socket.path().to_owned());
-    if let Some(socket) = admin {
-        tasks.spawn(socket.serve(node.clone(), tasks.clone()));
+    Ok(bound)
+}
+
+/// Binds the admin socket. Without a configured path, only another daemon at it is an error.
+fn bind_admin_socket(admin: &Admin) -> Result<Option<AdminSocket>, StartError> {
+    match admin {
+        Admin::Off => Ok(None),
+        Admin::At(path) => Ok(Some(AdminSocket::bind(path)?)),
+        Admin::Default => match AdminSocket::bind(&AdminSocket::default_path()) {
+            Ok(socket) => Ok(Some(socket)),
+            Err(error @ AdminError::InUse(_)) => Err(error.into()),
+            Err(error) => {
+                warn!(%error, "running without an admin socket; set its path with `admin`");
+                Ok(None)
+            }
+        },
     }
-    for (name, addr) in &ingresses {
-        info!(ingress = name, %addr, "listening for applications");
-    }
-    for addr in node.local_addrs() {
-        info!(%addr, "listening for peers");
-    }
-    info!(id = %node.id(), "running");
-    Ok(Daemon { node, ingresses, admin: admin_path, tasks })
 }
 
 impl Daemon {
-    /// The node of the daemon.
+    fn spawn_ingresses(&self, ingresses: Vec<BoundIngress>, policy: Policy) {
+        let dispatcher = Arc::new(Dispatcher::new(self.node.clone(), policy));
+        for BoundIngress { name, listener, kind, .. } in ingresses {
+            let (name, dispatcher) = (Arc::<str>::from(name), Arc::clone(&dispatcher));
+            let tasks = self.tasks.clone();
+            match kind {
+                IngressKind::Socks5(credentials) => {
+                    self.tasks.spawn(socks5::serve(listener, name, credentials, dispatcher, tasks))
+                }
+                IngressKind::Forward(to) => {
+                    self.tasks.spawn(forward::serve(listener, name, to, dispatcher, tasks));
+                }
+            }
+        }
+    }
+
+    fn spawn_egress(&self, egress: Egress, listener: Listener) {
+        self.tasks.spawn(Arc::new(egress).serve(listener, self.tasks.clone()));
+    }
+
+    fn log_addresses(&self) {
+        for (name, addr) in &self.ingresses {
+            info!(ingress = name, %addr, "listening for applications");
+        }
+        for addr in self.node.local_addrs() {
+            info!(%addr, "listening for peers");
+        }
+        info!(id = %self.node.id(), "running");
+    }
+
+    /// Returns the node of the daemon.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// The TCP address that the ingress named `name` really listens on.
+    /// Returns the TCP address that the ingress named `name` actually listens on.
     pub fn ingress_addr(&self, name: &str) -> Option<SocketAddr> {
         self.ingresses.iter().find(|(known, _)| known == name).map(|(_, addr)| *addr)
     }
 
-    /// Where the admin socket is.
+    /// Returns the path of the admin socket.
     pub fn admin_path(&self) -> Option<&Path> {
         self.admin.as_deref()
     }
@@ -197,23 +189,23 @@ impl Daemon {
         self.shutdown(SHUTDOWN_DEADLINE).await;
     }
 
-    /// Ends the daemon: nothing new; live flows have until `deadline` to end, then are reset.
+    /// Ends the daemon: it accepts nothing new, and resets flows still live after `deadline`.
     pub async fn shutdown(self, deadline: Duration) {
         self.tasks.drain();
         let flows = self.node.live_flows();
         info!(
-            "nothing new is accepted; live flows through peers: {flows}; they, and what is \
-             connected directly, have {deadline:?} to end"
+            "accepting nothing new; {flows} live flows through peers, and every direct connection, \
+             have {deadline:?} to end"
         );
         let ended = async {
-            // The node resets what is left at the deadline, and so the relays end with it.
+            // The node resets the remaining flows at the deadline, which ends their relays.
             tokio::join!(self.node.shutdown(deadline), self.tasks.ended());
         };
-        if timeout(deadline + STOP_GRACE, ended).await.is_err() {
-            warn!("some flows were still live at the deadline and are reset");
+        if timeout(deadline + STOP_TIMEOUT, ended).await.is_err() {
+            warn!("some flows are still live at the deadline; resetting them");
             self.tasks.stop();
-            // What does not end even now is dropped with the runtime.
-            let _ = timeout(STOP_GRACE, self.tasks.ended()).await;
+            // A task that does not end even now is dropped with the runtime.
+            let _ = timeout(STOP_TIMEOUT, self.tasks.ended()).await;
         }
         info!("ended");
     }

@@ -1,4 +1,4 @@
-//! The built program, driven as a person drives it.
+//! The built program, used as a person uses it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +22,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Asserts the exit status and gives (stdout, stderr).
+/// Runs the program, asserts its exit status and returns (stdout, stderr).
 fn outcome(arguments: &[&str], status: i32) -> (String, String) {
     let output = output(arguments);
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -60,10 +60,10 @@ impl Site {
     }
 }
 
-/// A program that ends with the test, also where that fails.
-struct Ends(std::process::Child);
+/// A program that is killed when the test ends, even if it fails.
+struct KillOnDrop(std::process::Child);
 
-impl Drop for Ends {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.0.kill();
@@ -82,15 +82,15 @@ fn keygen_writes_a_private_file_and_id_prints_the_same_key() {
 }
 
 #[test]
-fn keygen_says_that_the_directory_is_missing() {
+fn keygen_reports_a_missing_directory_with_a_hint() {
     let site = Site::new();
     let (_, stderr) = outcome(&["keygen", &site.name("nodir/x.key")], 1);
-    let expected = format!("there is no directory {}", site.name("nodir"));
+    let expected = format!("There is no directory {}", site.name("nodir"));
     assert!(stderr.contains(&expected) && stderr.contains("mkdir -p"), "{stderr}");
 }
 
 #[test]
-fn keygen_overwrites_nothing() {
+fn keygen_never_overwrites_a_file() {
     let site = Site::new();
     let key = site.keygen();
     let (stdout, stderr) = outcome(&["keygen", &site.name("k")], 1);
@@ -99,7 +99,7 @@ fn keygen_overwrites_nothing() {
 }
 
 #[test]
-fn a_key_that_others_can_read_is_refused() {
+fn an_identity_file_that_others_can_read_is_refused() {
     let site = Site::new();
     site.keygen();
     fs::set_permissions(site.path("k"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -111,14 +111,14 @@ fn a_key_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_missing_or_none_is_told_with_the_cure() {
+fn a_missing_or_invalid_identity_file_is_reported_with_a_hint() {
     let site = Site::new();
     let config = site.config("");
     let key = site.name("k");
-    let cure = format!("make one with `throughline keygen {key}`");
+    let hint = format!("make one with `throughline keygen {key}`");
     for arguments in [&["id", &key][..], &["check", &config], &["run", "-c", &config]] {
         let (_, stderr) = outcome(arguments, 1);
-        assert!(stderr.contains(&format!("no identity file at {key}; {cure}")), "{stderr}");
+        assert!(stderr.contains(&format!("error: No identity file at {key}; {hint}")), "{stderr}");
     }
     fs::write(site.path("k"), "not a key").unwrap();
     fs::set_permissions(site.path("k"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -130,7 +130,7 @@ fn a_key_that_is_missing_or_none_is_told_with_the_cure() {
 }
 
 #[test]
-fn a_peer_with_our_own_key_is_told() {
+fn a_peer_with_our_own_key_is_reported_with_its_line() {
     let site = Site::new();
     let key = site.keygen();
     let config = site.config(&format!("[peers.mirror]\nkey = \"{key}\"\n"));
@@ -145,18 +145,24 @@ fn a_peer_with_our_own_key_is_told() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_told() {
+fn an_unreadable_identity_file_is_reported() {
     let site = Site::new();
     site.keygen();
     fs::set_permissions(site.path("k"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(site.path("k")).is_ok() {
-        let why = "nothing is unreadable to this user (root); run the tests as another";
-        // Past libtest, which shows nothing of tests that pass.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: a_key_that_cannot_be_read_is_told: {why}");
+        let reason = "this user (root) can read every file; run the tests as another user";
+        // Not through libtest, which hides the output of tests that pass.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: an_unreadable_identity_file_is_reported: {reason}"
+        );
         return;
     }
     let (_, stderr) = outcome(&["id", &site.name("k")], 1);
-    assert!(stderr.contains(&format!("cannot read identity file {}", site.name("k"))), "{stderr}");
+    assert!(
+        stderr.contains(&format!("error: Cannot read identity file {}", site.name("k"))),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -184,18 +190,18 @@ fn check_says_what_it_found() {
         "identity {key}
 listens for peers on udp [::]:5443
 uplinks are discovered
-sets rules and routes for them (needs CAP_NET_ADMIN)
+manages rules and routes for the uplinks (needs CAP_NET_ADMIN)
 peer branch1: dials us; may reach 10.0.0.0/8:22, 127.0.0.1:22, [::1]:22 through us
-ingress socks: socks5 on tcp 127.0.0.1:1080 via branch1; while down: reject
-ingress any: socks5 on tcp 127.0.0.1:1081, rules decide where to
-the configuration is right
+ingress socks: socks5 on tcp 127.0.0.1:1080 via branch1; while no peer is reachable: reject
+ingress any: socks5 on tcp 127.0.0.1:1081, rules decide
+the configuration is valid
 "
     );
     assert_eq!(stdout, expected);
 }
 
 #[test]
-fn an_unknown_field_is_refused_with_the_nearest_name() {
+fn an_unknown_field_is_reported_with_the_nearest_name() {
     let site = Site::new();
     let config = site.config("[peers.b]\nlocater = 'h:1'");
     for arguments in [&["check", &config][..], &["run", "-c", &config], &["status", "-c", &config]]
@@ -220,7 +226,7 @@ fn a_wrong_command_line_and_a_missing_configuration_end_with_status_2() {
 }
 
 #[test]
-fn a_wrong_log_filter_is_told() {
+fn an_invalid_log_filter_is_reported() {
     let mut command = throughline(&["run", "-c", "/nonexistent/t.toml"]);
     let output = command.env("THROUGHLINE_LOG", "a=b=c").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -228,44 +234,44 @@ fn a_wrong_log_filter_is_told() {
 }
 
 #[test]
-fn a_busy_port_is_told_with_the_ingress_and_the_cure() {
+fn a_busy_tcp_port_is_reported_with_the_ingress_and_a_hint() {
     let site = Site::new();
     site.keygen();
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = held.local_addr().unwrap();
     let config = site.config(&format!("[ingress.socks]\nkind = 'socks5'\nlisten = '{busy}'"));
     let (_, stderr) = outcome(&["run", "-c", &config], 1);
-    assert!(stderr.contains("the ingress `socks` cannot listen on tcp"), "{stderr}");
+    assert!(stderr.contains("error: The ingress `socks` cannot listen on tcp"), "{stderr}");
     assert!(stderr.contains("stop the program that has it"), "{stderr}");
 }
 
 #[test]
-fn a_busy_udp_port_is_told_with_the_address_and_the_cure() {
+fn a_busy_udp_port_is_reported_with_the_address_and_a_hint() {
     let site = Site::new();
     site.keygen();
     let held = UdpSocket::bind("127.0.0.1:0").unwrap();
     let busy = held.local_addr().unwrap();
     let config = site.config(&format!("listen = '{busy}'"));
     let (_, stderr) = outcome(&["run", "-c", &config], 1);
-    assert!(stderr.contains(&format!("cannot listen on udp {busy}")), "{stderr}");
+    assert!(stderr.contains(&format!("error: Cannot listen on udp {busy}")), "{stderr}");
     assert!(stderr.contains("stop the program that has it"), "{stderr}");
-    assert!(!site.path("t.sock").exists(), "the admin socket is left behind");
+    assert!(!site.path("t.sock").exists(), "the admin socket's file is left behind");
 }
 
 #[test]
-fn status_without_a_daemon_fails_and_says_so() {
+fn status_without_a_running_daemon_fails_with_a_hint() {
     let (_, stderr) = outcome(&["status", "--socket", "/nonexistent/t.sock"], 1);
-    assert!(stderr.contains("no daemon answers at /nonexistent/t.sock"), "{stderr}");
+    assert!(stderr.contains("No daemon answers at /nonexistent/t.sock"), "{stderr}");
 }
 
 #[test]
-fn run_answers_status_and_ends_cleanly_on_sigterm() {
+fn run_answers_status_and_shuts_down_on_sigterm() {
     let site = Site::new();
     let key = site.keygen();
     let config = site.config("[ingress.socks]\nkind = 'socks5'\nlisten = '127.0.0.1:0'");
     let mut command = throughline(&["run", "-c", &config]);
     let daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut daemon = Ends(daemon);
+    let mut daemon = KillOnDrop(daemon);
     let mut log = BufReader::new(daemon.0.stderr.take().unwrap()).lines();
     let mut seen = String::new();
     while !seen.contains("running") {
@@ -283,7 +289,7 @@ fn run_answers_status_and_ends_cleanly_on_sigterm() {
     assert_eq!(report["id"], key);
     // Its address is taken and its admin socket answers, so a second one does not start.
     let (_, stderr) = outcome(&["run", "-c", &config], 1);
-    assert!(stderr.contains("another daemon answers"), "{stderr}");
+    assert!(stderr.contains("error: Another daemon answers"), "{stderr}");
 
     let started = Instant::now();
     terminate(daemon.0.id());
@@ -295,11 +301,11 @@ fn run_answers_status_and_ends_cleanly_on_sigterm() {
         "{log}"
     );
     assert!(
-        log.contains("live flows through peers: 0; they, and what is connected directly, have 10s"),
+        log.contains("accepting nothing new; 0 live flows through peers, and every direct connection, have 10s"),
         "{log}"
     );
     assert!(started.elapsed() < Duration::from_secs(5));
-    assert!(!Path::new(&site.path("t.sock")).exists(), "the admin socket is left behind");
+    assert!(!Path::new(&site.path("t.sock")).exists(), "the admin socket's file is left behind");
 }
 
 fn terminate(process: u32) {
@@ -307,7 +313,7 @@ fn terminate(process: u32) {
 }
 
 #[test]
-fn events_are_followed_while_an_uplink_is_drained_and_used_again() {
+fn events_are_followed_while_an_uplink_is_drained_and_resumed() {
     let site = Site::new();
     site.keygen();
     let config = site.config(
@@ -318,11 +324,11 @@ fn events_are_followed_while_an_uplink_is_drained_and_used_again() {
     );
     for arguments in [&["events", "-c", &config][..], &["uplink", "list", "-c", &config]] {
         let (_, stderr) = outcome(arguments, 1);
-        assert!(stderr.contains("no daemon answers at"), "{stderr}");
+        assert!(stderr.contains("error: No daemon answers at"), "{stderr}");
     }
     let mut command = throughline(&["run", "-c", &config]);
     let daemon = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut daemon = Ends(daemon);
+    let mut daemon = KillOnDrop(daemon);
     let mut log = BufReader::new(daemon.0.stderr.take().unwrap()).lines();
     while !log.next().expect("the daemon ended").unwrap().contains("running") {}
     let drained = std::thread::spawn(move || log.map_while(Result::ok).count());
@@ -335,7 +341,7 @@ isp-b   127.0.12.1  pa     no       no lane  0
 ";
     assert_eq!(stdout, table);
     let (_, stderr) = outcome(&["uplink", "drain", "isp-c", "-c", &config], 1);
-    assert!(stderr.contains("there is no uplink `isp-c`; there are `isp-a`, `isp-b`"), "{stderr}");
+    assert!(stderr.contains("There is no uplink `isp-c`; there are `isp-a`, `isp-b`"), "{stderr}");
 
     let mut follow = throughline(&["events", "--follow", "--json", "-c", &config]);
     let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -344,7 +350,7 @@ isp-b   127.0.12.1  pa     no       no lane  0
         serde_json::from_str(&events.next().expect("no event").unwrap()).unwrap()
     };
     let (stdout, stderr) = outcome(&["uplink", "drain", "isp-a", "-c", &config], 0);
-    assert!(stdout.starts_with("isp-a is drained") && stderr.is_empty(), "{stdout}{stderr}");
+    assert!(stdout.starts_with("Uplink isp-a is drained") && stderr.is_empty(), "{stdout}{stderr}");
     let event = next();
     assert_eq!((&event["event"], &event["uplink"]), (&"drain-started".into(), &"isp-a".into()));
     assert_eq!(event["lane"], serde_json::Value::Null);

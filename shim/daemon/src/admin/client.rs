@@ -1,4 +1,4 @@
-//! The other end of the admin socket: what the command line asks.
+//! The client's end of the admin socket, which the command line uses.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,17 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{
-    AdminError, Answer, EXCHANGE_TIMEOUT, EventReport, MAX_ANSWER, Request, UplinkAnswer, read_line,
+use super::error::AdminError;
+use super::event::EventReport;
+use super::protocol::{
+    Answer, EXCHANGE_TIMEOUT, MAX_ANSWER, Request, UplinkAnswer, UplinkChange, read_line,
 };
 use crate::report::Report;
 
-/// Asks the daemon behind the socket at `path` for its state.
+/// Returns the state of the daemon behind the socket at `path`.
 ///
 /// # Errors
-/// No daemon answers there, or not as expected.
+/// No daemon answers there, or its answer is invalid.
 pub async fn status(path: &Path) -> Result<Report, AdminError> {
     match ask(path, &Request::Status).await? {
         Answer::Status(report) => Ok(*report),
@@ -23,32 +25,31 @@ pub async fn status(path: &Path) -> Result<Report, AdminError> {
     }
 }
 
-/// Has the daemon drain an uplink, or use it again.
+/// Drains an uplink of the daemon, or uses it again.
 ///
 /// # Errors
-/// No daemon answers there, or it knows no such uplink.
-pub async fn drain(path: &Path, uplink: &str, drain: bool) -> Result<UplinkAnswer, AdminError> {
-    let uplink = uplink.to_owned();
-    let request = match drain {
-        true => Request::DrainUplink { uplink },
-        false => Request::ResumeUplink { uplink },
-    };
-    match ask(path, &request).await? {
+/// No daemon answers there, or it has no such uplink.
+pub async fn change_uplink(
+    path: &Path,
+    uplink: &str,
+    change: UplinkChange,
+) -> Result<UplinkAnswer, AdminError> {
+    match ask(path, &change.request(uplink)).await? {
         Answer::Uplink(answer) => Ok(answer),
         other => Err(unexpected(path, &other)),
     }
 }
 
-/// What a daemon tells of its events.
+/// What a daemon sends to a client that reads its events.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub enum EventUpdate {
     /// An event.
     Event(Box<EventReport>),
-    /// We were slow, and so many events passed us by.
+    /// The number of events that the client missed because it read too slowly.
     Missed(u64),
 }
 
-/// Events as a daemon tells them, those of the past first.
+/// Reads the events of a daemon, recent ones first.
 #[derive(Debug)]
 pub struct EventReader {
     stream: BufReader<UnixStream>,
@@ -56,7 +57,7 @@ pub struct EventReader {
     line: Vec<u8>,
 }
 
-/// Asks the daemon for the events it keeps, and with `follow` for those to come.
+/// Asks the daemon for its recent events, and with `follow` for new ones.
 ///
 /// # Errors
 /// No daemon answers there.
@@ -66,52 +67,62 @@ pub async fn events(path: &Path, follow: bool) -> Result<EventReader, AdminError
 }
 
 impl EventReader {
-    /// The next; `None` after the last one kept, or (following) when the daemon has ended.
+    /// Returns the next update; `None` after the last event, or (following) at the daemon's end.
+    ///
     /// Cancel-safe.
     ///
     /// # Errors
-    /// The daemon refuses, or says something else.
-    pub async fn next(&mut self) -> Result<Option<Told>, AdminError> {
-        let no_answer = |reason: String| AdminError::NoAnswer { path: self.path.clone(), reason };
-        // Whatever a cancelled call has read stays in `line`.
+    /// The daemon refuses, or its answer is invalid.
+    pub async fn next(&mut self) -> Result<Option<EventUpdate>, AdminError> {
+        let invalid_answer =
+            |reason: String| AdminError::InvalidAnswer { path: self.path.clone(), reason };
+        // The part that a cancelled call has read stays in `line`.
         let limit = MAX_ANSWER.saturating_sub(self.line.len() as u64);
         let read = (&mut self.stream).take(limit).read_until(b'\n', &mut self.line).await;
-        read.map_err(|error| no_answer(error.to_string()))?;
+        read.map_err(|error| invalid_answer(error.to_string()))?;
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
             return Ok(None);
         }
-        match serde_json::from_slice(&line).map_err(|error| no_answer(error.to_string()))? {
-            Answer::Event(event) => Ok(Some(Told::Event(event))),
-            Answer::Missed(missed) => Ok(Some(Told::Missed(missed))),
+        match serde_json::from_slice(&line).map_err(|error| invalid_answer(error.to_string()))? {
+            Answer::Event(event) => Ok(Some(EventUpdate::Event(event))),
+            Answer::Missed(missed) => Ok(Some(EventUpdate::Missed(missed))),
             other => Err(unexpected(&self.path, &other)),
         }
     }
 }
 
 async fn ask(path: &Path, request: &Request) -> Result<Answer, AdminError> {
-    let no_answer = |reason: String| AdminError::NoAnswer { path: path.to_owned(), reason };
+    let invalid_answer =
+        |reason: String| AdminError::InvalidAnswer { path: path.to_owned(), reason };
     let mut stream = send(path, request).await?;
     let line = match timeout(EXCHANGE_TIMEOUT, read_line(&mut stream, MAX_ANSWER)).await {
-        Ok(line) => line.map_err(|error| no_answer(error.to_string()))?,
-        Err(_) => return Err(no_answer(format!("none within {} s", EXCHANGE_TIMEOUT.as_secs()))),
+        Ok(line) => line.map_err(|error| invalid_answer(error.to_string()))?,
+        Err(_) => {
+            return Err(invalid_answer(format!(
+                "none came within {} s",
+                EXCHANGE_TIMEOUT.as_secs()
+            )));
+        }
     };
-    serde_json::from_slice(&line).map_err(|error| no_answer(error.to_string()))
+    serde_json::from_slice(&line).map_err(|error| invalid_answer(error.to_string()))
 }
 
 async fn send(path: &Path, request: &Request) -> Result<UnixStream, AdminError> {
     let unreachable = |source: io::Error| match source.kind() {
-        io::ErrorKind::PermissionDenied => AdminError::Denied { path: path.to_owned(), source },
+        io::ErrorKind::PermissionDenied => {
+            AdminError::PermissionDenied { path: path.to_owned(), source }
+        }
         _ => AdminError::NotRunning { path: path.to_owned(), source },
     };
-    let no_answer = |error: io::Error| AdminError::NoAnswer {
+    let invalid_answer = |error: io::Error| AdminError::InvalidAnswer {
         path: path.to_owned(),
         reason: error.to_string(),
     };
     let mut stream = UnixStream::connect(path).await.map_err(unreachable)?;
-    let mut line = serde_json::to_vec(request).map_err(|error| no_answer(error.into()))?;
+    let mut line = serde_json::to_vec(request).map_err(|error| invalid_answer(error.into()))?;
     line.push(b'\n');
-    stream.write_all(&line).await.map_err(no_answer)?;
+    stream.write_all(&line).await.map_err(invalid_answer)?;
     Ok(stream)
 }
 
@@ -119,8 +130,11 @@ fn unexpected(path: &Path, answer: &Answer) -> AdminError {
     match answer {
         Answer::Refused(reason) => AdminError::Refused(reason.clone()),
         Answer::Error(reason) => {
-            AdminError::NoAnswer { path: path.to_owned(), reason: reason.clone() }
+            AdminError::InvalidAnswer { path: path.to_owned(), reason: reason.clone() }
         }
-        _ => AdminError::NoAnswer { path: path.to_owned(), reason: "another answer".to_owned() },
+        _ => AdminError::InvalidAnswer {
+            path: path.to_owned(),
+            reason: "it is the answer to another request".to_owned(),
+        },
     }
 }

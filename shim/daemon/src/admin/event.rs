@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use throughline::{Event, FieldValue};
 
-/// An event.
+/// An event as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventReport {
-    /// Its number since the start of the daemon; none is left out.
+    /// Its number since the start of the daemon; there are no gaps.
     pub seq: u64,
-    /// When: RFC 3339, UTC, milliseconds.
+    /// The time in UTC, with milliseconds (RFC 3339).
     pub time: String,
-    /// What kind of event (`lane-up`, `lane-suspected`, …).
+    /// The kind of event: `lane-up`, `lane-suspected`, ….
     pub event: String,
     /// The peer's name in the configuration.
     pub peer: Option<String>,
@@ -30,7 +30,7 @@ pub struct EventReport {
     pub lane: Option<u64>,
     /// The uplink at this end.
     pub uplink: Option<String>,
-    /// The event in words.
+    /// The event as a phrase for people.
     pub text: String,
     /// The fields that only some kinds have.
     #[serde(flatten)]
@@ -70,7 +70,7 @@ fn json(value: FieldValue) -> Value {
     }
 }
 
-/// A line for a person: when, which peer, which lane over which uplink, what.
+/// Formats the event as a line for people: the time, the peer, the lane, the uplink, the event.
 impl fmt::Display for EventReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.time)?;

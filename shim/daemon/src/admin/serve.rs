@@ -1,4 +1,4 @@
-//! The daemon's end of the admin socket: reads a request, answers it.
+//! The daemon's end of the admin socket: reads requests and answers them.
 
 use std::io;
 use std::sync::Arc;
@@ -10,23 +10,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::{
-    AdminSocket, Answer, EXCHANGE_TIMEOUT, EventReport, MAX_CONNECTIONS, MAX_REQUEST, Request,
-    UplinkAnswer, read_line,
+use super::event::EventReport;
+use super::protocol::{
+    Answer, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, Request, UplinkAnswer, read_line,
 };
+use super::socket::AdminSocket;
 use crate::proxy::tasks::Tasks;
 use crate::report::Report;
-use throughline::Node;
-use throughline::{Events, Followed};
+use throughline::{Events, Followed, Node};
 
-/// Followers of events at a time. They stay, so they are not counted among the connections: a
-/// forgotten `events --follow` must not keep `status` out.
+/// Concurrent followers of events.
+///
+/// They stay, so they do not count as connections: a forgotten `events --follow` must not keep
+/// `status` out.
 const MAX_FOLLOWERS: usize = 16;
 
-/// The rest after a failed accept.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Pause after a failed accept, which would otherwise make the loop spin.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What answers need.
+/// Answers the requests about a node.
 struct Service {
     node: Node,
     connections: Arc<Semaphore>,
@@ -34,14 +36,14 @@ struct Service {
     tasks: Tasks,
 }
 
-/// Whether anything follows an answer.
+/// What remains to do after an answer.
 enum Next {
     Done,
     Follow(Events, OwnedSemaphorePermit),
 }
 
 impl AdminSocket {
-    /// Answers questions about `node` until the tasks are drained.
+    /// Answers requests about `node` until the tasks are draining.
     pub async fn serve(self, node: Node, tasks: Tasks) {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let followers = Arc::new(Semaphore::new(MAX_FOLLOWERS));
@@ -64,7 +66,7 @@ impl AdminSocket {
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept an admin connection");
-                    sleep(ACCEPT_RETRY).await;
+                    sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
@@ -80,7 +82,9 @@ impl Service {
         let exchange = timeout(EXCHANGE_TIMEOUT, self.exchange(&mut stream)).await;
         drop(permit);
         match exchange {
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no whole request in time")),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the request was not complete in time"))
+            }
             Ok(Err(error)) => Err(error),
             Ok(Ok(Next::Done)) => Ok(()),
             Ok(Ok(Next::Follow(events, _permit))) => self.follow(stream, events).await,
@@ -95,9 +99,9 @@ impl Service {
             }
             Ok(Request::Events { follow }) => return self.events(stream, follow).await,
             Ok(request) => self.answer(&request),
-            Err(error) => {
-                Answer::Error(format!("not a request, write {{\"command\":\"status\"}}: {error}"))
-            }
+            Err(error) => Answer::Error(format!(
+                "not a valid request: {error}; write one like {{\"command\":\"status\"}}"
+            )),
         };
         write_line(stream, &answer).await?;
         stream.shutdown().await?;
@@ -118,14 +122,15 @@ impl Service {
         }
     }
 
-    /// Writes what is kept; whoever wants to follow does so afterwards, without a deadline.
+    /// Writes the recent events. A follower gets new ones afterwards, without a deadline.
     async fn events(&self, stream: &mut UnixStream, follow: bool) -> io::Result<Next> {
         let permit = match (follow, self.followers.clone().try_acquire_owned()) {
             (false, _) => None,
             (true, Ok(permit)) => Some(permit),
             (true, Err(_)) => {
-                let why = format!("{MAX_FOLLOWERS} others follow events already");
-                write_line(stream, &Answer::Refused(why)).await?;
+                let reason =
+                    format!("{MAX_FOLLOWERS} other clients follow events already; end one of them");
+                write_line(stream, &Answer::Refused(reason)).await?;
                 stream.shutdown().await?;
                 return Ok(Next::Done);
             }
@@ -143,14 +148,15 @@ impl Service {
         }
     }
 
-    /// Writes events as they come, until the follower goes or the daemon does. A follower that
-    /// does not read keeps nothing waiting: it misses events, and is told how many.
+    /// Writes events as they are emitted, until the follower disconnects or the daemon ends.
+    ///
+    /// A slow follower delays nothing: it misses events and learns how many.
     async fn follow(&self, stream: UnixStream, mut events: Events) -> io::Result<()> {
         let (mut read, mut write) = stream.into_split();
-        // It has said all it had to say; what comes now is its end.
+        // A follower sends nothing more, so anything read here is its end.
         let mut scratch = [0];
-        let gone = tokio::io::AsyncReadExt::read(&mut read, &mut scratch);
-        let tell = async {
+        let disconnected = tokio::io::AsyncReadExt::read(&mut read, &mut scratch);
+        let write_events = async {
             while let Some(followed) = events.live.next().await {
                 let answer = match followed {
                     Followed::Event(event) => Answer::Event(Box::new(EventReport::from(&*event))),
@@ -161,8 +167,8 @@ impl Service {
             Ok(())
         };
         tokio::select! {
-            told = tell => told,
-            _ = gone => Ok(()),
+            written = write_events => written,
+            _ = disconnected => Ok(()),
             () = self.tasks.draining() => Ok(()),
         }
     }

@@ -1,12 +1,19 @@
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::protocol::MAX_CONNECTIONS;
 use super::*;
 use crate::proxy::tasks::Tasks;
 use throughline::{Node, UplinkConfig};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than anything takes that works.
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 async fn node() -> Node {
     let uplink = |name: &str, address: [u8; 4]| {
@@ -44,13 +51,13 @@ async fn the_socket_is_private_and_answers() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_none_is_answered_with_an_error() {
+async fn an_invalid_request_is_answered_with_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
     let (node, _tasks) = serving(&path).await;
     for request in [&b"\n"[..], b"hello\n", b"{\"command\":\"reboot\"}\n", b"{}", b""] {
         let answer = ask(&path, request).await;
-        assert!(answer.starts_with("{\"error\":\"not a request"), "{answer}");
+        assert!(answer.starts_with("{\"error\":\"not a valid request"), "{answer}");
     }
     let long = ask(&path, &vec![b' '; 70_000]).await;
     assert!(long.is_empty() || long.contains("longer than 65536 bytes"), "{long}");
@@ -69,7 +76,7 @@ async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_socket_goes_with_its_daemon() {
+async fn the_socket_is_removed_with_its_daemon() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
     let (_, tasks) = serving(&path).await;
@@ -79,33 +86,33 @@ async fn a_socket_goes_with_its_daemon() {
 }
 
 #[tokio::test]
-async fn a_file_in_the_way_is_left_alone() {
+async fn a_file_that_is_not_a_socket_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notes.txt");
     std::fs::write(&path, "precious").unwrap();
-    assert!(matches!(AdminSocket::bind(&path), Err(AdminError::NoSocket(_))));
+    assert!(matches!(AdminSocket::bind(&path), Err(AdminError::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
 #[tokio::test]
-async fn a_daemon_that_does_not_run_is_told() {
+async fn a_daemon_that_does_not_run_has_its_own_error() {
     let error = status(Path::new("/nonexistent/t.sock")).await.unwrap_err();
     assert!(matches!(error, AdminError::NotRunning { .. }), "{error}");
 }
 
 #[test]
-fn a_socket_that_is_not_ours_names_who_may_ask() {
+fn an_inaccessible_socket_says_who_may_connect() {
     let source = io::Error::from(io::ErrorKind::PermissionDenied);
-    let error = AdminError::Denied { path: "/run/throughline.sock".into(), source };
+    let error = AdminError::PermissionDenied { path: "/run/throughline.sock".into(), source };
     assert_eq!(
         error.to_string(),
-        "/run/throughline.sock is not ours to ask: permission denied; run this as the daemon's \
-         user or as root"
+        "cannot open /run/throughline.sock: permission denied; run this as the daemon's user or as \
+         root"
     );
 }
 
 #[tokio::test]
-async fn an_uplink_is_drained_and_used_again_and_the_last_one_warns() {
+async fn an_uplink_is_drained_and_resumed_and_draining_the_last_one_warns() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
     let (_node, _tasks) = serving(&path).await;
@@ -113,53 +120,53 @@ async fn an_uplink_is_drained_and_used_again_and_the_last_one_warns() {
         let uplinks = status(&path).await.unwrap().uplinks;
         uplinks.iter().map(|u| u.draining).collect::<Vec<_>>()
     };
-    let first = drain(&path, "isp-a", true).await.unwrap();
+    let first = change_uplink(&path, "isp-a", UplinkChange::Drain).await.unwrap();
     assert!(first.draining && first.changed && first.warning.is_none(), "{first:?}");
     assert_eq!(state().await, [true, false]);
-    let again = drain(&path, "isp-a", true).await.unwrap();
+    let again = change_uplink(&path, "isp-a", UplinkChange::Drain).await.unwrap();
     assert!(again.draining && !again.changed);
-    let last = drain(&path, "isp-b", true).await.unwrap();
+    let last = change_uplink(&path, "isp-b", UplinkChange::Drain).await.unwrap();
     assert!(last.warning.unwrap().contains("No other uplink is left"));
-    let resumed = drain(&path, "isp-a", false).await.unwrap();
+    let resumed = change_uplink(&path, "isp-a", UplinkChange::Resume).await.unwrap();
     assert!(!resumed.draining && resumed.changed);
     assert_eq!(state().await, [false, true]);
 }
 
 #[tokio::test]
-async fn an_unknown_uplink_is_told_with_the_known_ones() {
+async fn an_unknown_uplink_is_refused_with_the_known_names() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
     let (_node, _tasks) = serving(&path).await;
-    for draining in [true, false] {
-        let error = drain(&path, "isp-c", draining).await.unwrap_err().to_string();
+    for change in [UplinkChange::Drain, UplinkChange::Resume] {
+        let error = change_uplink(&path, "isp-c", change).await.unwrap_err().to_string();
         assert_eq!(error, "there is no uplink `isp-c`; there are `isp-a`, `isp-b`");
     }
 }
 
 #[tokio::test]
-async fn events_are_told_to_whoever_asks_and_followed_until_the_daemon_ends() {
+async fn recent_events_are_returned_and_new_ones_followed_until_the_daemon_ends() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
     let (node, tasks) = serving(&path).await;
     node.drain_uplink("isp-a").unwrap();
     let mut kept = events(&path, false).await.unwrap();
-    let Some(Told::Event(event)) = kept.next().await.unwrap() else { panic!() };
+    let Some(EventUpdate::Event(event)) = kept.next().await.unwrap() else { panic!() };
     assert_eq!((event.event.as_str(), event.uplink.as_deref()), ("drain-started", Some("isp-a")));
     assert_eq!(kept.next().await.unwrap(), None);
 
     let mut followed = events(&path, true).await.unwrap();
-    assert!(matches!(followed.next().await.unwrap(), Some(Told::Event(_))));
-    timeout(Duration::from_millis(100), followed.next()).await.expect_err("an event from nowhere");
+    assert!(matches!(followed.next().await.unwrap(), Some(EventUpdate::Event(_))));
+    timeout(Duration::from_millis(100), followed.next()).await.expect_err("an unexpected event");
     node.resume_uplink("isp-a").unwrap();
-    let next = timeout(PATIENCE, followed.next()).await.expect("no event").unwrap();
-    let Some(Told::Event(event)) = next else { panic!("{next:?}") };
+    let next = timeout(TEST_TIMEOUT, followed.next()).await.expect("no event").unwrap();
+    let Some(EventUpdate::Event(event)) = next else { panic!("{next:?}") };
     assert_eq!((event.seq, event.event.as_str()), (1, "drain-ended"));
     tasks.drain();
-    assert_eq!(timeout(PATIENCE, followed.next()).await.expect("not ended").unwrap(), None);
+    assert_eq!(timeout(TEST_TIMEOUT, followed.next()).await.expect("not ended").unwrap(), None);
 }
 
 #[tokio::test]
-async fn followers_do_not_keep_questions_out_and_are_bounded_themselves() {
+async fn followers_are_bounded_and_do_not_keep_other_requests_out() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
     let (node, _tasks) = serving(&path).await;
@@ -175,7 +182,8 @@ async fn followers_do_not_keep_questions_out_and_are_bounded_themselves() {
     };
     assert!(matches!(refused, AdminError::Refused(_)), "{refused}");
     assert!(followers.len() >= MAX_CONNECTIONS);
-    let report = timeout(PATIENCE, status(&path)).await.expect("status is kept out").unwrap();
+    let report =
+        timeout(TEST_TIMEOUT, status(&path)).await.expect("status is not answered").unwrap();
     assert_eq!(report.id, node.id().to_string());
     // A place is free again when its follower has gone.
     followers.pop();
@@ -187,5 +195,5 @@ async fn followers_do_not_keep_questions_out_and_are_bounded_themselves() {
             }
         }
     };
-    timeout(PATIENCE, again).await.expect("the place is not given back");
+    timeout(TEST_TIMEOUT, again).await.expect("the place is not freed");
 }

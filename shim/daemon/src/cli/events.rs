@@ -1,29 +1,30 @@
-//! `throughline events`: what happened, a line for each.
+//! `throughline events`: recent events, and with `--follow` those to come.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{AdminArgs, fail};
-use crate::admin::{self, EventReader, Told};
+use super::daemon::DaemonArgs;
+use super::output::fail;
+use crate::admin::{self, AdminError, EventReader, EventUpdate};
 
 /// Which events, of which daemon, in which form.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
-    /// Go on with what happens from now on
+    /// Continue with new events until the daemon ends
     #[arg(short, long)]
     pub follow: bool,
     /// Which daemon.
     #[command(flatten)]
-    pub daemon: AdminArgs,
+    pub daemon: DaemonArgs,
 }
 
-pub(super) async fn show(args: EventsArgs) -> ExitCode {
-    let path = match args.daemon.path() {
+pub(super) async fn execute(args: EventsArgs) -> ExitCode {
+    let path = match args.daemon.socket_path() {
         Ok(path) => path,
         Err(code) => return code,
     };
@@ -36,25 +37,25 @@ pub(super) async fn show(args: EventsArgs) -> ExitCode {
             let _ = writeln!(io::stderr(), "The daemon has ended.");
             ExitCode::SUCCESS
         }
-        // A reader that went away (`| head`) is no failure of ours.
+        // A reader that went away (`| head`) is not a failure.
         Ok(Ok(()) | Err(_)) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     }
 }
 
-async fn print_all(
-    events: &mut EventReader,
-    json: bool,
-) -> Result<io::Result<()>, admin::AdminError> {
+/// Prints events until there are no more; the inner error is that of the output.
+async fn print_all(events: &mut EventReader, json: bool) -> Result<io::Result<()>, AdminError> {
     let mut out = io::stdout();
-    while let Some(told) = events.next().await? {
-        let line = match &told {
-            Told::Event(event) if json => serde_json::to_string(event).unwrap_or_default(),
-            Told::Event(event) => event.to_string(),
-            Told::Missed(missed) if json => format!("{{\"missed\":{missed}}}"),
-            Told::Missed(missed) => format!("({missed} events came too fast and are not shown)"),
+    while let Some(update) = events.next().await? {
+        let line = match &update {
+            EventUpdate::Event(event) if json => serde_json::to_string(event).unwrap_or_default(),
+            EventUpdate::Event(event) => event.to_string(),
+            EventUpdate::Missed(missed) if json => format!("{{\"missed\":{missed}}}"),
+            EventUpdate::Missed(missed) => {
+                format!("({missed} events are not shown: they came faster than they were read)")
+            }
         };
-        // Lines are for whoever watches: each at once, into a pipe as well.
+        // Whoever follows wants each line at once, through a pipe too.
         if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
             return Ok(Err(error));
         }

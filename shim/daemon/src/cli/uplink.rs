@@ -1,20 +1,20 @@
-//! `throughline uplink`: the ways out of this host, and planned work on one.
+//! `throughline uplink`: the uplinks of this host, and maintenance of one.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{AdminArgs, fail, print};
-use crate::admin;
-use crate::report::Report;
+use super::daemon::DaemonArgs;
+use super::output::{fail, print, print_json};
+use crate::admin::{self, UplinkAnswer, UplinkChange};
 
 /// What to do with the uplinks of the running daemon.
 #[derive(Debug, Subcommand)]
 pub enum UplinkCommand {
-    /// List the uplinks, and how many lanes each has
+    /// List the uplinks and how many lanes each has
     List(ListArgs),
-    /// Have flows leave an uplink at once, before somebody cuts it; until `resume` or a restart
+    /// Move every flow off an uplink before maintenance; lasts until `resume` or a restart
     Drain(NameArgs),
     /// Use a drained uplink again
     Resume(NameArgs),
@@ -28,13 +28,13 @@ pub struct ListArgs {
     pub json: bool,
     /// Which daemon.
     #[command(flatten)]
-    pub daemon: AdminArgs,
+    pub daemon: DaemonArgs,
 }
 
 /// Which uplink, and what else [`ListArgs`] has.
 #[derive(Debug, Args)]
 pub struct NameArgs {
-    /// The uplink's name, as `uplink list` shows it
+    /// The name of the uplink, as `uplink list` shows it
     pub name: String,
     /// Form and daemon.
     #[command(flatten)]
@@ -44,49 +44,49 @@ pub struct NameArgs {
 pub(super) async fn execute(command: UplinkCommand) -> ExitCode {
     match command {
         UplinkCommand::List(args) => list(args).await,
-        UplinkCommand::Drain(args) => set(args, true).await,
-        UplinkCommand::Resume(args) => set(args, false).await,
+        UplinkCommand::Drain(args) => change(args, UplinkChange::Drain).await,
+        UplinkCommand::Resume(args) => change(args, UplinkChange::Resume).await,
     }
 }
 
 async fn list(args: ListArgs) -> ExitCode {
-    let path = match args.daemon.path() {
+    let path = match args.daemon.socket_path() {
         Ok(path) => path,
         Err(code) => return code,
     };
     match admin::status(&path).await {
-        Ok(Report { uplinks, .. }) if args.json => match serde_json::to_string_pretty(&uplinks) {
-            Ok(json) => print(&json),
-            Err(error) => fail(error),
-        },
+        Ok(report) if args.json => print_json(&report.uplinks),
         Ok(report) => print(&report.uplink_table().trim_end()),
         Err(error) => fail(error),
     }
 }
 
-async fn set(args: NameArgs, drain: bool) -> ExitCode {
-    let path = match args.list.daemon.path() {
+async fn change(args: NameArgs, change: UplinkChange) -> ExitCode {
+    let path = match args.list.daemon.socket_path() {
         Ok(path) => path,
         Err(code) => return code,
     };
-    let answer = match admin::drain(&path, &args.name, drain).await {
+    let answer = match admin::change_uplink(&path, &args.name, change).await {
         Ok(answer) => answer,
         Err(error) => return fail(error),
     };
     if args.list.json {
-        return match serde_json::to_string_pretty(&answer) {
-            Ok(json) => print(&json),
-            Err(error) => fail(error),
-        };
+        return print_json(&answer);
     }
     if let Some(warning) = &answer.warning {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
+    print(&describe(&answer))
+}
+
+fn describe(answer: &UplinkAnswer) -> String {
     let name = &answer.uplink;
-    print(&match (answer.draining, answer.changed) {
-        (true, true) => format!("{name} is drained; `throughline uplink resume {name}` ends that."),
-        (true, false) => format!("{name} was drained already."),
-        (false, true) => format!("{name} is used again."),
-        (false, false) => format!("{name} was not drained."),
-    })
+    match (answer.draining, answer.changed) {
+        (true, true) => format!(
+            "Uplink {name} is drained; `throughline uplink resume {name}` puts it back into use."
+        ),
+        (true, false) => format!("Uplink {name} was drained already."),
+        (false, true) => format!("Uplink {name} is in use again."),
+        (false, false) => format!("Uplink {name} was not drained."),
+    }
 }

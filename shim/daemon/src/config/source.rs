@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::nearest::suggestion;
 use super::raw::{OneOrMany, Tables, Word, Words};
+use crate::sentence::sentence;
 
 /// A configuration file: its path and its text, for errors that point into it.
 #[derive(Clone, Copy)]
@@ -108,12 +109,4 @@ impl Source<'_> {
             self.error(span, format!("`{text}` {wrong}"))
         })
     }
-}
-
-/// Turns a lower-case fragment into a sentence.
-fn sentence(fragment: &str) -> String {
-    let mut chars = fragment.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    let end = if fragment.ends_with(['.', '?']) { "" } else { "." };
-    format!("{first}{}{end}", chars.as_str())
 }

@@ -1,4 +1,4 @@
-//! The clients: ordinary programs that speak SOCKS5 and know nothing of Throughline.
+//! The clients: ordinary programs that speak SOCKS5 and know nothing about Throughline.
 
 mod bulk;
 mod echo;
@@ -13,24 +13,24 @@ use tokio::net::TcpStream;
 
 use super::flow::{Clock, Ending, Flow};
 
-/// How long a client waits for its connection: a healthy one takes two round trips.
+/// Bounds the time until a client is connected: it should take two round trips.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What all clients share.
+/// A client; what all clients share.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) seed: u64,
     pub(super) clock: Clock,
-    /// Set at the end of the run: finish in good order.
+    /// Set at the end of the run, when clients are to finish.
     pub(super) stop: Arc<AtomicBool>,
 }
 
-/// The way to a server.
+/// How a client reaches its server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Route {
     /// Through the SOCKS5 proxy `proxy` to `server`.
     Socks { proxy: SocketAddr, server: SocketAddr },
-    /// Straight to an address.
+    /// Directly.
     Direct(SocketAddr),
 }
 
@@ -57,19 +57,19 @@ impl Route {
 }
 
 impl Client {
-    /// Downloads until the end of the run and notes the ending.
+    /// Downloads until the end of the run and records the ending.
     pub(super) async fn download(self, route: Route, flow: Arc<Flow>) {
         let ending = self.run_download(route, &flow).await;
         flow.end(ending.unwrap_or_else(Ending::Died));
     }
 
-    /// Uploads until the end of the run and notes the ending.
+    /// Uploads until the end of the run and records the ending.
     pub(super) async fn upload(self, route: Route, flow: Arc<Flow>) {
         let ending = self.run_upload(route).await;
         flow.end(ending.unwrap_or_else(Ending::Died));
     }
 
-    /// Sends small messages to an echo until the end of the run and notes the ending.
+    /// Sends small messages to an echo server until the end of the run and records the ending.
     pub(super) async fn echo(self, route: Route, flow: Arc<Flow>) {
         let ending = self.run_echo(route, &flow).await;
         flow.end(ending.unwrap_or_else(Ending::Died));

@@ -1,4 +1,4 @@
-//! The flows of the demo, as clients fill them and views read them.
+//! The flows of the demo: clients write to them, views read them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ pub(super) enum Kind {
     Echo,
 }
 
-/// How a flow goes.
+/// How a flow is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     Throughline,
     Tcp,
 }
 
-/// What is measured of a flow.
+/// The measurements of a flow.
 #[derive(Debug)]
 pub(super) enum Meter {
     Bulk(BulkMeter),
@@ -32,7 +32,7 @@ pub(super) enum Meter {
 /// How a flow ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Every byte came and was right.
+    /// Every byte arrived and was right.
     Right,
     /// It ended, but bytes were wrong.
     Wrong(String),
@@ -72,7 +72,7 @@ impl Clock {
     }
 }
 
-/// The flows before anything has happened.
+/// Creates the flows of a run.
 pub(super) fn flows() -> Flows {
     let flow = |name, kind, via| {
         let meter = match kind {
@@ -90,7 +90,7 @@ pub(super) fn flows() -> Flows {
 }
 
 impl Flow {
-    /// Bytes came at the receiver of a bulk flow.
+    /// Records bytes that the receiver of a bulk flow read.
     pub(super) fn read(&self, at: Duration, bytes: usize) {
         if let Meter::Bulk(meter) = &mut *self.meter.lock() {
             meter.read(at, bytes);
@@ -105,7 +105,7 @@ impl Flow {
         }
     }
 
-    /// States how the flow ended; the first word stands.
+    /// Records how the flow ended; the first ending is kept.
     pub(super) fn end(&self, ending: Ending) {
         self.ending.lock().get_or_insert(ending);
     }

@@ -1,17 +1,17 @@
-//! What is measured of a flow: when its bytes came, and how long its echoes took.
+//! The measurements of a flow: when its bytes arrived, and how long its echoes took.
 //!
-//! All times are since the start of the run and passed in, so that this is pure. Nothing is
-//! smoothed: a gap is the time between two reads at the receiver, a round trip is one message's.
+//! Times count from the start of the run and are passed in: this module reads no clock. Nothing is
+//! smoothed: a gap is the time between two reads at the receiver, a round trip that of one message.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// The grain of the live picture; gaps are exact.
+/// The resolution of rates; gaps are exact.
 const BUCKET: Duration = Duration::from_millis(50);
-/// Times between reads shorter than this are not kept: no gap that matters, and many of them.
-const KEEP: Duration = Duration::from_millis(2);
-/// An echo flow that has sent nothing for this long is not pausing between messages: it is dead.
-const SILENT: Duration = Duration::from_millis(200);
+/// Gaps shorter than this are not recorded: they do not matter, and there are many.
+const MIN_GAP: Duration = Duration::from_millis(2);
+/// An echo flow that has sent nothing for this long is not between two messages: it is dead.
+const MAX_SEND_GAP: Duration = Duration::from_millis(200);
 
 /// A bulk flow at its receiver.
 #[derive(Debug, Default)]
@@ -31,10 +31,10 @@ pub(super) struct EchoMeter {
 }
 
 impl BulkMeter {
-    /// A read of `bytes` at `at`.
+    /// Records a read of `bytes` at `at`.
     pub(super) fn read(&mut self, at: Duration, bytes: usize) {
         let since = self.last.replace(at).unwrap_or(at);
-        if at.saturating_sub(since) >= KEEP {
+        if at.saturating_sub(since) >= MIN_GAP {
             self.gaps.push(since..at);
         }
         self.bytes += bytes as u64;
@@ -49,8 +49,9 @@ impl BulkMeter {
         self.bytes
     }
 
-    /// The longest time without a read that overlaps `window`, in full; silence counts until
-    /// `now`.
+    /// Returns the longest time without a read that overlaps `window`.
+    ///
+    /// A gap counts in full, and silence counts until `now`.
     pub(super) fn longest_gap(&self, window: &Range<Duration>, now: Duration) -> Duration {
         let silence = self.last.unwrap_or_default()..now;
         let gaps = self.gaps.iter().chain([&silence]);
@@ -58,7 +59,7 @@ impl BulkMeter {
         overlapping.map(|gap| gap.end.saturating_sub(gap.start)).max().unwrap_or_default()
     }
 
-    /// Bit/s over `span`.
+    /// Returns the rate over `span`, in bit/s.
     pub(super) fn rate(&self, span: &Range<Duration>) -> f64 {
         let index = |at: Duration| (at.as_nanos() / BUCKET.as_nanos()) as usize;
         let (first, end) = (index(span.start), index(span.end).max(index(span.start) + 1));
@@ -72,7 +73,7 @@ impl EchoMeter {
         self.messages.push((at, None));
     }
 
-    /// The answer to the oldest unanswered message.
+    /// Records the answer to the oldest unanswered message.
     pub(super) fn answered(&mut self, at: Duration) {
         if let Some(message) = self.messages.get_mut(self.answered) {
             message.1 = Some(at);
@@ -80,7 +81,7 @@ impl EchoMeter {
         }
     }
 
-    /// How many were answered.
+    /// Returns the number of answers.
     pub(super) fn answers(&self) -> usize {
         self.answered
     }
@@ -89,23 +90,24 @@ impl EchoMeter {
         self.answered == self.messages.len()
     }
 
-    /// The worst round trip of a message under way in `window`; an unanswered one counts until
-    /// `now`, and so does the silence of a flow that sends no more.
+    /// Returns the worst round trip of a message in flight during `window`.
+    ///
+    /// An unanswered one counts until `now`, and so does the silence of a flow that stopped sending.
     pub(super) fn worst(&self, window: &Range<Duration>, now: Duration) -> Duration {
         let silence = self.messages.last().map_or(Duration::ZERO, |&(sent, _)| sent)..now;
-        let silence = (silence.end.saturating_sub(silence.start) > SILENT).then_some(silence);
+        let silence = (silence.end.saturating_sub(silence.start) > MAX_SEND_GAP).then_some(silence);
         let trips = self.messages.iter().map(|&(sent, back)| sent..back.unwrap_or(now));
         let overlapping =
             trips.chain(silence).filter(|trip| trip.start < window.end && window.start < trip.end);
         overlapping.map(|trip| trip.end.saturating_sub(trip.start)).max().unwrap_or_default()
     }
 
-    /// How long the oldest unanswered message has been waiting.
+    /// Returns how long the oldest unanswered message has been waiting.
     pub(super) fn waiting(&self, now: Duration) -> Duration {
         self.messages.get(self.answered).map_or(Duration::ZERO, |&(at, _)| now.saturating_sub(at))
     }
 
-    /// The last round trip.
+    /// Returns the last round trip.
     pub(super) fn last(&self) -> Option<Duration> {
         let (sent, back) = self.messages.get(self.answered.checked_sub(1)?)?;
         Some(back.as_ref()?.saturating_sub(*sent))
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_gap_is_the_longest_time_between_two_reads_around_the_window() {
+    fn the_longest_gap_is_the_longest_time_between_reads_that_overlaps_the_window() {
         let mut meter = BulkMeter::default();
         for at in [0, 10, 20, 90, 100, 400, 410] {
             meter.read(ms(at), 100);
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_that_went_silent_has_a_gap_until_now() {
+    fn the_gap_of_a_silent_flow_counts_until_now() {
         let mut meter = BulkMeter::default();
         meter.read(ms(10), 1);
         assert_eq!(meter.longest_gap(&(ms(5)..ms(100)), ms(5_000)), ms(4_990));
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_asked_span() {
+    fn the_rate_is_that_of_the_given_span() {
         let mut meter = BulkMeter::default();
         meter.read(ms(110), 125_000);
         meter.read(ms(160), 125_000);
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_echo_is_the_longest_round_trip_under_way_in_the_window() {
+    fn the_worst_echo_is_the_longest_round_trip_in_flight_during_the_window() {
         let mut meter = EchoMeter::default();
         for (sent, back) in [(0, 20), (20, 45), (40, 140)] {
             meter.sent(ms(sent));
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_that_sends_no_more_has_a_gap_until_now() {
+    fn the_gap_of_an_echo_that_stopped_sending_counts_until_now() {
         let mut meter = EchoMeter::default();
         meter.sent(ms(100));
         meter.answered(ms(120));

@@ -1,8 +1,8 @@
 //! The servers the clients talk to: a real HTTP/1.1 origin and a TCP echo.
 //!
-//! `GET /download` streams until the demo says stop (or `?bytes=N`), its SHA-256 in a trailer.
+//! `GET /download` streams until the end of the run (or `?bytes=N`), with its SHA-256 in a trailer.
 //! `POST /upload` takes any body and answers with its byte count and SHA-256. They know nothing
-//! of Throughline.
+//! about Throughline.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,20 +26,20 @@ use tokio::task::JoinSet;
 use super::flow::{Clock, Flow};
 use super::payload::{HASH_TRAILER, PayloadBody, hex};
 
-/// What the origin says of an upload.
+/// The origin's answer to an upload.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UploadReceipt {
     pub(super) bytes: u64,
     pub(super) sha256: String,
 }
 
-/// What the origin needs to know.
+/// The settings of the origin.
 #[derive(Clone)]
 pub(super) struct OriginPlan {
     pub(super) seed: u64,
-    /// Ends every download in good order.
+    /// Set at the end of the run: every download ends.
     pub(super) stop: Arc<AtomicBool>,
-    /// Where the reads of uploads are noted.
+    /// The flow that records the reads of uploads.
     pub(super) upload: Arc<Flow>,
     pub(super) clock: Clock,
 }

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use super::script::Isp;
 use launch::launch;
-use throughline::Identity;
-use throughline::{Mode, PeerId};
+use throughline::{Identity, Mode, PeerId};
 use throughline_emulator::Emulator;
 
-/// At the end of the run every flow has ended: there is nothing to wait for.
+/// Bounds the shutdown: at the end of the run every flow has ended already.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(500);
 
-/// What the two daemons are to be.
+/// The settings of the two daemons.
 pub(super) struct Plan<'a> {
     /// The internet between them.
     pub(super) internet: &'a Emulator,
@@ -26,13 +25,13 @@ pub(super) struct Plan<'a> {
 
 /// Two running daemons.
 pub(super) struct Pair {
-    /// Where clients find the near daemon's SOCKS5 ingress.
+    /// The address of the near daemon's SOCKS5 ingress.
     pub(super) socks: SocketAddr,
-    /// Ends both.
+    /// Shuts both down.
     pub(super) stop: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// The near site's address in the prefix of `isp`; the ISP's part of the emulated internet.
+/// Returns the near site's address in the prefix of `isp`.
 pub(super) fn client_addr(isp: Isp) -> [u8; 4] {
     match isp {
         Isp::A => [127, 0, 11, 1],
@@ -40,7 +39,7 @@ pub(super) fn client_addr(isp: Isp) -> [u8; 4] {
     }
 }
 
-/// The address under which servers see the near site's [`client_addr`].
+/// Returns the address under which servers see the near site's [`client_addr`].
 pub(super) fn seen_as(isp: Isp) -> [u8; 4] {
     match isp {
         Isp::A => [127, 0, 21, 1],
@@ -48,7 +47,7 @@ pub(super) fn seen_as(isp: Isp) -> [u8; 4] {
     }
 }
 
-/// A locator of the far daemon: it has two, so that two lanes are disjoint at both ends.
+/// Returns a locator of the far daemon: one per ISP, so that two lanes are disjoint at both ends.
 fn locator_addr(isp: Isp) -> SocketAddr {
     let ip = match isp {
         Isp::A => [127, 0, 31, 1],
@@ -57,7 +56,7 @@ fn locator_addr(isp: Isp) -> SocketAddr {
     SocketAddr::from((ip, 0))
 }
 
-/// The far daemon's configuration: it listens, and lets the near one reach the origin.
+/// Returns the far daemon's configuration: it listens, and lets the near one reach the origin.
 fn far_config(near_key: PeerId) -> String {
     format!(
         r#"identity = "far.key"
@@ -72,7 +71,7 @@ allow = ["127.0.0.1:*"]
     )
 }
 
-/// The near daemon's configuration: two uplinks, a SOCKS5 ingress, everything to the far one.
+/// Returns the near daemon's configuration: two uplinks, a SOCKS5 ingress, all flows to the far one.
 fn near_config(far_key: PeerId, locators: &[SocketAddr], mode: Mode) -> String {
     let locators: Vec<_> = locators.iter().map(|addr| format!("\"{addr}\"")).collect();
     let locators = locators.join(", ");

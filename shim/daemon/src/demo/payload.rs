@@ -1,4 +1,4 @@
-//! The bytes that are moved: a pseudo-random stream, the same for a seed at any length.
+//! The payload: a pseudo-random stream that depends on the seed alone.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-/// The trailer field with the hash of what was sent.
+/// The trailer field with the hash of the sent bytes.
 pub(super) const HASH_TRAILER: &str = "x-sha-256";
 /// Bytes generated at a time.
 const CHUNK: usize = 64 * 1024;
@@ -28,7 +28,7 @@ impl Payload {
         Self { seed, word: 0 }
     }
 
-    /// The next `len` bytes; `len` is a multiple of 8.
+    /// Returns the next `len` bytes; `len` is a multiple of 8.
     pub(super) fn next(&mut self, len: usize) -> Bytes {
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
@@ -44,7 +44,7 @@ impl Payload {
     }
 }
 
-/// An HTTP body: the stream until it is told to stop, or up to a length; its hash in a trailer.
+/// An HTTP body: the stream until `stop` is set or up to a length, with its hash in a trailer.
 pub(super) struct PayloadBody {
     payload: Payload,
     stop: Arc<AtomicBool>,
@@ -53,7 +53,7 @@ pub(super) struct PayloadBody {
     sent: Arc<Mutex<Sent>>,
 }
 
-/// What was sent of a body; complete once the body has ended.
+/// The sent part of a body; complete once the body has ended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sent {
     pub(super) bytes: u64,
@@ -67,7 +67,7 @@ impl PayloadBody {
         Self { payload, stop, left, hasher, sent: Arc::default() }
     }
 
-    /// What was sent.
+    /// Returns the sent part, which is updated as the body is read.
     pub(super) fn sent(&self) -> Arc<Mutex<Sent>> {
         Arc::clone(&self.sent)
     }
@@ -101,7 +101,7 @@ impl Body for PayloadBody {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Formats bytes as lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }

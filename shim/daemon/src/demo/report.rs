@@ -1,23 +1,23 @@
-//! What the demo found: the table for people, the object for programs, one verdict for both.
+//! The results of the demo: a table for people, an object for programs, one verdict for both.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::flow::{Ending, Flow, Flows, Kind, Meter, Via};
+use super::paint::Paint;
 use super::script::Script;
-use super::view::paint::Paint;
-use super::view::text::{bytes, count, time};
+use super::text::{bytes, count, time};
 
-/// A stall that a person would call one.
+/// A gap from which on a person calls a flow stuck.
 const STUCK: Duration = Duration::from_secs(1);
-/// What nobody notices, typing or watching.
+/// A gap that nobody notices, typing or watching.
 const UNNOTICED: Duration = Duration::from_millis(200);
 
 /// The result of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Every flow through Throughline ended by itself with every byte right.
+    /// Whether every flow through Throughline ended by itself with every byte right.
     pub(super) ok: bool,
     pub(super) flows: Vec<FlowReport>,
     failures: Vec<FailureReport>,
@@ -29,11 +29,11 @@ pub(super) struct FlowReport {
     pub(super) name: &'static str,
     pub(super) kind: &'static str,
     pub(super) via: &'static str,
-    /// The longest gap (an echo: the worst round trip) of each failure.
+    /// The longest gap of each failure; of an echo, the worst round trip.
     pub(super) gaps_ms: Vec<f64>,
     pub(super) bytes: u64,
     pub(super) sha256_ok: bool,
-    /// What went wrong.
+    /// What went wrong, if anything did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
     #[serde(skip)]
@@ -49,7 +49,7 @@ struct FailureReport {
     title: &'static str,
 }
 
-/// Bytes of an echo message.
+/// The size of an echo message, in bytes.
 const ECHO_MESSAGE: u64 = 64;
 
 impl Report {
@@ -66,12 +66,12 @@ impl Report {
         Self { ok: { ours }.all(|flow| flow.sha256_ok), failures: failures.collect(), flows }
     }
 
-    /// One JSON object on one line.
+    /// Returns the results as one JSON object on one line.
     pub(super) fn json(&self) -> String {
         serde_json::to_string(self).expect("numbers and texts are JSON")
     }
 
-    /// The table and the verdict.
+    /// Returns the table and the verdict.
     pub(super) fn table(&self, paint: Paint) -> String {
         let mut text = format!("  {:<24}", "longest gap when");
         for failure in &self.failures {
@@ -97,16 +97,16 @@ impl Report {
         };
         let (ours, tcp) = (time(worst(Via::Throughline)), worst(Via::Tcp));
         if self.ok {
-            text += &paint
-                .green("  ✔ Both ISPs died, one after the other, without a word. No flow broke,");
+            text +=
+                &paint.green("  ✔ Both ISPs failed silently, one after the other. No flow broke,");
             text += &format!("\n    every byte is right, and nothing waited longer than {ours}.\n");
         } else {
-            text += &paint.red("  ✘ A flow broke or a byte is wrong: this must not happen.");
-            text += "\n    Please report it with the lines above.\n";
+            text += &paint.red("  ✘ A flow broke or a byte is wrong. This is a bug:");
+            text += "\n    please report it with the lines above.\n";
         }
         let stuck = if tcp >= STUCK { "was stuck for" } else { "waited at most" };
         text += &format!("    Plain TCP through ISP A {stuck} {}.\n", time(tcp));
-        text + &paint.dim("    All of it is real but the internet, which is emulated on loopback.")
+        text + &paint.dim("    Only the internet is emulated, on loopback; all the rest is real.")
     }
 }
 
@@ -114,7 +114,7 @@ impl FlowReport {
     fn new(script: &Script, flow: &Flow, now: Duration) -> Self {
         let ending = flow.ending.lock().clone();
         let ended_well = matches!(ending, Some(Ending::Right | Ending::Wrong(_)));
-        // What ended in good order owes nothing after the end of the run.
+        // A flow that ended well has no gap after the end of the run.
         let now = if ended_well { script.length } else { now };
         let windows = (0..script.failures.len()).map(|failure| script.window(failure));
         let (gaps, bytes): (Vec<_>, _) = match &*flow.meter.lock() {
@@ -171,7 +171,7 @@ impl FlowReport {
     }
 }
 
-/// Seconds to the millisecond.
+/// Rounds to milliseconds.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }

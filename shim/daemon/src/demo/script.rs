@@ -1,4 +1,4 @@
-//! What happens when: which ISP dies at which moment of the run.
+//! The script of a run: which ISP fails when.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(super) enum Isp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) isp: Isp,
-    /// From its death to its return.
+    /// From its failure to its recovery.
     pub(super) down: Range<Duration>,
 }
 
@@ -25,11 +25,14 @@ pub(super) struct Script {
     pub(super) failures: [Failure; 2],
 }
 
-/// The moments of the story, in parts of [`PARTS`]: warm-up, A dies and returns, B dies and
-/// returns, end. At the default length a part is a second. A stays dead long enough for plain
-/// TCP's retransmission timer to back off past its return (0.2, 0.6, 1.4, 3.0, 6.2 s): what a
-/// person sees in real life. Between the two there is time for the dead ISP's lane to come back.
+/// When A fails and recovers, and B fails and recovers, in parts of [`PARTS`].
+///
+/// At the default length a part is a second. A stays dead long enough for plain TCP's retransmission
+/// timer to back off past its recovery (0.2, 0.6, 1.4, 3.0, 6.2 s), as it does in real life. Between
+/// the two failures there is time for A's lane to be set up again.
 const MOMENTS: [f64; 4] = [5.0, 10.0, 14.0, 19.0];
+
+/// The parts of a run.
 const PARTS: f64 = 22.0;
 
 impl Isp {
@@ -54,31 +57,33 @@ impl Isp {
 
 impl Script {
     pub(super) fn new(length: Duration) -> Self {
-        let [cut_a, heal_a, cut_b, heal_b] = MOMENTS.map(|part| length.mul_f64(part / PARTS));
+        let [a_fails, a_recovers, b_fails, b_recovers] =
+            MOMENTS.map(|part| length.mul_f64(part / PARTS));
         Self {
             length,
             failures: [
-                Failure { isp: Isp::A, down: cut_a..heal_a },
-                Failure { isp: Isp::B, down: cut_b..heal_b },
+                Failure { isp: Isp::A, down: a_fails..a_recovers },
+                Failure { isp: Isp::B, down: b_fails..b_recovers },
             ],
         }
     }
 
-    /// The time a failure answers for: until the next failure, or the end. A gap that the return
-    /// of an ISP causes counts too.
+    /// Returns the time in which gaps count for a failure: until the next failure, or the end.
+    ///
+    /// A gap that the recovery of an ISP causes counts too.
     pub(super) fn window(&self, failure: usize) -> Range<Duration> {
         let end = self.failures.get(failure + 1).map_or(self.length, |next| next.down.start);
         self.failures[failure].down.start..end
     }
 
-    /// Whether `isp` is dead at some time in `span`.
+    /// Returns whether `isp` is dead at some time in `span`.
     pub(super) fn is_down(&self, isp: Isp, span: &Range<Duration>) -> bool {
         self.failures.iter().any(|failure| {
             failure.isp == isp && failure.down.start < span.end && span.start < failure.down.end
         })
     }
 
-    /// Every change of an ISP in order: when, which, and whether it dies.
+    /// Returns every change of an ISP in order: when, which, and whether it fails.
     pub(super) fn changes(&self) -> Vec<(Duration, Isp, bool)> {
         let changes = self.failures.iter().flat_map(|failure| {
             [(failure.down.start, failure.isp, true), (failure.down.end, failure.isp, false)]
@@ -96,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_default_length_a_dies_at_5_s_and_b_at_14_s() {
+    fn at_the_default_length_a_fails_at_5_s_and_b_at_14_s() {
         let script = Script::new(s(22));
         assert_eq!(script.failures[0].down, s(5)..s(10));
         assert_eq!(script.window(0), s(5)..s(14));

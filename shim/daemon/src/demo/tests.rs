@@ -1,4 +1,4 @@
-//! The whole demo with a stand-in for the daemons: a plain SOCKS5 proxy, honest or not.
+//! The whole demo with a stand-in for the daemons: a plain SOCKS5 proxy, with or without a fault.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::view::Screen;
 use super::{DemoArgs, play};
 use throughline::Mode;
 
-/// What a stand-in does to a connection's bytes, in either direction.
+/// A fault that a stand-in injects into a connection, in either direction.
 #[derive(Clone, Copy)]
 enum Fault {
     None,
@@ -25,8 +25,8 @@ enum Fault {
     Cut(usize),
 }
 
-/// Bytes passed on at a time, every [`PAUSE`]: about 30 Mbit/s, so that tests stay light.
-const PIECE: usize = 16 * 1024;
+/// Bytes relayed at a time, every [`PAUSE`]: about 30 Mbit/s, so that tests stay light.
+const BURST: usize = 16 * 1024;
 const PAUSE: Duration = Duration::from_millis(4);
 /// More than the echo moves in a test, less than a bulk flow does.
 const LATER: usize = 500_000;
@@ -64,7 +64,7 @@ async fn pump(
     mut to: impl AsyncWrite + Unpin,
     fault: Fault,
 ) -> std::io::Result<()> {
-    let (mut buffer, mut passed) = (vec![0; PIECE], 0);
+    let (mut buffer, mut passed) = (vec![0; BURST], 0);
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {
@@ -78,7 +78,7 @@ async fn pump(
         }
         to.write_all(&buffer[..count]).await?;
         passed += count;
-        if count == PIECE {
+        if count == BURST {
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -99,7 +99,7 @@ async fn demo(fault: Fault) -> Report {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_an_honest_proxy_every_flow_ends_right_and_plain_tcp_is_stuck_in_the_first_failure()
+async fn through_a_correct_proxy_every_flow_ends_right_and_plain_tcp_is_stuck_in_the_first_failure()
 {
     let report = demo(Fault::None).await;
     println!("{}", report.json());
@@ -126,12 +126,16 @@ async fn one_changed_bit_makes_the_demo_fail() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cut_connection_makes_the_demo_fail_and_is_said_to_have_died() {
+async fn a_cut_connection_makes_the_demo_fail_and_is_reported_as_died() {
     let report = demo(Fault::Cut(LATER)).await;
     println!("{}", report.json());
     assert!(!report.ok);
     for bulk in &report.flows[..2] {
-        assert!(bulk.error.as_ref().is_some_and(|why| why.starts_with("died")), "{:?}", bulk.error);
+        assert!(
+            bulk.error.as_ref().is_some_and(|error| error.starts_with("died")),
+            "{:?}",
+            bulk.error
+        );
         assert!(bulk.gaps_ms[1] > 1_000.0, "silence counts until the end");
     }
 }

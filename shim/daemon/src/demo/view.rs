@@ -1,22 +1,19 @@
-//! How a run is shown: a live picture in a terminal, plain lines elsewhere, nothing for programs.
+//! Shows a run: a live timeline in a terminal, plain lines elsewhere, nothing for programs.
 
 mod live;
-pub(super) mod paint;
-mod picture;
 mod plain;
-pub(super) mod text;
+mod timeline;
 
 use std::io::IsTerminal;
 
-use super::DemoArgs;
-use super::flow::{Clock, Flows};
-use super::script::Script;
-use paint::Paint;
+use super::args::DemoArgs;
+use super::paint::Paint;
+use super::scene::Scene;
 
 /// Where a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Screen {
-    /// A picture redrawn in place.
+    /// A timeline redrawn in place.
     Live,
     /// A line a second.
     Plain,
@@ -24,25 +21,14 @@ pub(super) enum Screen {
     Silent,
 }
 
-/// What every view reads.
-#[derive(Clone)]
-pub(super) struct Scene {
-    pub(super) title: String,
-    pub(super) script: Script,
-    pub(super) flows: Flows,
-    pub(super) clock: Clock,
-    /// Bit/s of an ISP: a full bar.
-    pub(super) rate: u64,
-}
-
-/// Whether the picture does not fit into the terminal.
+/// Returns whether the timeline does not fit into the terminal.
 fn is_too_small() -> bool {
-    let (columns, lines) = picture::LEAST_TERMINAL;
+    let (columns, lines) = timeline::MIN_TERMINAL;
     crossterm::terminal::size().is_ok_and(|(width, height)| width < columns || height < lines)
 }
 
 impl Screen {
-    /// What suits standard output and the arguments.
+    /// Chooses the view that suits standard output and the arguments.
     pub(super) fn choose(args: &DemoArgs) -> Self {
         if args.json {
             Self::Silent
@@ -53,7 +39,7 @@ impl Screen {
         }
     }
 
-    /// Colours, where they are seen and wanted.
+    /// Returns colours if they are visible and wanted.
     pub(super) fn paint(self) -> Paint {
         Paint::new(self == Self::Live && std::env::var_os("NO_COLOR").is_none())
     }

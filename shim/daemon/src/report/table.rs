@@ -1,10 +1,10 @@
-//! The state of a daemon for a person.
+//! The state of a daemon as text for people.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::{
-    FailingReport, FlowReport, LaneReport, PeerReport, Report, SessionReport, UplinkReport,
+    DialFailureReport, FlowReport, LaneReport, PeerReport, Report, SessionReport, UplinkReport,
 };
 
 impl fmt::Display for Report {
@@ -14,20 +14,11 @@ impl fmt::Display for Report {
             writeln!(f, "listening on udp {addr}")?;
         }
         for uplink in &self.uplinks {
-            let metered = if uplink.metered { "  metered" } else { "" };
-            let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
-            let addresses =
-                if addresses.is_empty() { "no address".to_owned() } else { addresses.join(" ") };
-            let draining = if uplink.draining { "  draining" } else { "" };
-            let (name, class) = (&uplink.name, &uplink.class);
-            writeln!(f, "uplink {name}  {addresses}  {class}{metered}{draining}")?;
-            for trouble in uplink.egress_checks.iter().filter_map(|exit| exit.trouble.as_ref()) {
-                writeln!(f, "  ! {trouble}")?;
-            }
+            write_uplink(f, uplink)?;
         }
         for peer in &self.peers {
             writeln!(f, "\npeer {}  {}", peer.name, peer.id)?;
-            write_failing(f, peer)?;
+            write_dial_failure(f, peer)?;
             for session in &peer.sessions {
                 write_session(f, session)?;
             }
@@ -37,7 +28,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// The uplinks alone, as `uplink list` shows them.
+    /// Returns the table of the uplinks, which `uplink list` shows.
     pub(crate) fn uplink_table(&self) -> String {
         let row = |uplink: &UplinkReport| {
             let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
@@ -62,26 +53,48 @@ impl Report {
     }
 }
 
-/// Why there is no lane to a peer, or not all the lanes that there could be.
-fn write_failing(f: &mut fmt::Formatter<'_>, peer: &PeerReport) -> fmt::Result {
-    let lane = peer.sessions.iter().any(|session| !session.lanes.is_empty());
-    match &peer.failing {
-        Some(FailingReport { since_s, error }) if lane => {
-            writeln!(f, "  no dial gets through for {}; the last: {error}", seconds(*since_s))
+fn write_uplink(f: &mut fmt::Formatter<'_>, uplink: &UplinkReport) -> fmt::Result {
+    let UplinkReport { name, class, .. } = uplink;
+    let addresses = match &uplink.addresses[..] {
+        [] => "no address".to_owned(),
+        addresses => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    };
+    let metered = if uplink.metered { "  metered" } else { "" };
+    let draining = if uplink.draining { "  draining" } else { "" };
+    writeln!(f, "uplink {name}  {addresses}  {class}{metered}{draining}")?;
+    for problem in uplink.egress_checks.iter().filter_map(|check| check.problem.as_ref()) {
+        writeln!(f, "  ! {problem}")?;
+    }
+    Ok(())
+}
+
+/// Writes why there is no lane to a peer, or fewer lanes than there could be.
+fn write_dial_failure(f: &mut fmt::Formatter<'_>, peer: &PeerReport) -> fmt::Result {
+    let has_lane = peer.sessions.iter().any(|session| !session.lanes.is_empty());
+    match &peer.dial_failure {
+        Some(DialFailureReport { duration_s, reason }) if has_lane => {
+            writeln!(
+                f,
+                "  every dial has failed for {}; the last one: {reason}",
+                seconds(*duration_s)
+            )
         }
-        Some(FailingReport { since_s, error }) => {
-            write!(f, "  no lane: {error}")?;
-            // The first failure has lasted for no time.
-            if *since_s >= 1.0 {
-                write!(f, " (for {} by now)", seconds(*since_s))?;
+        Some(DialFailureReport { duration_s, reason }) => {
+            write!(f, "  no lane: {reason}")?;
+            // The first failure has no duration yet.
+            if *duration_s >= 1.0 {
+                write!(f, " (for {})", seconds(*duration_s))?;
             }
             writeln!(f)
         }
         None if !peer.sessions.is_empty() => Ok(()),
         None if peer.locators.is_empty() => {
-            writeln!(f, "  no lane: it has no locators here, so it has to dial us")
+            writeln!(
+                f,
+                "  no lane: it has no `locators` in this configuration, so it has to dial us"
+            )
         }
-        None => writeln!(f, "  no lane yet: the first dials are under way"),
+        None => writeln!(f, "  no lane yet: the first dials are in progress"),
     }
 }
 
@@ -93,10 +106,11 @@ fn write_session(f: &mut fmt::Formatter<'_>, session: &SessionReport) -> fmt::Re
         None => writeln!(f, "attached")?,
     }
     let lanes: Vec<_> = session.lanes.iter().map(lane_row).collect();
-    let head = ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "received", "moved"];
+    let head =
+        ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "received", "migrated"];
     write_rows(f, head, &lanes)?;
     let flows: Vec<_> = session.flows.iter().map(flow_row).collect();
-    let head = ["flow", "target", "mode", "sent", "received", "resent", "duplicate", "copies"];
+    let head = ["flow", "target", "mode", "sent", "received", "resent", "duplicate", "intended"];
     write_rows(f, head, &flows)
 }
 
@@ -122,13 +136,13 @@ fn flow_row(flow: &FlowReport) -> [String; 8] {
         amount(flow.sent_bytes),
         amount(flow.received_bytes),
         amount(flow.resent_bytes),
-        // A flow on two lanes gets everything twice; what is left came for want of a lane.
-        amount(flow.duplicate_bytes.saturating_sub(flow.copy_bytes)),
-        amount(flow.copy_bytes),
+        // On two lanes every byte arrives twice, as intended; the others were resent in vain.
+        amount(flow.duplicate_bytes.saturating_sub(flow.intended_duplicate_bytes)),
+        amount(flow.intended_duplicate_bytes),
     ]
 }
 
-/// Columns as wide as they need to be; nothing where there is no row.
+/// Writes columns as wide as their widest cell; nothing if there is no row.
 fn write_rows<const N: usize>(
     f: &mut fmt::Formatter<'_>,
     head: [&str; N],
@@ -157,13 +171,13 @@ fn lines_of<const N: usize>(head: [&str; N], rows: &[[String; N]], indent: &str)
     text
 }
 
-/// Whole seconds, in words.
+/// Formats whole seconds: `1h 2m 3s`.
 fn seconds(seconds: f64) -> String {
     let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     humantime::format_duration(Duration::from_secs(whole)).to_string()
 }
 
-/// Bytes with a decimal unit, three digits.
+/// Formats bytes with a decimal unit and three digits.
 fn amount(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB", "TB"] {

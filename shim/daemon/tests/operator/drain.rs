@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use throughline_daemon::admin;
+use throughline_daemon::admin::{self, UplinkChange};
 use throughline_daemon::run::Daemon;
 use throughline_emulator::{IspHandle, Way};
 
@@ -28,8 +28,9 @@ async fn passes(isp: &IspHandle, time: Duration) -> u64 {
 /// How often each end fell into doubt about each of its lanes, however briefly.
 fn suspicions(site: &Site) -> BTreeMap<(usize, u64), u64> {
     let reports = [&site.near, &site.far].map(|daemon| (&daemon.node().status()).into());
-    let of =
-        |(end, report)| lanes(report).into_iter().map(move |lane| ((end, lane.id), lane.doubts));
+    let of = |(end, report)| {
+        lanes(report).into_iter().map(move |lane| ((end, lane.id), lane.suspicions))
+    };
     reports.iter().enumerate().flat_map(of).collect()
 }
 
@@ -49,7 +50,9 @@ async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
 
     let (began, down, up) =
         (Instant::now(), flows.down.load(Ordering::Relaxed), flows.up.load(Ordering::Relaxed));
-    let answer = admin::drain(&site.near_socket(), drained.name(), true).await.unwrap();
+    let answer = admin::change_uplink(&site.near_socket(), drained.name(), UplinkChange::Drain)
+        .await
+        .unwrap();
     assert!(answer.draining && answer.changed && answer.warning.is_none(), "{answer:?}");
     tokio::time::sleep(SECOND).await;
     let worst = flows.worst_echo(began);
@@ -84,7 +87,7 @@ async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
     let worst = flows.worst_echo(cut);
     assert!(worst <= RTT + Duration::from_millis(80), "{worst:?} at the cut");
 
-    admin::drain(&site.near_socket(), drained.name(), false).await.unwrap();
+    admin::change_uplink(&site.near_socket(), drained.name(), UplinkChange::Resume).await.unwrap();
     site.until("the thin flow uses it again", async |_| {
         passes(&drained, SECOND / 10).await > 2_000
     })
@@ -99,7 +102,8 @@ async fn the_last_uplink_is_drained_with_a_warning_and_flows_stay_on_it() {
     let site = Site::start().await;
     let flows = Flows::start(site.socks()).await;
     for (uplink, warns) in [("isp-a", false), ("isp-b", true)] {
-        let answer = admin::drain(&site.near_socket(), uplink, true).await.unwrap();
+        let answer =
+            admin::change_uplink(&site.near_socket(), uplink, UplinkChange::Drain).await.unwrap();
         assert_eq!(answer.warning.is_some(), warns, "{answer:?}");
     }
     tokio::time::sleep(SECOND).await;
@@ -120,7 +124,7 @@ async fn the_end_that_was_dialled_drains_an_uplink_of_its_own() {
     };
     let (name, socket) = (uplink(&site.far), site.far_socket());
     let mut told = site.near.node().events().live;
-    let answer = admin::drain(&socket, &name, true).await.unwrap();
+    let answer = admin::change_uplink(&socket, &name, UplinkChange::Drain).await.unwrap();
     assert!(answer.draining, "{answer:?}");
     site.until("the far end lists it as draining", async |site| {
         let report = site.far_report().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_daemon::admin::{self, EventReport, Told};
+use throughline_daemon::admin::{self, EventReport, EventUpdate};
 use throughline_emulator::Way;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ const OUTAGE: Duration = Duration::from_secs(60);
 async fn told(socket: &std::path::Path) -> Vec<EventReport> {
     let mut events = admin::events(socket, false).await.unwrap();
     let mut all = Vec::new();
-    while let Some(Told::Event(event)) = events.next().await.unwrap() {
+    while let Some(EventUpdate::Event(event)) = events.next().await.unwrap() {
         all.push(*event);
     }
     all
@@ -148,9 +148,9 @@ async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
         let found = async {
             loop {
                 match followed.next().await.unwrap().expect("the stream ended") {
-                    Told::Event(event) if event.event == kind => return event,
-                    Told::Event(_) => {}
-                    Told::Missed(missed) => panic!("missed {missed}"),
+                    EventUpdate::Event(event) if event.event == kind => return event,
+                    EventUpdate::Event(_) => {}
+                    EventUpdate::Missed(missed) => panic!("missed {missed}"),
                 }
             }
         };
@@ -161,8 +161,8 @@ async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
     let detached = wait_for("session-detached").await;
     assert_eq!(*detached.field("linger_ms"), 12.0 * 3600.0 * 1e3);
     let report = site.near_report().await;
-    let failing = report.peers[0].failing.as_ref().expect("why there is no lane");
-    assert!(failing.error.contains("no answer within"), "{failing:?}");
+    let failure = report.peers[0].dial_failure.as_ref().expect("why there is no lane");
+    assert!(failure.reason.contains("no answer within"), "{failure:?}");
     assert!(report.to_string().contains("no answer within"), "{report}");
     for isp in ["isp-a", "isp-b"] {
         site.isp(isp).heal(Way::Both);
@@ -170,7 +170,7 @@ async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
     let resumed = wait_for("session-resumed").await;
     assert!(resumed.field("duration_ms").as_f64().unwrap() > 0.0, "{resumed}");
     site.until("no dial fails any more", async |site| {
-        site.near_report().await.peers[0].failing.is_none()
+        site.near_report().await.peers[0].dial_failure.is_none()
     })
     .await;
     let mut hello = [0; 5];

@@ -91,8 +91,8 @@ async fn reject_refuses_at_once_and_says_why() {
     assert_eq!(connect(ingress(&near), target).await.unwrap_err(), 4);
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
     let told = near.node().events().recent;
-    let why = "none of the peers can be reached: gone";
-    assert!(told.iter().any(|event| event.kind.to_string().ends_with(why)), "{told:#?}");
+    let reason = "none of its peers is reachable: gone";
+    assert!(told.iter().any(|event| event.kind.to_string().ends_with(reason)), "{told:#?}");
     near.shutdown(Duration::ZERO).await;
 }
 

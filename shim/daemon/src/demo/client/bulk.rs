@@ -16,7 +16,7 @@ use super::super::origin::UploadReceipt;
 use super::super::payload::{HASH_TRAILER, PayloadBody, hex};
 use super::{Client, Route};
 
-/// Ends a connection's task with the client.
+/// Aborts a connection's task when dropped.
 struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {
@@ -31,12 +31,12 @@ impl Client {
             .header(HOST, "origin")
             .header(TE, "trailers")
             .body(Empty::<Bytes>::new())
-            .map_err(say)?;
+            .map_err(with_causes)?;
         let (response, _connection) = send(route, request).await?;
         let mut body = response.into_body();
         let (mut hasher, mut trailer) = (Sha256::new(), None);
         while let Some(frame) = body.frame().await {
-            match frame.map_err(say)?.into_data() {
+            match frame.map_err(with_causes)?.into_data() {
                 Ok(data) => {
                     flow.read(self.clock.now(), data.len());
                     hasher.update(&data);
@@ -58,10 +58,10 @@ impl Client {
             .header(HOST, "origin")
             .header(TRAILER, HASH_TRAILER)
             .body(body)
-            .map_err(say)?;
+            .map_err(with_causes)?;
         let (response, _connection) = send(route, request).await?;
-        let answer = response.into_body().collect().await.map_err(say)?.to_bytes();
-        let receipt: UploadReceipt = serde_json::from_slice(&answer).map_err(say)?;
+        let answer = response.into_body().collect().await.map_err(with_causes)?.to_bytes();
+        let receipt: UploadReceipt = serde_json::from_slice(&answer).map_err(with_causes)?;
         let sent = sent.lock().clone();
         if sent.bytes != receipt.bytes {
             let (sent, received) = (sent.bytes, receipt.bytes);
@@ -71,7 +71,7 @@ impl Client {
     }
 }
 
-/// Sends a request over a connection of its own; the connection lives as long as the guard.
+/// Sends a request over a connection of its own, which lives as long as the returned guard.
 async fn send<B>(
     route: Route,
     request: Request<B>,
@@ -80,11 +80,11 @@ where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let stream = route.connect().await?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(say)?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(with_causes)?;
     // What goes wrong with the connection shows in the request.
     let task = tokio::spawn(async { drop(connection.await) });
     let guard = AbortOnDrop(task.abort_handle());
-    let response = sender.send_request(request).await.map_err(say)?;
+    let response = sender.send_request(request).await.map_err(with_causes)?;
     if response.status() != StatusCode::OK {
         return Err(format!("the origin answered {}", response.status()));
     }
@@ -99,8 +99,8 @@ fn compare(sent: &str, received: &str) -> Ending {
     }
 }
 
-/// An error with its causes.
-fn say(error: impl std::error::Error) -> String {
+/// Formats an error with its causes.
+fn with_causes(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

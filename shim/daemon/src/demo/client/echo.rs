@@ -1,4 +1,4 @@
-//! The interactive flow: 64 bytes every 20 ms, like somebody's keystrokes.
+//! The interactive flow: 64 bytes every 20 ms, like keystrokes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,15 +10,17 @@ use super::super::flow::{Ending, Flow};
 use super::super::payload::Payload;
 use super::{Client, Route};
 
+/// The size of a message, in bytes.
 const MESSAGE: usize = 64;
-const EVERY: Duration = Duration::from_millis(20);
+/// The interval between messages: 50 a second, more than anybody types.
+const MESSAGE_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Client {
     pub(super) async fn run_echo(&self, route: Route, flow: &Flow) -> Result<Ending, String> {
         let mut stream = route.connect().await?;
         let (mut reader, mut writer) = stream.split();
         let write = async {
-            let (mut payload, mut ticks) = (Payload::new(self.seed), interval(EVERY));
+            let (mut payload, mut ticks) = (Payload::new(self.seed), interval(MESSAGE_INTERVAL));
             // A burst after a pause would measure the pause again and again.
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while !self.stop.load(Ordering::Relaxed) {
@@ -44,7 +46,7 @@ impl Client {
                 }
             }
         };
-        // The reader has the last word: it ends at the half-close, or at the first error.
+        // The reader decides: it ends at the half-close, or at the first error.
         tokio::pin!(read);
         tokio::select! {
             ended = &mut read => ended,
@@ -52,7 +54,7 @@ impl Client {
                 written?;
                 timeout(super::CONNECT_TIMEOUT, read)
                     .await
-                    .unwrap_or_else(|_| Err("answers are missing".into()))
+                    .unwrap_or_else(|_| Err("some answers never came".into()))
             }
         }
     }

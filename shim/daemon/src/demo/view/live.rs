@@ -1,4 +1,4 @@
-//! The picture, redrawn in place; what was on the screen before stays above it.
+//! The timeline, redrawn in place; what was on the screen before stays above it.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crossterm::style::Print;
 use crossterm::terminal::{self, Clear, ClearType};
 use crossterm::{execute, queue};
 
-use super::Scene;
-use super::paint::Paint;
-use super::picture;
+use super::super::paint::Paint;
+use super::super::scene::Scene;
+use super::timeline;
 
-/// Ten pictures a second: smooth for the eye, nothing for the CPU.
-const EVERY: Duration = Duration::from_millis(100);
+/// Redraws ten times a second: smooth for the eye, negligible for the CPU.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Gives the cursor back, however the view ends.
+/// Shows the cursor again, however the view ends.
 struct HiddenCursor;
 
 impl Drop for HiddenCursor {
@@ -31,10 +31,10 @@ pub(super) async fn show(scene: &Scene, paint: Paint) {
     let mut drawn = 0;
     let mut at = Duration::ZERO;
     while at < scene.script.length {
-        at = (at + EVERY).min(scene.script.length);
+        at = (at + REDRAW_INTERVAL).min(scene.script.length);
         scene.clock.until(at).await;
         let width = terminal::size().map_or(80, |(width, _)| usize::from(width));
-        let lines = picture::draw(scene, scene.clock.now(), picture::columns(width), paint);
+        let lines = timeline::draw(scene, scene.clock.now(), timeline::columns(width), paint);
         if redraw(&lines, drawn).is_err() {
             return;
         }

@@ -1,14 +1,14 @@
-//! A line a second, for logs and pipes.
+//! One line per second, for logs and pipes.
 
 use std::time::Duration;
 
 use super::super::flow::{Ending, Flow, Meter, Via};
+use super::super::scene::Scene;
 use super::super::script::Isp;
-use super::Scene;
-use super::text::{rate, time};
+use super::super::text::{rate, time};
 
-const EVERY: Duration = Duration::from_secs(1);
-/// An unanswered echo older than this is shown as being stuck.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
+/// An echo unanswered for longer is shown as stuck.
 const STUCK: Duration = Duration::from_millis(400);
 
 pub(super) async fn show(scene: &Scene) {
@@ -16,14 +16,14 @@ pub(super) async fn show(scene: &Scene) {
     let mut at = Duration::ZERO;
     while at < scene.script.length {
         let before = at;
-        at = (at + EVERY).min(scene.script.length);
+        at = (at + LINE_INTERVAL).min(scene.script.length);
         scene.clock.until(at).await;
         println!("{}", line(scene, before, at));
     }
     println!();
 }
 
-/// What happened from `before` to `at`.
+/// Describes what happened from `before` to `at`.
 fn line(scene: &Scene, before: Duration, at: Duration) -> String {
     let mut line = format!("{:5.1} s ", at.as_secs_f64());
     for isp in Isp::BOTH {

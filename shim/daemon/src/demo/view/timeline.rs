@@ -1,39 +1,39 @@
-//! The picture: a line per ISP, a line per flow, time from left to right.
+//! The timeline: a line per ISP, a line per flow, time from left to right.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use super::super::flow::{Ending, Flow, Meter, Via};
+use super::super::paint::Paint;
+use super::super::scene::Scene;
 use super::super::script::Isp;
-use super::Scene;
-use super::paint::Paint;
-use super::text::{rate, time};
+use super::super::text::{rate, time};
 
-/// Heights of a bar.
+/// The heights of a bar.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Nothing came.
+/// Marks a time in which nothing arrived.
 const NOTHING: char = '×';
-/// A round trip with this height or more is drawn full: far beyond anybody's patience.
+/// A round trip of this length or more is drawn full: far too long for interactive use.
 const FULL_ROUND_TRIP: Duration = Duration::from_millis(400);
-/// An unanswered echo older than this is shown as being stuck.
+/// An echo unanswered for longer is shown as stuck.
 const STUCK: Duration = Duration::from_millis(400);
-/// Over this long the rate shown in numbers is taken.
-const RATE_OVER: Duration = Duration::from_millis(500);
-/// Columns beside the bars.
+/// The interval over which the displayed rate is measured.
+const RATE_INTERVAL: Duration = Duration::from_millis(500);
+/// The columns beside the bars.
 const MARGINS: usize = 13 + 27;
-/// The least and the most bars: fewer show nothing, more than three a second nothing new.
-const BARS_SHOWN: [usize; 2] = [20, 66];
-/// The least terminal the picture fits into: its columns and lines.
-pub(super) const LEAST_TERMINAL: (u16, u16) = ((MARGINS + BARS_SHOWN[0]) as u16, 12);
-/// Begins the first line.
+/// The number of bars: fewer are meaningless, and more than three a second add nothing.
+const BAR_COUNT: RangeInclusive<usize> = 20..=66;
+/// The smallest terminal that the timeline fits into: columns and lines.
+pub(super) const MIN_TERMINAL: (u16, u16) = ((MARGINS + *BAR_COUNT.start()) as u16, 12);
+/// The beginning of the first line.
 const TITLE: &str = "throughline demo";
 
-/// The columns of bars that a terminal of `width` has room for.
+/// Returns the number of bars that a terminal of `width` has room for.
 pub(super) fn columns(width: usize) -> usize {
-    width.saturating_sub(MARGINS).clamp(BARS_SHOWN[0], BARS_SHOWN[1])
+    width.saturating_sub(MARGINS).clamp(*BAR_COUNT.start(), *BAR_COUNT.end())
 }
 
-/// The lines of the picture at the time `now` of the run.
+/// Returns the lines of the timeline at the time `now` of the run.
 pub(super) fn draw(scene: &Scene, now: Duration, columns: usize, paint: Paint) -> Vec<String> {
     let length = scene.script.length;
     let clock = format!("{:4.1} s of {:.0} s", now.min(length).as_secs_f64(), length.as_secs_f64());
@@ -56,7 +56,7 @@ pub(super) fn draw(scene: &Scene, now: Duration, columns: usize, paint: Paint) -
     lines
 }
 
-/// The time a column stands for.
+/// Returns the time that a column stands for.
 fn span(scene: &Scene, column: usize, columns: usize) -> Range<Duration> {
     let at = |column: usize| scene.script.length.mul_f64(column as f64 / columns as f64);
     at(column)..at(column + 1)
@@ -67,7 +67,7 @@ fn isp_line(scene: &Scene, isp: Isp, now: Duration, columns: usize, paint: Paint
     let mut line = format!("  {:<11}", isp.title());
     let mut column = 0;
     while column < columns {
-        // A stretch of one state, so that its name can be written into it.
+        // Columns of one state are drawn together, so that its name can be written into them.
         let state = |column: usize| {
             let span = span(scene, column, columns);
             (span.start < now).then(|| script.is_down(isp, &(span.start..span.end.min(now))))
@@ -127,7 +127,7 @@ fn flow_line(scene: &Scene, flow: &Flow, now: Duration, columns: usize, paint: P
             (_, Some(Ending::Died(_))) => paint.red("died"),
             (_, Some(Ending::Wrong(_))) => paint.red("WRONG BYTES"),
             (Meter::Bulk(meter), _) => {
-                let current = rate(meter.rate(&(now.saturating_sub(RATE_OVER)..now)));
+                let current = rate(meter.rate(&(now.saturating_sub(RATE_INTERVAL)..now)));
                 format!("{current:<11} {}", worst_so_far(scene, now, |w| meter.longest_gap(w, now)))
             }
             (Meter::Echo(meter), _) if meter.waiting(now) >= STUCK => {
@@ -147,7 +147,7 @@ fn bar(share: f64) -> char {
     BARS[((share * BARS.len() as f64) as usize).min(BARS.len() - 1)]
 }
 
-/// The worst of all failures so far, in words.
+/// Formats the worst gap of all failures so far.
 fn worst_so_far(
     scene: &Scene,
     now: Duration,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_of_a_dead_isp_says_so_where_and_for_how_long() {
+    fn the_line_of_a_dead_isp_shows_when_and_for_how_long() {
         let scene = scene();
         let lines = draw(&scene, ms(9_000), 44, Paint::off());
         println!("{}", lines.join("\n"));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_show_the_rate_and_a_cross_shows_that_nothing_came() {
+    fn bars_show_the_rate_and_crosses_show_that_nothing_arrived() {
         let scene = scene();
         for at in (0..6_000).step_by(50) {
             if at < 3_000 {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_fits_its_terminal() {
+    fn the_timeline_fits_its_terminal() {
         let scene = scene();
         scene.flows[1].read(ms(10), 1);
         for (width, title) in [(80, "short".to_owned()), (62, "long ".repeat(50))] {

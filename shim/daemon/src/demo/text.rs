@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `45 ms`, `6.2 s`.
-pub(in super::super) fn time(time: Duration) -> String {
+pub(super) fn time(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         // Up, so that no gap looks better than it was.
         format!("{} ms", time.as_micros().div_ceil(1000))
@@ -13,13 +13,13 @@ pub(in super::super) fn time(time: Duration) -> String {
 }
 
 /// `2.8 MB`, in powers of ten as rates are.
-pub(in super::super) fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     let mega = bytes as f64 / 1e6;
     if mega < 10.0 { format!("{mega:.1} MB") } else { format!("{mega:.0} MB") }
 }
 
 /// `1,034`.
-pub(in super::super) fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -32,7 +32,7 @@ pub(in super::super) fn count(number: u64) -> String {
 }
 
 /// `187 Mbit/s`.
-pub(in super::super) fn rate(bits: f64) -> String {
+pub(super) fn rate(bits: f64) -> String {
     let mega = bits / 1e6;
     if mega < 10.0 { format!("{mega:.1} Mbit/s") } else { format!("{mega:.0} Mbit/s") }
 }

@@ -2,40 +2,40 @@
 
 /// Paints text for a terminal, or leaves it as it is.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Paint(bool);
+pub(super) struct Paint(bool);
 
 impl Paint {
-    pub(in super::super) fn new(colours: bool) -> Self {
+    pub(super) fn new(colours: bool) -> Self {
         Self(colours)
     }
 
     /// No colours.
     #[cfg(test)]
-    pub(in super::super) fn off() -> Self {
+    pub(super) fn off() -> Self {
         Self(false)
     }
 
-    pub(in super::super) fn green(self, text: &str) -> String {
+    pub(super) fn green(self, text: &str) -> String {
         self.with("32", text)
     }
 
-    pub(in super::super) fn yellow(self, text: &str) -> String {
+    pub(super) fn yellow(self, text: &str) -> String {
         self.with("33", text)
     }
 
-    pub(in super::super) fn red(self, text: &str) -> String {
+    pub(super) fn red(self, text: &str) -> String {
         self.with("31;1", text)
     }
 
-    pub(in super::super) fn cyan(self, text: &str) -> String {
+    pub(super) fn cyan(self, text: &str) -> String {
         self.with("36", text)
     }
 
-    pub(in super::super) fn bold(self, text: &str) -> String {
+    pub(super) fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    pub(in super::super) fn dim(self, text: &str) -> String {
+    pub(super) fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
 

@@ -1,0 +1,72 @@
+//! The socket itself: where it is, and how it is created and removed.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+
+use super::error::AdminError;
+use super::protocol::MAX_CONNECTIONS;
+
+/// Connections that may wait in the kernel's queue: as many as are served at a time.
+const BACKLOG: i32 = MAX_CONNECTIONS as i32;
+
+/// A bound admin socket. Dropping it removes its file.
+#[derive(Debug)]
+pub struct AdminSocket {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+}
+
+impl AdminSocket {
+    /// Returns `$XDG_RUNTIME_DIR/throughline.sock`, or `/run/throughline.sock` if that is not set.
+    pub fn default_path() -> PathBuf {
+        let directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+        directory.map_or_else(|| PathBuf::from("/run"), PathBuf::from).join("throughline.sock")
+    }
+
+    /// Creates the socket at `path`; a stale one is replaced.
+    ///
+    /// # Errors
+    /// Another daemon answers there, something else is there, or a socket cannot be created.
+    pub fn bind(path: &Path) -> Result<Self, AdminError> {
+        let bind_error = |source| AdminError::Bind { path: path.to_owned(), source };
+        match std::fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(bind_error(error)),
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(AdminError::NotASocket(path.to_owned()));
+            }
+            Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+                return Err(AdminError::InUse(path.to_owned()));
+            }
+            Ok(_) => std::fs::remove_file(path).map_err(bind_error)?,
+        }
+        let listener = listen(path).map_err(bind_error)?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Returns the path of the socket.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before listen(2), so the mode applies in time.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket.into())
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        // The file may be gone already; a stale one is replaced at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,129 @@
+//! From the status of a node to the report.
+
+use super::{
+    DialFailureReport, EgressReport, FlowReport, LaneReport, PeerReport, Report, SessionReport,
+    UplinkReport,
+};
+use throughline::{
+    EgressState, EgressStatus, FlowStatus, LaneStatus, NodeStatus, PeerStatus, SessionStatus, Side,
+    UplinkStatus,
+};
+
+impl From<&NodeStatus> for Report {
+    fn from(node: &NodeStatus) -> Self {
+        let lanes = || node.peers.iter().flat_map(|p| &p.sessions).flat_map(|s| &s.lanes);
+        let on = |name: &str| lanes().filter(|l| l.uplink.as_deref() == Some(name)).count();
+        let uplink = |u: &UplinkStatus| UplinkReport { lanes: on(&u.name), ..u.into() };
+        Self {
+            id: node.id.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: node.uptime.as_secs_f64(),
+            listen: node.listen.clone(),
+            uplinks: node.uplinks.iter().map(uplink).collect(),
+            peers: node.peers.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&UplinkStatus> for UplinkReport {
+    fn from(uplink: &UplinkStatus) -> Self {
+        Self {
+            name: uplink.name.clone(),
+            addresses: uplink.addresses.clone(),
+            class: uplink.class.to_string(),
+            metered: uplink.metered,
+            draining: uplink.draining,
+            lanes: 0,
+            egress_checks: uplink.egress_checks.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&EgressStatus> for EgressReport {
+    fn from(check: &EgressStatus) -> Self {
+        let (state, uplink) = match &check.state {
+            EgressState::Own => ("own", None),
+            EgressState::Bound => ("bound", None),
+            EgressState::WrongUplink { uplink } => ("wrong-uplink", uplink.clone()),
+            EgressState::Local => ("local", None),
+            EgressState::NoRoute => ("no-route", None),
+            EgressState::Unknown => ("unknown", None),
+        };
+        Self {
+            local: check.local,
+            remote: check.remote,
+            interface: check.interface.clone(),
+            gateway: check.gateway,
+            state: state.to_owned(),
+            uplink,
+            problem: check.hint().map(|_| check.to_string()),
+        }
+    }
+}
+
+impl From<&PeerStatus> for PeerReport {
+    fn from(peer: &PeerStatus) -> Self {
+        Self {
+            name: peer.name.clone(),
+            id: peer.id.to_string(),
+            locators: peer.locators.clone(),
+            dial_failure: peer.failing.as_ref().map(|failing| DialFailureReport {
+                duration_s: failing.since.as_secs_f64(),
+                reason: failing.error.clone(),
+            }),
+            sessions: peer.sessions.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&SessionStatus> for SessionReport {
+    fn from(session: &SessionStatus) -> Self {
+        let side = match session.side {
+            Side::Initiator => "initiator",
+            Side::Acceptor => "acceptor",
+        };
+        Self {
+            id: format!("{:032x}", session.id.0),
+            side: side.to_owned(),
+            detached_s: session.detached.map(|detached| detached.as_secs_f64()),
+            lanes: session.lanes.iter().map(Into::into).collect(),
+            flows: session.flows.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&LaneStatus> for LaneReport {
+    fn from(lane: &LaneStatus) -> Self {
+        Self {
+            id: lane.id.0,
+            uplink: lane.uplink.clone(),
+            interface: lane.interface.clone(),
+            local: lane.local,
+            remote: lane.remote,
+            state: lane.state.to_string(),
+            rtt_ms: lane.rtt.as_secs_f64() * 1e3,
+            cwnd_bytes: lane.cwnd,
+            mtu_bytes: lane.mtu,
+            sent_bytes: lane.sent,
+            received_bytes: lane.received,
+            lost_bytes: lane.lost,
+            suspicions: lane.suspicions,
+            migrations: lane.migrations,
+        }
+    }
+}
+
+impl From<&FlowStatus> for FlowReport {
+    fn from(flow: &FlowStatus) -> Self {
+        Self {
+            id: flow.id,
+            target: flow.target.clone(),
+            mode: flow.mode.to_string(),
+            sent_bytes: flow.sent,
+            received_bytes: flow.received,
+            resent_bytes: flow.resent,
+            duplicate_bytes: flow.duplicate,
+            intended_duplicate_bytes: flow.intended_duplicate,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A report in which every field has a value.
+
+use crate::report::*;
+
+pub(super) fn sample() -> Report {
+    let silent_peer = PeerReport {
+        name: "branch2".to_owned(),
+        id: "tlk1ghi".to_owned(),
+        locators: vec![],
+        dial_failure: None,
+        sessions: vec![],
+    };
+    Report {
+        id: "tlk1abc".to_owned(),
+        version: "0.1.0".to_owned(),
+        uptime_s: 3723.4,
+        listen: vec!["[::]:5443".parse().unwrap()],
+        uplinks: vec![uplink()],
+        peers: vec![peer(), silent_peer],
+    }
+}
+
+fn uplink() -> UplinkReport {
+    let own = EgressReport {
+        local: "192.0.2.7".parse().unwrap(),
+        remote: "198.51.100.1:5443".parse().unwrap(),
+        interface: Some("eth0".to_owned()),
+        gateway: None,
+        state: "own".to_owned(),
+        uplink: None,
+        problem: None,
+    };
+    let wrong = EgressReport {
+        local: "192.0.2.7".parse().unwrap(),
+        remote: "203.0.113.1:5443".parse().unwrap(),
+        interface: Some("eth1".to_owned()),
+        gateway: Some("198.51.100.1".parse().unwrap()),
+        state: "wrong-uplink".to_owned(),
+        uplink: None,
+        problem: Some("packets leave by eth1; add a rule".to_owned()),
+    };
+    UplinkReport {
+        name: "isp-a".to_owned(),
+        addresses: vec!["192.0.2.7".parse().unwrap()],
+        class: "pa".to_owned(),
+        metered: true,
+        egress_checks: vec![own, wrong],
+        draining: true,
+        lanes: 1,
+    }
+}
+
+fn peer() -> PeerReport {
+    PeerReport {
+        name: "branch1".to_owned(),
+        id: "tlk1def".to_owned(),
+        locators: vec!["branch1.example:5443".to_owned()],
+        dial_failure: Some(DialFailureReport {
+            duration_s: 61.5,
+            reason: "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s".to_owned(),
+        }),
+        sessions: vec![SessionReport {
+            id: "0123456789abcdef0123456789abcdef".to_owned(),
+            side: "initiator".to_owned(),
+            detached_s: None,
+            lanes: vec![lane()],
+            flows: vec![flow()],
+        }],
+    }
+}
+
+fn lane() -> LaneReport {
+    LaneReport {
+        id: 0,
+        uplink: Some("isp-a".to_owned()),
+        interface: Some("eth0".to_owned()),
+        local: "192.0.2.7:40001".parse().unwrap(),
+        remote: "198.51.100.1:5443".parse().unwrap(),
+        state: "up".to_owned(),
+        rtt_ms: 20.26,
+        cwnd_bytes: 65536,
+        mtu_bytes: 1452,
+        sent_bytes: 1_234_567,
+        received_bytes: 89_012,
+        lost_bytes: 0,
+        suspicions: 3,
+        migrations: 1,
+    }
+}
+
+fn flow() -> FlowReport {
+    FlowReport {
+        id: 4,
+        target: "10.20.0.1:22".to_owned(),
+        mode: "auto".to_owned(),
+        sent_bytes: 999,
+        received_bytes: 123_456_789,
+        resent_bytes: 0,
+        duplicate_bytes: 1_000,
+        intended_duplicate_bytes: 900,
+    }
+}

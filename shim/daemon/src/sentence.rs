@@ -1,0 +1,22 @@
+//! Turns the lower-case fragments of libraries into sentences for people.
+
+/// Returns `fragment` as a sentence: it begins with a capital and ends with a full stop.
+pub(crate) fn sentence(fragment: &str) -> String {
+    let mut chars = fragment.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if fragment.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_becomes_a_sentence_and_a_sentence_stays_as_it_is() {
+        assert_eq!(sentence("no daemon answers"), "No daemon answers.");
+        assert_eq!(sentence("Is it running?"), "Is it running?");
+        assert_eq!(sentence("`x` is not a mode"), "`x` is not a mode.");
+        assert_eq!(sentence("/run/t.sock is in use"), "/run/t.sock is in use.");
+    }
+}
