@@ -147,7 +147,7 @@ fn the_ranges_of_cost_are_those_of_the_code() {
         assert!(DOCUMENT.contains(&row), "no row {row}");
     }
     let money = Cost::of_lane(0, true, HoldState::Normal);
-    assert!(DOCUMENT.contains(&format!("We state {money} and more")));
+    assert!(DOCUMENT.contains(&format!("We advertise {money} and more")));
 }
 
 #[test]
