@@ -31,3 +31,4 @@ fn pick(lanes: &[Candidate], present: Option<u64>) -> Option<u64> {
 mod eligibility;
 mod moves;
 mod placement;
+mod properties;

@@ -96,21 +96,21 @@ fn a_flow_on_a_lane_that_is_put_into_hold_down_stays() {
 
 #[test]
 fn thin_flows_revert_after_the_hold_down_and_bulk_flows_after_the_wait_to_restore() {
-    let at = |standing| Cost::of_lane(3, false, standing);
-    let (held, restoring, well) =
-        (at(HoldState::HeldDown), at(HoldState::WaitToRestore), at(HoldState::Normal));
-    assert_eq!(Reversion::of_change(held, restoring), Reversion::Thin);
-    assert_eq!(Reversion::of_change(restoring, well), Reversion::All);
-    assert_eq!(Reversion::of_change(held, well), Reversion::All);
+    use Reversion::{All, None, Thin};
+    let [preferred, restoring, held] =
+        [HoldState::Normal, HoldState::WaitToRestore, HoldState::HeldDown]
+            .map(|state| Cost::of_lane(3, false, state));
     let metered = Cost::of_lane(3, true, HoldState::Normal);
-    for (before, now) in [
-        (well, held),
-        (restoring, held),
-        (well, well),
-        (held, held),
-        (metered, well),
-        (well, metered),
-    ] {
-        assert_eq!(Reversion::of_change(before, now), Reversion::None, "{before} to {now}");
+    let costs = [preferred, restoring, held, metered];
+    for (before, reversions) in costs.into_iter().zip([
+        // to:  preferred, restoring, held, metered
+        [None, None, None, None],
+        [All, None, None, None],
+        [All, Thin, None, None],
+        [None, None, None, None],
+    ]) {
+        for (after, expected) in costs.into_iter().zip(reversions) {
+            assert_eq!(Reversion::of_change(before, after), expected, "{before} to {after}");
+        }
     }
 }
