@@ -22,7 +22,7 @@
 //!    wait to restore is (all flows; [`Placement::revert`], cf. revertive switching, RFC 4427);
 //! 4. its lane is gone.
 //!
-//! Where a flow moves to is decided by [`Rank`](candidate::Candidate): no defects, then away from
+//! Where a flow moves to is decided by rank: no defects, then away from
 //! an uplink whose other lane is suspect, out of hold-down, away from a remote address whose other
 //! lane is suspect, then the lowest [`Cost`], then the order of the uplinks.
 //!

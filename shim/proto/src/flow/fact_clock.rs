@@ -14,7 +14,7 @@ pub(super) const BATCH_DELAY: Duration = Duration::from_millis(5);
 /// The least time between two versions of a flow's facts: at most a thousand a second and flow.
 pub(super) const MIN_SPACING: Duration = Duration::from_millis(1);
 
-/// Received bytes after which facts are sent before [`BATCH_DELAY`] is over.
+/// Received bytes after which facts are sent without waiting for other changes.
 pub const REPORT_AFTER_BYTES: u64 = 32 * 1024;
 
 /// The first wait for an acknowledgement: two round trips of a far path, and the peer's 5 ms.
