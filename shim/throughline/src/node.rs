@@ -28,7 +28,7 @@ pub use self::incoming::{AcceptError, IncomingFlow, Listener, ServeError};
 use self::router::Router;
 use crate::engine::context::NodeContext;
 use crate::engine::drains::{Drain, UnknownUplink};
-use crate::engine::lane::LAST_WORD;
+use crate::engine::quic::close::CLOSE_FLUSH;
 use crate::engine::session::SessionHandle;
 use crate::engine::session::waiters::wait;
 use crate::engine::sessions::Sessions;
@@ -334,8 +334,8 @@ impl Node {
         for session in &ending {
             session.with(|core, _| core.session.close(0, "shutting down"));
         }
-        // Each lane ends when the peer has the last word, or after `LAST_WORD` by itself.
-        let last = Instant::now() + 2 * LAST_WORD;
+        // Each lane ends when the peer has the last word, or after `CLOSE_FLUSH` by itself.
+        let last = Instant::now() + 2 * CLOSE_FLUSH;
         let speaking = || ending.iter().any(|s| s.with(|core, _| !core.lanes.is_empty()));
         while speaking() && Instant::now() < last {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -349,7 +349,7 @@ impl Node {
             }
         };
         // The peer's word that it has our close; it may be gone.
-        let _ = tokio::time::timeout(LAST_WORD, idle).await;
+        let _ = tokio::time::timeout(CLOSE_FLUSH, idle).await;
         // Last, since the goodbyes need them: the routes that we installed.
         self.context().uplinks.end().await;
     }

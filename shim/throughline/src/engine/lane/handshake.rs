@@ -1,31 +1,35 @@
-//! The `Hello` exchange on a lane's control stream, both ends.
+//! The `Hello` exchange on a lane's control stream, at both ends.
 
 use std::time::Duration;
 
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ReadError, RecvStream, SendStream, WriteError};
 use thiserror::Error;
 use tokio::time::timeout;
 
+use throughline_proto::session::Priority;
 use throughline_proto::wire::VERSION;
 use throughline_proto::wire::control::{ControlError, Decoder, Message};
 use throughline_proto::wire::hello::{Hello, Reject, RejectCode, Welcome};
 
+/// QUIC's priority of the control stream, above every [`Priority`] of a segment.
+const CONTROL_PRIORITY: i32 = Priority::Thin as i32 + 1;
+
 /// A peer that has set up a connection must say `Hello`, or answer it, within this: two losses
 /// on a path of 500 ms.
-const PATIENCE: Duration = Duration::from_secs(5);
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The control stream of a lane after the exchange.
 pub(crate) struct ControlStream {
     pub(crate) send: SendStream,
     pub(crate) recv: RecvStream,
-    /// What came behind the first message.
+    /// Holds what arrived after the first message.
     pub(crate) decoder: Decoder,
 }
 
 /// Why the exchange failed.
 #[derive(Debug, Error)]
 pub(crate) enum HandshakeError {
-    /// The peer said no.
+    /// The peer rejected the lane.
     #[error("rejected by the peer: {detail}")]
     Rejected {
         /// Why, for us.
@@ -36,24 +40,30 @@ pub(crate) enum HandshakeError {
     /// The connection failed.
     #[error("{0}")]
     Connection(#[from] quinn::ConnectionError),
-    /// The stream failed.
+    /// The stream cannot be written.
     #[error("control stream: {0}")]
-    Stream(String),
-    /// Not our protocol.
+    Write(#[source] WriteError),
+    /// The stream cannot be read.
+    #[error("control stream: {0}")]
+    Read(#[source] ReadError),
+    /// The stream ended before the message.
+    #[error("control stream: ended early")]
+    Ended,
+    /// What arrived is not a message of our protocol.
     #[error("{0}")]
     Control(#[from] ControlError),
-    /// A first message that is none.
+    /// The first message is of another kind.
     #[error("{0} message where {1} was due")]
-    OutOfPlace(&'static str, &'static str),
-    /// Too slow.
-    #[error("no {0} within {PATIENCE:?}")]
+    Unexpected(&'static str, &'static str),
+    /// The message did not arrive in time.
+    #[error("no {0} within {EXCHANGE_TIMEOUT:?}")]
     Late(&'static str),
-    /// No common version.
+    /// There is no common version.
     #[error("peer speaks protocol version {0}, we speak {VERSION}; update the older one")]
     Version(u64),
 }
 
-/// The initiator's side: says `Hello`, waits for `Welcome`.
+/// Runs the initiator's side: sends `Hello`, waits for `Welcome`.
 pub(crate) async fn initiate(
     connection: &Connection,
     hello: Hello,
@@ -70,13 +80,13 @@ pub(crate) async fn initiate(
             Message::Reject(Reject { code, detail }) => {
                 Err(HandshakeError::Rejected { code, detail })
             }
-            other => Err(HandshakeError::OutOfPlace(name(&other), "Welcome")),
+            other => Err(HandshakeError::Unexpected(name(&other), "Welcome")),
         }
     };
-    timeout(PATIENCE, exchange).await.unwrap_or(Err(HandshakeError::Late("Welcome")))
+    timeout(EXCHANGE_TIMEOUT, exchange).await.unwrap_or(Err(HandshakeError::Late("Welcome")))
 }
 
-/// The acceptor's side: waits for `Hello`.
+/// Runs the acceptor's side: waits for `Hello`.
 pub(crate) async fn receive(
     connection: &Connection,
 ) -> Result<(ControlStream, Hello), HandshakeError> {
@@ -85,10 +95,10 @@ pub(crate) async fn receive(
         let mut decoder = Decoder::default();
         match next(&mut recv, &mut decoder).await? {
             Message::Hello(hello) => Ok((ControlStream { send, recv, decoder }, hello)),
-            other => Err(HandshakeError::OutOfPlace(name(&other), "Hello")),
+            other => Err(HandshakeError::Unexpected(name(&other), "Hello")),
         }
     };
-    timeout(PATIENCE, exchange).await.unwrap_or(Err(HandshakeError::Late("Hello")))
+    timeout(EXCHANGE_TIMEOUT, exchange).await.unwrap_or(Err(HandshakeError::Late("Hello")))
 }
 
 /// Answers a `Hello`.
@@ -101,8 +111,8 @@ pub(crate) async fn answer(
 
 async fn write(send: &mut SendStream, message: &Message) -> Result<(), HandshakeError> {
     // Control goes before all else on the lane.
-    let _ = send.set_priority(super::pump::CONTROL_PRIORITY);
-    send.write_all(&message.to_bytes()).await.map_err(|e| HandshakeError::Stream(e.to_string()))
+    let _ = send.set_priority(CONTROL_PRIORITY);
+    send.write_all(&message.to_bytes()).await.map_err(HandshakeError::Write)
 }
 
 async fn next(recv: &mut RecvStream, decoder: &mut Decoder) -> Result<Message, HandshakeError> {
@@ -112,9 +122,9 @@ async fn next(recv: &mut RecvStream, decoder: &mut Decoder) -> Result<Message, H
         }
         match recv.read_chunk(4096, true).await {
             Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-            Ok(None) => return Err(HandshakeError::Stream("ended early".into())),
-            Err(quinn::ReadError::ConnectionLost(e)) => return Err(e.into()),
-            Err(e) => return Err(HandshakeError::Stream(e.to_string())),
+            Ok(None) => return Err(HandshakeError::Ended),
+            Err(ReadError::ConnectionLost(error)) => return Err(error.into()),
+            Err(error) => return Err(HandshakeError::Read(error)),
         }
     }
 }

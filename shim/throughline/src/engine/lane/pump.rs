@@ -2,8 +2,11 @@
 //!
 //! Control and thin flows are written whatever the window: they are little, and somebody waits.
 //! Bulk is written only while QUIC holds little more than its congestion window
-//! ([`WINDOW_SHARE`]), so that little is ever stranded on a lane that dies, and the rest can take
-//! another. While a bulk piece waits for room the pump still writes what is urgent.
+//! ([`WINDOW_SHARE`]), so that little has to be sent again when the lane dies, and the rest can take
+//! another. While bulk waits for room the pump still writes what is urgent.
+//!
+//! The pump is a part of the lane's task. Dropping it at any await is safe: what was not acknowledged
+//! is still in the flows' send buffers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,15 +15,12 @@ use std::time::{Duration, Instant};
 use quinn::{Connection, SendStream, VarInt, WriteError};
 use tokio::sync::Notify;
 
-use super::LaneEnd;
+use super::end::LaneEnd;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::LaneSensor;
-use throughline_proto::session::{Priority, SegmentWrite, StreamOp, Transmit, WorkClass};
+use throughline_proto::session::{SegmentWrite, StreamOp, Transmit, WorkClass};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::datagram::Datagram;
-
-/// QUIC's priority of the control stream, above every [`Priority`] of a segment.
-pub(crate) const CONTROL_PRIORITY: i32 = Priority::Thin as i32 + 1;
 
 /// QUIC holds at most its congestion window and a quarter: enough that it never runs dry between
 /// two acknowledgements, and little more.
@@ -28,17 +28,18 @@ const WINDOW_SHARE: (u64, u64) = (5, 4);
 
 /// Bulk may always have this much in QUIC, or a lane with a tiny window would be woken for every
 /// packet.
-const LEAST_WINDOW: u64 = 32 * 1024;
+const MIN_BULK_WINDOW: u64 = 32 * 1024;
 
-/// How often a lane with bulk asks for its path's delay: five times in 20 ms.
-const TIME_EVERY: Duration = Duration::from_millis(4);
+/// Interval of the probes by which a lane with bulk measures its path's delay: five in 20 ms.
+const DELAY_PROBE_INTERVAL: Duration = Duration::from_millis(4);
 
-/// What urgent work is allowed: all of it. It is bounded by the flows' own windows.
+/// The send window for urgent work: all of it goes out. It is bounded by the flows' own windows.
 const URGENT_WINDOW: u64 = u64::MAX >> 2;
 
 /// The error code of a stream that was reset because its bytes came another way.
 const SUPERSEDED: VarInt = VarInt::from_u32(1);
 
+/// Writes a lane's control messages and segments.
 pub(super) struct Pump {
     session: SessionHandle,
     id: LaneId,
@@ -48,8 +49,8 @@ pub(super) struct Pump {
     work: Arc<Notify>,
     /// Segments that are being written, or whose bytes are not acknowledged yet.
     segments: HashMap<u64, SendStream>,
-    /// When the path's delay was last asked for.
-    timed: Option<Instant>,
+    /// When the last delay probe was sent.
+    delay_probed_at: Option<Instant>,
 }
 
 impl Pump {
@@ -69,10 +70,11 @@ impl Pump {
             control,
             work,
             segments: HashMap::new(),
-            timed: None,
+            delay_probed_at: None,
         }
     }
 
+    /// Writes until the lane ends.
     pub(super) async fn run(mut self) -> LaneEnd {
         match self.pump().await {
             Ok(never) => match never {},
@@ -98,7 +100,7 @@ impl Pump {
                 continue;
             };
             self.limit_bulk();
-            self.time_path();
+            self.probe_delay();
             tokio::select! {
                 biased;
                 result = self.write(write) => {
@@ -117,16 +119,16 @@ impl Pump {
     /// Lets bulk into QUIC only up to a little more than the congestion window.
     fn limit_bulk(&self) {
         let (times, per) = WINDOW_SHARE;
-        let window = (self.sensor.snapshot().cwnd * times / per).max(LEAST_WINDOW);
+        let window = (self.sensor.snapshot().cwnd * times / per).max(MIN_BULK_WINDOW);
         self.connection.set_send_window(window);
     }
 
-    /// Asks the peer now and then when a packet of ours came, which shows whose queue it is that
-    /// bulk waits in.
-    fn time_path(&mut self) {
+    /// Asks the peer now and then when a packet of ours arrived, which shows in whose queue bulk waits
+    /// (one-way delay, cf. RFC 6817).
+    fn probe_delay(&mut self) {
         let now = Instant::now();
-        if self.timed.is_none_or(|at| now >= at + TIME_EVERY) {
-            self.timed = Some(now);
+        if self.delay_probed_at.is_none_or(|at| now >= at + DELAY_PROBE_INTERVAL) {
+            self.delay_probed_at = Some(now);
             let ping = Datagram::Ping { seq: self.sensor.on_ping() };
             let _ = self.connection.send_datagram(ping.to_bytes(0));
         }
@@ -184,7 +186,7 @@ impl Pump {
         if let Some(header) = write.header.take() {
             write.data.insert(0, header);
         }
-        while write.data.iter().any(|piece| !piece.is_empty()) {
+        while write.data.iter().any(|chunk| !chunk.is_empty()) {
             match stream.write_chunks(&mut write.data).await {
                 Ok(written) => {
                     write.data.drain(..written.chunks);
@@ -206,6 +208,6 @@ impl Pump {
 fn control_failed(error: WriteError) -> LaneEnd {
     match error {
         WriteError::ConnectionLost(error) => error.into(),
-        other => LaneEnd::ControlStream(other.to_string()),
+        other => LaneEnd::ControlWrite(other),
     }
 }

@@ -1,11 +1,16 @@
 //! The receiving side of a lane: control messages, segments, probes.
+//!
+//! The readers are parts of the lane's task. Dropping one at any await is safe: what QUIC has
+//! acknowledged and nobody read is still in the peer's send buffers, as only the session's
+//! acknowledgements free them.
 
 use std::time::Instant;
 
 use quinn::{Connection, ReadError, RecvStream};
 use tokio::task::JoinSet;
 
-use super::{LaneEnd, segment};
+use super::end::LaneEnd;
+use super::segment;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::LaneSensor;
 use throughline_proto::session::Violation;
@@ -13,7 +18,7 @@ use throughline_proto::types::LaneId;
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::datagram::Datagram;
 
-/// Reads control messages until the stream or the peer's manners end.
+/// Reads control messages until the stream ends or the peer violates the protocol.
 pub(super) async fn control(
     session: &SessionHandle,
     id: LaneId,
@@ -36,17 +41,17 @@ pub(super) async fn control(
         }
         match recv.read_chunk(64 * 1024, true).await {
             Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-            // Behind the last word comes the end.
+            // The end follows the peer's close message.
             Ok(None) if session.is_over() => return LaneEnd::SessionOver,
-            Ok(None) => return LaneEnd::ControlStream("ended".into()),
+            Ok(None) => return LaneEnd::ControlEnded,
             Err(ReadError::ConnectionLost(error)) => return error.into(),
-            Err(error) => return LaneEnd::ControlStream(error.to_string()),
+            Err(error) => return LaneEnd::ControlRead(error),
         }
     }
 }
 
-/// Accepts segments; each is read by a task of its own. Their number is bounded by the stream
-/// limit of the connection.
+/// Accepts segments, each read by a task of its own. The tasks end with this function; their number
+/// is bounded by the connection's stream limit.
 pub(super) async fn segments(session: &SessionHandle, connection: &Connection) -> LaneEnd {
     let mut readers: JoinSet<Result<(), LaneEnd>> = JoinSet::new();
     loop {
@@ -66,7 +71,7 @@ pub(super) async fn segments(session: &SessionHandle, connection: &Connection) -
     }
 }
 
-/// Answers probes, and passes on what the peer's answers say.
+/// Answers probes, and passes the peer's answers to the sensor.
 pub(super) async fn datagrams(connection: &Connection, sensor: &LaneSensor) -> LaneEnd {
     let clock = Instant::now();
     loop {
@@ -83,7 +88,7 @@ pub(super) async fn datagrams(connection: &Connection, sensor: &LaneSensor) -> L
                 let pong = Datagram::Pong { seq, received };
                 let _ = connection.send_datagram(pong.to_bytes(len));
             }
-            // That the lane is alive the acknowledgement of the probe has said already.
+            // The acknowledgement of the probe has already shown that the lane is alive.
             Ok(Some(Datagram::Pong { seq, received })) => sensor.on_pong(seq, received),
             Ok(None) => {}
             Err(error) => return LaneEnd::Datagram(error),

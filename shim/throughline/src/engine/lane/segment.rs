@@ -1,16 +1,20 @@
 //! Reads one segment.
+//!
+//! Each segment is read by a task of its own, which belongs to its lane's [`reader`](super::reader). It
+//! ends with the segment's stream; aborting it with the lane is safe, as the peer sends again what the
+//! session has not acknowledged.
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
 
-use super::LaneEnd;
+use super::end::LaneEnd;
 use crate::engine::session::SessionHandle;
 use throughline_proto::session::{SegmentVerdict, Violation};
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 
-/// Pieces taken at once: QUIC hands out about a packet each, and one lock for 32 of them is cheap.
-const PIECES: usize = 32;
+/// Chunks taken at once: QUIC hands out about a packet each, and one lock for 32 of them is cheap.
+const MAX_CHUNKS: usize = 32;
 
 /// Tells the peer that the segment's flow is finished here.
 const FINISHED: VarInt = VarInt::from_u32(0);
@@ -24,12 +28,12 @@ pub(super) async fn read(session: SessionHandle, mut recv: RecvStream) -> Result
         return Ok(());
     }
     let mut offset = header.offset;
-    let mut pieces = [const { Bytes::new() }; PIECES];
+    let mut chunks = [const { Bytes::new() }; MAX_CHUNKS];
     let mut count = usize::from(!rest.is_empty());
-    pieces[0] = rest;
+    chunks[0] = rest;
     loop {
         if count > 0 {
-            let taken = &mut pieces[..count];
+            let taken = &mut chunks[..count];
             let len: u64 = taken.iter().map(|p| p.len() as u64).sum();
             let accepted = session.with(|core, now| {
                 core.session.handle_segment_data(now, header.flow, offset, header.resent, taken)
@@ -40,7 +44,7 @@ pub(super) async fn read(session: SessionHandle, mut recv: RecvStream) -> Result
             }
             offset += len;
         }
-        match recv.read_chunks(&mut pieces).await {
+        match recv.read_chunks(&mut chunks).await {
             Ok(Some(read)) => count = read,
             Ok(None) => return Ok(()),
             Err(error) => return ended(error),
@@ -54,7 +58,7 @@ async fn read_header(recv: &mut RecvStream) -> Result<Option<(SegmentHeader, Byt
     loop {
         match recv.read_chunk(MAX_HEADER, true).await {
             Ok(Some(chunk)) if head.is_empty() => {
-                // The usual case: the first piece has it all, and the rest of it stays shared.
+                // The usual case: the first chunk has it all, and the rest of it stays shared.
                 let mut bytes = chunk.bytes;
                 let mut peek = &bytes[..];
                 match SegmentHeader::decode(&mut peek) {

@@ -1,6 +1,11 @@
 //! Closing a lane's connection: the application error codes (docs/PROTOCOL.md) and the reason.
 
+use std::time::Duration;
+
 use quinn::{Connection, VarInt};
+
+/// How long a close message gets to reach the peer: one lost packet on a path of 100 ms.
+pub(crate) const CLOSE_FLUSH: Duration = Duration::from_millis(300);
 
 /// A regular end.
 pub(crate) const DONE: VarInt = VarInt::from_u32(0);
