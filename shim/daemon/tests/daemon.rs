@@ -1,4 +1,4 @@
-//! Two daemons in this process, real sockets on loopback, and clients as applications are.
+//! Two daemons in this process, real sockets on loopback, and clients as real applications are.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the egress side allows its peer, where `PORT` is the origin's.
+/// The ACL of the egress: everything on this host.
 const ALLOW: &str = r#"["127.0.0.1:*", "localhost:*"]"#;
 
 struct Pair {
@@ -33,7 +33,7 @@ async fn daemon(identity: Identity, text: &str) -> Daemon {
     start(config).await.unwrap()
 }
 
-/// Two daemons; `near` has a SOCKS5 ingress, and what `ingresses` says.
+/// Starts two daemons; `near` has a SOCKS5 ingress, and those in `ingresses`.
 async fn pair(allow: &str, ingresses: &str) -> Pair {
     let directory = tempfile::tempdir().unwrap();
     let (near_id, far_id) = (Identity::generate(), Identity::generate());
@@ -78,7 +78,7 @@ impl Pair {
     }
 }
 
-/// Asks a SOCKS5 ingress for a name; the connection, or the reply's code.
+/// Connects to a name through a SOCKS5 ingress; returns the connection, or the reply's code.
 async fn socks(ingress: SocketAddr, host: &str, port: u16) -> Result<TcpStream, u8> {
     let mut tcp = TcpStream::connect(ingress).await.unwrap();
     let mut request = vec![5, 1, 0, 5, 1, 0, 3, host.len() as u8];
@@ -86,7 +86,7 @@ async fn socks(ingress: SocketAddr, host: &str, port: u16) -> Result<TcpStream, 
     request.extend_from_slice(&port.to_be_bytes());
     tcp.write_all(&request).await.unwrap();
     let mut reply = [0; 12];
-    timeout(PATIENCE, tcp.read_exact(&mut reply)).await.expect("no reply").unwrap();
+    timeout(TEST_TIMEOUT, tcp.read_exact(&mut reply)).await.expect("no reply").unwrap();
     assert_eq!(reply[..3], [5, 0, 5]);
     if reply[3] == 0 { Ok(tcp) } else { Err(reply[3]) }
 }
@@ -101,7 +101,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 + i / 253) as u8).collect()
 }
 
-/// An origin that reads to the end and sends it all back.
+/// Serves one connection: reads to the end and sends it all back.
 async fn echo_all(listener: &TcpListener) {
     let (mut tcp, _) = listener.accept().await.unwrap();
     let mut bytes = Vec::new();
@@ -111,7 +111,7 @@ async fn echo_all(listener: &TcpListener) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flow_through_socks5_is_byte_exact_and_half_closes() {
+async fn a_flow_through_socks5_is_byte_exact_and_closes_each_direction_alone() {
     let pair = pair(ALLOW, "").await;
     let (listener, port) = origin().await;
     let served = tokio::spawn(async move { echo_all(&listener).await });
@@ -119,7 +119,7 @@ async fn a_flow_through_socks5_is_byte_exact_and_half_closes() {
     // A name, which only the far side resolves.
     let mut app = socks(ingress, "localhost", port).await.unwrap();
     let sent = pattern(5_000_000);
-    let received = timeout(PATIENCE, async {
+    let received = timeout(TEST_TIMEOUT, async {
         app.write_all(&sent).await.unwrap();
         app.shutdown().await.unwrap();
         let mut received = Vec::new();
@@ -132,7 +132,7 @@ async fn a_flow_through_socks5_is_byte_exact_and_half_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_far_sides_outcome_reaches_the_application() {
+async fn the_outcome_at_the_far_end_reaches_the_application() {
     let pair = pair(ALLOW, "").await;
     let ingress = pair.near.ingress_addr("socks").unwrap();
     let (listener, closed_port) = origin().await;
@@ -144,7 +144,7 @@ async fn the_far_sides_outcome_reaches_the_application() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_without_an_allowance_reaches_nothing() {
+async fn a_peer_without_an_allow_list_reaches_nothing() {
     let pair = pair("[]", "").await;
     let (_listener, port) = origin().await;
     let ingress = pair.near.ingress_addr("socks").unwrap();
@@ -168,20 +168,21 @@ async fn a_forwarded_port_passes_resets_both_ways() {
     for application_resets in [true, false] {
         let mut app = TcpStream::connect(ingress).await.unwrap();
         app.write_all(b"hello").await.unwrap();
-        let (mut served, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        let (mut served, _) = timeout(TEST_TIMEOUT, listener.accept()).await.unwrap().unwrap();
         let mut hello = [0; 5];
         served.read_exact(&mut hello).await.unwrap();
         assert_eq!(&hello, b"hello");
         let (mut alive, dead) = if application_resets { (served, app) } else { (app, served) };
         reset(dead);
-        let error = timeout(PATIENCE, alive.read(&mut hello)).await.expect("no reset").unwrap_err();
+        let error =
+            timeout(TEST_TIMEOUT, alive.read(&mut hello)).await.expect("no reset").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
     pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_peer_is_taken_when_one_cannot_be_reached() {
+async fn the_next_peer_is_used_when_one_is_unreachable() {
     let (listener, port) = origin().await;
     let forward = format!(
         "[ingress.fwd]\nkind = 'forward'\nlisten = '127.0.0.1:0'\nto = '127.0.0.1:{port}'
@@ -193,14 +194,14 @@ async fn the_next_peer_is_taken_when_one_cannot_be_reached() {
     app.write_all(b"hello").await.unwrap();
     app.shutdown().await.unwrap();
     let mut answer = String::new();
-    timeout(PATIENCE, app.read_to_string(&mut answer)).await.expect("no answer").unwrap();
+    timeout(TEST_TIMEOUT, app.read_to_string(&mut answer)).await.expect("no answer").unwrap();
     assert_eq!(answer, "hello");
     served.await.unwrap();
     pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_direct_rule_dials_from_here() {
+async fn a_direct_rule_dials_from_this_host() {
     let (listener, port) = origin().await;
     let rule = "[[rule]]\nto = 'localhost'\nvia = 'direct'";
     let pair = pair("[]", rule).await;
@@ -232,7 +233,7 @@ async fn the_status_shows_the_lane_and_the_flow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_waits_for_live_flows_until_the_deadline_and_then_resets_them() {
+async fn a_shutdown_resets_live_flows_at_the_deadline() {
     let pair = pair(ALLOW, "").await;
     let (listener, port) = origin().await;
     let ingress = pair.near.ingress_addr("socks").unwrap();
@@ -241,10 +242,10 @@ async fn a_shutdown_waits_for_live_flows_until_the_deadline_and_then_resets_them
     assert_eq!(pair.near.node().live_flows(), 1);
     let started = Instant::now();
     let ending = tokio::spawn(pair.near.shutdown(Duration::from_secs(1)));
-    let read = timeout(PATIENCE, app.read(&mut [0; 1])).await.expect("not ended");
+    let read = timeout(TEST_TIMEOUT, app.read(&mut [0; 1])).await.expect("not ended");
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
     assert!(TcpStream::connect(ingress).await.is_err(), "still accepting");
-    timeout(PATIENCE, ending).await.expect("the shutdown hangs").unwrap();
+    timeout(TEST_TIMEOUT, ending).await.expect("the shutdown hangs").unwrap();
     pair.far.shutdown(Duration::ZERO).await;
 }

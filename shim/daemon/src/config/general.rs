@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::error::ConfigError;
-use super::raw::{Word, Words};
+use super::raw::{SpannedList, SpannedText};
 use super::size;
-use super::source::{Source, word, words};
+use super::source::{Source, located, located_list};
 use crate::proxy::rules::Via;
 use throughline::Limits;
 
@@ -15,10 +15,10 @@ const MIN_MEMORY: u64 = 1 << 20;
 /// Parses `listen`.
 pub(super) fn listen(
     source: &Source<'_>,
-    list: Option<&Words>,
+    list: Option<&SpannedList>,
 ) -> Result<Vec<SocketAddr>, ConfigError> {
     let mut listen = Vec::new();
-    for at in words(list) {
+    for at in located_list(list) {
         let address = source.address(at.clone())?;
         if address.port() != 0 && listen.contains(&address) {
             return Err(source.error(at.1, format!("{address} is listed twice; remove one.")));
@@ -31,11 +31,11 @@ pub(super) fn listen(
 /// Parses `linger` and `memory`.
 pub(super) fn limits(
     source: &Source<'_>,
-    linger: Option<&Word>,
-    memory: Option<&Word>,
+    linger: Option<&SpannedText>,
+    memory: Option<&SpannedText>,
 ) -> Result<Limits, ConfigError> {
     let mut limits = Limits::default();
-    if let Some((text, span)) = linger.map(word) {
+    if let Some((text, span)) = linger.map(located) {
         limits.linger = humantime::parse_duration(text).map_err(|error| {
             source.error(
                 span,
@@ -43,7 +43,7 @@ pub(super) fn limits(
             )
         })?;
     }
-    if let Some((text, span)) = memory.map(word) {
+    if let Some((text, span)) = memory.map(located) {
         limits.memory = size::bytes(text).ok_or_else(|| {
             let message = format!("`{text}` is not an amount of memory; write one like 256MiB.");
             source.error(span.clone(), message)
@@ -57,8 +57,11 @@ pub(super) fn limits(
 }
 
 /// Parses `default`.
-pub(super) fn default_via(source: &Source<'_>, default: Option<&Word>) -> Result<Via, ConfigError> {
-    match default.map(word) {
+pub(super) fn default_via(
+    source: &Source<'_>,
+    default: Option<&SpannedText>,
+) -> Result<Via, ConfigError> {
+    match default.map(located) {
         None | Some(("reject", _)) => Ok(Via::Reject),
         Some(("direct", _)) => Ok(Via::Direct),
         Some((text, span)) => Err(source.error(

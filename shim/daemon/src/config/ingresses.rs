@@ -9,9 +9,9 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::nearest::nearest;
 use super::peers::PeerNames;
-use super::raw::{RawIngress, Tables, Word};
+use super::raw::{RawIngress, SpannedText, Tables};
 use super::rules::{mode, peer_down, via};
-use super::source::{Source, in_order, word};
+use super::source::{Source, in_order, located};
 use super::{Ingress, IngressKind};
 use crate::proxy::ingress::socks5::Credentials;
 use crate::proxy::rules::IngressDefault;
@@ -59,11 +59,12 @@ fn ingress(
     name: &Spanned<String>,
     raw: &RawIngress,
 ) -> Result<Ingress, ConfigError> {
-    let kind_word = raw.kind.as_ref().ok_or_else(|| missing(source, name, "kind", "\"socks5\""))?;
+    let written_kind =
+        raw.kind.as_ref().ok_or_else(|| missing(source, name, "kind", "\"socks5\""))?;
     let listen =
         raw.listen.as_ref().ok_or_else(|| missing(source, name, "listen", "\"127.0.0.1:1080\""))?;
-    let listen = source.address(word(listen))?;
-    let kind = kind(source, name, raw, kind_word)?;
+    let listen = source.address(located(listen))?;
+    let kind = kind(source, name, raw, written_kind)?;
     check_exposure(source, listen_span(name, raw), listen, &kind)?;
     Ok(Ingress { name: name.get_ref().clone(), listen, kind })
 }
@@ -72,9 +73,9 @@ fn kind(
     source: &Source<'_>,
     name: &Spanned<String>,
     raw: &RawIngress,
-    kind: &Word,
+    kind: &SpannedText,
 ) -> Result<IngressKind, ConfigError> {
-    match word(kind) {
+    match located(kind) {
         ("socks5", _) => {
             reject_field(source, "socks5", "to", raw.to.as_ref())?;
             Ok(IngressKind::Socks5(credentials(source, raw)?))
@@ -84,7 +85,7 @@ fn kind(
             reject_field(source, "forward", "password", raw.password.as_ref())?;
             let to = raw.to.as_ref();
             let to = to.ok_or_else(|| missing(source, name, "to", "\"db.internal:5432\""))?;
-            Ok(IngressKind::Forward(source.value(word(to))?))
+            Ok(IngressKind::Forward(source.value(located(to))?))
         }
         (other, span) => {
             let suggestion = nearest(other, KINDS).map(|kind| format!(" Did you mean \"{kind}\"?"));
@@ -107,7 +108,7 @@ fn reject_field(
     source: &Source<'_>,
     kind: &str,
     field: &str,
-    word: Option<&Word>,
+    word: Option<&SpannedText>,
 ) -> Result<(), ConfigError> {
     match word {
         None => Ok(()),
@@ -142,7 +143,7 @@ fn check_exposure(
 fn credentials(source: &Source<'_>, raw: &RawIngress) -> Result<Option<Credentials>, ConfigError> {
     let (username, password) = match (&raw.username, &raw.password) {
         (None, None) => return Ok(None),
-        (Some(username), Some(password)) => (word(username), word(password)),
+        (Some(username), Some(password)) => (located(username), located(password)),
         (Some(alone), None) => {
             let message = "There is a `username` but no `password`; write both.";
             return Err(source.error(alone.span(), message));

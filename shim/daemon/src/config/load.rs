@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::ConfigError;
 use super::raw::RawConfig;
-use super::source::{Source, in_order, word};
+use super::source::{Source, in_order, located};
 use super::{Admin, Config, IdentitySource};
 use super::{general, ingresses, peers, rules, uplinks};
 use crate::proxy::rules::Policy;
@@ -48,7 +48,7 @@ impl Config {
         config.limits = general::limits(&source, raw.linger.as_ref(), raw.memory.as_ref())?;
         config.uplinks = uplinks::parse(&source, &raw.uplinks)?;
         config.manage_routes = raw.manage_routes;
-        let peer_down = raw.peer_down.as_ref().map(|action| source.value(word(action)));
+        let peer_down = raw.peer_down.as_ref().map(|action| source.value(located(action)));
         let default = general::default_via(&source, raw.default.as_ref())?;
         config.policy = Policy::new(rules, ingress_defaults, default)
             .with_peer_down(peer_down.transpose()?.unwrap_or_default());

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::Peer;
 use super::error::ConfigError;
 use super::raw::{RawPeer, Tables};
-use super::source::{Source, in_order, word};
+use super::source::{Source, in_order, located};
 use crate::proxy::egress::acl::Acl;
 use throughline::{Locator, PeerConfig, PeerId};
 
@@ -45,7 +45,7 @@ fn peer(source: &Source<'_>, name: &Spanned<String>, raw: &RawPeer) -> Result<Pe
             format!("A peer cannot be named `{written}`, which `via` gives a meaning; rename it.");
         return Err(source.error(name.span(), message));
     }
-    let key = raw.key.as_ref().map(word).ok_or_else(|| {
+    let key = raw.key.as_ref().map(located).ok_or_else(|| {
         let message = format!(
             "The peer `{written}` has no `key`; print it with `throughline id FILE` on that host."
         );

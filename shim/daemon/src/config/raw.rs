@@ -7,10 +7,10 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use toml::Spanned;
 
 /// A string or a number, as text with its position.
-pub(super) type Word = Spanned<Text>;
+pub(super) type SpannedText = Spanned<Text>;
 
 /// One value or a list of them, with its position.
-pub(super) type Words = Spanned<OneOrMany>;
+pub(super) type SpannedList = Spanned<OneOrMany>;
 
 /// Named tables, sorted by name; `source::in_order` restores the order of the file.
 pub(super) type Tables<T> = BTreeMap<Spanned<String>, T>;
@@ -19,12 +19,12 @@ pub(super) type Tables<T> = BTreeMap<Spanned<String>, T>;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) identity: Option<Spanned<String>>,
-    pub(super) listen: Option<Words>,
-    pub(super) default: Option<Word>,
+    pub(super) listen: Option<SpannedList>,
+    pub(super) default: Option<SpannedText>,
     #[serde(rename = "peer-down")]
-    pub(super) peer_down: Option<Word>,
-    pub(super) linger: Option<Word>,
-    pub(super) memory: Option<Word>,
+    pub(super) peer_down: Option<SpannedText>,
+    pub(super) linger: Option<SpannedText>,
+    pub(super) memory: Option<SpannedText>,
     pub(super) admin: Option<Spanned<String>>,
     #[serde(default, rename = "manage-routes")]
     pub(super) manage_routes: bool,
@@ -41,9 +41,9 @@ pub(super) struct RawConfig {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawUplink {
-    pub(super) prefixes: Option<Words>,
+    pub(super) prefixes: Option<SpannedList>,
     pub(super) interface: Option<Spanned<String>>,
-    pub(super) class: Option<Word>,
+    pub(super) class: Option<SpannedText>,
     #[serde(default)]
     pub(super) metered: bool,
 }
@@ -51,35 +51,35 @@ pub(super) struct RawUplink {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPeer {
-    pub(super) key: Option<Word>,
-    pub(super) locators: Option<Words>,
-    pub(super) allow: Option<Words>,
+    pub(super) key: Option<SpannedText>,
+    pub(super) locators: Option<SpannedList>,
+    pub(super) allow: Option<SpannedList>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawIngress {
-    pub(super) kind: Option<Word>,
-    pub(super) listen: Option<Word>,
-    pub(super) to: Option<Word>,
-    pub(super) via: Option<Words>,
-    pub(super) mode: Option<Word>,
+    pub(super) kind: Option<SpannedText>,
+    pub(super) listen: Option<SpannedText>,
+    pub(super) to: Option<SpannedText>,
+    pub(super) via: Option<SpannedList>,
+    pub(super) mode: Option<SpannedText>,
     #[serde(rename = "peer-down")]
-    pub(super) peer_down: Option<Word>,
-    pub(super) username: Option<Word>,
-    pub(super) password: Option<Word>,
+    pub(super) peer_down: Option<SpannedText>,
+    pub(super) username: Option<SpannedText>,
+    pub(super) password: Option<SpannedText>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRule {
-    pub(super) to: Option<Words>,
-    pub(super) ports: Option<Words>,
-    pub(super) ingress: Option<Words>,
-    pub(super) via: Option<Words>,
-    pub(super) mode: Option<Word>,
+    pub(super) to: Option<SpannedList>,
+    pub(super) ports: Option<SpannedList>,
+    pub(super) ingress: Option<SpannedList>,
+    pub(super) via: Option<SpannedList>,
+    pub(super) mode: Option<SpannedText>,
     #[serde(rename = "peer-down")]
-    pub(super) peer_down: Option<Word>,
+    pub(super) peer_down: Option<SpannedText>,
 }
 
 /// A string, or a number as text.
@@ -88,7 +88,7 @@ pub(super) struct Text(pub(super) String);
 /// One value or a list of them.
 pub(super) enum OneOrMany {
     One(Text),
-    Many(Vec<Word>),
+    Many(Vec<SpannedText>),
 }
 
 struct TextVisitor;
@@ -133,11 +133,11 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany, A::Error> {
-        let mut words = Vec::new();
+        let mut items = Vec::new();
         while let Some(word) = seq.next_element()? {
-            words.push(word);
+            items.push(word);
         }
-        Ok(OneOrMany::Many(words))
+        Ok(OneOrMany::Many(items))
     }
 }
 

@@ -5,8 +5,8 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::nearest::suggestion;
 use super::peers::{PeerNames, RESERVED_NAMES};
-use super::raw::{RawRule, Word, Words};
-use super::source::{At, Source, word, words};
+use super::raw::{RawRule, SpannedList, SpannedText};
+use super::source::{Located, Source, located, located_list};
 use crate::proxy::rules::{Destination, PeerDown, Rule, Via};
 use throughline::{Mode, PeerId};
 
@@ -27,7 +27,7 @@ fn parse_rule(
     ingresses: &[&str],
 ) -> Result<Rule, ConfigError> {
     let raw = rule.get_ref();
-    let to = words(raw.to.as_ref())
+    let to = located_list(raw.to.as_ref())
         .into_iter()
         .filter(|(text, _)| *text != "*")
         .map(|at| destination(source, at))
@@ -54,20 +54,20 @@ fn parse_rule(
 
 fn ingress_names(
     source: &Source<'_>,
-    list: Option<&Words>,
+    list: Option<&SpannedList>,
     known: &[&str],
 ) -> Result<Vec<String>, ConfigError> {
-    let name = |(name, span): At<'_>| match known.contains(&name) {
+    let name = |(name, span): Located<'_>| match known.contains(&name) {
         true => Ok(name.to_owned()),
         false => {
             let suggestion = suggestion(name, known.iter().copied());
             Err(source.error(span, format!("There is no ingress `{name}`{suggestion}")))
         }
     };
-    words(list).into_iter().map(name).collect()
+    located_list(list).into_iter().map(name).collect()
 }
 
-fn destination(source: &Source<'_>, (text, span): At<'_>) -> Result<Destination, ConfigError> {
+fn destination(source: &Source<'_>, (text, span): Located<'_>) -> Result<Destination, ConfigError> {
     if let Ok(prefix) = source.prefix((text, span.clone())) {
         return Ok(Destination::Prefix(prefix));
     }
@@ -84,25 +84,25 @@ fn destination(source: &Source<'_>, (text, span): At<'_>) -> Result<Destination,
 /// Parses `via`; `None` if it is absent.
 pub(super) fn via(
     source: &Source<'_>,
-    list: Option<&Words>,
+    list: Option<&SpannedList>,
     peers: &PeerNames,
 ) -> Result<Option<Via>, ConfigError> {
     let Some(span) = list.map(Spanned::span) else { return Ok(None) };
-    let words = words(list);
-    match words[..] {
+    let items = located_list(list);
+    match items[..] {
         [] => {
             let message = "`via` is empty; name at least one peer, \"direct\" or \"reject\".";
             Err(source.error(span, message))
         }
         [("direct", _)] => Ok(Some(Via::Direct)),
         [("reject", _)] => Ok(Some(Via::Reject)),
-        _ => via_peers(source, words, peers).map(|via| Some(Via::Peers(via))),
+        _ => via_peers(source, items, peers).map(|via| Some(Via::Peers(via))),
     }
 }
 
 fn via_peers(
     source: &Source<'_>,
-    names: Vec<At<'_>>,
+    names: Vec<Located<'_>>,
     peers: &PeerNames,
 ) -> Result<Vec<PeerId>, ConfigError> {
     let mut via = Vec::new();
@@ -126,14 +126,17 @@ fn via_peers(
 }
 
 /// Parses `mode`; `None` if it is absent.
-pub(super) fn mode(source: &Source<'_>, mode: Option<&Word>) -> Result<Option<Mode>, ConfigError> {
-    mode.map(|mode| source.value(word(mode))).transpose()
+pub(super) fn mode(
+    source: &Source<'_>,
+    mode: Option<&SpannedText>,
+) -> Result<Option<Mode>, ConfigError> {
+    mode.map(|mode| source.value(located(mode))).transpose()
 }
 
 /// Parses `peer-down`; `None` if it is absent.
 pub(super) fn peer_down(
     source: &Source<'_>,
-    action: Option<&Word>,
+    action: Option<&SpannedText>,
 ) -> Result<Option<PeerDown>, ConfigError> {
-    action.map(|action| source.value(word(action))).transpose()
+    action.map(|action| source.value(located(action))).transpose()
 }

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::nearest::suggestion;
-use super::raw::{OneOrMany, Tables, Word, Words};
+use super::raw::{OneOrMany, SpannedList, SpannedText, Tables};
 use crate::sentence::sentence;
 
 /// A configuration file: its path and its text, for errors that point into it.
@@ -22,7 +22,7 @@ pub(super) struct Source<'a> {
 }
 
 /// A value as it is written, and its position in the text.
-pub(super) type At<'a> = (&'a str, Range<usize>);
+pub(super) type Located<'a> = (&'a str, Range<usize>);
 
 /// Returns the entries of named tables in the order of the file.
 pub(super) fn in_order<T>(tables: &Tables<T>) -> impl Iterator<Item = (&Spanned<String>, &T)> {
@@ -32,16 +32,16 @@ pub(super) fn in_order<T>(tables: &Tables<T>) -> impl Iterator<Item = (&Spanned<
 }
 
 /// Returns a value and its position.
-pub(super) fn word(word: &Word) -> At<'_> {
+pub(super) fn located(word: &SpannedText) -> Located<'_> {
     (word.get_ref().0.as_str(), word.span())
 }
 
 /// Returns the values of a list, or the only one; none if there is no list.
-pub(super) fn words(list: Option<&Words>) -> Vec<At<'_>> {
+pub(super) fn located_list(list: Option<&SpannedList>) -> Vec<Located<'_>> {
     match list.map(|list| (list.get_ref(), list.span())) {
         None => Vec::new(),
         Some((OneOrMany::One(one), span)) => vec![(one.0.as_str(), span)],
-        Some((OneOrMany::Many(many), _)) => many.iter().map(word).collect(),
+        Some((OneOrMany::Many(many), _)) => many.iter().map(located).collect(),
     }
 }
 
@@ -72,7 +72,7 @@ impl Source<'_> {
     }
 
     /// Parses a value; an error of its type becomes a sentence.
-    pub(super) fn value<T>(&self, (text, span): At<'_>) -> Result<T, ConfigError>
+    pub(super) fn value<T>(&self, (text, span): Located<'_>) -> Result<T, ConfigError>
     where
         T: FromStr<Err: Display>,
     {
@@ -80,11 +80,11 @@ impl Source<'_> {
     }
 
     /// Parses every value of a list.
-    pub(super) fn values<T>(&self, list: Option<&Words>) -> Result<Vec<T>, ConfigError>
+    pub(super) fn values<T>(&self, list: Option<&SpannedList>) -> Result<Vec<T>, ConfigError>
     where
         T: FromStr<Err: Display>,
     {
-        words(list).into_iter().map(|at| self.value(at)).collect()
+        located_list(list).into_iter().map(|at| self.value(at)).collect()
     }
 
     /// Resolves a path relative to the directory of the file.
@@ -93,7 +93,7 @@ impl Source<'_> {
     }
 
     /// Parses an address to listen on.
-    pub(super) fn address(&self, (text, span): At<'_>) -> Result<SocketAddr, ConfigError> {
+    pub(super) fn address(&self, (text, span): Located<'_>) -> Result<SocketAddr, ConfigError> {
         let wrong = format!(
             "`{text}` is not an address to listen on; write an IP address and a port, like \
              127.0.0.1:1080 or [::]:5443."
@@ -102,7 +102,7 @@ impl Source<'_> {
     }
 
     /// Parses a prefix, or an address as the prefix of that address alone.
-    pub(super) fn prefix(&self, (text, span): At<'_>) -> Result<IpNet, ConfigError> {
+    pub(super) fn prefix(&self, (text, span): Located<'_>) -> Result<IpNet, ConfigError> {
         let prefix = text.parse().or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()));
         prefix.map_err(|_| {
             let wrong = "is not a prefix; write one like 192.0.2.0/28 or 2001:db8:a::/48.";

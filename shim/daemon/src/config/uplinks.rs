@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::raw::{RawUplink, Tables, Word, Words};
-use super::source::{At, Source, in_order, word, words};
+use super::raw::{RawUplink, SpannedList, SpannedText, Tables};
+use super::source::{Located, Source, in_order, located, located_list};
 use throughline::{AddressClass, UplinkConfig};
 
 /// Parses the uplinks in the order of the file.
@@ -56,12 +56,12 @@ impl<'a> Owners<'a> {
     fn claim_prefixes(
         &mut self,
         uplink: &'a str,
-        list: Option<&Words>,
+        list: Option<&SpannedList>,
     ) -> Result<Vec<IpNet>, ConfigError> {
-        words(list).into_iter().map(|at| self.claim_prefix(uplink, at)).collect()
+        located_list(list).into_iter().map(|at| self.claim_prefix(uplink, at)).collect()
     }
 
-    fn claim_prefix(&mut self, uplink: &'a str, at: At<'_>) -> Result<IpNet, ConfigError> {
+    fn claim_prefix(&mut self, uplink: &'a str, at: Located<'_>) -> Result<IpNet, ConfigError> {
         let prefix = self.source.prefix(at.clone())?;
         match self.prefixes.insert(prefix, uplink) {
             None => Ok(prefix),
@@ -94,8 +94,8 @@ impl<'a> Owners<'a> {
     }
 }
 
-fn class(source: &Source<'_>, class: Option<&Word>) -> Result<AddressClass, ConfigError> {
-    match class.map(word) {
+fn class(source: &Source<'_>, class: Option<&SpannedText>) -> Result<AddressClass, ConfigError> {
+    match class.map(located) {
         None => Ok(AddressClass::default()),
         Some(("pa", _)) => Ok(AddressClass::ProviderAssigned),
         Some(("pi", _)) => Ok(AddressClass::ProviderIndependent),

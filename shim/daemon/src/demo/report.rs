@@ -129,7 +129,7 @@ impl FlowReport {
         let error = match ending {
             Some(Ending::Right) => None,
             Some(Ending::Wrong(what)) => Some(format!("wrong bytes: {what}")),
-            Some(Ending::Died(why)) => Some(format!("died: {why}")),
+            Some(Ending::Died(reason)) => Some(format!("died: {reason}")),
             None => Some("did not end after the run".to_owned()),
         };
         Self {

@@ -41,9 +41,9 @@ fn without_a_lane_the_table_says_why() {
         }
         report.to_string().lines().last().unwrap().to_owned()
     };
-    let why = "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s";
-    assert_eq!(peer(Some((0.4, why)), true), format!("  no lane: {why}"));
-    assert_eq!(peer(Some((61.5, why)), true), format!("  no lane: {why} (for 1m 1s)"));
+    let reason = "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s";
+    assert_eq!(peer(Some((0.4, reason)), true), format!("  no lane: {reason}"));
+    assert_eq!(peer(Some((61.5, reason)), true), format!("  no lane: {reason} (for 1m 1s)"));
     assert_eq!(peer(None, true), "  no lane yet: the first dials are in progress");
     assert_eq!(
         peer(None, false),

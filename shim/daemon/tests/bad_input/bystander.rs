@@ -1,4 +1,4 @@
-//! A site under attack: a node that accepts, and an honest one with a flow that must not notice.
+//! A site under attack: a node that accepts, and a correct peer whose flow must not be disturbed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use tokio::task::JoinHandle;
 
 use crate::log;
 
-/// The most the innocent flow may be held up. Generous: a dozen tests share two cores.
-const HELD_UP: Duration = Duration::from_secs(1);
+/// Bounds the round trip of the bystander's echoes. Generous: a dozen tests share two cores.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
 
-/// An acceptor that trusts an honest node and `guests`, and an echo between the two.
+/// An acceptor that trusts a correct peer and `guests`, and an echo between those two.
 pub(crate) struct Site {
     /// The node under attack; it serves `echo`.
     pub(crate) node: Node,
-    honest: Node,
+    bystander: Node,
     stop: Arc<AtomicBool>,
     echo: JoinHandle<(u64, Duration)>,
 }
 
-/// A peer as a node is told of it.
+/// Returns the configuration of a peer.
 pub(crate) fn peer(id: PeerId, name: &str, locators: &[SocketAddr]) -> PeerConfig {
     PeerConfig::new(id, name).locators(locators.iter().copied())
 }
@@ -49,13 +49,13 @@ impl Site {
 
     pub(crate) async fn with_limits(guests: &[PeerId], limits: Limits) -> Self {
         log::capture();
-        let honest = Identity::generate();
+        let identity = Identity::generate();
         let mut builder = Node::builder()
             .bind("127.0.0.1:0".parse().unwrap())
             .limits(limits)
-            .peer(peer(honest.peer_id(), "honest", &[]));
+            .peer(peer(identity.peer_id(), "bystander", &[]));
         for guest in guests {
-            // A name that no other test gives, so that each finds its own lines in the log.
+            // A name of its own in each test, so that each finds its own lines in the log.
             let name = format!("guest-{}", guest.short());
             builder = builder.peer(peer(*guest, &name, &[]));
         }
@@ -63,8 +63,8 @@ impl Site {
         serve_echo(&node);
         let locators = node.local_addrs();
         let there = peer(node.id(), "site", &locators);
-        let honest = Node::builder().identity(honest).peer(there).build().await.unwrap();
-        let mut flow = honest.connect(node.id(), Target::service("echo")).await.unwrap();
+        let bystander = Node::builder().identity(identity).peer(there).build().await.unwrap();
+        let mut flow = bystander.connect(node.id(), Target::service("echo")).await.unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&stop);
         let echo = tokio::spawn(async move {
@@ -74,7 +74,7 @@ impl Site {
                 flow.write_all(&count.to_be_bytes()).await.unwrap();
                 let mut back = [0; 8];
                 flow.read_exact(&mut back).await.unwrap();
-                assert_eq!(back, count.to_be_bytes(), "the innocent flow has wrong bytes");
+                assert_eq!(back, count.to_be_bytes(), "the bystander's flow has wrong bytes");
                 worst = worst.max(sent.elapsed());
                 count += 1;
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -83,18 +83,18 @@ impl Site {
             assert_eq!(flow.read(&mut [0]).await.unwrap(), 0);
             (count, worst)
         });
-        Self { node, honest, stop, echo }
+        Self { node, bystander, stop, echo }
     }
 
-    /// Where the node is dialled.
+    /// Returns the address at which the node is dialed.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.node.local_addrs()[0]
     }
 
-    /// Asserts that nobody but the attacker noticed anything: the old flow went on, and a new one
-    /// can be opened.
-    pub(crate) async fn goes_on_undisturbed(self) {
-        let mut fresh = self.honest.connect(self.node.id(), Target::service("echo")).await.unwrap();
+    /// Asserts that the bystander is undisturbed: its flow continued, and a new one can be opened.
+    pub(crate) async fn assert_undisturbed(self) {
+        let mut fresh =
+            self.bystander.connect(self.node.id(), Target::service("echo")).await.unwrap();
         fresh.write_all(b"hello").await.unwrap();
         fresh.shutdown().await.unwrap();
         let mut back = String::new();
@@ -102,8 +102,8 @@ impl Site {
         assert_eq!(back, "hello");
         self.stop.store(true, Ordering::Relaxed);
         let (count, worst) = self.echo.await.unwrap();
-        assert!(count > 0 && worst < HELD_UP, "{count} echoes, the slowest {worst:?}");
-        self.honest.shutdown(Duration::ZERO).await;
+        assert!(count > 0 && worst < MAX_ROUND_TRIP, "{count} echoes, the slowest {worst:?}");
+        self.bystander.shutdown(Duration::ZERO).await;
         self.node.shutdown(Duration::ZERO).await;
     }
 }

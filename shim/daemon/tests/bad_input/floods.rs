@@ -1,4 +1,4 @@
-//! Too much of everything.
+//! Floods: too many packets, streams and flows.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::bystander::Site;
-use crate::hostile::{Hostile, Key, PATIENCE};
+use crate::hostile::{Hostile, Key, TEST_TIMEOUT};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_on_the_udp_port_is_ignored() {
@@ -31,11 +31,11 @@ async fn garbage_on_the_udp_port_is_ignored() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
-    site.goes_on_undisturbed().await;
+    site.assert_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_without_a_header_hold_up_nobody_and_end_at_a_bound() {
+async fn streams_without_a_header_are_bounded_and_delay_nobody() {
     let key = Key::new();
     let site = Site::new(&[key.id()]).await;
     let hostile = Hostile::admitted(site.addr(), &key).await;
@@ -48,12 +48,12 @@ async fn streams_without_a_header_hold_up_nobody_and_end_at_a_bound() {
     }
     let more = timeout(Duration::from_millis(500), hostile.connection.open_uni()).await;
     assert!(more.is_err(), "a stream above the bound");
-    // Streams that are given up give their places back; quinn tells of them an eighth at a time.
+    // A reset stream frees its place; quinn extends the limit an eighth at a time.
     for mut stream in streams.drain(..1024) {
         stream.reset(VarInt::from_u32(1)).unwrap();
     }
-    timeout(PATIENCE, hostile.connection.open_uni()).await.expect("no place").unwrap();
-    site.goes_on_undisturbed().await;
+    timeout(TEST_TIMEOUT, hostile.connection.open_uni()).await.expect("no place is freed").unwrap();
+    site.assert_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,11 +63,11 @@ async fn a_second_control_stream_cannot_be_opened() {
     let hostile = Hostile::admitted(site.addr(), &key).await;
     let more = timeout(Duration::from_millis(500), hostile.connection.open_bi()).await;
     assert!(more.is_err(), "a second bidirectional stream");
-    site.goes_on_undisturbed().await;
+    site.assert_undisturbed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_flow_opened_a_thousand_times_is_opened_once() {
+async fn a_flow_that_is_opened_a_thousand_times_is_accepted_once() {
     let key = Key::new();
     let site = Site::new(&[key.id()]).await;
     let mut served = site.node.serve("once").unwrap();
@@ -78,13 +78,13 @@ async fn one_flow_opened_a_thousand_times_is_opened_once() {
     for _ in 0..1000 {
         streams.push(hostile.segment(&header, b"x").await);
     }
-    let flow = timeout(PATIENCE, served.accept()).await.unwrap().unwrap();
+    let flow = timeout(TEST_TIMEOUT, served.accept()).await.unwrap().unwrap();
     let again = timeout(Duration::from_millis(500), served.accept()).await;
     assert!(again.is_err(), "opened twice");
     drop(flow);
-    // It is finished for good: its id does not open it again.
+    // It is over: its id does not open it again.
     streams.push(hostile.segment(&header, b"x").await);
     let again = timeout(Duration::from_millis(500), served.accept()).await;
     assert!(again.is_err(), "opened again after its end");
-    site.goes_on_undisturbed().await;
+    site.assert_undisturbed().await;
 }

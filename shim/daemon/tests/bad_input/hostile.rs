@@ -1,4 +1,4 @@
-//! A QUIC client of its own making, with the wire code but none of the manners.
+//! A QUIC client that uses the wire code and violates the protocol.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use throughline_proto::wire::segment::SegmentHeader;
 use throughline_proto::wire::{ALPN, VERSION};
 use tokio::time::timeout;
 
-/// Every wait in these tests ends with this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Bounds every wait in these tests.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A key pair of the attacker's.
+/// A key pair of the attacker.
 pub(crate) struct Key(rcgen::KeyPair);
 
 impl Key {
@@ -33,11 +33,11 @@ impl Key {
     }
 }
 
-/// Trusts everybody.
+/// Accepts every certificate.
 #[derive(Debug)]
-struct Anybody;
+struct TrustAll;
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for TrustAll {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -82,7 +82,7 @@ pub(crate) async fn dial(
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody));
+        .with_custom_certificate_verifier(Arc::new(TrustAll));
     let mut config = match key {
         None => config.with_no_client_auth(),
         Some(key) => {
@@ -97,23 +97,23 @@ pub(crate) async fn dial(
     let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(crypto));
     let connecting = endpoint.connect_with(config, addr, "hostile").unwrap();
-    let connection = timeout(PATIENCE, connecting).await.expect("no answer at all");
+    let connection = timeout(TEST_TIMEOUT, connecting).await.expect("no answer at all");
     (endpoint, connection)
 }
 
-/// A lane of the attacker's.
+/// A lane of the attacker.
 pub(crate) struct Hostile {
     pub(crate) connection: Connection,
     pub(crate) send: SendStream,
     recv: RecvStream,
     decoder: Decoder,
-    /// What the node offered, once it welcomed us.
+    /// The node's welcome, once it has admitted the lane.
     pub(crate) welcome: Option<Welcome>,
-    /// Ends with us: quinn's endpoint closes with its last handle.
+    /// Kept alive with the lane: quinn's endpoint closes with its last handle.
     _endpoint: Endpoint,
 }
 
-/// A proper `Hello`, to be spoilt.
+/// Returns a valid `Hello`, for tests to spoil.
 pub(crate) fn hello() -> Hello {
     let params =
         SessionParams { linger: Duration::from_secs(60), initial_window: 1 << 18, max_flows: 100 };
@@ -128,7 +128,7 @@ pub(crate) fn hello() -> Hello {
 }
 
 impl Hostile {
-    /// A connection with an open control stream and nothing said.
+    /// Connects and opens a control stream, without sending anything.
     pub(crate) async fn connect(addr: SocketAddr, key: &Key) -> Self {
         let (endpoint, connection) = dial(addr, Some(key), ALPN).await;
         let connection = connection.unwrap();
@@ -137,24 +137,24 @@ impl Hostile {
         Self { connection, send, recv, decoder, welcome: None, _endpoint: endpoint }
     }
 
-    /// A lane that was admitted; from here on it misbehaves.
+    /// Sets up a lane that the node admits.
     pub(crate) async fn admitted(addr: SocketAddr, key: &Key) -> Self {
         let mut hostile = Self::connect(addr, key).await;
-        hostile.say(&Message::Hello(hello())).await;
-        match hostile.hears().await {
+        hostile.send_message(&Message::Hello(hello())).await;
+        match hostile.receive().await {
             Message::Welcome(welcome) => hostile.welcome = Some(welcome),
             other => panic!("{other:?}"),
         }
         hostile
     }
 
-    /// Says something; the node may have closed the connection over what was said before.
-    pub(crate) async fn say(&mut self, message: &Message) {
+    /// Sends a message. The node may have closed the connection because of an earlier one.
+    pub(crate) async fn send_message(&mut self, message: &Message) {
         let _ = self.send.write_all(&message.to_bytes()).await;
     }
 
-    /// The next message on the control stream.
-    pub(crate) async fn hears(&mut self) -> Message {
+    /// Returns the next message on the control stream.
+    pub(crate) async fn receive(&mut self) -> Message {
         let message = async {
             loop {
                 if let Some(message) = self.decoder.next_message().unwrap() {
@@ -164,20 +164,21 @@ impl Hostile {
                 self.decoder.push(&chunk.expect("the control stream ended").bytes);
             }
         };
-        timeout(PATIENCE, message).await.expect("nothing said")
+        timeout(TEST_TIMEOUT, message).await.expect("no message")
     }
 
-    /// Sends a segment and leaves it open. The node may close the connection over it at any time:
-    /// why is what [`is_closed`](Self::is_closed) tells.
+    /// Sends a segment and leaves its stream open.
+    ///
+    /// The node may close the connection because of it; [`closed`](Self::closed) returns why.
     pub(crate) async fn segment(&self, header: &SegmentHeader, data: &[u8]) -> Option<SendStream> {
         let mut stream = self.connection.open_uni().await.ok()?;
         stream.write_all(&[&header.to_bytes(), data].concat()).await.ok()?;
         Some(stream)
     }
 
-    /// Why the node closes the connection: the code, and the words.
-    pub(crate) async fn is_closed(&self) -> (u64, String) {
-        match timeout(PATIENCE, self.connection.closed()).await.expect("not closed") {
+    /// Waits until the node closes the connection; returns the code and the reason.
+    pub(crate) async fn closed(&self) -> (u64, String) {
+        match timeout(TEST_TIMEOUT, self.connection.closed()).await.expect("not closed") {
             quinn::ConnectionError::ApplicationClosed(close) => {
                 (close.error_code.into_inner(), String::from_utf8_lossy(&close.reason).into_owned())
             }

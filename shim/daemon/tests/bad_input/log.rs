@@ -1,4 +1,4 @@
-//! What the nodes of this program log, at the level a daemon logs at.
+//! The log of this program's nodes, at the daemon's default level.
 
 use std::io;
 use std::sync::{Mutex, Once};
@@ -31,7 +31,7 @@ impl<'a> MakeWriter<'a> for Capture {
     }
 }
 
-/// Begins to keep what is logged.
+/// Starts to capture the log.
 pub(crate) fn capture() {
     INIT.call_once(|| {
         tracing_subscriber::fmt()
@@ -46,9 +46,10 @@ fn text() -> String {
     String::from_utf8_lossy(&LINES.lock().unwrap()).into_owned()
 }
 
-/// Waits for a line that holds all of `parts`. Tests run side by side: one of the parts has to be
-/// the test's own.
-pub(crate) async fn says(parts: &[&str]) {
+/// Waits for a line that contains all of `parts`.
+///
+/// Tests run concurrently, so one of the parts has to be the test's own.
+pub(crate) async fn expect_line(parts: &[&str]) {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         let text = text();

@@ -1,6 +1,7 @@
-//! Peers that do what they must not, by mistake or by malice, against a real node on real
-//! sockets: each gets a named error, in the log and where it can hear it, and a flow between
-//! honest nodes that runs alongside is not disturbed.
+//! Peers that violate the protocol, by mistake or by malice, against a real node on real sockets.
+//!
+//! Each violation gets an error of its own, in the log and towards the peer, and a flow between two
+//! correct nodes that runs at the same time is not disturbed.
 
 mod bystander;
 mod floods;

@@ -1,4 +1,4 @@
-//! The other end restarts, or ends, under a running flow.
+//! The other end of a running flow restarts or shuts down.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::bystander::{peer, serve_echo};
-use crate::hostile::PATIENCE;
+use crate::hostile::TEST_TIMEOUT;
 use crate::log;
 
 /// A node in a runtime of its own, so that it can die as a process dies.
@@ -35,31 +35,31 @@ fn a_flow_ends_with_a_clear_error_when_the_acceptor_restarts_and_a_new_one_opens
     let (runtime, node) = acceptor(&far, near.peer_id(), "127.0.0.1:0".parse().unwrap());
     let addr = node.local_addrs()[0];
     let here = Runtime::new().unwrap();
-    let (dialler, mut flow) = here.block_on(async {
+    let (dialer, mut flow) = here.block_on(async {
         let there = peer(far.peer_id(), "far", &[addr]);
-        let dialler = Node::builder().identity(near.clone()).peer(there).build().await.unwrap();
-        let mut flow = dialler.connect(far.peer_id(), Target::service("echo")).await.unwrap();
+        let dialer = Node::builder().identity(near.clone()).peer(there).build().await.unwrap();
+        let mut flow = dialer.connect(far.peer_id(), Target::service("echo")).await.unwrap();
         flow.write_all(b"hello").await.unwrap();
         flow.read_exact(&mut [0; 5]).await.unwrap();
-        (dialler, flow)
+        (dialer, flow)
     });
 
-    // Dead without a word: its tasks and sockets are gone, as after SIGKILL.
+    // It dies silently: its tasks and sockets are gone, as after SIGKILL.
     drop(node);
     runtime.shutdown_timeout(Duration::from_secs(2));
     let (_runtime, _node) = acceptor(&far, near.peer_id(), addr);
     let restarted = Instant::now();
     here.block_on(async {
-        let error = timeout(PATIENCE, flow.read(&mut [0; 1])).await.expect("the flow hangs");
+        let error = timeout(TEST_TIMEOUT, flow.read(&mut [0; 1])).await.expect("the flow hangs");
         let error = error.expect_err("the flow does not end");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
         assert!(error.to_string().contains("peer restarted"), "{error}");
         assert!(restarted.elapsed() < Duration::from_secs(2), "{:?}", restarted.elapsed());
-        let fresh = dialler.connect(far.peer_id(), Target::service("echo"));
-        let mut fresh = timeout(PATIENCE, fresh).await.expect("no new flow").unwrap();
+        let fresh = dialer.connect(far.peer_id(), Target::service("echo"));
+        let mut fresh = timeout(TEST_TIMEOUT, fresh).await.expect("no new flow").unwrap();
         fresh.write_all(b"again").await.unwrap();
         fresh.read_exact(&mut [0; 5]).await.unwrap();
-        log::says(&["WARN", "peer=far", "peer restarted; flows end"]).await;
+        log::expect_line(&["WARN", "peer=far", "peer restarted; flows end"]).await;
     });
 }
 
@@ -71,11 +71,11 @@ async fn a_flow_ends_at_once_with_the_reason_when_the_acceptor_shuts_down() {
     let node = builder.peer(peer(near.peer_id(), "near", &[])).build().await.unwrap();
     serve_echo(&node);
     let there = peer(node.id(), "far", &node.local_addrs());
-    let dialler = Node::builder().identity(near).peer(there).build().await.unwrap();
-    let mut flow = dialler.connect(node.id(), Target::service("echo")).await.unwrap();
+    let dialer = Node::builder().identity(near).peer(there).build().await.unwrap();
+    let mut flow = dialer.connect(node.id(), Target::service("echo")).await.unwrap();
     let ends = Instant::now();
     let ending = tokio::spawn(async move { node.shutdown(Duration::ZERO).await });
-    let error = timeout(PATIENCE, flow.read(&mut [0; 1])).await.expect("the flow hangs");
+    let error = timeout(TEST_TIMEOUT, flow.read(&mut [0; 1])).await.expect("the flow hangs");
     let error = error.expect_err("the flow does not end").to_string();
     assert!(error.contains("closed by the peer: shutting down"), "{error}");
     assert!(ends.elapsed() < Duration::from_secs(1), "{:?}", ends.elapsed());

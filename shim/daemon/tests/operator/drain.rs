@@ -1,4 +1,4 @@
-//! Planned work: an uplink is left before it is cut.
+//! Maintenance: flows leave an uplink before it is cut.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -13,19 +13,19 @@ use super::site::{RTT, Site, lanes};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What an ISP has passed, both ways.
+/// Returns the bytes that an ISP has passed, both ways.
 fn passed(isp: &IspHandle) -> u64 {
     isp.stats().delivered_bytes()
 }
 
-/// What an ISP passes within `time`.
+/// Returns the bytes that an ISP passes within `time`.
 async fn passes(isp: &IspHandle, time: Duration) -> u64 {
     let before = passed(isp);
     tokio::time::sleep(time).await;
     passed(isp) - before
 }
 
-/// How often each end fell into doubt about each of its lanes, however briefly.
+/// Returns how often each end suspected each of its lanes, however briefly.
 fn suspicions(site: &Site) -> BTreeMap<(usize, u64), u64> {
     let reports = [&site.near, &site.far].map(|daemon| (&daemon.node().status()).into());
     let of = |(end, report)| {
@@ -34,11 +34,12 @@ fn suspicions(site: &Site) -> BTreeMap<(usize, u64), u64> {
     reports.iter().enumerate().flat_map(of).collect()
 }
 
-/// A keep-alive, its acknowledgement, a word or two on lanes. Bulk would be millions.
-const NOTHING: u64 = 5_000;
+/// The bytes of a keep-alive, its acknowledgement and a few control messages, at most. Bulk would be
+/// millions.
+const IDLE_BYTES: u64 = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
+async fn a_drained_uplink_is_idle_within_a_second_and_no_flow_is_delayed() {
     let site = Site::start().await;
     let flows = Flows::start(site.socks()).await;
     tokio::time::sleep(SECOND).await;
@@ -61,25 +62,25 @@ async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
         let before = suspicions(&site);
         let rest = passes(&drained, 2 * SECOND).await;
         println!("worst echo {worst:?}; {} then passed {rest} bytes in 2 s", drained.name());
-        if rest <= NOTHING {
+        if rest <= IDLE_BYTES {
             break;
         }
-        // On a machine that is too busy to acknowledge, the other uplink's lanes fall under
-        // suspicion, and a draining lane is better than none. Then it has to be looked at again.
+        // On a machine that is too busy to acknowledge in time, the other uplink's lanes are
+        // suspected, and a draining lane is better than none. Then the test measures again.
         tries += 1;
         let now = suspicions(&site);
-        let doubted =
-            now.iter().any(|(lane, doubts)| *doubts > before.get(lane).copied().unwrap_or(0));
-        assert!(doubted && tries < 5, "{rest} bytes over a drained uplink");
+        let suspected =
+            now.iter().any(|(lane, count)| *count > before.get(lane).copied().unwrap_or(0));
+        assert!(suspected && tries < 5, "{rest} bytes over a drained uplink");
     }
-    // The bar is 25 ms over the round trip (issue 3); a busy machine gets more.
+    // The goal is 25 ms over the round trip; a busy machine gets more.
     assert!(worst <= RTT + Duration::from_millis(80), "{worst:?}");
     for (what, then, now) in [("down", down, &flows.down), ("up", up, &flows.up)] {
         let moved = now.load(Ordering::Relaxed) - then;
         assert!(moved > 3_000_000, "{what}load moved only {moved} bytes in 3 s");
     }
 
-    // Now it can be cut, and nobody notices that either.
+    // Now it can be cut, and no flow is delayed either.
     let cut = Instant::now();
     drained.blackhole(Way::Both);
     tokio::time::sleep(SECOND).await;
@@ -98,7 +99,7 @@ async fn a_drained_uplink_carries_nothing_within_a_second_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_uplink_is_drained_with_a_warning_and_flows_stay_on_it() {
+async fn draining_the_last_uplink_warns_and_flows_stay_on_it() {
     let site = Site::start().await;
     let flows = Flows::start(site.socks()).await;
     for (uplink, warns) in [("isp-a", false), ("isp-b", true)] {
@@ -115,15 +116,15 @@ async fn the_last_uplink_is_drained_with_a_warning_and_flows_stay_on_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_that_was_dialled_drains_an_uplink_of_its_own() {
+async fn the_end_that_was_dialed_drains_an_uplink_of_its_own() {
     let site = Site::start().await;
-    // Lanes come in at 127.0.0.1 there, which is the one uplink that a lane is on.
+    // Lanes are accepted at 127.0.0.1 there, which is the only uplink with a lane.
     let uplink = |daemon: &Daemon| {
         let status = daemon.node().status();
         lanes(&(&status).into())[0].uplink.clone().expect("the uplink of an accepted lane")
     };
     let (name, socket) = (uplink(&site.far), site.far_socket());
-    let mut told = site.near.node().events().live;
+    let mut events = site.near.node().events().live;
     let answer = admin::change_uplink(&socket, &name, UplinkChange::Drain).await.unwrap();
     assert!(answer.draining, "{answer:?}");
     site.until("the far end lists it as draining", async |site| {
@@ -137,8 +138,8 @@ async fn the_end_that_was_dialled_drains_an_uplink_of_its_own() {
     assert!(flows.down.load(Ordering::Relaxed) > 100_000);
     flows.end().await;
     site.end().await;
-    // The near end has no such uplink and says nothing of it.
-    while let Some(event) = told.next().await {
+    // The near end has no such uplink and emits no event about it.
+    while let Some(event) = events.next().await {
         let text = format!("{event:?}");
         assert!(!text.contains("Drain"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! What `throughline events` tells while things happen.
+//! What `throughline events` shows while things happen.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::flows::{Flows, connect};
-use super::site::{PATIENCE, Site};
+use super::site::{Site, TEST_TIMEOUT};
 
-/// Lanes that are moved from one dead path to another are given up after QUIC's idle timeout, 30 s.
-const OUTAGE: Duration = Duration::from_secs(60);
+/// Bounds an outage: lanes that migrate from one dead path to another end at QUIC's idle timeout, 30 s.
+const OUTAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The events so far.
-async fn told(socket: &std::path::Path) -> Vec<EventReport> {
+/// Returns the events so far.
+async fn recent_events(socket: &std::path::Path) -> Vec<EventReport> {
     let mut events = admin::events(socket, false).await.unwrap();
     let mut all = Vec::new();
     while let Some(EventUpdate::Event(event)) = events.next().await.unwrap() {
@@ -33,20 +33,20 @@ fn text(events: &[EventReport]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_set_up_of_a_session_is_told_with_names_and_times() {
+async fn the_set_up_of_a_session_emits_events_with_names_and_times() {
     let site = Site::start().await;
     for (socket, peer, dialled) in
         [(site.near_socket(), "centre", true), (site.far_socket(), "branch", false)]
     {
-        let events = told(&socket).await;
+        let events = recent_events(&socket).await;
         let up = find(&events, "lane-up");
         assert!(up.len() >= 2, "{}", text(&events));
         for event in &up {
             assert_eq!(event.peer.as_deref(), Some(peer));
             assert_eq!(*event.field("dialed"), dialled);
-            let took = event.field("setup_ms").as_f64().unwrap();
+            let setup = event.field("setup_ms").as_f64().unwrap();
             // At least the round trips of a handshake over 20 ms.
-            assert!((20.0..10_000.0).contains(&took), "{event}");
+            assert!((20.0..10_000.0).contains(&setup), "{event}");
             assert_eq!(event.session.as_ref().unwrap().len(), 32);
             assert!(!event.field("local").as_str().unwrap().ends_with(":0"), "{event}");
         }
@@ -64,29 +64,29 @@ async fn the_set_up_of_a_session_is_told_with_names_and_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_blackhole_is_told_from_suspicion_to_healing() {
+async fn a_blackhole_emits_events_from_suspicion_to_recovery() {
     let site = Site::start().await;
     let flows = Flows::start(site.socks()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     site.isp("isp-a").blackhole(Way::Both);
     tokio::time::sleep(Duration::from_secs(2)).await;
     site.isp("isp-a").heal(Way::Both);
-    let healed = |events: &[EventReport]| {
+    let recovered = |events: &[EventReport]| {
         find(events, "lane-recovered").iter().any(|e| {
             e.uplink.as_deref() == Some("isp-a")
                 && e.field("duration_ms").as_f64().is_some_and(|ms| ms > 1000.0)
         })
     };
-    site.until("the near end tells of the healing", async |site| {
-        healed(&told(&site.near_socket()).await)
+    site.until("the near end reports the recovery", async |site| {
+        recovered(&recent_events(&site.near_socket()).await)
     })
     .await;
     flows.end().await;
 
-    let events = told(&site.near_socket()).await;
-    let doubted =
+    let events = recent_events(&site.near_socket()).await;
+    let is_suspicion =
         |e: &&EventReport| e.uplink.as_deref() == Some("isp-a") && *e.field("detected_by") == "us";
-    let suspected = events.iter().find(doubted).unwrap_or_else(|| panic!("{}", text(&events)));
+    let suspected = events.iter().find(is_suspicion).unwrap_or_else(|| panic!("{}", text(&events)));
     assert_eq!(suspected.event, "lane-suspected");
     assert!(suspected.field("silent_ms").as_f64().unwrap() >= 9.0, "{suspected}");
     assert!(["bulk", "thin"].contains(&suspected.field("rule").as_str().unwrap()));
@@ -98,7 +98,7 @@ async fn a_silent_blackhole_is_told_from_suspicion_to_healing() {
     let instead_of = over_b.field("instead_of").as_array().unwrap();
     assert!(instead_of.contains(&suspected.lane.unwrap().into()), "{over_b}");
     assert!(!instead_of.contains(&over_b.lane.unwrap().into()), "{over_b}");
-    // It failed while the other answered, for longer than the grace.
+    // It failed while the other answered, for longer than a spurious suspicion lasts.
     let held = find(&events, "hold-down-started");
     let held_a = held.iter().find(|e| e.uplink.as_deref() == Some("isp-a"));
     let held_a = held_a.unwrap_or_else(|| panic!("{}", text(&events)));
@@ -109,24 +109,24 @@ async fn a_silent_blackhole_is_told_from_suspicion_to_healing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_one_way_failure_is_named_at_both_ends() {
+async fn a_one_way_failure_is_reported_at_both_ends() {
     let site = Site::start().await;
     let flows = Flows::start(site.socks()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    // What the near end sends is lost; what the far end sends comes.
+    // The near end's packets are lost; the far end's arrive.
     site.isp("isp-a").blackhole(Way::Up);
-    site.until("the near end names it", async |site| {
-        let events = told(&site.near_socket()).await;
-        let named = find(&events, "lane-one-way");
-        assert!(named.iter().all(|e| *e.field("detected_by") == "us"), "{}", text(&events));
-        named.iter().any(|e| e.uplink.as_deref() == Some("isp-a"))
+    site.until("the near end reports it", async |site| {
+        let events = recent_events(&site.near_socket()).await;
+        let reported = find(&events, "lane-one-way");
+        assert!(reported.iter().all(|e| *e.field("detected_by") == "us"), "{}", text(&events));
+        reported.iter().any(|e| e.uplink.as_deref() == Some("isp-a"))
     })
     .await;
-    site.until("the far end names it too, by the near end's word", async |site| {
-        let events = told(&site.far_socket()).await;
-        let named = find(&events, "lane-one-way");
-        assert!(named.iter().all(|e| *e.field("detected_by") == "peer"), "{}", text(&events));
-        !named.is_empty()
+    site.until("the far end reports it too, as the near end does", async |site| {
+        let events = recent_events(&site.far_socket()).await;
+        let reported = find(&events, "lane-one-way");
+        assert!(reported.iter().all(|e| *e.field("detected_by") == "peer"), "{}", text(&events));
+        !reported.is_empty()
     })
     .await;
     flows.end().await;
@@ -134,7 +134,7 @@ async fn a_one_way_failure_is_named_at_both_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
+async fn a_session_without_lanes_is_detached_and_resumed_and_followers_see_it() {
     let site = Site::start_beside_others().await;
     let mut followed = admin::events(&site.near_socket(), true).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -154,7 +154,7 @@ async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
                 }
             }
         };
-        timeout(OUTAGE, found).await.unwrap_or_else(|_| panic!("no {kind}"))
+        timeout(OUTAGE_TIMEOUT, found).await.unwrap_or_else(|_| panic!("no {kind}"))
     };
     let down = wait_for("lane-down").await;
     assert!(!down.field("reason").as_str().unwrap().is_empty(), "{down}");
@@ -174,19 +174,19 @@ async fn a_lost_session_is_told_as_detached_and_resumed_and_followers_see_it() {
     })
     .await;
     let mut hello = [0; 5];
-    timeout(PATIENCE, served.read_exact(&mut hello)).await.expect("lost").unwrap();
+    timeout(TEST_TIMEOUT, served.read_exact(&mut hello)).await.expect("lost").unwrap();
     assert_eq!(&hello, b"hello");
     site.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_flow_is_told_at_both_ends() {
+async fn a_refused_flow_is_reported_at_both_ends() {
     let site = Site::start().await;
     // Only 127.0.0.1 is allowed.
     let target = "127.0.0.2:1".parse().unwrap();
     assert_eq!(connect(site.socks(), target).await.unwrap_err(), 2);
     for socket in [site.near_socket(), site.far_socket()] {
-        let events = told(&socket).await;
+        let events = recent_events(&socket).await;
         let refused = find(&events, "flow-refused");
         assert_eq!(refused.len(), 1, "{}", text(&events));
         assert_eq!(*refused[0].field("target"), "127.0.0.2:1");

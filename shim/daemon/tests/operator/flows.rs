@@ -12,11 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::site::PATIENCE;
+use super::site::TEST_TIMEOUT;
 
-/// What an echo is, and how often one is sent.
-const ECHO: usize = 64;
-const EVERY: Duration = Duration::from_millis(20);
+/// The size of an echo, in bytes.
+const ECHO_SIZE: usize = 64;
+/// The interval between echoes.
+const ECHO_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A SOCKS5 CONNECT to an address; the connection, or the reply's code.
 pub(crate) async fn connect(ingress: SocketAddr, to: SocketAddr) -> Result<TcpStream, u8> {
@@ -27,7 +28,7 @@ pub(crate) async fn connect(ingress: SocketAddr, to: SocketAddr) -> Result<TcpSt
     request.extend_from_slice(&to.port().to_be_bytes());
     tcp.write_all(&request).await.unwrap();
     let mut reply = [0; 12];
-    timeout(PATIENCE, tcp.read_exact(&mut reply)).await.expect("no reply").unwrap();
+    timeout(TEST_TIMEOUT, tcp.read_exact(&mut reply)).await.expect("no reply").unwrap();
     tcp.set_nodelay(true).unwrap();
     if reply[3] == 0 { Ok(tcp) } else { Err(reply[3]) }
 }
@@ -65,18 +66,18 @@ impl Flows {
         Self { echoes, down, up, stop, tasks }
     }
 
-    /// The longest that an echo took of those that came since.
+    /// Returns the longest round trip of the echoes that came since.
     pub(crate) fn worst_echo(&self, since: Instant) -> Duration {
         let echoes = self.echoes.lock();
         let of = echoes.iter().filter(|(at, _)| *at >= since).map(|(_, took)| *took);
         of.max().expect("no echo at all")
     }
 
-    /// Ends the flows; panics where one broke or a byte was wrong.
+    /// Ends the flows; panics if one broke or a byte was wrong.
     pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
-            timeout(PATIENCE, task).await.expect("a flow hangs").unwrap();
+            timeout(TEST_TIMEOUT, task).await.expect("a flow hangs").unwrap();
         }
     }
 }
@@ -85,7 +86,7 @@ impl Flows {
 async fn pipe(ingress: SocketAddr) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let app = connect(ingress, listener.local_addr().unwrap()).await.unwrap();
-    let (server, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let (server, _) = timeout(TEST_TIMEOUT, listener.accept()).await.unwrap().unwrap();
     server.set_nodelay(true).unwrap();
     (server, app)
 }
@@ -93,30 +94,30 @@ async fn pipe(ingress: SocketAddr) -> (TcpStream, TcpStream) {
 async fn send(mut tcp: TcpStream, stop: Arc<AtomicBool>) {
     let mut offset = 0;
     while !stop.load(Ordering::Relaxed) {
-        let piece: Vec<u8> = (offset..offset + 16_384).map(byte).collect();
-        tcp.write_all(&piece).await.unwrap();
-        offset += piece.len() as u64;
+        let chunk: Vec<u8> = (offset..offset + 16_384).map(byte).collect();
+        tcp.write_all(&chunk).await.unwrap();
+        offset += chunk.len() as u64;
     }
     tcp.shutdown().await.unwrap();
     assert_eq!(tcp.read(&mut [0]).await.unwrap(), 0);
 }
 
 async fn receive(mut tcp: TcpStream, count: Arc<AtomicU64>) {
-    let mut piece = vec![0; 65_536];
+    let mut chunk = vec![0; 65_536];
     loop {
-        let len = tcp.read(&mut piece).await.unwrap();
+        let len = tcp.read(&mut chunk).await.unwrap();
         if len == 0 {
             break;
         }
         let offset = count.fetch_add(len as u64, Ordering::Relaxed);
-        let wrong = piece[..len].iter().zip(offset..).position(|(b, at)| *b != byte(at));
+        let wrong = chunk[..len].iter().zip(offset..).position(|(b, at)| *b != byte(at));
         assert_eq!(wrong, None, "a wrong byte near {offset}");
     }
     tcp.shutdown().await.unwrap();
 }
 
 async fn send_back(mut tcp: TcpStream) {
-    let mut echo = [0; ECHO];
+    let mut echo = [0; ECHO_SIZE];
     while tcp.read_exact(&mut echo).await.is_ok() {
         tcp.write_all(&echo).await.unwrap();
     }
@@ -133,14 +134,14 @@ async fn ask(
             break;
         }
         let asked = Instant::now();
-        let mut echo = [0; ECHO];
+        let mut echo = [0; ECHO_SIZE];
         echo[..8].copy_from_slice(&number.to_be_bytes());
         tcp.write_all(&echo).await.unwrap();
-        let mut answer = [0; ECHO];
-        timeout(PATIENCE, tcp.read_exact(&mut answer)).await.expect("no echo").unwrap();
+        let mut answer = [0; ECHO_SIZE];
+        timeout(TEST_TIMEOUT, tcp.read_exact(&mut answer)).await.expect("no echo").unwrap();
         assert_eq!(answer, echo);
         echoes.lock().push((Instant::now(), asked.elapsed()));
-        tokio::time::sleep_until((asked + EVERY).into()).await;
+        tokio::time::sleep_until((asked + ECHO_INTERVAL).into()).await;
     }
     tcp.shutdown().await.unwrap();
 }

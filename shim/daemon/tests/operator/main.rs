@@ -1,5 +1,5 @@
-//! What an operator sees and does: two daemons, two emulated ISPs between them, real applications,
-//! and the admin socket.
+//! What an operator sees and does: two daemons with two emulated ISPs between them, real
+//! applications, and the admin socket.
 
 mod drain;
 mod events;

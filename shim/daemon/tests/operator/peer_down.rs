@@ -1,4 +1,4 @@
-//! Where new flows go while peers are down.
+//! Where new flows go while peers are unreachable (`peer-down`).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
 use super::flows::connect;
-use super::site::{PATIENCE, daemon};
+use super::site::{TEST_TIMEOUT, daemon};
 
-/// Sooner than a flow that waits is given up (10 s); a busy machine gets most of that.
+/// Sooner than a waiting flow fails (10 s); a busy machine gets most of that.
 const AT_ONCE: Duration = Duration::from_secs(6);
 
-/// A UDP address at which nobody answers.
-async fn silence() -> (UdpSocket, SocketAddr) {
+/// Binds a UDP address at which nobody answers.
+async fn silent_address() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let addr = socket.local_addr().unwrap();
     (socket, addr)
 }
 
-/// A daemon that lets `peer` reach this host.
+/// Starts a daemon that lets `peer` reach this host.
 async fn far(identity: Identity, listen: SocketAddr, peer: PeerId) -> Daemon {
     let text = format!(
         "listen = '{listen}'
@@ -33,9 +33,9 @@ async fn far(identity: Identity, listen: SocketAddr, peer: PeerId) -> Daemon {
     daemon(identity, &text).await
 }
 
-/// A daemon with these peers and one SOCKS5 ingress that goes through all of them, in order.
-async fn near(identity: Identity, peers: &[(&str, PeerId, SocketAddr)], down: &str) -> Daemon {
-    let mut text = format!("peer-down = '{down}'\n");
+/// Starts a daemon with one SOCKS5 ingress through all of these peers, in order.
+async fn near(identity: Identity, peers: &[(&str, PeerId, SocketAddr)], peer_down: &str) -> Daemon {
+    let mut text = format!("peer-down = '{peer_down}'\n");
     for (name, key, locator) in peers {
         text.push_str(&format!("[peers.{name}]\nkey = '{key}'\nlocators = '{locator}'\n"));
     }
@@ -56,33 +56,33 @@ async fn origin() -> (TcpListener, SocketAddr) {
     (listener, addr)
 }
 
-/// The flows that a daemon has with its peers.
+/// Returns the number of flows that a daemon has with its peers.
 fn flows(daemon: &Daemon) -> usize {
     let peers = daemon.node().status().peers;
     peers.iter().flat_map(|peer| &peer.sessions).map(|session| session.flows.len()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn direct_connects_from_here_while_the_peer_is_down() {
-    let (_silent, nowhere) = silence().await;
+async fn direct_connects_from_this_host_while_the_peer_is_down() {
+    let (_silent, nowhere) = silent_address().await;
     let key = Identity::generate().peer_id();
     let near = near(Identity::generate(), &[("gone", key, nowhere)], "direct").await;
     let (listener, target) = origin().await;
     let began = Instant::now();
     let mut app = connect(ingress(&near), target).await.unwrap();
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
-    let (mut served, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let (mut served, _) = timeout(TEST_TIMEOUT, listener.accept()).await.unwrap().unwrap();
     app.write_all(b"hello").await.unwrap();
     let mut hello = [0; 5];
-    timeout(PATIENCE, served.read_exact(&mut hello)).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, served.read_exact(&mut hello)).await.unwrap().unwrap();
     assert_eq!(&hello, b"hello");
     assert_eq!(flows(&near), 0);
     near.shutdown(Duration::ZERO).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reject_refuses_at_once_and_says_why() {
-    let (_silent, nowhere) = silence().await;
+async fn reject_refuses_at_once_with_the_reason() {
+    let (_silent, nowhere) = silent_address().await;
     let key = Identity::generate().peer_id();
     let near = near(Identity::generate(), &[("gone", key, nowhere)], "reject").await;
     let (_listener, target) = origin().await;
@@ -90,22 +90,22 @@ async fn reject_refuses_at_once_and_says_why() {
     // RFC 1928 §6: host unreachable.
     assert_eq!(connect(ingress(&near), target).await.unwrap_err(), 4);
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
-    let told = near.node().events().recent;
+    let events = near.node().events().recent;
     let reason = "none of its peers is reachable: gone";
-    assert!(told.iter().any(|event| event.kind.to_string().ends_with(reason)), "{told:#?}");
+    assert!(events.iter().any(|event| event.kind.to_string().ends_with(reason)), "{events:#?}");
     near.shutdown(Duration::ZERO).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wait_goes_through_a_peer_that_comes_in_time() {
+async fn wait_goes_through_a_peer_that_becomes_reachable_in_time() {
     let (near_id, far_id) = (Identity::generate(), Identity::generate());
-    let (silent, addr) = silence().await;
+    let (silent, addr) = silent_address().await;
     let near = near(near_id.clone(), &[("late", far_id.peer_id(), addr)], "wait").await;
     let (_listener, target) = origin().await;
     let ingress = ingress(&near);
     let asked = tokio::spawn(async move { connect(ingress, target).await });
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!asked.is_finished(), "it did not wait");
+    assert!(!asked.is_finished(), "the flow did not wait");
     drop(silent);
     let far = far(far_id, addr, near_id.peer_id()).await;
     let _app = asked.await.unwrap().expect("the peer came in time");
@@ -128,7 +128,7 @@ async fn reject_lets_flows_through_a_peer_that_is_just_coming_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn peers_are_taken_in_order_and_the_next_when_one_is_down() {
+async fn peers_are_tried_in_order_and_the_next_when_one_is_down() {
     let near_id = Identity::generate();
     let (one_id, two_id) = (Identity::generate(), Identity::generate());
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();

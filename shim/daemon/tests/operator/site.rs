@@ -12,13 +12,13 @@ use throughline_daemon::run::{Daemon, start};
 use throughline_emulator::{Emulator, IspHandle, Profile};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Longer than anything takes that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Bounds every wait: longer than anything takes that works.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Round trip of either ISP.
+/// The round-trip time of either ISP.
 pub(crate) const RTT: Duration = Duration::from_millis(20);
 
-/// The tests of this program measure time: one after the other.
+/// Held by tests that measure time, so that they run one after the other.
 static MACHINE: Mutex<()> = Mutex::const_new(());
 
 /// An ISP's name, the near side's address in it, how the far side sees that, and a locator.
@@ -56,7 +56,7 @@ impl Site {
         Self::begin(Some(machine)).await
     }
 
-    /// The same for a test that measures nothing and moves little.
+    /// Starts a site for a test that measures nothing and moves little.
     pub(crate) async fn start_beside_others() -> Self {
         Self::begin(None).await
     }
@@ -135,7 +135,7 @@ impl Site {
         admin::status(&self.far_socket()).await.unwrap()
     }
 
-    /// Where applications connect.
+    /// Returns the address where applications connect.
     pub(crate) fn socks(&self) -> SocketAddr {
         self.near.ingress_addr("socks").unwrap()
     }
@@ -144,13 +144,13 @@ impl Site {
         self.internet.isp(name)
     }
 
-    /// Looks until `holds`.
+    /// Waits until `holds`.
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TEST_TIMEOUT;
         while !holds(self).await {
             assert!(
                 Instant::now() < until,
-                "not within {PATIENCE:?}: {what}\n{}\n{}",
+                "not within {TEST_TIMEOUT:?}: {what}\n{}\n{}",
                 self.near_report().await,
                 self.far_report().await
             );
@@ -164,7 +164,7 @@ impl Site {
     }
 }
 
-/// The lanes of a daemon, with all its peers.
+/// Returns the lanes of a daemon with all its peers.
 pub(crate) fn lanes(report: &Report) -> Vec<LaneReport> {
     let sessions = report.peers.iter().flat_map(|peer| &peer.sessions);
     sessions.flat_map(|session| session.lanes.clone()).collect()

@@ -1,6 +1,7 @@
-//! Uplinks against the real kernel: addresses, links and routes change in network namespaces of our
-//! own, and the node, or the program, has to notice. Needs no root where users may have namespaces;
-//! says what it skipped where not.
+//! Uplinks with the real kernel: addresses, links and routes change in network namespaces of the
+//! tests' own, and the node, or the program, has to follow.
+//!
+//! Needs no root if users may create namespaces; otherwise the tests say that they are skipped.
 #![cfg(target_os = "linux")]
 
 mod lanes;

@@ -1,5 +1,6 @@
-//! Whether packets leave by the uplink that their source belongs to. The far router filters sources
-//! as providers do: a lane that is up has left by its own.
+//! Whether packets leave by the uplink that their source address belongs to.
+//!
+//! The far router filters sources as providers do: the packets of a lane that is up leave by its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,21 +9,22 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::world::{
-    Daemon, Far, in_namespace, ip, ip_says, keygen, lane_from, lanes, two_providers,
+    Daemon, Far, in_namespace, ip, ip_output, keygen, lane_from, lanes, two_providers,
 };
 
-/// A dial over a link without delay, on a busy machine.
-const DIALLED: Duration = Duration::from_secs(4);
+/// Bounds a dial over a link without delay, on a busy machine.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The far daemon, and the near one's configuration. All of the near host's packets leave by A
-/// unless something is done: B's router is known only in a table that no rule leads to.
+/// Starts the far daemon and returns the near one's configuration.
+///
+/// By default all of the near host's packets leave by A: B's router is in a table that no rule uses.
 fn set_up(directory: &Path, far: &Far) -> (Daemon, String) {
     ip("route add default via 192.0.2.1 dev a0");
     ip("route add default via 198.51.100.1 dev b0 table 500");
     ip("-6 route add default via 2001:db8:a::1 dev a0");
     ip("-6 route add default via 2001:db8:b::1 dev b0 table 500");
     let (near_key, far_key) = (keygen(directory, "near"), keygen(directory, "far"));
-    // Not `[::]`: it would tell the addresses on our own links, which are reached without a route.
+    // Not `[::]`: it would advertise the addresses on our own links, which need no route.
     let config = format!(
         "listen = [\"203.0.113.1:5443\", \"[2001:db8:f::1]:5443\"]\n[peers.near]\nkey = \"{near_key}\"\n"
     );
@@ -35,7 +37,7 @@ fn set_up(directory: &Path, far: &Far) -> (Daemon, String) {
     (there, near)
 }
 
-fn exit(status: &Value, local: &str) -> Value {
+fn egress_check(status: &Value, local: &str) -> Value {
     let uplinks = status["uplinks"].as_array().into_iter().flatten();
     let mut checks =
         uplinks.flat_map(|uplink| uplink["egress_checks"].as_array().into_iter().flatten());
@@ -46,20 +48,20 @@ fn has_lane(status: &Value, local: &str) -> bool {
     lane_from(status, local).is_some_and(|lane| lane["state"] == "up")
 }
 
-/// Whether a lane over the uplink is up.
+/// Returns whether a lane over the uplink is up.
 fn over(status: &Value, uplink: &str) -> bool {
     lanes(status).iter().any(|lane| lane["uplink"] == uplink && lane["state"] == "up")
 }
 
-/// Our rules and routes, as `ip` shows them.
-fn ours() -> String {
+/// Returns the daemon's rules and routes, as `ip` shows them.
+fn installed_routes() -> String {
     let mut text = String::new();
     for family in ["-4", "-6"] {
-        let rules = ip_says(&format!("{family} rule show"));
+        let rules = ip_output(&format!("{family} rule show"));
         for rule in rules.lines().filter(|line| line.ends_with("proto 116")) {
             text += &format!("{rule}\n");
         }
-        text += &ip_says(&format!("{family} route show table all proto 116"));
+        text += &ip_output(&format!("{family} route show table all proto 116"));
     }
     text
 }
@@ -69,17 +71,17 @@ fn with_routes(config: &str) -> String {
 }
 
 #[test]
-fn packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure() {
-    let name = "routes::packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure";
+fn packets_that_would_leave_by_the_other_provider_are_reported_with_a_hint() {
+    let name = "routes::packets_that_would_leave_by_the_other_provider_are_reported_with_a_hint";
     in_namespace(name, || {
         let far = two_providers();
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
         let near = Daemon::start(directory.path(), "near", &config, None);
-        near.until(DIALLED, "a lane over A", |s| over(s, "isp-a"));
+        near.until(DIAL_TIMEOUT, "a lane over A", |s| over(s, "isp-a"));
         let status = near.status();
-        assert_eq!(exit(&status, "192.0.2.5")["state"], "own");
-        let b = exit(&status, "198.51.100.5");
+        assert_eq!(egress_check(&status, "192.0.2.5")["state"], "own");
+        let b = egress_check(&status, "198.51.100.5");
         assert_eq!(b["state"], "wrong-uplink", "{b}");
         assert_eq!(b["uplink"], "isp-a");
         assert_eq!(b["interface"], "a0");
@@ -94,7 +96,7 @@ fn packets_that_would_leave_by_the_other_provider_are_told_of_with_the_cure() {
             assert!(text.contains("manage-routes = true"), "{text}");
         }
         assert_eq!(near.log().matches("packets from 198.51.100.5 to 203.0.113.1").count(), 1);
-        assert_eq!(ours(), "", "nothing is touched unasked");
+        assert_eq!(installed_routes(), "", "nothing is changed without `manage-routes`");
     });
 }
 
@@ -107,30 +109,31 @@ fn a_socket_bound_to_its_interface_needs_no_rules_where_a_route_leads_over_it() 
         let (_there, config) = set_up(directory.path(), &far);
         ip("route add default via 198.51.100.1 dev b0 metric 500");
         let near = Daemon::start(directory.path(), "near", &config, None);
-        near.until(DIALLED, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
+        near.until(DIAL_TIMEOUT, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
         let status = near.status();
-        assert_eq!(exit(&status, "198.51.100.5")["state"], "bound");
-        assert_eq!(exit(&status, "198.51.100.5")["interface"], "b0");
-        assert_eq!(ours(), "");
+        assert_eq!(egress_check(&status, "198.51.100.5")["state"], "bound");
+        assert_eq!(egress_check(&status, "198.51.100.5")["interface"], "b0");
+        assert_eq!(installed_routes(), "");
     });
 }
 
 #[test]
-fn managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_the_end() {
-    let name = "routes::managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_the_end";
+fn managed_routes_make_every_source_leave_by_its_own_provider_and_are_removed_at_the_end() {
+    let name = "routes::managed_routes_make_every_source_leave_by_its_own_provider_and_are_removed_at_the_end";
     in_namespace(name, || {
         let far = two_providers();
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
-        let kernel = || (ip_says("rule"), ip_says("-4 route show table all"), ip_says("-6 rule"));
+        let kernel =
+            || (ip_output("rule"), ip_output("-4 route show table all"), ip_output("-6 rule"));
         let before = kernel();
         let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
-        near.until(DIALLED, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
+        near.until(DIAL_TIMEOUT, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
         for local in ["192.0.2.5", "198.51.100.5", "2001:db8:a::5", "2001:db8:b::5"] {
-            let exit = exit(&near.status(), local);
-            assert_eq!(exit["state"], "own", "{exit}");
+            let check = egress_check(&near.status(), local);
+            assert_eq!(check["state"], "own", "{check}");
         }
-        let installed = ours();
+        let installed = installed_routes();
         println!("{installed}");
         assert!(installed.contains("from 198.51.100.5 lookup 7"), "{installed}");
         assert!(installed.contains("default via 198.51.100.1 dev b0"), "{installed}");
@@ -143,35 +146,35 @@ fn managed_routes_make_every_source_leave_by_its_own_provider_and_are_gone_at_th
         near.stop();
         let log = std::fs::read_to_string(directory.path().join("near.log")).unwrap();
         assert!(log.contains("rules and routes of ours are removed"), "{log}");
-        assert_eq!(ours(), "");
+        assert_eq!(installed_routes(), "");
         assert_eq!(before, kernel(), "the host is as it was");
     });
 }
 
 #[test]
-fn what_a_crash_leaves_is_removed_at_the_next_start_with_or_without_managing() {
-    let name = "routes::what_a_crash_leaves_is_removed_at_the_next_start_with_or_without_managing";
+fn routes_left_by_a_crash_are_removed_at_the_next_start() {
+    let name = "routes::routes_left_by_a_crash_are_removed_at_the_next_start";
     in_namespace(name, || {
         let far = two_providers();
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
         let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
-        let clean = ours();
+        let clean = installed_routes();
         assert!(clean.contains("from 198.51.100.5"), "{clean}");
         near.crash();
-        assert_eq!(ours(), clean, "a crash cleans up nothing");
-        // The address changed while nobody looked after the rules.
+        assert_eq!(installed_routes(), clean, "a crash cleans up nothing");
+        // The address changes while no daemon runs.
         ip("addr del 198.51.100.5/24 dev b0");
         ip("addr add 198.51.100.6/24 dev b0");
         ip("route replace default via 198.51.100.1 dev b0 table 500");
         let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
         let log = near.log();
         assert!(log.contains("that an earlier run left were removed"), "{log}");
-        let renewed = ours();
+        let renewed = installed_routes();
         assert_eq!(renewed, clean.replace("198.51.100.5", "198.51.100.6"));
         near.crash();
         let near = Daemon::start(directory.path(), "near", &config, None);
-        assert_eq!(ours(), "");
+        assert_eq!(installed_routes(), "");
         near.stop();
     });
 }
@@ -183,10 +186,12 @@ fn managed_routes_follow_addresses_and_routers() {
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
         let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
-        near.until(DIALLED, "a lane over B", |s| over(s, "isp-b"));
-        // Its router goes: nothing may leave by A instead.
+        near.until(DIAL_TIMEOUT, "a lane over B", |s| over(s, "isp-b"));
+        // Its router disappears: nothing may leave by A instead.
         ip("route del default via 198.51.100.1 dev b0 table 500");
-        near.until(DIALLED, "no way for B", |s| exit(s, "198.51.100.5")["state"] == "no-route");
+        near.until(DIAL_TIMEOUT, "no way for B", |s| {
+            egress_check(s, "198.51.100.5")["state"] == "no-route"
+        });
         assert!(
             Command::new("ip")
                 .args("route get 203.0.113.1 from 198.51.100.5".split(' '))
@@ -194,22 +199,34 @@ fn managed_routes_follow_addresses_and_routers() {
                 .is_ok_and(|out| !out.status.success())
         );
         ip("route add default via 198.51.100.1 dev b0 table 500");
-        near.until(DIALLED, "B's own way again", |s| exit(s, "198.51.100.5")["state"] == "own");
-        near.until(DIALLED, "a lane over B", |s| over(s, "isp-b"));
+        near.until(DIAL_TIMEOUT, "B's own way again", |s| {
+            egress_check(s, "198.51.100.5")["state"] == "own"
+        });
+        near.until(DIAL_TIMEOUT, "a lane over B", |s| over(s, "isp-b"));
         // A second address, and the first one goes.
         ip("addr add 198.51.100.7/24 dev b0");
-        near.until(DIALLED, "a way for the new one", |s| exit(s, "198.51.100.7")["state"] == "own");
-        assert!(ours().contains("from 198.51.100.7 lookup 7"), "{}", ours());
+        near.until(DIAL_TIMEOUT, "a way for the new one", |s| {
+            egress_check(s, "198.51.100.7")["state"] == "own"
+        });
+        assert!(
+            installed_routes().contains("from 198.51.100.7 lookup 7"),
+            "{}",
+            installed_routes()
+        );
         ip("addr del 198.51.100.7/24 dev b0");
-        near.until(DIALLED, "no rule for it", |_| !ours().contains("198.51.100.7"));
+        near.until(DIAL_TIMEOUT, "no rule for it", |_| {
+            !installed_routes().contains("198.51.100.7")
+        });
         // The link goes with all that the kernel had on it, and comes back.
         ip("link set b0 down");
-        near.until(DIALLED, "no rules for B", |_| !ours().contains("from 198.51.100.5"));
+        near.until(DIAL_TIMEOUT, "no rules for B", |_| {
+            !installed_routes().contains("from 198.51.100.5")
+        });
         ip("link set b0 up");
         ip("route add default via 198.51.100.1 dev b0 table 500");
-        near.until(DIALLED, "a lane over B", |s| over(s, "isp-b"));
+        near.until(DIAL_TIMEOUT, "a lane over B", |s| over(s, "isp-b"));
         near.stop();
-        assert_eq!(ours(), "");
+        assert_eq!(installed_routes(), "");
     });
 }
 
@@ -225,18 +242,20 @@ fn local_networks_stay_reachable_from_managed_sources() {
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
         let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
-        near.until(DIALLED, "B's own way", |s| exit(s, "198.51.100.5")["state"] == "own");
+        near.until(DIAL_TIMEOUT, "B's own way", |s| {
+            egress_check(s, "198.51.100.5")["state"] == "own"
+        });
         for destination in ["10.9.0.7", "10.20.0.7"] {
-            let way = ip_says(&format!("route get {destination} from 198.51.100.5"));
-            assert!(way.contains("dev lan0"), "{way}");
+            let route = ip_output(&format!("route get {destination} from 198.51.100.5"));
+            assert!(route.contains("dev lan0"), "{route}");
         }
         near.stop();
     });
 }
 
 #[test]
-fn without_the_privilege_the_daemon_says_what_to_do_and_does_not_start() {
-    let name = "routes::without_the_privilege_the_daemon_says_what_to_do_and_does_not_start";
+fn without_the_privilege_the_daemon_does_not_start_and_says_how_to_correct_it() {
+    let name = "routes::without_the_privilege_the_daemon_does_not_start_and_says_how_to_correct_it";
     in_namespace(name, || {
         let directory = tempfile::tempdir().unwrap();
         keygen(directory.path(), "near");
@@ -252,10 +271,10 @@ fn without_the_privilege_the_daemon_says_what_to_do_and_does_not_start() {
             .arg(&file)
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("CAP_NET_ADMIN"), "{said}");
-        assert!(said.contains("manage-routes"), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("CAP_NET_ADMIN"), "{stderr}");
+        assert!(stderr.contains("manage-routes"), "{stderr}");
     });
 }
 
@@ -266,18 +285,18 @@ fn only_one_daemon_manages_the_routes_of_a_host() {
         let directory = tempfile::tempdir().unwrap();
         let (_there, config) = set_up(directory.path(), &far);
         let near = Daemon::start(directory.path(), "near", &with_routes(&config), None);
-        let installed = ours();
+        let installed = installed_routes();
         keygen(directory.path(), "second");
         let second = Daemon::launch(directory.path(), "second", &with_routes(""), None);
         let log = directory.path().join("second.log");
-        assert!(!second.ends_well());
-        let said = std::fs::read_to_string(log).unwrap();
-        assert!(said.contains("another throughline"), "{said}");
+        assert!(!second.wait_for_success());
+        let stderr = std::fs::read_to_string(log).unwrap();
+        assert!(stderr.contains("another throughline"), "{stderr}");
         // One that does not manage them leaves them alone as well.
         let third = Daemon::start(directory.path(), "second", "", None);
-        assert_eq!(ours(), installed);
+        assert_eq!(installed_routes(), installed);
         third.stop();
         near.stop();
-        assert_eq!(ours(), "");
+        assert_eq!(installed_routes(), "");
     });
 }

@@ -1,4 +1,4 @@
-//! What the node knows of its addresses, and how soon.
+//! How soon a node knows the addresses of its host.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,10 @@ use throughline::{Node, UplinkConfig};
 
 use crate::world::{in_namespace, ip};
 
-/// A change is to be known within this. The kernel tells at once; the rest is this machine's load.
-/// Enumeration, once a second, could not keep it.
+/// Bounds the time until a change is known.
+///
+/// The kernel notifies at once; the rest is this machine's load. Enumeration, once a second, would be
+/// too slow.
 const SOON: Duration = Duration::from_millis(250);
 
 fn run(test: impl Future<Output = ()>) {
@@ -38,8 +40,8 @@ async fn listed(node: &Node, address: &str, want: bool, limit: Duration) {
 }
 
 #[test]
-fn an_address_that_comes_or_goes_is_known_at_once() {
-    in_namespace("watch::an_address_that_comes_or_goes_is_known_at_once", || {
+fn an_added_or_removed_address_is_known_at_once() {
+    in_namespace("watch::an_added_or_removed_address_is_known_at_once", || {
         run(async {
             let node = node_with_a_link().await;
             for (net, ip_alone) in
@@ -55,35 +57,35 @@ fn an_address_that_comes_or_goes_is_known_at_once() {
 }
 
 #[test]
-fn addresses_that_come_and_go_are_told_as_events() {
-    in_namespace("watch::addresses_that_come_and_go_are_told_as_events", || {
+fn added_and_removed_addresses_emit_events() {
+    in_namespace("watch::added_and_removed_addresses_emit_events", || {
         run(async {
             let node = node_with_a_link().await;
-            let told = || -> Vec<String> {
+            let events = || -> Vec<String> {
                 node.events().recent.iter().map(|e| e.kind.to_string()).collect()
             };
-            let heard = async |words: &str| {
+            let expect_event = async |text: &str| {
                 let since = Instant::now();
-                while !told().iter().any(|t| t == words) {
-                    assert!(since.elapsed() < SOON, "not told: {words}; but {:#?}", told());
+                while !events().iter().any(|event| event == text) {
+                    assert!(since.elapsed() < SOON, "no event `{text}` in {:#?}", events());
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             };
             ip("addr add 192.0.2.5/24 dev v0");
-            heard("address 192.0.2.5 added").await;
+            expect_event("address 192.0.2.5 added").await;
             ip("link set v0 down");
-            heard("address 192.0.2.5 removed: its link is down").await;
+            expect_event("address 192.0.2.5 removed: its link is down").await;
             ip("link set v0 up");
             listed(&node, "192.0.2.5", true, SOON).await;
             ip("addr del 192.0.2.5/24 dev v0");
-            heard("address 192.0.2.5 removed: it was removed").await;
+            expect_event("address 192.0.2.5 removed: it was removed").await;
         });
     });
 }
 
 #[test]
-fn a_deprecated_address_is_no_source_until_it_is_preferred_again() {
-    in_namespace("watch::a_deprecated_address_is_no_source_until_it_is_preferred_again", || {
+fn a_deprecated_address_is_not_a_source_until_it_is_preferred_again() {
+    in_namespace("watch::a_deprecated_address_is_not_a_source_until_it_is_preferred_again", || {
         run(async {
             let node = node_with_a_link().await;
             for (net, ip_alone) in
@@ -101,24 +103,21 @@ fn a_deprecated_address_is_no_source_until_it_is_preferred_again() {
 }
 
 #[test]
-fn an_address_whose_preferred_lifetime_runs_out_is_no_source_any_more() {
-    in_namespace(
-        "watch::an_address_whose_preferred_lifetime_runs_out_is_no_source_any_more",
-        || {
-            run(async {
-                let node = node_with_a_link().await;
-                ip("addr add 2001:db8::5/64 dev v0 nodad valid_lft 60 preferred_lft 1");
-                listed(&node, "2001:db8::5", true, SOON).await;
-                // The kernel looks at lifetimes once a second or so.
-                listed(&node, "2001:db8::5", false, Duration::from_secs(5)).await;
-            });
-        },
-    );
+fn an_address_whose_preferred_lifetime_ends_is_not_used_as_a_source() {
+    in_namespace("watch::an_address_whose_preferred_lifetime_ends_is_not_used_as_a_source", || {
+        run(async {
+            let node = node_with_a_link().await;
+            ip("addr add 2001:db8::5/64 dev v0 nodad valid_lft 60 preferred_lft 1");
+            listed(&node, "2001:db8::5", true, SOON).await;
+            // The kernel checks lifetimes about once a second.
+            listed(&node, "2001:db8::5", false, Duration::from_secs(5)).await;
+        });
+    });
 }
 
 #[test]
-fn an_address_is_no_source_before_it_is_known_to_be_unique() {
-    in_namespace("watch::an_address_is_no_source_before_it_is_known_to_be_unique", || {
+fn an_address_is_not_a_source_before_it_is_known_to_be_unique() {
+    in_namespace("watch::an_address_is_not_a_source_before_it_is_known_to_be_unique", || {
         run(async {
             let node = node_with_a_link().await;
             ip("addr add 192.0.2.5/24 dev v0");
@@ -131,9 +130,8 @@ fn an_address_is_no_source_before_it_is_known_to_be_unique() {
 }
 
 #[test]
-fn a_link_that_loses_its_carrier_or_is_switched_off_takes_its_addresses_with_it() {
-    let name =
-        "watch::a_link_that_loses_its_carrier_or_is_switched_off_takes_its_addresses_with_it";
+fn a_link_without_a_carrier_or_switched_off_loses_its_addresses() {
+    let name = "watch::a_link_without_a_carrier_or_switched_off_loses_its_addresses";
     in_namespace(name, || {
         run(async {
             let node = node_with_a_link().await;
@@ -143,7 +141,7 @@ fn a_link_that_loses_its_carrier_or_is_switched_off_takes_its_addresses_with_it(
                 ip(&format!("link set {link} down"));
                 listed(&node, "192.0.2.5", false, SOON).await;
                 ip(&format!("link set {link} up"));
-                // The kernel lets a second pass between two words on a carrier (linkwatch).
+                // The kernel notifies of a carrier once a second at most (linkwatch).
                 listed(&node, "192.0.2.5", true, Duration::from_secs(3)).await;
             }
             ip("link del v0");
@@ -152,8 +150,8 @@ fn a_link_that_loses_its_carrier_or_is_switched_off_takes_its_addresses_with_it(
     });
 }
 
-/// How many events the kernel could not deliver to netlink sockets of this namespace.
-fn events_lost() -> u64 {
+/// Returns how many notifications the kernel could not deliver to netlink sockets here.
+fn lost_notifications() -> u64 {
     let sockets = std::fs::read_to_string("/proc/self/net/netlink").unwrap();
     let drops =
         |line: &str| line.split_whitespace().nth(8).and_then(|drops| drops.parse::<u64>().ok());
@@ -161,12 +159,12 @@ fn events_lost() -> u64 {
 }
 
 #[test]
-fn events_that_the_kernel_had_no_room_for_are_made_up_for() {
-    in_namespace("watch::events_that_the_kernel_had_no_room_for_are_made_up_for", || {
+fn lost_notifications_are_recovered_by_reading_again() {
+    in_namespace("watch::lost_notifications_are_recovered_by_reading_again", || {
         run(async {
             let node = node_with_a_link().await;
-            // This runtime has one thread, which waits for `ip`: nobody reads the events of 4,000
-            // addresses that come and go meanwhile, several times what the socket holds.
+            // This runtime has one thread, which waits for `ip`: nobody reads the notifications of
+            // 4,000 addresses that are added and removed meanwhile, several times what the socket holds.
             let directory = tempfile::tempdir().unwrap();
             let batch = directory.path().join("batch");
             let mut lines = String::new();
@@ -178,10 +176,10 @@ fn events_that_the_kernel_had_no_room_for_are_made_up_for() {
             lines += "addr add 192.0.2.5/24 dev v0\n";
             std::fs::write(&batch, lines).unwrap();
             ip(&format!("-batch {}", batch.display()));
-            assert!(events_lost() > 0, "the kernel had room for all events");
+            assert!(lost_notifications() > 0, "the kernel had room for all notifications");
             listed(&node, "192.0.2.5", true, SOON).await;
             assert!(!has(&node, "10.7.0.1"));
-            // And it still hears.
+            // It is still notified.
             ip("addr del 192.0.2.5/24 dev v0");
             listed(&node, "192.0.2.5", false, SOON).await;
         });
@@ -216,13 +214,13 @@ fn configured_uplinks_follow_their_interface_and_their_prefix() {
 }
 
 #[test]
-fn nothing_watches_any_more_when_the_node_is_gone() {
-    in_namespace("watch::nothing_watches_any_more_when_the_node_is_gone", || {
+fn watching_ends_with_the_node() {
+    in_namespace("watch::watching_ends_with_the_node", || {
         run(async {
             let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
             let before = tasks();
             let node = node_with_a_link().await;
-            assert!(tasks() > before, "somebody watches");
+            assert!(tasks() > before, "a task watches");
             node.shutdown(Duration::ZERO).await;
             drop(node);
             let since = Instant::now();

@@ -1,4 +1,4 @@
-//! Namespaces, links, and daemons in them.
+//! Network namespaces, links, and daemons in them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -20,9 +20,9 @@ pub(crate) fn in_namespace(test: &str, body: impl FnOnce()) {
     let mut possible = Command::new("unshare");
     possible.args(["-rn", "ip", "link", "add", "x", "type", "veth"]);
     if !succeeds(possible) {
-        let why = "no network namespaces here (`unshare -rn`, `ip link add`)";
-        // Past libtest, which shows nothing of tests that pass.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+        let reason = "no network namespaces here (`unshare -rn`, `ip link add`)";
+        // Not through libtest, which hides the output of tests that pass.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}");
         return;
     }
     let status = Command::new("unshare")
@@ -45,8 +45,8 @@ pub(crate) fn ip(args: &str) {
     run("ip", args);
 }
 
-/// What `ip` prints.
-pub(crate) fn ip_says(args: &str) -> String {
+/// Returns what `ip` prints.
+pub(crate) fn ip_output(args: &str) -> String {
     let output = Command::new("ip").args(args.split_whitespace()).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
@@ -100,13 +100,15 @@ impl Drop for Far {
     }
 }
 
-/// Two providers: `a0` and `b0` here, each with a router at its far end. The routers are one host,
-/// which filters sources as providers do (BCP 38), and has 203.0.113.1 and 2001:db8:f::1 behind it.
+/// Creates two providers: `a0` and `b0` here, each with a router at its far end.
+///
+/// The routers are one host, which filters sources as providers do (BCP 38) and has 203.0.113.1 and
+/// 2001:db8:f::1 behind it.
 pub(crate) fn two_providers() -> Far {
     let far = Far::new();
     let pid = far.pid();
-    // So that the two ends of a link have different numbers: of a `veth` with equal ones the kernel
-    // takes the carrier for a physical one's, of whose changes it tells once a second (linkwatch).
+    // Gives the two ends of a link different numbers: the kernel takes the carrier of a `veth` with
+    // equal ones for a physical one, and notifies of it once a second at most (linkwatch).
     far.ip("link add pad0 type veth peer name pad1");
     for (name, net4, net6) in
         [("a", "192.0.2", "2001:db8:a::"), ("b", "198.51.100", "2001:db8:b::")]
@@ -134,7 +136,7 @@ pub(crate) struct Daemon {
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_throughline");
 
-/// Makes an identity; returns its public key.
+/// Creates an identity; returns its public key.
 pub(crate) fn keygen(directory: &Path, name: &str) -> String {
     let file = directory.join(format!("{name}.key"));
     let output = Command::new(PROGRAM).arg("keygen").arg(&file).output().unwrap();
@@ -144,7 +146,7 @@ pub(crate) fn keygen(directory: &Path, name: &str) -> String {
 }
 
 impl Daemon {
-    /// Starts it with this configuration, here or in the other namespace.
+    /// Starts a daemon with this configuration, here or in the other namespace, and waits for it.
     pub(crate) fn start(directory: &Path, name: &str, config: &str, there: Option<&Far>) -> Self {
         let daemon = Self::launch(directory, name, config, there);
         let since = Instant::now();
@@ -152,12 +154,12 @@ impl Daemon {
             assert!(since.elapsed() < Duration::from_secs(10), "no start: {}", daemon.log());
             std::thread::sleep(Duration::from_millis(5));
         }
-        // It is answered when all is up.
+        // The daemon answers once everything is up.
         daemon.status();
         daemon
     }
 
-    /// Starts it without waiting for it to be up.
+    /// Starts a daemon without waiting for it.
     pub(crate) fn launch(directory: &Path, name: &str, config: &str, there: Option<&Far>) -> Self {
         let file = directory.join(format!("{name}.toml"));
         let socket = directory.join(format!("{name}.sock"));
@@ -190,14 +192,14 @@ impl Daemon {
         serde_json::from_str::<Value>(&line).unwrap()["status"].take()
     }
 
-    /// The status as a person reads it.
+    /// Returns the status as text for people.
     pub(crate) fn status_text(&self) -> String {
         let mut command = Command::new(PROGRAM);
         let output = command.arg("status").arg("--socket").arg(&self.socket).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Waits until the status is as wanted; returns how long that took.
+    /// Waits until `wanted` holds for the status; returns how long that took.
     pub(crate) fn until(
         &self,
         limit: Duration,
@@ -217,20 +219,20 @@ impl Daemon {
         }
     }
 
-    /// Ends at once, as in a crash.
+    /// Kills the daemon, as in a crash.
     pub(crate) fn crash(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Ends as a service manager ends it.
+    /// Stops the daemon as a service manager does.
     pub(crate) fn stop(mut self) {
         run("kill", &format!("-TERM {}", self.child.id()));
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 
-    /// Waits for its end; whether it was well.
-    pub(crate) fn ends_well(mut self) -> bool {
+    /// Waits for the daemon to end; returns whether it succeeded.
+    pub(crate) fn wait_for_success(mut self) -> bool {
         self.child.wait().unwrap().success()
     }
 }
@@ -242,12 +244,12 @@ impl Drop for Daemon {
     }
 }
 
-/// The lanes of the only session with the only peer.
+/// Returns the lanes of the only session with the only peer.
 pub(crate) fn lanes(status: &Value) -> Vec<Value> {
     status["peers"][0]["sessions"][0]["lanes"].as_array().cloned().unwrap_or_default()
 }
 
-/// The lane from this address, if there is one.
+/// Returns the lane from this address, if there is one.
 pub(crate) fn lane_from(status: &Value, ip: &str) -> Option<Value> {
     let from = |lane: &Value| {
         let local = lane["local"].as_str().unwrap_or_default();

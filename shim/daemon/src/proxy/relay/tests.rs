@@ -137,12 +137,12 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn both_directions_pass_byte_exact_and_end_on_their_own() {
+async fn both_directions_are_byte_exact_and_end_independently() {
     let mut bench = bench(usize::MAX).await;
     let sent = pattern(3_000_000);
-    for piece in sent.chunks(1171) {
-        let piece = Bytes::copy_from_slice(piece);
-        bench.to_app.change(|pipe| pipe.queue.push_back(piece));
+    for chunk in sent.chunks(1171) {
+        let chunk = Bytes::copy_from_slice(chunk);
+        bench.to_app.change(|pipe| pipe.queue.push_back(chunk));
     }
     bench.to_app.change(|pipe| pipe.finished = true);
     let mut received = Vec::new();
@@ -185,7 +185,7 @@ async fn a_reset_of_the_application_resets_the_flow() {
 }
 
 #[tokio::test]
-async fn a_reset_of_the_application_is_noticed_though_the_flow_has_no_room() {
+async fn a_reset_of_the_application_is_detected_while_the_flow_has_no_room() {
     let mut bench = bench(10).await;
     bench.app.write_all(&pattern(100)).await.unwrap();
     bench.from_app.until(|pipe| (pipe.taken == 10).then_some(())).await;
@@ -194,7 +194,7 @@ async fn a_reset_of_the_application_is_noticed_though_the_flow_has_no_room() {
 }
 
 #[tokio::test]
-async fn a_reset_of_the_application_after_its_fin_is_noticed() {
+async fn a_reset_of_the_application_after_its_fin_is_detected() {
     let mut bench = bench(usize::MAX).await;
     bench.app.shutdown().await.unwrap();
     bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
@@ -203,7 +203,7 @@ async fn a_reset_of_the_application_after_its_fin_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_reset_of_the_flow_delivers_what_precedes_it_and_then_resets_the_application() {
+async fn a_reset_of_the_flow_delivers_preceding_bytes_and_then_resets_the_application() {
     let mut bench = bench(usize::MAX).await;
     bench.to_app.change(|pipe| {
         pipe.queue.push_back(Bytes::from_static(b"last words"));
@@ -218,7 +218,7 @@ async fn a_reset_of_the_flow_delivers_what_precedes_it_and_then_resets_the_appli
 }
 
 #[tokio::test]
-async fn an_application_that_sends_nothing_still_learns_of_a_reset() {
+async fn an_idle_application_learns_of_a_reset() {
     let mut bench = bench(usize::MAX).await;
     bench.to_app.change(|pipe| pipe.finished = true);
     assert_eq!(bench.app.read(&mut [0; 1]).await.unwrap(), 0);
@@ -227,7 +227,7 @@ async fn an_application_that_sends_nothing_still_learns_of_a_reset() {
 }
 
 #[tokio::test]
-async fn no_more_is_read_from_the_application_than_the_flow_has_room_for() {
+async fn reading_from_the_application_stops_when_the_flow_has_no_room() {
     let mut bench = bench(100_000).await;
     let sent = pattern(300_000);
     let mut app = bench.app;
@@ -245,7 +245,7 @@ async fn no_more_is_read_from_the_application_than_the_flow_has_room_for() {
 }
 
 #[tokio::test]
-async fn small_pieces_do_not_keep_large_buffers_alive() {
+async fn small_chunks_do_not_keep_large_buffers_alive() {
     let mut bench = bench(usize::MAX).await;
     for _ in 0..20 {
         bench.app.write_all(&pattern(100)).await.unwrap();
@@ -257,10 +257,10 @@ async fn small_pieces_do_not_keep_large_buffers_alive() {
     }
     bench.app.shutdown().await.unwrap();
     bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
-    for piece in bench.from_app.pipe.lock().queue.drain(..) {
+    for chunk in bench.from_app.pipe.lock().queue.drain(..) {
         // The sole owner of its allocation gives it back as it is: no larger than the read.
-        let piece = piece.try_into_mut().expect("the piece shares its allocation");
-        assert!(piece.capacity() <= 4096);
+        let chunk = chunk.try_into_mut().expect("the chunk shares its allocation");
+        assert!(chunk.capacity() <= 4096);
     }
     bench.relay.abort();
 }

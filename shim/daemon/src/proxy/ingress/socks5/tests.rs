@@ -23,10 +23,10 @@ async fn play(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (tcp, _) = listener.accept().await.unwrap();
-    let (told, asked) = oneshot::channel();
+    let (requested, asked) = oneshot::channel();
     let ingress = tokio::spawn(async move {
         let open = |target| async {
-            told.send(target).unwrap();
+            requested.send(target).unwrap();
             answer
         };
         serve_client(tcp, credentials.as_ref(), open).await.is_ok()
@@ -84,9 +84,9 @@ async fn the_reply_carries_the_far_sides_outcome() {
         (Err(ConnectError::ShuttingDown.into()), 1),
     ];
     for (answer, code) in table {
-        let told = format!("{answer:?}");
+        let context = format!("{answer:?}");
         let outcome = play(&[HELLO, CONNECT_NAME].concat(), None, answer).await;
-        assert_eq!(outcome.replies, replies(code), "{told}");
+        assert_eq!(outcome.replies, replies(code), "{context}");
         assert!(!outcome.served);
     }
 }
@@ -123,7 +123,7 @@ async fn bind_and_udp_associate_are_not_supported() {
 }
 
 #[tokio::test]
-async fn a_password_is_asked_for_where_there_is_one() {
+async fn a_configured_password_is_required() {
     let credentials =
         || Some(Credentials { username: "user".to_owned(), password: "secret".to_owned() });
     let good = [b"\x05\x02\x00\x02\x01\x04user\x06secret", CONNECT_NAME].concat();
@@ -143,7 +143,7 @@ async fn a_password_is_asked_for_where_there_is_one() {
 }
 
 #[tokio::test]
-async fn what_is_not_socks5_opens_nothing() {
+async fn a_client_that_violates_socks5_opens_nothing() {
     for says in
         [&b"GET / HTTP/1.1\r\n\r\n"[..], &[4, 1, 0, 80, 1, 2, 3, 4, 0], &[5], &[], &[5, 1, 0, 5]]
     {
@@ -154,7 +154,7 @@ async fn what_is_not_socks5_opens_nothing() {
 }
 
 #[tokio::test]
-async fn port_0_and_a_name_that_is_none_are_refused() {
+async fn port_0_and_an_invalid_name_are_refused() {
     for request in
         [&b"\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x00"[..], b"\x05\x01\x00\x03\x03a b\x01\xbb"]
     {
