@@ -14,6 +14,7 @@
 //! | What is worth an operator's attention? | `report` |
 
 mod action;
+mod condition;
 mod episode;
 mod loss;
 mod monitor;
@@ -26,7 +27,8 @@ mod spurious;
 mod suspicion;
 
 pub use action::{Action, CloseReason, LaneAction};
-pub use monitor::{ADVERTISEMENT_TTL, Condition, LaneMonitor, LaneState};
+pub use condition::{Condition, LaneState};
+pub use monitor::{ADVERTISEMENT_TTL, LaneMonitor};
 pub use observation::{AddressListing, Observation, SensorSnapshot};
 pub use report::{FailedDirection, Report, SuspectedBy};
 pub use suspicion::{Health, SuspicionDetector, SuspicionRule, Verdict};

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::time::Instant;
 
 use throughline_proto::flow::ranges::RangeSet;
+use throughline_proto::lane::SensorSnapshot;
 
 use crate::link::{MS, Nanos, SEC};
-use crate::sensor::Sensor;
+use crate::sensor::{InFlight, Sensor};
 use crate::streams::{Inbox, Outbox, Piece};
 
 const MTU: usize = 1200;
@@ -152,7 +154,7 @@ impl End {
     /// the new one but what a ping will tell.
     pub(crate) fn moved(&mut self, now: Nanos) {
         for (_, sent) in std::mem::take(&mut self.sent) {
-            self.sensor.settled(0, sent.size);
+            self.sensor.account(0, sent.size);
             self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
         }
         (self.in_flight, self.pto_count, self.last_eliciting, self.heard) = (0, 0, now, now);
@@ -169,9 +171,22 @@ impl End {
     }
 
     /// When the oldest packet was sent that is newer than all that are acknowledged.
-    pub(crate) fn oldest_beyond_acked(&self) -> Option<Nanos> {
+    fn oldest_beyond_acked(&self) -> Option<Nanos> {
         let first = self.largest_acked.map_or(0, |largest| largest + 1);
         self.sent.range(first..).next().map(|(_, sent)| sent.at)
+    }
+
+    /// What the lane's sensor shows at `now`; virtual time began at `base`.
+    pub(crate) fn snapshot(&self, now: Nanos, base: Instant) -> SensorSnapshot {
+        let in_flight = InFlight {
+            bytes: self.in_flight,
+            window: self.window,
+            sent_bytes: self.sent_bytes,
+            oldest_unacked: self.oldest_beyond_acked(),
+            srtt: self.srtt,
+            rttvar: self.var,
+        };
+        self.sensor.snapshot(now, base, &in_flight)
     }
 
     /// How many packets came.
@@ -182,10 +197,6 @@ impl End {
     /// How many bytes it has sent.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent_bytes
-    }
-
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight
     }
 
     /// The next packet, if there is something to send and the window allows.
@@ -283,7 +294,7 @@ impl End {
             for number in numbers {
                 let Some(sent) = self.sent.remove(&number) else { continue };
                 self.in_flight -= sent.size;
-                self.sensor.settled(sent.size, 0);
+                self.sensor.account(sent.size, 0);
                 newest = newest.max(Some((number, sent.at)));
                 full = full.max(Sensor::is_full(sent.size).then_some(sent.at));
             }
@@ -316,7 +327,7 @@ impl End {
         for number in lost {
             let Some(sent) = self.sent.remove(&number) else { continue };
             self.in_flight -= sent.size;
-            self.sensor.settled(0, sent.size);
+            self.sensor.account(0, sent.size);
             self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
         }
     }

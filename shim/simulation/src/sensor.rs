@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use throughline_proto::lane::SensorSnapshot;
 
-use crate::connection::End;
 use crate::link::{MS, Nanos, SEC};
 
 /// Acknowledgements within this are one tick of their clock.
@@ -35,6 +34,17 @@ pub(crate) struct Sensor {
     alarm: bool,
     /// Since when the lane seems lossy.
     lossy_since: Option<Nanos>,
+}
+
+/// What an end of a lane has under way.
+pub(crate) struct InFlight {
+    pub(crate) bytes: u64,
+    pub(crate) window: u64,
+    pub(crate) sent_bytes: u64,
+    /// When the oldest packet was sent that is newer than all that are acknowledged.
+    pub(crate) oldest_unacked: Option<Nanos>,
+    pub(crate) srtt: Nanos,
+    pub(crate) rttvar: Nanos,
 }
 
 impl Sensor {
@@ -75,7 +85,7 @@ impl Sensor {
     }
 
     /// So many bytes were acknowledged, and so many declared lost.
-    pub(crate) fn settled(&mut self, acked: u64, lost: u64) {
+    pub(crate) fn account(&mut self, acked: u64, lost: u64) {
         self.acked_bytes += acked;
         self.lost_bytes += lost;
     }
@@ -105,7 +115,7 @@ impl Sensor {
     /// The lane seems to lose much from now on, or no longer.
     pub(crate) fn set_lossy(&mut self, now: Nanos, lossy: bool) {
         let (acked, lost) = self.pretended(now);
-        self.settled(acked, lost);
+        self.account(acked, lost);
         self.lossy_since = lossy.then_some(now);
     }
 
@@ -114,29 +124,29 @@ impl Sensor {
         (seems(LOSSY_RATE.0 - LOSSY_RATE.1), seems(LOSSY_RATE.1))
     }
 
-    /// What an end's sensor shows at `now`; virtual time began at `base`.
-    pub(crate) fn snapshot(end: &End, now: Nanos, base: Instant) -> SensorSnapshot {
+    /// What the sensor shows at `now` of a lane with these packets and this round trip; virtual time
+    /// began at `base`.
+    pub(crate) fn snapshot(&self, now: Nanos, base: Instant, lane: &InFlight) -> SensorSnapshot {
         let instant = |at: Nanos| base + Duration::from_nanos(at);
-        let sensor = &end.sensor;
-        let (acked, lost) = sensor.pretended(now);
-        let oldest = if sensor.alarm { Some(0) } else { end.oldest_beyond_acked() };
+        let (acked, lost) = self.pretended(now);
+        let oldest = if self.alarm { Some(0) } else { lane.oldest_unacked };
         SensorSnapshot {
-            in_flight: end.in_flight(),
-            cwnd: end.window,
-            acked_bytes: sensor.acked_bytes + acked,
-            lost_bytes: sensor.lost_bytes + lost,
-            sent_bytes: end.sent_bytes(),
-            last_ack: sensor.last_ack.filter(|_| !sensor.alarm).map(instant),
+            in_flight: lane.bytes,
+            cwnd: lane.window,
+            acked_bytes: self.acked_bytes + acked,
+            lost_bytes: self.lost_bytes + lost,
+            sent_bytes: lane.sent_bytes,
+            last_ack: self.last_ack.filter(|_| !self.alarm).map(instant),
             oldest_unacked: oldest.map(instant),
-            newest_acked_sent: sensor.newest_acked_sent.map(instant),
-            newest_full_acked_sent: sensor.newest_full.map(instant),
-            last_full_ack: sensor.last_full.map(instant),
+            newest_acked_sent: self.newest_acked_sent.map(instant),
+            newest_full_acked_sent: self.newest_full.map(instant),
+            last_full_ack: self.last_full.map(instant),
             last_sent: None,
-            ack_interval: Duration::from_nanos(sensor.ack_interval),
-            srtt: Duration::from_nanos(end.srtt),
-            rttvar: Duration::from_nanos(end.var),
-            min_rtt: Duration::from_nanos(end.srtt),
-            epoch: sensor.epoch,
+            ack_interval: Duration::from_nanos(self.ack_interval),
+            srtt: Duration::from_nanos(lane.srtt),
+            rttvar: Duration::from_nanos(lane.rttvar),
+            min_rtt: Duration::from_nanos(lane.srtt),
+            epoch: self.epoch,
         }
     }
 }

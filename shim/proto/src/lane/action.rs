@@ -42,7 +42,7 @@ pub enum LaneAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// Nothing proved for long that the lane works.
-    Silent,
+    Unresponsive,
     /// Our packets are lost although the peer's come.
     OneWay,
 }

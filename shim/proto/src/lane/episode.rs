@@ -53,7 +53,7 @@ impl Episode {
     }
 
     /// Returns whether the lane has proved nothing for so long that it is given up.
-    pub(super) fn is_silent(&self, now: Instant) -> bool {
+    pub(super) fn is_unresponsive(&self, now: Instant) -> bool {
         self.rules.apply(Rule::SilenceCloses) && now >= self.since + SILENCE_LIMIT
     }
 

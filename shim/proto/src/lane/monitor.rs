@@ -1,11 +1,15 @@
 //! The monitor of a lane: one state machine from the first late acknowledgement to the close.
 
-mod steps;
+mod assess;
+#[cfg(test)]
+mod assume;
+mod give_up;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::action::Action;
+use super::condition::{Condition, LaneState};
 use super::episode::Episode;
 use super::loss::LossMeter;
 use super::observation::Observation;
@@ -100,36 +104,6 @@ pub struct LaneMonitor {
     hedges: HedgeReporter,
     closed: bool,
     next_check: Option<Instant>,
-}
-
-/// The state of a lane at one end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LaneState {
-    /// Nothing speaks against the lane.
-    Alive,
-    /// An end suspects the lane; it may be a late acknowledgement.
-    Suspect,
-    /// Nothing passed for a whole retransmission timeout, or our address is lost.
-    Confirmed,
-    /// Our direction is dead. The peer is being told, and then the lane is closed.
-    OneWay,
-    /// The lane was given up.
-    Closed,
-}
-
-/// What a planner needs to know of a lane's state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Condition {
-    /// When the lane was suspected, if it is.
-    pub suspected_since: Option<Instant>,
-    /// The suspicion is no longer a guess.
-    pub confirmed: bool,
-    /// When the lane was last suspected, if it is not now.
-    pub recently_suspected: Option<Instant>,
-    /// When the lane last migrated.
-    pub migrated_at: Option<Instant>,
-    /// A packet sent since the last migration was acknowledged (RFC 9000 §8.2), or there was none.
-    pub validated: bool,
 }
 
 /// The peer's advertisement that it suspects the lane.
@@ -321,43 +295,6 @@ impl LaneMonitor {
     /// Returns how often the lane was suspected, however briefly.
     pub fn suspicions(&self) -> u64 {
         self.reporter.count()
-    }
-
-    /// Returns whether the peer says that our packets arrive while its own are lost.
-    #[cfg(test)]
-    pub(crate) fn peer_advertises_one_way(&self) -> bool {
-        self.peer.is_some_and(|peer| peer.one_way)
-    }
-
-    /// Assumes that this end thinks so of the lane, for the session's own tests.
-    #[cfg(test)]
-    pub(crate) fn assume(
-        &mut self,
-        now: Instant,
-        health: Health,
-        proof: Option<Instant>,
-    ) -> Vec<Action> {
-        let mut actions = Vec::new();
-        self.assess(now, health, proof, 0, &mut actions);
-        actions
-    }
-
-    /// Assumes that the lane is lossy, or no longer, for the session's own tests.
-    #[cfg(test)]
-    pub(crate) fn assume_loss(&mut self, lossy: bool) {
-        self.lossy = lossy;
-    }
-
-    /// Assumes another path, for the session's own tests.
-    #[cfg(test)]
-    pub(crate) fn assume_new_path(&mut self, now: Instant) {
-        self.path_changed(now);
-    }
-
-    /// Assumes a one-way failure, for the session's own tests.
-    #[cfg(test)]
-    pub(crate) fn assume_one_way(&mut self) {
-        self.one_way = self.health != Health::Alive;
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Report {
     /// The lane is suspected.
     Suspected {
         /// Who suspects it.
-        by: SuspectedBy,
+        detected_by: SuspectedBy,
         /// Brief suspicions before this one that were not reported.
         suppressed: u64,
     },
@@ -79,7 +79,7 @@ pub enum SuspectedBy {
         /// The rule that raised the suspicion.
         rule: SuspicionRule,
         /// The longest time for which nothing was acknowledged.
-        silent: Duration,
+        silence: Duration,
     },
     /// The peer: what it sends is not acknowledged.
     Peer,
@@ -127,7 +127,7 @@ struct Present {
     ours: End<SuspicionRule>,
     peers: End<()>,
     /// The longest time for which nothing was acknowledged: packets under way may arrive late.
-    silent: Duration,
+    silence: Duration,
     /// Bytes that had been sent again on other lanes when the suspicion was raised.
     resent: u64,
 }
@@ -172,10 +172,10 @@ impl Reporter {
         let present = self.present.get_or_insert(Present {
             ours: End::Trusts,
             peers: End::Trusts,
-            silent: Duration::ZERO,
+            silence: Duration::ZERO,
             resent,
         });
-        present.silent = ours.map_or(present.silent, |(_, silent)| silent.max(present.silent));
+        present.silence = ours.map_or(present.silence, |(_, silence)| silence.max(present.silence));
         present.ours.observe(ours.map(|(rule, _)| rule));
         present.peers.observe(peers.then_some(()));
         match self.is_worth(now, since, resent) {
@@ -205,11 +205,13 @@ impl Reporter {
     /// Reports what was not reported of the present suspicion: the lane ends in it.
     pub(super) fn report(&mut self) -> Vec<Report> {
         let Some(present) = &mut self.present else { return Vec::new() };
-        let silent = present.silent;
-        let ours = present.ours.report().map(|rule| SuspectedBy::Us { rule, silent });
+        let silence = present.silence;
+        let ours = present.ours.report().map(|rule| SuspectedBy::Us { rule, silence });
         let peers = present.peers.report().map(|()| SuspectedBy::Peer);
-        let suspected =
-            |by| Report::Suspected { by, suppressed: std::mem::take(&mut self.suppressed) };
+        let suspected = |detected_by| Report::Suspected {
+            detected_by,
+            suppressed: std::mem::take(&mut self.suppressed),
+        };
         ours.into_iter().chain(peers).map(suspected).collect()
     }
 
@@ -221,9 +223,9 @@ impl Reporter {
     fn is_worth(&self, now: Instant, since: Instant, resent: u64) -> bool {
         let Some(present) = &self.present else { return false };
         let reported = present.ours == End::Reported || present.peers == End::Reported;
-        let lasts = now.saturating_duration_since(since) >= REPORT_AFTER;
+        let is_long = now.saturating_duration_since(since) >= REPORT_AFTER;
         let quiet = self.rules.apply(Rule::BriefIsQuiet);
-        reported || lasts || resent > present.resent || !quiet
+        reported || is_long || resent > present.resent || !quiet
     }
 }
 

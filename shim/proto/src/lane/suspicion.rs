@@ -1,4 +1,4 @@
-//! Detects that a lane's acknowledgements are overdue, tens of times a second.
+//! Detects that a lane's acknowledgements are late, tens of times a second.
 //!
 //! The detector looks at what the lane sensor saw and says *alive* or *suspect*. It never closes a
 //! lane: suspicion only means that unacknowledged bytes go out on another lane as well.
@@ -27,7 +27,7 @@ use super::rules::{Rule, Rules};
 pub enum Health {
     /// Acknowledgements come as they should.
     Alive,
-    /// Acknowledgements are overdue.
+    /// Acknowledgements are late.
     Suspect {
         /// No progress for a retransmission timeout: no longer a guess.
         confirmed: bool,
@@ -43,7 +43,7 @@ pub enum Verdict {
         /// more is acknowledged. `None` when nothing is outstanding: evaluate when something is.
         check_at: Option<Instant>,
     },
-    /// Acknowledgements are overdue.
+    /// Acknowledgements are late.
     Suspect {
         /// When the suspicion was raised.
         since: Instant,
@@ -240,8 +240,8 @@ impl SuspicionDetector {
         if oldest > last_ack {
             return None;
         }
-        let overdue = oldest + seen.srtt + seen.rttvar.max(BULK_MARGIN);
-        Some(overdue.max(last_ack + BULK_SILENCE.max(clock(seen))))
+        let late = oldest + seen.srtt + seen.rttvar.max(BULK_MARGIN);
+        Some(late.max(last_ack + BULK_SILENCE.max(clock(seen))))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Runs the lanes' monitors: shows them what is observed, and does what they want of the session.
+//! Runs the monitors of the lanes: shows them what is observed, and does what they want of the
+//! session.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -11,13 +12,13 @@ use crate::types::LaneId;
 /// Where a lane is at this end, as its planner knows it.
 #[derive(Clone, Debug)]
 pub struct LanePlace {
-    /// The uplink the lane is on.
+    /// The name of the uplink it runs over.
     pub uplink: String,
-    /// Whether that is metered.
+    /// Whether that uplink is metered.
     pub metered: bool,
     /// Our address.
     pub local: IpAddr,
-    /// The peer's.
+    /// The peer's address.
     pub remote: SocketAddr,
 }
 
@@ -46,18 +47,16 @@ impl Session {
         self.lanes.values().filter_map(|lane| lane.monitor.next_check()).min()
     }
 
-    /// Returns what is to be reported of bytes that were sent again on other lanes than they were
-    /// given to first.
+    /// Returns reports that are due of bytes that were sent again, each with the lane they went out on.
     pub fn report_hedged(&mut self, now: Instant) -> Vec<(LaneId, Report)> {
-        let suspects = |lanes: &std::collections::BTreeMap<LaneId, super::lane::Lane>| {
-            lanes.iter().filter(|(_, l)| l.is_suspect()).map(|(id, _)| *id).collect::<Vec<_>>()
-        };
-        let suspects = suspects(&self.lanes);
-        let report = |(id, lane): (&LaneId, &mut super::lane::Lane)| {
-            let report = lane.monitor.report_hedged(now, lane.resent, || suspects.clone())?;
-            Some((*id, report))
-        };
-        self.lanes.iter_mut().filter_map(report).collect()
+        let suspects = self.lanes.iter().filter(|(_, lane)| lane.is_suspect());
+        let suspects: Vec<LaneId> = suspects.map(|(id, _)| *id).collect();
+        let mut reports = Vec::new();
+        for (id, lane) in &mut self.lanes {
+            let report = lane.monitor.report_hedged(now, lane.resent, || suspects.clone());
+            reports.extend(report.map(|report| (*id, report)));
+        }
+        reports
     }
 
     /// Returns what was not reported yet of a lane that ends.
@@ -65,7 +64,7 @@ impl Session {
         self.lanes.get_mut(&id).map_or_else(Vec::new, |lane| lane.monitor.final_reports())
     }
 
-    /// This end moved a lane to another local address (RFC 9000 §9).
+    /// Handles that this end moved a lane to another local address (RFC 9000 §9).
     pub fn handle_local_migration(&mut self, now: Instant, id: LaneId) {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.monitor.handle_migration(now);
@@ -124,47 +123,5 @@ impl Session {
     /// Returns how many bytes were sent again on other lanes than this one.
     pub(super) fn resent_elsewhere(&self, id: LaneId) -> u64 {
         self.lanes.iter().filter(|(other, _)| **other != id).map(|(_, lane)| lane.resent).sum()
-    }
-
-    /// Assumes that this end thinks so of a lane, whatever its monitor was shown.
-    #[cfg(test)]
-    pub(super) fn assume_health(
-        &mut self,
-        now: Instant,
-        id: LaneId,
-        health: crate::lane::Health,
-        rtt: std::time::Duration,
-        proof: Option<Instant>,
-    ) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        lane.rtt = rtt;
-        let actions = lane.monitor.assume(now, health, proof);
-        self.act(now, id, actions);
-    }
-
-    /// Assumes that a lane is lossy, or no longer.
-    #[cfg(test)]
-    pub(super) fn assume_loss(&mut self, now: Instant, id: LaneId, lossy: bool) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.monitor.assume_loss(lossy);
-            self.schedule_all(now);
-        }
-    }
-
-    /// Assumes that our direction of a lane is dead.
-    #[cfg(test)]
-    pub(super) fn assume_one_way(&mut self, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.monitor.assume_one_way();
-            self.advertise_health(id);
-        }
-    }
-
-    /// Assumes that a lane has another path.
-    #[cfg(test)]
-    pub(super) fn assume_new_path(&mut self, now: Instant, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.monitor.assume_new_path(now);
-        }
     }
 }

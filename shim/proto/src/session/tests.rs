@@ -1,6 +1,7 @@
 //! Two sessions joined by lanes without losses: what is sent on a lane arrives at once, or waits
 //! while the lane is [held](Pair::hold).
 
+mod assume;
 mod flows;
 mod fuzz;
 

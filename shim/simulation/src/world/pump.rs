@@ -16,7 +16,6 @@ use super::dialling::{Incoming, Lane};
 use super::{Happening, World};
 use crate::connection::{Frame, Packet};
 use crate::link::Nanos;
-use crate::sensor::Sensor;
 use crate::streams::CONTROL;
 
 impl World {
@@ -94,7 +93,7 @@ impl World {
         let end = &mut lane.ends[side];
         let received = end.received();
         let seen = Observation {
-            sensor: Sensor::snapshot(end, now, self.base),
+            sensor: end.snapshot(now, self.base),
             received: &|| received,
             remote: [lane.key.remote, (lane.heard_from.local, 0).into()][side],
             address: if listed { AddressListing::Listed } else { AddressListing::Unlisted },
@@ -114,11 +113,11 @@ impl World {
             self.plan_soon();
         }
         for action in actions {
-            self.perform(id, side, action);
+            self.perform(id, side, &action);
         }
     }
 
-    fn perform(&mut self, id: LaneId, side: usize, action: LaneAction) {
+    fn perform(&mut self, id: LaneId, side: usize, action: &LaneAction) {
         self.say(|| format!("{side} {id} {action:?}"));
         match action {
             LaneAction::Probe => {

@@ -16,11 +16,11 @@ impl Lane {
     fn observe(
         &mut self,
         now: Instant,
-        silent: Option<u32>,
+        silence: Option<u32>,
         peers: bool,
         resent: u64,
     ) -> (Vec<Report>, Option<Instant>) {
-        let ours = silent.map(|ms| (SuspicionRule::Bulk, ms * MS));
+        let ours = silence.map(|ms| (SuspicionRule::Bulk, ms * MS));
         if ours.is_none() && !peers {
             let since = self.since.take().unwrap();
             return (self.reporter.end(now, since, resent), None);
@@ -30,12 +30,12 @@ impl Lane {
     }
 }
 
-fn suspected(silent: u32, suppressed: u64) -> Report {
-    let by = SuspectedBy::Us { rule: SuspicionRule::Bulk, silent: silent * MS };
-    Report::Suspected { by, suppressed }
+fn suspected(silence: u32, suppressed: u64) -> Report {
+    let detected_by = SuspectedBy::Us { rule: SuspicionRule::Bulk, silence: silence * MS };
+    Report::Suspected { detected_by, suppressed }
 }
 
-const BY_PEER: Report = Report::Suspected { by: SuspectedBy::Peer, suppressed: 0 };
+const BY_PEER: Report = Report::Suspected { detected_by: SuspectedBy::Peer, suppressed: 0 };
 
 #[test]
 fn a_brief_suspicion_is_counted_and_reported_with_the_next_that_lasts() {

@@ -20,9 +20,11 @@ impl LaneEntry {
                 debug!(%peer, lane = %id, uplink, ?after, "lane answers again");
                 return;
             }
-            Report::Suspected { by, suppressed } => {
-                let detected_by = match by {
-                    lane::SuspectedBy::Us { rule, silent } => SuspectedBy::Us { rule, silent },
+            Report::Suspected { detected_by, suppressed } => {
+                let detected_by = match detected_by {
+                    lane::SuspectedBy::Us { rule, silence } => {
+                        SuspectedBy::Us { rule, silent: silence }
+                    }
                     lane::SuspectedBy::Peer => SuspectedBy::Peer,
                 };
                 EventKind::LaneSuspected { detected_by, suppressed }

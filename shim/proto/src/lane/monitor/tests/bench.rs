@@ -136,12 +136,12 @@ impl Bench {
         self.seen.newest_full_acked_sent = None;
     }
 
-    /// What the monitor wanted done since last, as words.
+    /// What the monitor wanted done since last, as text.
     pub(super) fn take(&mut self) -> Vec<String> {
-        self.actions.drain(..).map(|action| words(&action)).collect()
+        self.actions.drain(..).map(|action| describe(&action)).collect()
     }
 
-    /// When the monitor wants to be asked again, as words.
+    /// When the monitor wants to be asked again, as text.
     pub(super) fn next_check(&self) -> String {
         match self.monitor.next_check() {
             None => "never".into(),
@@ -154,7 +154,7 @@ impl Bench {
     }
 }
 
-fn words(action: &Action) -> String {
+fn describe(action: &Action) -> String {
     match action {
         Action::MarkAtRisk => "mark at risk".into(),
         Action::Trust { spurious: true } => "trust: spurious".into(),
@@ -162,19 +162,19 @@ fn words(action: &Action) -> String {
         Action::Reselect => "reselect".into(),
         Action::Advertise => "advertise".into(),
         Action::Lane(LaneAction::Probe) => "probe".into(),
-        Action::Lane(LaneAction::Close(CloseReason::Silent)) => "close: silent".into(),
+        Action::Lane(LaneAction::Close(CloseReason::Unresponsive)) => "close: unresponsive".into(),
         Action::Lane(LaneAction::Close(CloseReason::OneWay)) => "close: one-way".into(),
-        Action::Lane(LaneAction::Report(report)) => format!("report {}", report_words(report)),
+        Action::Lane(LaneAction::Report(report)) => format!("report {}", describe_report(report)),
     }
 }
 
-pub(super) fn report_words(report: &Report) -> String {
+pub(super) fn describe_report(report: &Report) -> String {
     match report {
         Report::Raised { .. } => "raised".into(),
-        Report::Suspected { by: SuspectedBy::Us { rule, silent }, suppressed } => {
-            format!("suspected ({rule}, silent {} ms, {suppressed} before)", silent.as_millis())
+        Report::Suspected { detected_by: SuspectedBy::Us { rule, silence }, suppressed } => {
+            format!("suspected ({rule}, silent {} ms, {suppressed} before)", silence.as_millis())
         }
-        Report::Suspected { by: SuspectedBy::Peer, suppressed } => {
+        Report::Suspected { detected_by: SuspectedBy::Peer, suppressed } => {
             format!("suspected (by the peer, {suppressed} before)")
         }
         Report::Recovered { after } => format!("recovered after {} ms", after.as_millis()),

@@ -1,7 +1,7 @@
 //! The states that a lane may be in, and how it gets there.
 
 use super::bench::Bench;
-use crate::lane::monitor::LaneState;
+use crate::lane::condition::LaneState;
 use crate::lane::observation::AddressListing;
 use crate::lane::rules::Rules;
 use crate::wire::fact::Suspicion;

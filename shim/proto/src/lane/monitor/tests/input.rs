@@ -15,7 +15,7 @@ pub(super) enum Input {
     Silence40,
     Silence100,
     Silence10s,
-    LonePacketOverdue,
+    LonePacketUnacked,
     FullPacketBefore,
     FullPacketAfter,
     SmallPacketAfter,
@@ -44,7 +44,7 @@ impl Input {
         Self::Silence40,
         Self::Silence100,
         Self::Silence10s,
-        Self::LonePacketOverdue,
+        Self::LonePacketUnacked,
         Self::FullPacketBefore,
         Self::FullPacketAfter,
         Self::SmallPacketAfter,
@@ -74,7 +74,7 @@ impl Input {
             Self::Silence40 => "40 ms pass in silence",
             Self::Silence100 => "100 ms pass in silence",
             Self::Silence10s => "10 s pass in silence",
-            Self::LonePacketOverdue => "a lone packet is overdue",
+            Self::LonePacketUnacked => "a lone packet is not acked in time",
             Self::FullPacketBefore => "a full packet sent before is acked",
             Self::FullPacketAfter => "a full packet sent after is acked",
             Self::SmallPacketAfter => "a small packet sent after is acked",
@@ -98,6 +98,7 @@ impl Input {
     }
 
     /// Lets it happen.
+    #[expect(clippy::too_many_lines, reason = "one arm for each input")]
     pub(super) fn happen(self, bench: &mut Bench) {
         match self {
             Self::Nothing => {
@@ -108,7 +109,7 @@ impl Input {
             Self::Silence40 => bench.pass(40),
             Self::Silence100 => bench.pass(100),
             Self::Silence10s => bench.pass(10_000),
-            Self::LonePacketOverdue => {
+            Self::LonePacketUnacked => {
                 bench.seen.oldest_unacked.get_or_insert(bench.now);
                 bench.pass(30);
             }
@@ -134,7 +135,7 @@ impl Input {
             Self::PeerFindsOneWay => bench.advertised(Suspicion::OneWay),
             Self::PeerTrusts => bench.advertised(Suspicion::None),
             Self::PeerForgets => {
-                bench.pass_with(300, |bench| bench.acked_full(bench.now - 20 * MS))
+                bench.pass_with(300, |bench| bench.acked_full(bench.now - 20 * MS));
             }
             Self::AddressLost => {
                 bench.address = AddressListing::Unlisted;

@@ -7,7 +7,7 @@ use super::bench::Bench;
 use super::given::Given;
 use super::input::Input;
 use crate::lane::action::{Action, LaneAction};
-use crate::lane::monitor::LaneState;
+use crate::lane::condition::LaneState;
 use crate::lane::report::Report;
 use crate::lane::rules::Rules;
 

@@ -26,7 +26,7 @@ fn row(given: Given, input: Input, rules: Rules) -> String {
     input.happen(&mut bench);
     let state = format!("{:?}", bench.monitor.state());
     let lossy = if bench.monitor.is_lossy() { ", lossy" } else { "" };
-    let actions = counted(&bench.take());
+    let actions = summarize(&bench.take());
     let (given, input, check) = (given.name(), input.name(), bench.next_check());
     let row = format!("{given:25} | {input:37} | {:16} | {check:>8} | {actions}", state + lossy);
     row.trim_end().to_owned()
@@ -34,7 +34,7 @@ fn row(given: Given, input: Input, rules: Rules) -> String {
 
 /// The actions in order, each with how often it follows itself. What is advertised with a probe is
 /// one of them.
-fn counted(actions: &[String]) -> String {
+fn summarize(actions: &[String]) -> String {
     let mut text = String::new();
     let joined = actions.join("\n").replace("advertise\nprobe", "advertise and probe");
     let actions: Vec<&str> = joined.lines().collect();

@@ -1,0 +1,124 @@
+//! What is thought of the lane: by this end, by the system, by the peer.
+
+use std::time::Instant;
+
+use super::{ADVERTISEMENT_TTL, Address, LaneMonitor, PeerSuspicion};
+use crate::lane::action::Action;
+use crate::lane::episode::Episode;
+use crate::lane::observation::{AddressListing, Observation};
+use crate::lane::report::Report;
+use crate::lane::rules::Rule;
+use crate::lane::suspicion::{Health, Verdict};
+
+impl LaneMonitor {
+    /// Takes what this end thinks of the lane. `proof` is when the newest full packet that is
+    /// acknowledged was sent: it disproves an advertisement of the peer that was not repeated for
+    /// [`ADVERTISEMENT_TTL`]. Not sooner, because our packets say nothing of the peer's: theirs may
+    /// be larger.
+    pub(super) fn assess(
+        &mut self,
+        now: Instant,
+        health: Health,
+        proof: Option<Instant>,
+        resent: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let before = (self.health, self.is_suspected());
+        self.health = health;
+        self.one_way &= health != Health::Alive;
+        let expired = |peer: &mut PeerSuspicion| proof > Some(peer.heard_at + ADVERTISEMENT_TTL);
+        if self.rules.apply(Rule::PeerExpires) {
+            self.peer.take_if(expired);
+        }
+        let after = (self.health, self.is_suspected());
+        if before == after {
+            return;
+        }
+        if (before.0 == Health::Alive) != (after.0 == Health::Alive) {
+            actions.push(Action::Advertise);
+        }
+        match after.1 {
+            true => self.suspected(now, actions),
+            false => self.trusted(now, resent, actions),
+        }
+    }
+
+    /// An end suspects the lane, or is surer than before.
+    pub(super) fn suspected(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.episode.is_none() {
+            self.episode = Some(Episode::new(now, self.rules));
+        }
+        actions.push(Action::MarkAtRisk);
+    }
+
+    /// Neither end suspects the lane any more.
+    pub(super) fn trusted(&mut self, now: Instant, resent: u64, actions: &mut Vec<Action>) {
+        let Some(episode) = self.episode.take() else { return };
+        self.recently_suspected = Some(now);
+        self.probes.reset();
+        let brief = !episode.began_by_migration
+            && self.rules.apply(Rule::BriefIsSpurious)
+            && self.spurious.is_spurious(now, episode.since);
+        actions.push(Action::Trust { spurious: brief });
+        self.pending.extend(self.reporter.end(now, episode.since, resent));
+    }
+
+    /// Begins a new episode: of the old path it is not known whether it is well, and of the new one
+    /// nothing is known.
+    pub(super) fn path_changed(&mut self, now: Instant) {
+        self.reporter.forget();
+        if let Some(episode) = &mut self.episode {
+            *episode = Episode::after_migration(now, self.rules);
+        }
+    }
+
+    /// Notices that the lane has another path.
+    pub(super) fn follow_path(
+        &mut self,
+        now: Instant,
+        seen: &Observation<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.path.newest_acked_sent = seen.sensor.newest_acked_sent;
+        let from = self.path.remote.replace(seen.remote).unwrap_or(seen.remote);
+        if self.path.epoch == seen.sensor.epoch {
+            self.path.remote = Some(from);
+            return;
+        }
+        self.path.epoch = seen.sensor.epoch;
+        self.path_changed(now);
+        if from != seen.remote {
+            actions.push(Action::report(Report::PeerMigrated { from, to: seen.remote }));
+        }
+    }
+
+    /// Asks the detector and the system what this end thinks of the lane.
+    pub(super) fn judge(&mut self, now: Instant, seen: &Observation<'_>) -> Health {
+        let verdict = self.detector.evaluate(now, &seen.sensor);
+        match (seen.address, self.address) {
+            (AddressListing::Listed, _) => self.address = Address::Present,
+            (AddressListing::Unlisted, Address::Present) => self.address = Address::Lost,
+            _ => {}
+        }
+        if self.address == Address::Lost && self.rules.apply(Rule::AddressLossConfirms) {
+            // The system knows it before any timer could.
+            return Health::Suspect { confirmed: true };
+        }
+        match verdict {
+            Verdict::Alive { check_at } => {
+                self.check_at(check_at);
+                Health::Alive
+            }
+            Verdict::Suspect { progressless, recheck_at, .. } => {
+                self.check_at(Some(recheck_at));
+                let timeout = self.detector.rto(&seen.sensor);
+                let confirmed = progressless >= timeout && self.rules.apply(Rule::TimeoutConfirms);
+                Health::Suspect { confirmed }
+            }
+        }
+    }
+
+    pub(super) fn check_at(&mut self, at: Option<Instant>) {
+        self.next_check = [self.next_check, at].into_iter().flatten().min();
+    }
+}
