@@ -1,9 +1,10 @@
-//! Clocks beside [`std::time::Instant`]: the one that goes on while the machine sleeps, and the
-//! one on the wall.
+//! Clocks beside [`std::time::Instant`]: the one that goes on while the system is suspended, and the
+//! wall clock.
 //!
 //! `Instant` is CLOCK_MONOTONIC on Linux, which stands still in a suspended machine. A peer's does
 //! not: what is promised to it (how long a session lingers) is counted by CLOCK_BOOTTIME. The two
-//! drift apart by exactly the time slept, and that is how a sleep is noticed ([`Sleep`]). Time on
+//! drift apart by exactly the time suspended, and that is how a suspension is noticed
+//! ([`SuspendDetector`]). Time on
 //! the wall is for people only; nothing depends on it.
 
 use std::time::{Duration, SystemTime};
@@ -17,68 +18,68 @@ const BOOT: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const BOOT: ClockId = ClockId::Monotonic;
 
-/// A gap that is no sleep: the two clocks are read one after the other, on a machine that may be
-/// busy.
-const LEAST_SLEEP: Duration = Duration::from_millis(500);
+/// A shorter gap between the clocks is no suspension: they are read one after the other, on a machine
+/// that may be busy.
+const MIN_SUSPENSION: Duration = Duration::from_millis(500);
 
-/// A moment on the clock that goes on while the machine sleeps.
+/// A moment on the clock that goes on while the system is suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BootTime(Duration);
 
 impl BootTime {
-    /// Now.
+    /// Returns the time now.
     pub(crate) fn now() -> Self {
         Self(read(BOOT))
     }
 
-    /// So long ago.
+    /// Returns the time that long ago.
     #[cfg(test)]
     pub(crate) fn ago(time: Duration) -> Self {
         Self(read(BOOT).saturating_sub(time))
     }
 
-    /// The time that has passed since, asleep or awake.
+    /// Returns the time that has passed since, suspended or not.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)
     }
 }
 
-/// The time on the wall, for people.
-#[allow(clippy::disallowed_methods, reason = "told to people; nothing depends on it")]
+/// Returns the wall-clock time, for people.
+#[allow(clippy::disallowed_methods, reason = "shown to people; nothing depends on it")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// Notices that the machine slept.
+/// Notices that the system was suspended.
 #[derive(Debug)]
-pub(crate) struct Sleep {
-    /// How far the clocks were apart when last looked at: the time slept since the boot.
-    slept: Duration,
+pub(crate) struct SuspendDetector {
+    /// The difference of the clocks when they were last compared: the time suspended since the boot.
+    known: Duration,
 }
 
-impl Sleep {
-    /// From now on.
-    pub(crate) fn watch() -> Self {
-        Self { slept: apart() }
+impl SuspendDetector {
+    /// Detects suspensions from now on.
+    pub(crate) fn new() -> Self {
+        Self { known: clock_difference() }
     }
 
-    /// How long the machine has slept since this was last asked, if it has.
-    pub(crate) fn noticed(&mut self) -> Option<Duration> {
-        self.compare(apart())
+    /// Returns for how long the system was suspended since the last call, if it was.
+    pub(crate) fn suspended_for(&mut self) -> Option<Duration> {
+        self.compare(clock_difference())
     }
 
-    fn compare(&mut self, apart: Duration) -> Option<Duration> {
-        let gap = apart.saturating_sub(self.slept);
-        if gap < LEAST_SLEEP {
+    fn compare(&mut self, difference: Duration) -> Option<Duration> {
+        let gap = difference.saturating_sub(self.known);
+        if gap < MIN_SUSPENSION {
             return None;
         }
-        self.slept = apart;
+        self.known = difference;
         Some(gap)
     }
 }
 
-fn apart() -> Duration {
-    // The monotonic clock first, so that a pause in between never looks like less sleep.
+fn clock_difference() -> Duration {
+    // The monotonic clock first, so that a pause in between never looks like a shorter suspension.
     let awake = read(ClockId::Monotonic);
     read(BOOT).saturating_sub(awake)
 }
@@ -88,11 +89,12 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(tv_sec.try_into().unwrap_or(0), tv_nsec.try_into().unwrap_or(0))
 }
 
-/// Completes when the machine may have slept: look with [`Sleep::noticed`] then.
+/// Completes when the system may have been suspended; [`SuspendDetector::suspended_for`] tells whether
+/// it was.
 ///
-/// On Linux the kernel says so (a timer on the wall clock that is cancelled when that is set, which
+/// On Linux the kernel reports it (a timer on the wall clock that is cancelled when that is set, which
 /// resuming does); it costs no wakeup. Elsewhere this wakes every 15 s.
-pub(crate) async fn may_have_slept() {
+pub(crate) async fn may_have_been_suspended() {
     #[cfg(target_os = "linux")]
     if let Ok(alarm) = alarm::Alarm::new() {
         return alarm.cancelled().await;
@@ -165,21 +167,21 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_is_noticed_once_and_a_busy_machine_is_none() {
+    fn a_suspension_is_noticed_once_and_a_busy_machine_is_none() {
         let second = Duration::from_secs(1);
-        let mut sleep = Sleep { slept: 10 * second };
-        assert_eq!(sleep.compare(10 * second + LEAST_SLEEP / 2), None);
-        assert_eq!(sleep.compare(3610 * second), Some(3600 * second));
-        assert_eq!(sleep.compare(3610 * second), None);
+        let mut detector = SuspendDetector { known: 10 * second };
+        assert_eq!(detector.compare(10 * second + MIN_SUSPENSION / 2), None);
+        assert_eq!(detector.compare(3610 * second), Some(3600 * second));
+        assert_eq!(detector.compare(3610 * second), None);
         // The clocks never come closer; if they seem to, nothing has happened.
-        assert_eq!(sleep.compare(second), None);
+        assert_eq!(detector.compare(second), None);
     }
 
     #[test]
-    fn an_awake_machine_notices_no_sleep() {
-        let mut sleep = Sleep::watch();
+    fn a_machine_that_runs_notices_no_suspension() {
+        let mut detector = SuspendDetector::new();
         std::thread::sleep(Duration::from_millis(20));
-        assert_eq!(sleep.noticed(), None);
+        assert_eq!(detector.suspended_for(), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -4,7 +4,8 @@
 //!
 //! | layer | what it is |
 //! |---|---|
-//! | [`sessions`], [`accept`] | which sessions there are; who may attach to which |
+//! | [`accept`], [`upkeep`] | accepts lanes; keeps a session with each peer that can be dialed |
+//! | [`sessions`] | which sessions there are; who may attach to which |
 //! | [`driver`] | the task of a session: its timers, its lanes' health, its dialer |
 //! | [`dial`] | sets up, moves and closes lanes, as the planner decides |
 //! | [`lane`] | the tasks of one QUIC connection |
@@ -23,3 +24,4 @@ pub(crate) mod peers;
 pub(crate) mod quic;
 pub(crate) mod session;
 pub(crate) mod sessions;
+pub(crate) mod upkeep;

@@ -1,4 +1,9 @@
-//! Accepts lanes: one task per listening address, one short-lived task per connection.
+//! Accepts lanes: sets up each connection that a peer dials, and attaches it to its session.
+//!
+//! **Tasks and their owner.** One task per listening address ([`run`]) ends when its endpoint is
+//! closed, which [`Node::shutdown`](crate::Node::shutdown) does. It spawns a task for each connection
+//! and does not wait for it: that one ends after [`SETUP_TIMEOUT`] at the latest, or goes on as the
+//! task of the lane ([`super::lane`]). Aborting a set-up is safe, as no session knows of the lane yet.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -6,169 +11,235 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode};
+use thiserror::Error;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use super::context::NodeContext;
+use super::lane::handshake::{self, ControlStream, HandshakeError};
+use super::lane::{self, NewLane};
 use super::quic::close;
+use super::quic::tls;
+use super::quic::transport::ServerFactory;
+use super::session::{Accepted, Origin, SessionHandle};
 use super::sessions::Sessions;
-use crate::engine::lane::handshake::{self, HandshakeError};
-use crate::engine::lane::{self, NewLane};
-use crate::engine::quic::tls;
-use crate::engine::quic::transport::ServerFactory;
-use crate::engine::session::{Accepted, Origin};
+use throughline_congestion::LaneSensor;
 use throughline_proto::selection::Cost;
 use throughline_proto::session::LaneInfo;
 use throughline_proto::throttle::LogThrottle;
+use throughline_proto::types::PeerName;
 use throughline_proto::wire::control::Message;
-use throughline_proto::wire::hello::RejectCode;
+use throughline_proto::wire::hello::{Hello, Reject, RejectCode};
 
-/// Connections being set up at once. Beyond this, newcomers are refused.
-const SETTING_UP: usize = 256;
+/// Connections being set up at once: far more than peers dial together, and few enough that a flood
+/// holds little memory. Newcomers beyond are refused.
+const MAX_SETUPS: usize = 256;
 
-/// From here on a newcomer must show that its address is its own (RFC 9000 §8.1.2, Retry).
-const RETRY_FROM: usize = 64;
+/// From this many set-ups on a newcomer must show that its address is its own (RFC 9000 §8.1.2,
+/// Retry).
+const RETRY_THRESHOLD: usize = 64;
 
 /// A connection that is not a lane by then is closed: TLS and `Hello` over a path of 1 s.
-const SET_UP_WITHIN: Duration = Duration::from_secs(10);
+const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a rejected peer gets to read the answer and close the connection itself.
+const REJECT_LINGER: Duration = Duration::from_secs(2);
+
+/// Why a connection became no lane.
+#[derive(Debug, Error)]
+enum SetupError {
+    /// The connection failed.
+    #[error("{}", tls::reason(.0))]
+    Connection(#[source] ConnectionError),
+    /// The peer showed no certificate.
+    #[error("peer showed no certificate")]
+    NoCertificate,
+    /// The `Hello` exchange failed.
+    #[error("peer {peer}: {source}")]
+    Handshake {
+        peer: PeerName,
+        #[source]
+        source: HandshakeError,
+    },
+    /// The lane was rejected, and somebody has to mend that.
+    #[error("peer {peer}: {detail}")]
+    Rejected { peer: PeerName, detail: String },
+    /// It took too long.
+    #[error("not set up within {SETUP_TIMEOUT:?}")]
+    TimedOut,
+}
+
+/// A lane that is set up, and its session.
+type Ready = (SessionHandle, NewLane);
+
+/// The failures that were logged.
+type FailureLog = Mutex<LogThrottle<(IpAddr, String)>>;
 
 /// Runs until the endpoint is closed.
 pub(crate) async fn run(sessions: Arc<Sessions>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
-    let permits = Arc::new(Semaphore::new(SETTING_UP));
-    let throttle = Arc::new(Mutex::new(LogThrottle::default()));
+    let permits = Arc::new(Semaphore::new(MAX_SETUPS));
+    let logged = Arc::new(FailureLog::default());
     let port = endpoint.local_addr().map_or(0, |addr| addr.port());
     while let Some(incoming) = endpoint.accept().await {
         let Ok(permit) = permits.clone().try_acquire_owned() else {
             incoming.refuse();
             continue;
         };
-        let busy = SETTING_UP - permits.available_permits() > RETRY_FROM;
+        let busy = MAX_SETUPS - permits.available_permits() > RETRY_THRESHOLD;
         if busy && !incoming.remote_address_validated() && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
         }
-        let (sessions, factory, throttle) = (sessions.clone(), factory.clone(), throttle.clone());
+        let (sessions, factory, logged) = (sessions.clone(), factory.clone(), logged.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
-            let set_up = set_up(&sessions, &factory, incoming, port);
-            let ready = tokio::time::timeout(SET_UP_WITHIN, set_up).await;
+            let setup = set_up(&sessions, &factory, incoming, port);
+            let ready = tokio::time::timeout(SETUP_TIMEOUT, setup).await;
             drop(permit);
-            match ready {
-                Ok(Ok(Some((session, lane)))) => lane::run(session, lane).await,
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => refused(&throttle, remote, &error),
-                Err(_) => {
-                    refused(&throttle, remote, &format!("not set up within {SET_UP_WITHIN:?}"))
-                }
+            match ready.unwrap_or(Err(SetupError::TimedOut)) {
+                Ok(Some((session, lane))) => lane::run(session, lane).await,
+                Ok(None) => {}
+                Err(error) => log_failure(&logged, remote, &error),
             }
         });
     }
 }
 
-/// Logs why somebody has no lane: a warning once a minute for each host and reason.
-fn refused(throttle: &Mutex<LogThrottle<(IpAddr, String)>>, remote: SocketAddr, why: &str) {
-    if throttle.lock().admit(Instant::now(), (remote.ip(), why.to_owned())).is_some() {
-        warn!(%remote, "no lane: {why}");
+/// Logs why a peer has no lane: a warning once a minute for each host and reason.
+fn log_failure(logged: &FailureLog, remote: SocketAddr, error: &SetupError) {
+    let key = (remote.ip(), error.to_string());
+    if logged.lock().admit(Instant::now(), key).is_some() {
+        warn!(%remote, "no lane: {error}");
     } else {
-        debug!(%remote, "no lane: {why}");
+        debug!(%remote, "no lane: {error}");
     }
 }
 
-type Ready = (crate::engine::session::SessionHandle, NewLane);
-
+/// Sets up a lane; `None` where it became none and nothing is wrong.
 async fn set_up(
     sessions: &Arc<Sessions>,
     factory: &ServerFactory,
     incoming: Incoming,
     port: u16,
-) -> Result<Option<Ready>, String> {
-    let (began, remote) = (Instant::now(), incoming.remote_address());
+) -> Result<Option<Ready>, SetupError> {
+    let started = Instant::now();
+    let Some((connection, sensor)) = connect(&sessions.context, factory, incoming).await? else {
+        return Ok(None);
+    };
+    let Some(peer) = tls::peer_id_of(&connection) else {
+        close::close(&connection, close::REJECTED, "no certificate");
+        return Err(SetupError::NoCertificate);
+    };
+    let name = sessions.context.peers.name(peer);
+    let Some((mut control, hello)) = receive_hello(&connection, &name).await? else {
+        return Ok(None);
+    };
+    let (session, welcome) = match sessions.admit(peer, &hello) {
+        Ok(admitted) => admitted,
+        Err(rejection) => return reject(&connection, control, name, rejection).await,
+    };
+    handshake::answer(&mut control, &Message::Welcome(welcome))
+        .await
+        .map_err(|source| SetupError::Handshake { peer: name, source })?;
+    let remote = connection.remote_address();
+    if let Some(local) = connection.local_ip() {
+        sessions.context.uplinks.check(local.to_canonical(), remote);
+    }
+    let info = LaneInfo {
+        local_risk: lane::risk_of(remote.ip()),
+        remote_risk: connection.local_ip().map_or(0, lane::risk_of),
+        cost: Cost::FREE,
+        order: 0,
+    };
+    let lane = NewLane {
+        id: hello.lane,
+        info,
+        origin: Origin::Accepted(local_end(&sessions.context, &connection, port)),
+        connection,
+        sensor,
+        control,
+        setup: started.elapsed(),
+        params: hello.params,
+    };
+    Ok(Some((session, lane)))
+}
+
+/// Completes the QUIC handshake; `None` where the dialer gave up, or is unknown and was reported.
+async fn connect(
+    context: &NodeContext,
+    factory: &ServerFactory,
+    incoming: Incoming,
+) -> Result<Option<(Connection, Arc<LaneSensor>)>, SetupError> {
+    let remote = incoming.remote_address();
     let (config, sensor) = factory.for_connection();
-    let connecting = incoming.accept_with(config).map_err(|e| tls::reason(&e))?;
-    let connection = match connecting.await {
-        Ok(connection) => connection,
+    let connecting = incoming.accept_with(config).map_err(SetupError::Connection)?;
+    match connecting.await {
+        Ok(connection) => Ok(Some((connection, sensor))),
         Err(ConnectionError::ConnectionClosed(close))
             if close.error_code == TransportErrorCode::APPLICATION_ERROR =>
         {
-            debug!("the dialler gave up in the handshake");
-            return Ok(None);
+            debug!(%remote, "the dialer gave up in the handshake");
+            Ok(None)
         }
-        Err(error) => {
-            if let Some(key) = tls::stranger(&error) {
-                sessions.context.events.emit_unknown_peer(key, remote);
+        Err(error) => match tls::unknown_peer(&error) {
+            Some(key) => {
+                context.events.emit_unknown_peer(key, remote);
                 debug!(%remote, %key, "no lane: unknown peer");
-                return Ok(None);
-            }
-            return Err(tls::reason(&error));
-        }
-    };
-    let Some(peer) = tls::peer_id_of(&connection) else {
-        connection.close(close::REJECTED, b"no certificate");
-        return Err("peer showed no certificate".to_owned());
-    };
-    let name = sessions.context.peers.name(peer);
-    let (mut control, hello) = match handshake::receive(&connection).await {
-        Ok(received) => received,
-        Err(HandshakeError::Connection(error)) => {
-            // A dialler that found another path first just goes.
-            debug!(peer = %name, "connection gone before Hello: {error}");
-            return Ok(None);
-        }
-        Err(error) => {
-            connection.close(close::PROTOCOL, error.to_string().as_bytes());
-            return Err(format!("peer {name}: {error}"));
-        }
-    };
-    match sessions.admit(peer, &hello) {
-        Ok((session, welcome)) => {
-            handshake::answer(&mut control, &Message::Welcome(welcome))
-                .await
-                .map_err(|e| e.to_string())?;
-            if let Some(local) = connection.local_ip() {
-                sessions.context.uplinks.check(local.to_canonical(), connection.remote_address());
-            }
-            let local_risk = lane::risk_of(connection.remote_address().ip());
-            let remote_risk = connection.local_ip().map_or(0, lane::risk_of);
-            let lane = NewLane {
-                id: hello.lane,
-                info: LaneInfo { local_risk, remote_risk, cost: Cost::FREE, order: 0 },
-                origin: Origin::Accepted(accepted(&sessions.context, &connection, port)),
-                connection,
-                sensor,
-                control,
-                setup: began.elapsed(),
-                params: hello.params,
-            };
-            Ok(Some((session, lane)))
-        }
-        Err(reject) => {
-            let detail = reject.detail.clone();
-            // What an honest peer meets when we restart or end, or dial it at the same time.
-            let expected = matches!(
-                reject.code,
-                RejectCode::UnknownSession
-                    | RejectCode::Superseded
-                    | RejectCode::Stale
-                    | RejectCode::ShuttingDown
-            );
-            let _ = handshake::answer(&mut control, &Message::Reject(reject)).await;
-            let _ = control.send.finish();
-            // The peer closes when it has read the answer.
-            let _ = tokio::time::timeout(Duration::from_secs(2), connection.closed()).await;
-            connection.close(close::REJECTED, detail.as_bytes());
-            if expected {
-                info!(peer = %name, "no lane: {detail}");
                 Ok(None)
-            } else {
-                Err(format!("peer {name}: {detail}"))
             }
+            None => Err(SetupError::Connection(error)),
+        },
+    }
+}
+
+/// Waits for `Hello`; `None` where the dialer found another path first and went.
+async fn receive_hello(
+    connection: &Connection,
+    peer: &PeerName,
+) -> Result<Option<(ControlStream, Hello)>, SetupError> {
+    match handshake::receive(connection).await {
+        Ok(received) => Ok(Some(received)),
+        Err(HandshakeError::Connection(error)) => {
+            debug!(%peer, "connection gone before Hello: {error}");
+            Ok(None)
+        }
+        Err(source) => {
+            close::close(connection, close::PROTOCOL, &source.to_string());
+            Err(SetupError::Handshake { peer: peer.clone(), source })
         }
     }
 }
 
-/// Our end of a lane that the peer dialled.
-fn accepted(context: &NodeContext, connection: &Connection, port: u16) -> Accepted {
-    // Linux tells to which of our addresses a packet came; other systems may not.
+/// Answers a `Hello` that was not admitted. It is an error only where somebody has to mend something.
+async fn reject(
+    connection: &Connection,
+    mut control: ControlStream,
+    peer: PeerName,
+    rejection: Reject,
+) -> Result<Option<Ready>, SetupError> {
+    let detail = rejection.detail.clone();
+    // What an honest peer meets when we restart or end, or dial it at the same time.
+    let expected = matches!(
+        rejection.code,
+        RejectCode::UnknownSession
+            | RejectCode::Superseded
+            | RejectCode::Stale
+            | RejectCode::ShuttingDown
+    );
+    let _ = handshake::answer(&mut control, &Message::Reject(rejection)).await;
+    let _ = control.send.finish();
+    let _ = tokio::time::timeout(REJECT_LINGER, connection.closed()).await;
+    close::close(connection, close::REJECTED, &detail);
+    if !expected {
+        return Err(SetupError::Rejected { peer, detail });
+    }
+    info!(%peer, "no lane: {detail}");
+    Ok(None)
+}
+
+/// Returns our end of a lane that the peer dialed.
+fn local_end(context: &NodeContext, connection: &Connection, port: u16) -> Accepted {
+    // Linux reveals to which of our addresses a packet came; other systems may not.
     let ip = connection.local_ip();
     let local = ip.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()).to_canonical();
     Accepted { uplink: ip.and_then(|_| context.uplink_of(local)), local: (local, port).into() }

@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use throughline_proto::types::Locator;
 use throughline_uplinks::{Uplink, Uplinks};
 
-/// The surroundings of a node's sessions: who we are, by which uplinks we reach whom, and where
+/// The context of a node's sessions: who we are, by which uplinks we reach whom, and where
 /// events are emitted.
 pub(crate) struct NodeContext {
     pub(crate) identity: Identity,

@@ -1,11 +1,11 @@
-//! Uplinks that somebody wants free of lanes: planned work, announced before it begins.
+//! Uplinks administratively drained: planned work, announced before it starts.
 //!
-//! A drained uplink is left at once by every flow that has another way (make before break): its
-//! lanes are stated as draining to the peer, whose word binds it as ours binds us, and the planner
-//! dials nothing more over it. It is kept in memory only: a daemon that starts anew drains nothing.
+//! A drained uplink is left at once by every flow that has another path (make before break). Its lanes
+//! are advertised as draining to the peer; a drain by either end binds both. The planner dials nothing
+//! more over it. Drains are kept in memory only: a daemon that restarts drains nothing.
 //!
-//! The lock is a leaf. Whoever drains changes the set first and then walks the lanes, session by
-//! session under its lock; a new lane looks at the set under that lock too. So none slips through.
+//! The lock is a leaf. A drain changes the set first and then walks the lanes, session by session
+//! under its lock; a new lane looks at the set under that lock too. So none slips through.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,12 +54,12 @@ fn known_names(known: &[String]) -> String {
 pub(crate) struct Drains(Arc<Mutex<BTreeSet<String>>>);
 
 impl Drains {
-    /// Whether the uplink is drained.
+    /// Returns whether the uplink is drained.
     pub(crate) fn contains(&self, uplink: &str) -> bool {
         self.0.lock().contains(uplink)
     }
 
-    /// Drains the uplink or no longer does; whether that is new.
+    /// Drains the uplink, or ends that; returns whether it is a change.
     pub(crate) fn set(&self, uplink: &str, draining: bool) -> bool {
         let mut drained = self.0.lock();
         if draining { drained.insert(uplink.to_owned()) } else { drained.remove(uplink) }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn draining_twice_is_no_news_and_paths_follow() {
+    fn draining_twice_changes_nothing_and_paths_follow() {
         let (drains, path) = (Drains::default(), |uplink: &str| Path {
             uplink: uplink.into(),
             order: 0,
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_uplink_is_told_with_those_there_are() {
+    fn an_unknown_uplink_is_named_with_those_there_are() {
         let error = |known: &[&str]| {
             let known = known.iter().map(|&name| name.to_owned()).collect();
             UnknownUplink { name: "x".into(), known }.to_string()

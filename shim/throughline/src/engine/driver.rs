@@ -31,7 +31,7 @@ pub(crate) async fn run(
         let snapshot = uplinks.borrow_and_update().clone();
         let (resumed, mut next) = session.with(|core, now| {
             core.disarm(now);
-            let resumed = std::mem::take(&mut core.slept);
+            let resumed = std::mem::take(&mut core.was_suspended);
             let late_by = late_by.unwrap_or_default();
             let wake = Wake { late_by, resumed, uplinks: &snapshot };
             core.session.handle_timeout(now);

@@ -1,14 +1,12 @@
-//! A session's shared state: the pure [`Session`] under one lock, and who is to be woken.
+//! A session's shared state: the pure [`Session`] under one lock, and the tasks that wait for it.
 //!
 //! Every task that touches the session (applications, lanes, the driver) calls it through
 //! [`SessionHandle::with`], which holds the lock for microseconds, never across an await, and
-//! wakes afterwards whoever the events name. Bulk bytes pass as shared [`bytes::Bytes`]; nothing
+//! afterwards wakes the tasks that the events name. Bulk bytes pass as shared [`bytes::Bytes`]; nothing
 //! is copied and no task stands between an application and its lane.
 //!
-//! **Tasks and their owner.** The node owns each session's [`driver`] task; it ends when the
-//! session is over. Each lane is a task of its own ([`super::lane`]); it ends with its connection
-//! or with the session, and detaches its lane last. Aborting any of them loses no byte: what a
-//! lane had not delivered stays in the flows' send buffers.
+//! No task of this module's: the session's driver ([`super::driver`]), its lanes ([`super::lane`]) and
+//! the application call it, each from a task of its own.
 
 mod entry;
 mod reporter;
@@ -81,12 +79,13 @@ pub(crate) struct Core {
     /// The highest generation that attached.
     pub(crate) generation: u64,
     pub(crate) next_lane: u64,
-    /// The peer said that it can be reached elsewhere, and the dialler has not looked yet.
+    /// The peer advertises other locators than those that the dialer knows.
     pub(crate) locators_changed: bool,
-    /// Since when there is no lane. The peer counts the time that we sleep, so we do too.
+    /// Since when there is no lane. The peer's clock goes on while we are suspended, so this one does
+    /// too.
     pub(crate) detached_since: Option<BootTime>,
-    /// The machine slept: every lane is to be probed.
-    pub(crate) slept: bool,
+    /// The system was suspended, and the driver has not had every lane probed yet.
+    pub(crate) was_suspended: bool,
     /// Until when the driver sleeps.
     armed: Option<Instant>,
 }
@@ -110,7 +109,7 @@ impl SessionHandle {
                 next_lane: 0,
                 locators_changed: false,
                 detached_since: Some(BootTime::now()),
-                slept: false,
+                was_suspended: false,
                 armed: None,
             }),
             driver: Arc::new(Notify::new()),
@@ -128,26 +127,27 @@ impl SessionHandle {
         self.0.peer
     }
 
-    /// What the peer is called here.
+    /// Returns what the peer is called here.
     pub(crate) fn name(&self) -> &PeerName {
         self.0.log.peer()
     }
 
-    /// Where the session's events are told.
+    /// Returns where the session's events are emitted.
     pub(crate) fn log(&self) -> &SessionLog {
         &self.0.log
     }
 
-    /// Whether an uplink of ours is drained.
+    /// Returns whether an uplink of ours is drained.
     pub(crate) fn is_drained(&self, uplink: &str) -> bool {
         self.0.context.drains.contains(uplink)
     }
 
-    /// Says of every lane how it is to be used, as its uplink is now: metered, drained.
-    pub(crate) fn state_uses(&self) {
+    /// Advertises how each lane that the peer dialed is to be used, as its uplink is now: metered,
+    /// drained.
+    pub(crate) fn advertise_uses(&self) {
         self.with(|core, now| {
             let Core { session, lanes, .. } = core;
-            // What the dialler says of its lanes comes from the planner.
+            // How a dialed lane is to be used is for the planner to decide.
             for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialled().is_none()) {
                 let draining = lane.uplink().is_some_and(|uplink| self.is_drained(uplink));
                 session.advertise_use(now, *id, lane.cost(), draining);
@@ -164,7 +164,7 @@ impl SessionHandle {
         self.0.phase.subscribe()
     }
 
-    /// Why the session is over, if it is.
+    /// Returns why the session is over, if it is.
     pub(crate) fn end_reason(&self) -> Option<String> {
         match &*self.0.phase.borrow() {
             Phase::Over(reason) => Some(reason.clone()),
@@ -185,12 +185,12 @@ impl SessionHandle {
         self.0.driver.notify_one();
     }
 
-    /// What wakes the driver.
+    /// Returns what wakes the driver.
     pub(crate) fn driver_alarm(&self) -> Arc<Notify> {
         self.0.driver.clone()
     }
 
-    /// Calls the session and wakes whoever its events name.
+    /// Calls `f` with the session, then wakes the tasks that its events name.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Core, Instant) -> R) -> R {
         let mut wakers = Wakers::default();
         let mut incoming = Vec::new();
@@ -226,7 +226,7 @@ impl SessionHandle {
         core.armed
     }
 
-    /// A lane has attached.
+    /// Notes that a lane has attached.
     pub(crate) fn established(&self) {
         self.0.phase.send_if_modified(|phase| {
             let first = *phase == Phase::Connecting;
@@ -239,7 +239,7 @@ impl SessionHandle {
         self.0.driver.notify_one();
     }
 
-    /// The session is lost or was closed: its flows end with this reason, its lanes go.
+    /// Gives the session up: its flows end with this reason, its lanes close.
     pub(crate) fn lose(&self, reason: &str) {
         self.with(|core, _| core.session.handle_session_lost(reason));
     }
@@ -305,7 +305,7 @@ impl Core {
         [self.session.next_timeout(), self.session.next_lane_check()].into_iter().flatten().min()
     }
 
-    /// The waiters of a flow.
+    /// Returns the waiters of a flow.
     pub(crate) fn waiters(&mut self, id: FlowId) -> &mut FlowWaiters {
         self.flows.entry(id).or_default()
     }

@@ -162,7 +162,7 @@ impl Sessions {
     pub(crate) fn resumed_after(&self, duration: Duration) {
         self.context.events.emit(Subject::default(), EventKind::SystemResumed { duration });
         for session in self.all() {
-            session.with(|core, _| core.slept = true);
+            session.with(|core, _| core.was_suspended = true);
             session.wake_driver();
         }
     }

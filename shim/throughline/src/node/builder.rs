@@ -1,29 +1,22 @@
 //! Builds and starts a node.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
-use tokio::sync::watch;
 
 use super::router::Router;
 use super::{Limits, Node, PeerConfig, addresses};
-use crate::clock::{self, Sleep};
 use crate::engine::accept;
 use crate::engine::context::NodeContext;
 use crate::engine::peers::Peers;
 use crate::engine::quic::tls::PeerSet;
 use crate::engine::quic::{socket, transport};
 use crate::engine::sessions::Sessions;
+use crate::engine::upkeep;
 use crate::identity::Identity;
-use throughline_proto::types::PeerId;
-use throughline_uplinks::{ManageError, Snapshot, UplinkConfig, Uplinks};
-
-/// A session that ended is followed by another after this, so that a peer that keeps rejecting
-/// us costs little.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+use throughline_uplinks::{ManageError, UplinkConfig, Uplinks};
 
 /// Collects what a [`Node`] needs, and starts it.
 ///
@@ -153,10 +146,10 @@ impl NodeBuilder {
         }
         for peer in context.peers.ids() {
             if !context.peers.locators(*peer).is_empty() {
-                tokio::spawn(keep(Arc::downgrade(&sessions), *peer));
+                tokio::spawn(upkeep::keep_session(Arc::downgrade(&sessions), *peer));
             }
         }
-        tokio::spawn(watch_clock(Arc::downgrade(&sessions), context.uplinks.follow()));
+        tokio::spawn(upkeep::watch_clock(Arc::downgrade(&sessions), context.uplinks.follow()));
         tokio::spawn(addresses::report(context.uplinks.follow(), context.events.clone()));
         Ok(Node::new(sessions, router, endpoints))
     }
@@ -191,45 +184,4 @@ fn bind(
         }
     }
     Ok(endpoints)
-}
-
-/// Notices that the machine slept, for as long as the uplinks are watched.
-async fn watch_clock(sessions: Weak<Sessions>, mut uplinks: watch::Receiver<Arc<Snapshot>>) {
-    let mut sleep = Sleep::watch();
-    loop {
-        let gone = async { while uplinks.changed().await.is_ok() {} };
-        tokio::select! {
-            () = clock::may_have_slept() => {}
-            // The node's watcher ends with it.
-            () = gone => return,
-        }
-        let Some(sessions) = sessions.upgrade() else { return };
-        if sessions.is_shutting_down() {
-            return;
-        }
-        if let Some(lasted) = sleep.noticed() {
-            sessions.resumed_after(lasted);
-        }
-    }
-}
-
-/// Keeps a session with a peer that we can dial.
-async fn keep(sessions: Weak<Sessions>, peer: PeerId) {
-    loop {
-        let Some(registry) = sessions.upgrade() else { return };
-        if registry.is_shutting_down() {
-            return;
-        }
-        registry.initiate(peer);
-        let mut changes = registry.changes();
-        let there = !registry.with_peer(peer).is_empty();
-        drop(registry);
-        if there {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        } else {
-            tokio::time::sleep(AGAIN_AFTER).await;
-        }
-    }
 }

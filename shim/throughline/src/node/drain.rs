@@ -1,4 +1,5 @@
-//! Draining an uplink, and using it again: the set of drained ones, every lane's word, the drivers.
+//! Drains an uplink, and resumes it: changes the set of drained ones, what every lane advertises, and
+//! wakes the drivers.
 
 use crate::engine::drains::{Drain, UnknownUplink};
 use crate::engine::sessions::Sessions;
@@ -6,7 +7,7 @@ use crate::events::EventKind;
 use throughline_uplinks::Uplink;
 
 impl Sessions {
-    /// Drains the uplink `name`, or ends that. Says so to the peers and wakes who plans lanes.
+    /// Drains the uplink `name`, or ends that: advertises it to the peers and has lanes planned anew.
     pub(super) fn set_drained(&self, name: &str, draining: bool) -> Result<Drain, UnknownUplink> {
         let snapshot = self.context.uplinks.now();
         let uplinks = &snapshot.uplinks;
@@ -27,7 +28,7 @@ impl Sessions {
             };
             self.context.events.emit_uplink(name, kind);
             for session in self.all() {
-                session.state_uses();
+                session.advertise_uses();
                 session.wake_driver();
             }
         }

@@ -10,8 +10,9 @@ use super::incoming::IncomingFlow;
 use crate::engine::session::{IncomingFlows, SessionHandle};
 use throughline_proto::types::{FailureCode, FlowId, OpenFailure, Target};
 
-/// Flows that wait to be accepted by one listener; the next one is refused.
-pub(crate) const BACKLOG: usize = 1024;
+/// Flows that may wait to be accepted by one listener, as many as a session may have by default; the
+/// next one is refused.
+const BACKLOG: usize = 1024;
 
 /// Who serves what. Clones share it.
 #[derive(Clone, Default)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quinn::{Connection, VarInt};
 
-/// How long a close message gets to reach the peer: one lost packet on a path of 100 ms.
+/// How long a close message gets to reach the peer: enough for one retransmission on a usual path.
 pub(crate) const CLOSE_FLUSH: Duration = Duration::from_millis(300);
 
 /// A regular end.

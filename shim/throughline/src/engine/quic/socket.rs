@@ -6,11 +6,11 @@ use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// Asked of the kernel for each direction; it gives at most `net.core.{r,w}mem_max` (212 kB unless
+/// Buffer size asked of the kernel for each direction; it gives at most `net.core.{r,w}mem_max` (212 kB unless
 /// raised). 4 MiB is 16 ms at 2 Gbit/s: as long as a busy machine may keep us from reading.
-const BUFFER: usize = 4 << 20;
+const BUFFER_SIZE: usize = 4 << 20;
 
-/// What a lane's socket needs besides its address.
+/// The options of a lane's socket besides its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SocketOptions {
     /// Bind to this interface too (`SO_BINDTODEVICE`), so that the route is its own whatever the
@@ -18,7 +18,7 @@ pub(crate) struct SocketOptions {
     pub(crate) device: Option<String>,
 }
 
-/// A non-blocking UDP socket bound to `local`.
+/// Opens a non-blocking UDP socket bound to `local`.
 ///
 /// The DF bit (RFC 8899 needs it) is set by `quinn-udp` when it takes the socket.
 ///
@@ -35,8 +35,8 @@ pub(crate) fn bind(local: SocketAddr, options: &SocketOptions) -> io::Result<Udp
         bind_to_device(&socket, device)?;
     }
     // Small buffers lose packets under load but work; so this may fail.
-    let _ = socket.set_recv_buffer_size(BUFFER);
-    let _ = socket.set_send_buffer_size(BUFFER);
+    let _ = socket.set_recv_buffer_size(BUFFER_SIZE);
+    let _ = socket.set_send_buffer_size(BUFFER_SIZE);
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(local))?;
     Ok(socket.into())

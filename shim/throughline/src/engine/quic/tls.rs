@@ -2,19 +2,19 @@
 //!
 //! Each end shows a self-signed X.509 certificate; the Ed25519 key in it is its [`PeerId`], and the
 //! handshake's signature proves that it holds the private half. Nothing else in the certificate
-//! counts: no name, no date, no chain. The dialling end accepts one key; the accepting end accepts
+//! counts: no name, no date, no chain. The dialing end accepts one key; the accepting end accepts
 //! the keys in a [`PeerSet`].
 //!
 //! Never: a session resumed, early data (a removed key must not come back in, an open must not be
 //! replayed), or the process's default provider (an application may have installed another).
 //!
-//! In TLS 1.3 the dialling end finishes before its own certificate has been judged: a refusal by
+//! In TLS 1.3 the dialing end finishes before its own certificate has been judged: a refusal by
 //! the other end comes as a connection closed just after it was opened.
 
+mod peer_set;
 mod refusal;
 mod verify;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -24,31 +24,18 @@ use rustls::version::TLS13;
 use rustls_pki_types::CertificateDer;
 
 use crate::identity::Identity;
-pub(crate) use refusal::{KeyRefused, reason, stranger};
+pub(crate) use peer_set::PeerSet;
+#[cfg(test)]
+use refusal::KeyRefused;
+pub(crate) use refusal::{reason, unknown_peer};
 use throughline_proto::types::PeerId;
 use throughline_proto::wire::ALPN;
 use verify::{AnyOf, Exactly};
 
-/// What `Endpoint::connect` wants for a name. It is neither sent (no SNI) nor checked.
+/// The server name that `Endpoint::connect` requires. It is neither sent (no SNI) nor checked.
 pub(crate) const SERVER_NAME: &str = "throughline";
 
-/// The keys that may dial us, shared with every listener.
-#[derive(Debug, Default)]
-pub(crate) struct PeerSet(HashSet<PeerId>);
-
-impl PeerSet {
-    /// The set of `peers`.
-    pub(crate) fn new(peers: impl IntoIterator<Item = PeerId>) -> Self {
-        Self(peers.into_iter().collect())
-    }
-
-    /// Whether `peer` may dial us.
-    pub(crate) fn contains(&self, peer: PeerId) -> bool {
-        self.0.contains(&peer)
-    }
-}
-
-/// How we dial: as `identity`, accepting nobody but `expected`.
+/// Returns the configuration of a dial: as `identity`, accepting nobody but `expected`.
 pub(crate) fn client(identity: &Identity, expected: PeerId) -> QuicClientConfig {
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -64,7 +51,7 @@ pub(crate) fn client(identity: &Identity, expected: PeerId) -> QuicClientConfig 
     config.try_into().expect("the provider has AES-128-GCM for Initial packets (RFC 9001 §5.2)")
 }
 
-/// How we are dialled: as `identity`, by those in `allowed`.
+/// Returns the configuration of a listener: as `identity`, dialed by those in `allowed`.
 pub(crate) fn server(identity: &Identity, allowed: Arc<PeerSet>) -> QuicServerConfig {
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -79,13 +66,13 @@ pub(crate) fn server(identity: &Identity, allowed: Arc<PeerSet>) -> QuicServerCo
     config.try_into().expect("the provider has AES-128-GCM for Initial packets (RFC 9001 §5.2)")
 }
 
-/// Who is at the other end of an established connection.
+/// Returns who is at the other end of an established connection.
 pub(crate) fn peer_id_of(connection: &quinn::Connection) -> Option<PeerId> {
     let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     verify::key_of(chain.first()?).ok()
 }
 
-/// AWS-LC, with the hybrid post-quantum X25519MLKEM768 first among the key exchanges.
+/// Returns AWS-LC, with the hybrid post-quantum X25519MLKEM768 first among the key exchanges.
 fn provider() -> Arc<CryptoProvider> {
     use aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
     Arc::new(CryptoProvider {

@@ -1,17 +1,17 @@
-//! Who waits for a flow.
+//! The tasks that wait for a flow.
 
 use std::task::{Context, Waker};
 
-/// The tasks that wait for something to happen to a flow; at most one for each.
+/// The tasks that wait for something to happen to a flow; at most one for each event.
 #[derive(Debug, Default)]
 pub(crate) struct FlowWaiters {
-    /// For bytes, or the end.
+    /// Waits for bytes, or the end.
     pub(crate) read: Option<Waker>,
-    /// For room.
+    /// Waits for room.
     pub(crate) write: Option<Waker>,
-    /// For the answer to the open.
+    /// Waits for the answer to the open.
     pub(crate) answer: Option<Waker>,
-    /// For the end of the flow as a whole.
+    /// Waits for the end of the flow as a whole.
     pub(crate) closed: Option<Waker>,
 }
 
@@ -41,7 +41,7 @@ impl FlowWaiters {
     }
 }
 
-/// Wakers collected under the lock, to be woken after it.
+/// Wakers that are collected under the session's lock and woken after it.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers(smallvec::SmallVec<[Waker; 4]>);
 

@@ -1,4 +1,4 @@
-//! Why a key was refused, in words for a person.
+//! Why a key was refused, as a person reads it.
 
 use std::fmt;
 
@@ -9,20 +9,20 @@ use throughline_proto::types::PeerId;
 /// Why the other end's certificate is not accepted.
 #[derive(Clone, PartialEq, Eq, Error)]
 pub(crate) enum KeyRefused {
-    /// We dialled one peer and another answered. Both ends say this, so it is in neither's words.
+    /// We dialed one peer and another answered. Both ends log this text, so it is in neither's view.
     #[error(
         "key {presented} was shown where {expected} was expected; correct `key` or the locator at the end that dials"
     )]
     Unexpected {
-        /// The key it holds.
+        /// The key that it showed.
         presented: PeerId,
         /// The key we pinned.
         expected: PeerId,
     },
-    /// Somebody we do not know dialled us.
+    /// An unknown peer dialed us.
     #[error("key {presented} is not among the peers; add it to let it in")]
     Unknown {
-        /// The key it holds.
+        /// The key that it showed.
         presented: PeerId,
     },
     /// The certificate has no Ed25519 key.
@@ -45,10 +45,10 @@ impl From<KeyRefused> for rustls::Error {
     }
 }
 
-/// What rustls puts around the text of a [`KeyRefused`].
+/// What rustls wraps around the text of a [`KeyRefused`].
 const WRAPPING: (&str, &str) = ("invalid peer certificate: Other(OtherError(", "))");
 
-/// Why the connection ended, without the layers' wrapping; says which end refused.
+/// Returns why the connection ended, without the layers' wrapping, and which end refused.
 pub(crate) fn reason(error: &quinn::ConnectionError) -> String {
     use quinn::ConnectionError::{ConnectionClosed, TransportError};
     match error {
@@ -61,10 +61,10 @@ pub(crate) fn reason(error: &quinn::ConnectionError) -> String {
     }
 }
 
-/// The key of whom we do not know, if that is why we refused the connection. It was shown, not proven:
-/// nobody is asked to prove a key that is not let in. What cannot be a key is not told here, since it
-/// cannot be added as a peer either.
-pub(crate) fn stranger(error: &quinn::ConnectionError) -> Option<PeerId> {
+/// Returns the key of an unknown peer, if that is why we refused the connection. It was shown and not
+/// authenticated: nobody is asked to prove a key that is not let in. What cannot be a key is not
+/// returned, since it cannot be added as a peer either.
+pub(crate) fn unknown_peer(error: &quinn::ConnectionError) -> Option<PeerId> {
     let quinn::ConnectionError::TransportError(error) = error else { return None };
     let text = unwrapped(&error.reason)?;
     let presented = text.split(' ').nth(1)?.parse().ok()?;

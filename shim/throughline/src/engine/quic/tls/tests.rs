@@ -13,17 +13,17 @@ fn listener(identity: &Identity, allowed: Arc<PeerSet>) -> (Endpoint, std::net::
     (endpoint, addr)
 }
 
-/// What each end sees when `dialler` dials `listener`, expecting `expected`.
+/// What each end sees when `dialer` dials `listener`, expecting `expected`.
 async fn meet(
-    dialler: QuicClientConfig,
+    dialer: QuicClientConfig,
     listening: &Endpoint,
 ) -> (Result<quinn::Connection, ConnectionError>, Result<quinn::Connection, ConnectionError>) {
     let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let config = ClientConfig::new(Arc::new(dialler));
+    let config = ClientConfig::new(Arc::new(dialer));
     let addr = listening.local_addr().unwrap();
-    let dialled = endpoint.connect_with(config, addr, SERVER_NAME).unwrap();
+    let dialed = endpoint.connect_with(config, addr, SERVER_NAME).unwrap();
     let accepted = async { listening.accept().await.unwrap().accept().unwrap().await };
-    tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(dialled, accepted) })
+    tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(dialed, accepted) })
         .await
         .unwrap()
 }
@@ -32,8 +32,8 @@ async fn meet(
 async fn two_peers_that_know_each_other_meet_by_their_keys() {
     let (a, b) = (Identity::generate(), Identity::generate());
     let (listening, _) = listener(&b, Arc::new(PeerSet::new([a.peer_id()])));
-    let (dialled, accepted) = meet(client(&a, b.peer_id()), &listening).await;
-    assert_eq!(peer_id_of(&dialled.unwrap()), Some(b.peer_id()));
+    let (dialed, accepted) = meet(client(&a, b.peer_id()), &listening).await;
+    assert_eq!(peer_id_of(&dialed.unwrap()), Some(b.peer_id()));
     assert_eq!(peer_id_of(&accepted.unwrap()), Some(a.peer_id()));
 }
 
@@ -41,8 +41,8 @@ async fn two_peers_that_know_each_other_meet_by_their_keys() {
 async fn an_unexpected_key_is_refused_naming_both_keys() {
     let (a, b, c) = (Identity::generate(), Identity::generate(), Identity::generate());
     let (listening, _) = listener(&b, Arc::new(PeerSet::new([a.peer_id()])));
-    let (dialled, accepted) = meet(client(&a, c.peer_id()), &listening).await;
-    let error = dialled.unwrap_err();
+    let (dialed, accepted) = meet(client(&a, c.peer_id()), &listening).await;
+    let error = dialed.unwrap_err();
     assert!(matches!(error, ConnectionError::TransportError(_)), "{error:?}");
     let expected = KeyRefused::Unexpected { presented: b.peer_id(), expected: c.peer_id() };
     assert_eq!(reason(&error), expected.to_string());
@@ -50,15 +50,15 @@ async fn an_unexpected_key_is_refused_naming_both_keys() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_refused_and_told_its_key_is_unknown() {
+async fn an_unknown_peer_is_refused_and_learns_that_its_key_is_unknown() {
     let (a, b) = (Identity::generate(), Identity::generate());
     let allowed = Arc::new(PeerSet::default());
     let (listening, _) = listener(&b, Arc::clone(&allowed));
-    let (dialled, accepted) = meet(client(&a, b.peer_id()), &listening).await;
+    let (dialed, accepted) = meet(client(&a, b.peer_id()), &listening).await;
     let unknown = KeyRefused::Unknown { presented: a.peer_id() }.to_string();
     assert_eq!(reason(&accepted.unwrap_err()), unknown);
-    // The dialling end finishes its handshake first and learns of it just after.
-    let closed = dialled.unwrap().closed().await;
+    // The dialing end finishes its handshake first and learns of it just after.
+    let closed = dialed.unwrap().closed().await;
     assert_eq!(reason(&closed), format!("the peer refused us: {unknown}"));
 }
 
@@ -78,8 +78,8 @@ async fn a_client_without_a_certificate_or_with_another_protocol_gets_a_tls_fail
     };
     let (_, accepted) = meet(bare(ALPN), &listening).await;
     assert!(matches!(accepted, Err(ConnectionError::TransportError(_))), "{accepted:?}");
-    let (dialled, accepted) = meet(bare(b"h3"), &listening).await;
-    dialled.unwrap_err();
+    let (dialed, accepted) = meet(bare(b"h3"), &listening).await;
+    dialed.unwrap_err();
     accepted.unwrap_err();
 }
 

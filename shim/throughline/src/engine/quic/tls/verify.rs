@@ -10,10 +10,11 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::oid_registry::OID_SIG_ED25519;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{KeyRefused, PeerSet};
+use super::peer_set::PeerSet;
+use super::refusal::KeyRefused;
 use throughline_proto::types::PeerId;
 
-/// Accepts one key: the dialling end's verifier.
+/// Accepts one key: the dialing end's verifier.
 #[derive(Debug)]
 pub(super) struct Exactly(pub(super) PeerId);
 
@@ -21,10 +22,10 @@ pub(super) struct Exactly(pub(super) PeerId);
 #[derive(Debug)]
 pub(super) struct AnyOf(pub(super) Arc<PeerSet>);
 
-/// The Ed25519 key (RFC 8410 §4) in a certificate.
+/// Returns the Ed25519 key (RFC 8410 §4) in a certificate.
 pub(super) fn key_of(certificate: &CertificateDer<'_>) -> Result<PeerId, KeyRefused> {
     let (rest, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|why| KeyRefused::NotEd25519(format!("not X.509 ({why})")))?;
+        .map_err(|error| KeyRefused::NotEd25519(format!("not X.509 ({error})")))?;
     if !rest.is_empty() {
         return Err(KeyRefused::NotEd25519("bytes follow the certificate".into()));
     }
@@ -40,7 +41,7 @@ pub(super) fn key_of(certificate: &CertificateDer<'_>) -> Result<PeerId, KeyRefu
     Ok(PeerId::from_bytes(key))
 }
 
-/// Proof that the other end holds the private half. The scheme follows from the key's type, so no
+/// Verifies that the other end holds the private half. The scheme follows from the key's type, so no
 /// other one is offered.
 fn verify_signature(
     message: &[u8],
