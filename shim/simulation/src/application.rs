@@ -31,7 +31,7 @@ pub(crate) struct App {
     pub(crate) read: u64,
     pub(crate) finished: bool,
     /// It reset the flow or dropped its writing half without an end.
-    pub(crate) cut: bool,
+    pub(crate) reset: bool,
     pub(crate) write_error: Option<FlowError>,
     pub(crate) read_end: Option<ReadEnd>,
     pub(crate) writer_gone: bool,
@@ -51,7 +51,7 @@ impl App {
             written: 0,
             read: 0,
             finished: false,
-            cut: false,
+            reset: false,
             write_error: None,
             read_end: None,
             writer_gone: false,
@@ -136,10 +136,10 @@ impl App {
                 }
             },
             Ending::Reset => {
-                self.cut = true;
+                self.reset = true;
                 s.reset(now, self.id, 77);
             }
-            Ending::Drop => self.cut = s.check_broken(self.id).is_ok(),
+            Ending::Drop => self.reset = s.check_broken(self.id).is_ok(),
         }
         self.stop_writing(now, s, None);
         None
@@ -180,12 +180,12 @@ impl App {
             };
             match got {
                 Ok(None) => return None,
-                Ok(Some(pieces)) if pieces.iter().all(Bytes::is_empty) => {
+                Ok(Some(chunks)) if chunks.iter().all(Bytes::is_empty) => {
                     self.stop_reading(now, s, ReadEnd::End);
                     return None;
                 }
-                Ok(Some(pieces)) => {
-                    pieces.iter().for_each(|piece| self.check(piece));
+                Ok(Some(chunks)) => {
+                    chunks.iter().for_each(|chunk| self.check(chunk));
                     self.log[1].push((now, self.read));
                     if self.plan.pace == Pace::Echo {
                         self.due[0].get_or_insert(0);
@@ -211,15 +211,15 @@ impl App {
         }
     }
 
-    fn check(&mut self, piece: &Bytes) {
-        let want = content::bytes(self.keys[1], self.read, piece.len());
+    fn check(&mut self, chunk: &Bytes) {
+        let want = content::bytes(self.keys[1], self.read, chunk.len());
         assert!(
-            *piece == want,
+            *chunk == want,
             "flow {}: wrong bytes among the {} from {}",
             self.id,
-            piece.len(),
+            chunk.len(),
             self.read
         );
-        self.read += piece.len() as u64;
+        self.read += chunk.len() as u64;
     }
 }

@@ -9,7 +9,7 @@ use throughline_proto::lane::SensorSnapshot;
 
 use crate::link::{MS, Nanos, SEC};
 use crate::sensor::{InFlight, Sensor};
-use crate::streams::{Inbox, Outbox, Piece};
+use crate::streams::{Chunk, Inbox, Outbox};
 
 const MTU: usize = 1200;
 const OVERHEAD: usize = 40;
@@ -22,7 +22,7 @@ const KEEP_ALIVE: Nanos = 4 * SEC;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
-    Stream(Piece),
+    Stream(Chunk),
     Reset(u64),
     Stop(u64),
     Ack(Vec<Range<u64>>),
@@ -47,7 +47,7 @@ pub(crate) struct Packet {
 impl Packet {
     pub(crate) fn size(&self) -> u64 {
         let payload = |f: &Frame| match f {
-            Frame::Stream(piece) => piece.data.len() + 8,
+            Frame::Stream(chunk) => chunk.data.len() + 8,
             Frame::Probe => PROBE,
             _ => 16,
         };
@@ -258,10 +258,10 @@ impl End {
             frames.push(frame);
         }
         while *room > 24
-            && let Some(piece) = self.outbox.next_piece(*room - 8)
+            && let Some(chunk) = self.outbox.next_chunk(*room - 8)
         {
-            *room -= piece.data.len() + 8;
-            frames.push(Frame::Stream(piece));
+            *room -= chunk.data.len() + 8;
+            frames.push(Frame::Stream(chunk));
         }
     }
 

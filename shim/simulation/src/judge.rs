@@ -103,7 +103,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Looks at all flows. What is kept was granted, so it must move where lanes are well,
     /// whatever the readers do.
-    pub(crate) fn look(&mut self, now: Nanos, (era, side): (u32, usize), session: &Session) {
+    pub(crate) fn observe(&mut self, now: Nanos, (era, side): (u32, usize), session: &Session) {
         for flow in session.flows() {
             let fresh = Watched { since: now, ..Watched::default() };
             let watched = self.flows.entry((era, side, flow.id)).or_insert(fresh);
@@ -166,8 +166,8 @@ pub(crate) fn check_end(run: &FlowRun) {
         let broken = matches!(ours.read_end, Some(ReadEnd::Broken(_) | ReadEnd::Dropped));
         assert!(broken, "flow {number} was declined, but {ours:?}");
         if run.plan.answer == Answer::Refuse && ours.read_end != Some(ReadEnd::Dropped) {
-            let told = refused || ours.cut;
-            assert!(told, "flow {number} was refused, but {ours:?}");
+            let informed = refused || ours.reset;
+            assert!(informed, "flow {number} was refused, but {ours:?}");
         }
         return;
     };
@@ -179,7 +179,7 @@ pub(crate) fn check_end(run: &FlowRun) {
 
 /// May `app` have reset the flow?
 fn aborts(app: &App) -> bool {
-    app.cut || app.read_end == Some(ReadEnd::Dropped)
+    app.reset || app.read_end == Some(ReadEnd::Dropped)
 }
 
 fn check_direction(number: usize, from: &App, to: &App) {
@@ -196,7 +196,7 @@ fn check_direction(number: usize, from: &App, to: &App) {
                 assert_eq!(to.read, from.written, "flow {number}: cut short by a reset");
             }
         }
-        Some(ReadEnd::Broken(FlowError::ResetHere)) => assert!(to.cut, "{number}: {to:?}"),
+        Some(ReadEnd::Broken(FlowError::ResetHere)) => assert!(to.reset, "{number}: {to:?}"),
         Some(ReadEnd::Broken(other)) => panic!("flow {number}: ended with {other:?}"),
         Some(ReadEnd::Dropped) => {}
         None => panic!("flow {number}: never ended"),

@@ -77,51 +77,51 @@ pub(crate) enum Misfortune {
     /// A lane's directions (bit 0: to the acceptor, bit 1: to the initiator) go silent.
     Hole {
         directions: u8,
-        lasts: Nanos,
+        duration: Nanos,
     },
     /// All roads over an uplink go silent.
     UplinkHole {
         directions: u8,
-        lasts: Nanos,
+        duration: Nanos,
     },
     /// All roads to a prefix of the peer do.
     RemoteHole {
         directions: u8,
-        lasts: Nanos,
+        duration: Nanos,
     },
     /// An uplink and a prefix fail: the local ISP of one lane, the remote one of the other.
     Crosswise {
-        lasts: Nanos,
+        duration: Nanos,
     },
     /// Large packets are lost over an uplink, small ones pass.
     Narrow {
-        lasts: Nanos,
+        duration: Nanos,
     },
     /// An uplink has no address for so long; then the same or another one.
     AddressLost {
-        lasts: Nanos,
+        duration: Nanos,
         other: bool,
     },
     /// An uplink has another address at once; the old one lives on for so long, deprecated.
     Renumber {
-        old_lasts: Nanos,
+        old_duration: Nanos,
     },
     /// Somebody drains an uplink.
     DrainUplink {
-        lasts: Nanos,
+        duration: Nanos,
     },
     /// The peer drains what leads to one of its prefixes.
     PeerDrains {
-        lasts: Nanos,
+        duration: Nanos,
     },
     /// A lane's connection is closed at one end.
     Kill {
         side: usize,
-        tell: bool,
+        notify_peer: bool,
     },
     /// Every lane dies, and none is dialled for so long.
     Outage {
-        lasts: Nanos,
+        duration: Nanos,
     },
     FalseAlarm {
         side: usize,
@@ -149,6 +149,19 @@ pub(crate) enum Misfortune {
     },
     /// The ISP of this side that carries most just then fails: what the bars are about.
     Fails(Failure, usize),
+}
+
+/// What ends a misfortune.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recovery {
+    /// The uplink has an address again.
+    Address { uplink: usize, other: bool },
+    /// What is deprecated on the uplink dies.
+    Expire { uplink: usize },
+    /// Nobody drains the uplink any more.
+    Resume { uplink: usize },
+    /// The peer takes lanes to the prefix again.
+    PeerResumes { remote: usize },
 }
 
 /// How an ISP of the initiator (side 0) or of the acceptor fails.
@@ -244,20 +257,20 @@ fn draw_net(rng: &mut SmallRng) -> Net {
 
 fn draw_misfortune(rng: &mut SmallRng) -> Misfortune {
     let directions = one_of(rng, &[1, 2, 3, 3]);
-    let lasts = one_of(rng, &[20 * MS, 200 * MS, SEC, 15 * SEC]);
+    let duration = one_of(rng, &[20 * MS, 200 * MS, SEC, 15 * SEC]);
     let side = rng.random_range(0..2);
     match rng.random_range(0..100) {
-        0..15 => Misfortune::Hole { directions, lasts },
-        15..23 => Misfortune::UplinkHole { directions, lasts },
-        23..29 => Misfortune::RemoteHole { directions, lasts },
-        29..33 => Misfortune::Crosswise { lasts },
-        33..36 => Misfortune::Narrow { lasts },
-        36..40 => Misfortune::AddressLost { lasts, other: rng.random_bool(0.5) },
-        40..44 => Misfortune::Renumber { old_lasts: lasts },
-        44..48 => Misfortune::DrainUplink { lasts },
-        48..51 => Misfortune::PeerDrains { lasts },
-        51..60 => Misfortune::Kill { side, tell: rng.random_bool(0.6) },
-        60..64 => Misfortune::Outage { lasts: rng.random_range(SEC..600 * SEC) },
+        0..15 => Misfortune::Hole { directions, duration },
+        15..23 => Misfortune::UplinkHole { directions, duration },
+        23..29 => Misfortune::RemoteHole { directions, duration },
+        29..33 => Misfortune::Crosswise { duration },
+        33..36 => Misfortune::Narrow { duration },
+        36..40 => Misfortune::AddressLost { duration, other: rng.random_bool(0.5) },
+        40..44 => Misfortune::Renumber { old_duration: duration },
+        44..48 => Misfortune::DrainUplink { duration },
+        48..51 => Misfortune::PeerDrains { duration },
+        51..60 => Misfortune::Kill { side, notify_peer: rng.random_bool(0.6) },
+        60..64 => Misfortune::Outage { duration: rng.random_range(SEC..600 * SEC) },
         64..76 => Misfortune::FalseAlarm { side },
         76..82 => Misfortune::Loses { side, lossy: rng.random_bool(0.6) },
         82..91 => {

@@ -20,9 +20,9 @@ pub(crate) struct SendStream {
     pub(crate) writes: u32,
 }
 
-/// A piece of a stream, as a packet carries it.
+/// A chunk of a stream, as a packet carries it.
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct Chunk {
     pub(crate) stream: u64,
     pub(crate) offset: u64,
     pub(crate) data: Bytes,
@@ -92,8 +92,8 @@ impl Outbox {
         self.ready.iter().any(|queue| !queue.is_empty())
     }
 
-    /// The next piece of at most `room` bytes, by class.
-    pub(crate) fn next_piece(&mut self, room: usize) -> Option<Piece> {
+    /// The next chunk of at most `room` bytes, by class.
+    pub(crate) fn next_chunk(&mut self, room: usize) -> Option<Chunk> {
         loop {
             let queue = self.ready.iter_mut().find(|queue| !queue.is_empty())?;
             let id = *queue.front()?;
@@ -126,14 +126,14 @@ impl Outbox {
             if data.is_empty() && !fin {
                 continue;
             }
-            return Some(Piece { stream: id, offset, data, fin });
+            return Some(Chunk { stream: id, offset, data, fin });
         }
     }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct RecvStream {
-    pieces: BTreeMap<u64, Bytes>,
+    chunks: BTreeMap<u64, Bytes>,
     next: u64,
     end: Option<u64>,
 }
@@ -146,24 +146,24 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Takes a piece; what is next in line goes to `out`.
-    pub(crate) fn insert(&mut self, piece: Piece, out: &mut Vec<Bytes>) {
-        if self.done.contains(&piece.stream) {
+    /// Takes a chunk; what is next in line goes to `out`.
+    pub(crate) fn insert(&mut self, chunk: Chunk, out: &mut Vec<Bytes>) {
+        if self.done.contains(&chunk.stream) {
             return;
         }
-        let stream = self.streams.entry(piece.stream).or_default();
-        let end = piece.offset + piece.data.len() as u64;
-        if piece.fin {
+        let stream = self.streams.entry(chunk.stream).or_default();
+        let end = chunk.offset + chunk.data.len() as u64;
+        if chunk.fin {
             stream.end = Some(end);
         }
         if end > stream.next {
             let better =
-                stream.pieces.get(&piece.offset).is_none_or(|p| p.len() < piece.data.len());
+                stream.chunks.get(&chunk.offset).is_none_or(|p| p.len() < chunk.data.len());
             if better {
-                stream.pieces.insert(piece.offset, piece.data);
+                stream.chunks.insert(chunk.offset, chunk.data);
             }
         }
-        while let Some(entry) = stream.pieces.first_entry()
+        while let Some(entry) = stream.chunks.first_entry()
             && *entry.key() <= stream.next
         {
             let (offset, data) = entry.remove_entry();
@@ -174,7 +174,7 @@ impl Inbox {
             }
         }
         if stream.end == Some(stream.next) {
-            self.close(piece.stream);
+            self.close(chunk.stream);
         }
     }
 

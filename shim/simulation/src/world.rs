@@ -1,7 +1,8 @@
 //! The event loop: two sessions, their lanes and applications, and the clock.
 
 pub(crate) mod bars;
-mod dialling;
+mod dialing;
+mod lane;
 mod misfortune;
 mod network;
 mod planning;
@@ -22,14 +23,13 @@ use throughline_proto::session::{Session, SessionConfig, SessionEvent};
 use throughline_proto::types::{FlowId, LaneId, Side};
 use throughline_proto::wire::hello::SessionParams;
 
-use self::dialling::Lane;
-use self::misfortune::Cure;
+use self::lane::Lane;
 use self::network::Network;
 use crate::connection::Packet;
 use crate::flows::FlowRun;
 use crate::judge::{self, Report, Watch};
 use crate::link::{Link, MS, Nanos, SEC};
-use crate::plan::Plan as Script;
+use crate::plan::{Plan as Script, Recovery};
 
 /// After healing, everything must have drained within this.
 const DRAIN: Nanos = 240 * SEC;
@@ -37,10 +37,10 @@ const DRAIN: Nanos = 240 * SEC;
 /// ... and for so long after that the lanes have time to become those that are wanted: the last
 /// dial of a path that failed for long comes 30 s later, what the peer drained is asked again after
 /// 60 s, and what is one too many then goes in 15.
-const SETTLE: Nanos = 110 * SEC;
+const CONVERGENCE_TIME: Nanos = 110 * SEC;
 
 #[derive(Debug)]
-enum Happening {
+enum SimEvent {
     Arrive { lane: LaneId, side: usize, packet: Packet, from: PathKey },
     LaneTimer { lane: LaneId, side: usize },
     SessionTimer { side: usize },
@@ -52,11 +52,11 @@ enum Happening {
     Answer { flow: usize, era: u32 },
     Step { flow: usize, side: usize, half: usize },
     Misfortune(usize),
-    Cure(Cure),
+    Recover(Recovery),
     Heal,
 }
 
-struct Queued(Nanos, u64, Happening);
+struct Queued(Nanos, u64, SimEvent);
 
 impl PartialEq for Queued {
     fn eq(&self, other: &Self) -> bool {
@@ -157,12 +157,12 @@ impl World {
             println!("{:#?}", world.plan);
         }
         for flow in 0..world.flows.len() {
-            world.at(world.flows[flow].plan.at, Happening::Open { flow });
+            world.at(world.flows[flow].plan.at, SimEvent::Open { flow });
         }
         for (index, (at, _)) in world.plan.misfortunes.clone().iter().enumerate() {
-            world.at(*at, Happening::Misfortune(index));
+            world.at(*at, SimEvent::Misfortune(index));
         }
-        world.at(world.plan.heal_at, Happening::Heal);
+        world.at(world.plan.heal_at, SimEvent::Heal);
         world.plan_soon();
         world
     }
@@ -171,7 +171,7 @@ impl World {
         self.base + Duration::from_nanos(self.now)
     }
 
-    fn at(&mut self, at: Nanos, what: Happening) {
+    fn at(&mut self, at: Nanos, what: SimEvent) {
         self.order += 1;
         self.queue.push(Reverse(Queued(at.max(self.now), self.order, what)));
     }
@@ -193,8 +193,8 @@ impl World {
                 self.check_bounds();
             }
             assert!(self.report.events < 3_000_000, "no end of events: {}", self.report);
-            self.happen(what);
-            self.settle();
+            self.handle(what);
+            self.process_events();
             if self.report.events.is_multiple_of(32) {
                 self.check_bounds();
             }
@@ -205,7 +205,7 @@ impl World {
             if self.healed && self.drained_at.is_none() && self.is_drained() {
                 self.drained_at = Some(self.now);
             }
-            if self.drained_at.is_some_and(|at| self.now > at + SETTLE) {
+            if self.drained_at.is_some_and(|at| self.now > at + CONVERGENCE_TIME) {
                 return self.finish();
             }
             if self.drained_at.is_none() && self.now > deadline {
@@ -215,21 +215,21 @@ impl World {
         unreachable!("lanes always have a timer");
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn handle(&mut self, what: SimEvent) {
         match what {
-            Happening::Arrive { lane, side, packet, from } => self.arrive(lane, side, packet, from),
-            Happening::LaneTimer { lane, side } => self.lane_timer(lane, side),
-            Happening::SessionTimer { side } => self.session_timer(side),
-            Happening::Attach { lane, side } => self.attach(lane, side),
-            Happening::Handshake { lane, attempt } => self.handshake(lane, attempt),
-            Happening::GiveUp { lane } => self.give_up(lane),
-            Happening::Plan => self.plan(),
-            Happening::Open { flow } => self.open(flow),
-            Happening::Answer { flow, era } => self.answer(flow, era),
-            Happening::Step { flow, side, half } => self.step(flow, side, half),
-            Happening::Misfortune(index) => self.misfortune(index),
-            Happening::Cure(cure) => self.cure(cure),
-            Happening::Heal => self.heal(),
+            SimEvent::Arrive { lane, side, packet, from } => self.arrive(lane, side, packet, from),
+            SimEvent::LaneTimer { lane, side } => self.lane_timer(lane, side),
+            SimEvent::SessionTimer { side } => self.session_timer(side),
+            SimEvent::Attach { lane, side } => self.attach(lane, side),
+            SimEvent::Handshake { lane, attempt } => self.handshake(lane, attempt),
+            SimEvent::GiveUp { lane } => self.give_up(lane),
+            SimEvent::Plan => self.plan(),
+            SimEvent::Open { flow } => self.open(flow),
+            SimEvent::Answer { flow, era } => self.answer(flow, era),
+            SimEvent::Step { flow, side, half } => self.step(flow, side, half),
+            SimEvent::Misfortune(index) => self.strike(index),
+            SimEvent::Recover(recovery) => self.recover(recovery),
+            SimEvent::Heal => self.heal(),
         }
     }
 
@@ -251,7 +251,7 @@ impl World {
     }
 
     /// Passes on what the sessions say until they say nothing more, and sets their timers.
-    fn settle(&mut self) {
+    fn process_events(&mut self) {
         loop {
             let mut quiet = true;
             for side in 0..2 {
@@ -271,7 +271,7 @@ impl World {
             let at = at.max(self.now);
             if at < self.hosts[side].armed {
                 self.hosts[side].armed = at;
-                self.at(at, Happening::SessionTimer { side });
+                self.at(at, SimEvent::SessionTimer { side });
             }
         }
     }
@@ -313,7 +313,7 @@ impl World {
             self.watch.joined_at = self.now;
         }
         for (side, host) in self.hosts.iter().enumerate() {
-            self.watch.look(self.now, (self.era, side), &host.session);
+            self.watch.observe(self.now, (self.era, side), &host.session);
             judge::check_bounds(&host.session, &host.memory);
             for lane in self.lanes.keys() {
                 let backlog = host.session.lane_backlog(*lane);

@@ -21,7 +21,7 @@ const AFTER: Nanos = 2 * SEC;
 
 /// A message of the echo, and how often there is one.
 const MESSAGE: usize = 64;
-const EVERY: Nanos = 20 * MS;
+const MESSAGE_INTERVAL: Nanos = 20 * MS;
 
 /// What runs while something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl World {
         let network = Network::new(&plan.net, &mut link);
         let mut world = Self::with(seed, trace, rng, plan, network);
         let from = match case.failure {
-            Failure::AllDown(lasts) => fails_at + lasts,
+            Failure::AllDown(duration) => fails_at + duration,
             _ => fails_at,
         };
         while let Some(std::cmp::Reverse(super::Queued(at, _, what))) = world.queue.pop() {
@@ -69,8 +69,8 @@ impl World {
             }
             world.now = at;
             world.report.events += 1;
-            world.happen(what);
-            world.settle();
+            world.handle(what);
+            world.process_events();
             if world.report.events.is_multiple_of(4096) {
                 world.check_bounds();
             }
@@ -84,8 +84,8 @@ impl World {
 
     fn worst_echo(&self, from: Nanos) -> Duration {
         let log = &self.flows[0].apps[0].as_ref().expect("the flow was opened").log;
-        let begin = self.base + Duration::from_nanos(from - EVERY);
-        let end = begin + Duration::from_nanos(AFTER - EVERY);
+        let begin = self.base + Duration::from_nanos(from - MESSAGE_INTERVAL);
+        let end = begin + Duration::from_nanos(AFTER - MESSAGE_INTERVAL);
         let trips = log[0].iter().filter(|(at, _)| (begin..end).contains(at)).map(|(at, sent)| {
             let answer = log[1].iter().find(|(_, got)| got >= sent);
             answer.unwrap_or_else(|| panic!("{sent} bytes were never answered")).0 - *at
@@ -97,8 +97,8 @@ impl World {
         let log = &self.flows[0].apps[side].as_ref().expect("the flow was opened").log[1];
         let begin = self.base + Duration::from_nanos(from);
         let end = self.base + Duration::from_nanos(from + AFTER);
-        let came: Vec<_> = log.iter().map(|(at, _)| *at).filter(|at| *at > begin).collect();
-        let moments: Vec<_> = std::iter::once(begin).chain(came).chain([end]).collect();
+        let reads: Vec<_> = log.iter().map(|(at, _)| *at).filter(|at| *at > begin).collect();
+        let moments: Vec<_> = std::iter::once(begin).chain(reads).chain([end]).collect();
         moments.windows(2).map(|pair| pair[1] - pair[0]).max().expect("two moments")
     }
 
@@ -113,7 +113,7 @@ impl World {
             Failure::OneWayUp => self.network.silence(here, up, ever),
             Failure::OneWayDown => self.network.silence(here, down, ever),
             Failure::Narrow => self.network.narrow(here, ever),
-            Failure::AllDown(lasts) => self.network.silence(|_| true, 3, self.now + lasts),
+            Failure::AllDown(duration) => self.network.silence(|_| true, 3, self.now + duration),
             Failure::Crosswise => {
                 // The other lane leads to the other prefix.
                 self.network.silence(|r| r.0 == uplink || r.1 != remote, 3, ever);
@@ -125,8 +125,7 @@ impl World {
             Failure::Carrier => {
                 self.network.silence(here, 3, ever);
                 self.network.carrier_lost[remote] = true;
-                let there =
-                    |lane: &super::dialling::Lane| lane.attached[1] && lane.road(1).1 == remote;
+                let there = |lane: &super::lane::Lane| lane.attached[1] && lane.road(1).1 == remote;
                 let ids: Vec<LaneId> =
                     self.lanes.iter().filter(|(_, l)| there(l)).map(|(id, _)| *id).collect();
                 for id in ids {
@@ -141,8 +140,7 @@ impl World {
     /// The road of the lane that sent most.
     fn busiest(&self) -> Road {
         let attached = self.lanes.values().filter(|l| l.attached == [true; 2]);
-        let sent =
-            |l: &&super::dialling::Lane| l.ends.iter().map(|end| end.sent_bytes()).sum::<u64>();
+        let sent = |l: &&super::lane::Lane| l.ends.iter().map(|end| end.sent_bytes()).sum::<u64>();
         attached.max_by_key(sent).expect("no lane").road(0)
     }
 }
@@ -161,8 +159,12 @@ fn plan(case: Case, fails_at: Nanos) -> Plan {
     let bulk = Half { chunk: (16_384, 16_384), ..endless };
     let (mode, halves) = match case.flow {
         Flow::Echo(mode) => {
-            let ask =
-                Half { pace: Pace::Messages, chunk: (MESSAGE, MESSAGE), pause: EVERY, ..endless };
+            let ask = Half {
+                pace: Pace::Messages,
+                chunk: (MESSAGE, MESSAGE),
+                pause: MESSAGE_INTERVAL,
+                ..endless
+            };
             (mode, [ask, Half { pace: Pace::Echo, chunk: (1 << 16, 1 << 16), ..endless }])
         }
         Flow::Download(mode) => (mode, [idle, bulk]),

@@ -6,22 +6,9 @@ use throughline_proto::selection::Cost;
 use throughline_proto::types::LaneId;
 
 use super::network::{Road, any_road};
-use super::{Happening, World, host};
+use super::{SimEvent, World, host};
 use crate::link::Nanos;
-use crate::plan::Misfortune;
-
-/// What ends a misfortune.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Cure {
-    /// The uplink has an address again.
-    Address { uplink: usize, other: bool },
-    /// What is deprecated on the uplink dies.
-    Expire { uplink: usize },
-    /// Nobody drains the uplink any more.
-    Resume { uplink: usize },
-    /// The peer takes lanes to the prefix again.
-    PeerResumes { remote: usize },
-}
+use crate::plan::{Misfortune, Recovery};
 
 impl World {
     fn any_lane(&mut self, side: usize) -> Option<LaneId> {
@@ -30,116 +17,137 @@ impl World {
         (!alive.is_empty()).then(|| alive[self.rng.random_range(0..alive.len())])
     }
 
-    pub(super) fn misfortune(&mut self, index: usize) {
+    pub(super) fn strike(&mut self, index: usize) {
         let misfortune = self.plan.misfortunes[index].1;
         self.say(|| format!("{misfortune:?}"));
         self.plan_soon();
         match misfortune {
-            Misfortune::Hole { directions, lasts } => {
-                if let Some(road) = self.any_lane(0).map(|id| self.lanes[&id].road(0)) {
-                    let until = self.now + lasts;
-                    self.network.silence(|r| *r == road, directions, until);
-                }
+            Misfortune::Hole { directions, duration } => self.silence_lane(directions, duration),
+            Misfortune::UplinkHole { directions, duration } => {
+                self.silence(|road, hit| road.0 == hit.0, directions, duration);
             }
-            Misfortune::UplinkHole { directions, lasts } => {
-                let (uplink, until) = (self.any_road().0, self.now + lasts);
-                self.network.silence(|r| r.0 == uplink, directions, until);
+            Misfortune::RemoteHole { directions, duration } => {
+                self.silence(|road, hit| road.1 == hit.1, directions, duration);
             }
-            Misfortune::RemoteHole { directions, lasts } => {
-                let (remote, until) = (self.any_road().1, self.now + lasts);
-                self.network.silence(|r| r.1 == remote, directions, until);
+            Misfortune::Crosswise { duration } => {
+                self.silence(|road, hit| road.0 == hit.0 || road.1 == hit.1, 3, duration);
             }
-            Misfortune::Crosswise { lasts } => {
-                let ((uplink, remote), until) = (self.any_road(), self.now + lasts);
-                self.network.silence(|r| r.0 == uplink || r.1 == remote, 3, until);
-            }
-            Misfortune::Narrow { lasts } => {
-                let (uplink, until) = (self.any_road().0, self.now + lasts);
-                self.network.narrow(|r| r.0 == uplink, until);
-            }
-            Misfortune::AddressLost { lasts, other } => {
-                let uplink = self.any_road().0;
-                self.network.unlist(uplink);
-                self.addresses_changed();
-                self.at(self.now + lasts, Happening::Cure(Cure::Address { uplink, other }));
-            }
-            Misfortune::Renumber { old_lasts } => {
-                let uplink = self.any_road().0;
-                self.network.list(uplink, true, true);
-                self.at(self.now + old_lasts, Happening::Cure(Cure::Expire { uplink }));
-            }
-            Misfortune::DrainUplink { lasts } => {
-                let uplink = self.any_road().0;
-                self.network.drain(uplink, true);
-                self.at(self.now + lasts, Happening::Cure(Cure::Resume { uplink }));
-            }
-            Misfortune::PeerDrains { lasts } => {
-                let remote = self.any_road().1;
-                self.peer_drains(remote, true);
-                self.at(self.now + lasts, Happening::Cure(Cure::PeerResumes { remote }));
-            }
-            Misfortune::Kill { side, tell } => {
-                if let Some(id) = self.any_lane(side) {
-                    self.die(id, side, tell);
-                }
-            }
-            Misfortune::Outage { lasts } => self.outage(lasts),
-            Misfortune::FalseAlarm { side } => {
-                if let Some(id) = self.any_lane(side) {
-                    if let Some(lane) = self.lanes.get_mut(&id) {
-                        lane.ends[side].sensor.set_alarm(true);
-                    }
-                    self.queue_timer(id, side);
-                }
-            }
-            Misfortune::Loses { side, lossy } => {
-                let now = self.now;
-                if let Some(id) = self.any_lane(side)
-                    && let Some(lane) = self.lanes.get_mut(&id)
-                {
-                    lane.ends[side].sensor.set_lossy(now, lossy);
-                }
-            }
-            Misfortune::Use { side, cost, draining } => {
-                if let Some(lane) = self.any_lane(side) {
-                    let instant = self.instant();
-                    self.hosts[side].session.advertise_use(
-                        instant,
-                        lane,
-                        Cost::from_wire(cost),
-                        draining,
-                    );
-                }
+            Misfortune::Narrow { duration } => {
+                let (uplink, until) = (self.any_road().0, self.now + duration);
+                self.network.narrow(|road| road.0 == uplink, until);
             }
             Misfortune::Weather => {
                 let road = self.any_road();
                 self.network.weather(road, self.plan.rough, &mut self.rng);
             }
+            Misfortune::AddressLost { duration, other } => self.lose_address(duration, other),
+            Misfortune::Renumber { old_duration } => self.renumber(old_duration),
+            Misfortune::DrainUplink { duration } => self.drain_uplink(duration),
+            Misfortune::PeerDrains { duration } => self.drain_remote(duration),
+            Misfortune::Kill { side, notify_peer } => {
+                if let Some(id) = self.any_lane(side) {
+                    self.die(id, side, notify_peer);
+                }
+            }
+            Misfortune::FalseAlarm { side } => self.alarm(side),
+            Misfortune::Loses { side, lossy } => self.seem_lossy(side, lossy),
+            Misfortune::Use { side, cost, draining } => self.advertise_use(side, cost, draining),
+            Misfortune::Outage { duration } => self.outage(duration),
             Misfortune::Fails(failure, side) => self.fails(failure, side),
             Misfortune::Restart { side } => self.restart(side),
-            Misfortune::Close { side } => {
-                self.hosts[side].session.close(7, "closed by plan");
-                self.settle();
-                // The other end learns it from the lane, or from whoever dials it next.
-                self.replace_later();
-            }
+            Misfortune::Close { side } => self.close(side),
         }
+    }
+
+    /// The road of a lane goes silent.
+    fn silence_lane(&mut self, directions: u8, duration: Nanos) {
+        if let Some(hit) = self.any_lane(0).map(|id| self.lanes[&id].road(0)) {
+            let until = self.now + duration;
+            self.network.silence(|road| *road == hit, directions, until);
+        }
+    }
+
+    /// Roads go silent that share with a drawn one what `shares` says.
+    fn silence(&mut self, shares: impl Fn(&Road, Road) -> bool, directions: u8, duration: Nanos) {
+        let (hit, until) = (self.any_road(), self.now + duration);
+        self.network.silence(|road| shares(road, hit), directions, until);
+    }
+
+    fn lose_address(&mut self, duration: Nanos, other: bool) {
+        let uplink = self.any_road().0;
+        self.network.unlist(uplink);
+        self.addresses_changed();
+        self.recover_after(duration, Recovery::Address { uplink, other });
+    }
+
+    fn renumber(&mut self, old_duration: Nanos) {
+        let uplink = self.any_road().0;
+        self.network.list(uplink, true, true);
+        self.recover_after(old_duration, Recovery::Expire { uplink });
+    }
+
+    fn drain_uplink(&mut self, duration: Nanos) {
+        let uplink = self.any_road().0;
+        self.network.drain(uplink, true);
+        self.recover_after(duration, Recovery::Resume { uplink });
+    }
+
+    fn drain_remote(&mut self, duration: Nanos) {
+        let remote = self.any_road().1;
+        self.peer_drains(remote, true);
+        self.recover_after(duration, Recovery::PeerResumes { remote });
+    }
+
+    fn alarm(&mut self, side: usize) {
+        if let Some(id) = self.any_lane(side) {
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.ends[side].sensor.set_alarm(true);
+            }
+            self.queue_timer(id, side);
+        }
+    }
+
+    fn seem_lossy(&mut self, side: usize, lossy: bool) {
+        let now = self.now;
+        if let Some(id) = self.any_lane(side)
+            && let Some(lane) = self.lanes.get_mut(&id)
+        {
+            lane.ends[side].sensor.set_lossy(now, lossy);
+        }
+    }
+
+    fn advertise_use(&mut self, side: usize, cost: u8, draining: bool) {
+        if let Some(lane) = self.any_lane(side) {
+            let (instant, cost) = (self.instant(), Cost::from_wire(cost));
+            self.hosts[side].session.advertise_use(instant, lane, cost, draining);
+        }
+    }
+
+    fn close(&mut self, side: usize) {
+        self.hosts[side].session.close(7, "closed by plan");
+        self.process_events();
+        // The other end learns it from the lane, or from whoever dials it next.
+        self.replace_later();
+    }
+
+    fn recover_after(&mut self, duration: Nanos, recovery: Recovery) {
+        self.at(self.now + duration, SimEvent::Recover(recovery));
     }
 
     fn any_road(&mut self) -> Road {
         any_road(&self.network, &mut self.rng)
     }
 
-    pub(super) fn cure(&mut self, cure: Cure) {
+    pub(super) fn recover(&mut self, recovery: Recovery) {
         if self.healed {
             return;
         }
-        self.say(|| format!("{cure:?}"));
-        match cure {
-            Cure::Address { uplink, other } => self.network.list(uplink, other, false),
-            Cure::Expire { uplink } => self.network.expire(uplink),
-            Cure::Resume { uplink } => self.network.drain(uplink, false),
-            Cure::PeerResumes { remote } => self.peer_drains(remote, false),
+        self.say(|| format!("{recovery:?}"));
+        match recovery {
+            Recovery::Address { uplink, other } => self.network.list(uplink, other, false),
+            Recovery::Expire { uplink } => self.network.expire(uplink),
+            Recovery::Resume { uplink } => self.network.drain(uplink, false),
+            Recovery::PeerResumes { remote } => self.peer_drains(remote, false),
         }
         self.addresses_changed();
         self.plan_soon();
@@ -163,8 +171,8 @@ impl World {
         }
     }
 
-    fn outage(&mut self, lasts: Nanos) {
-        self.outage_until = self.outage_until.max(self.now + lasts);
+    fn outage(&mut self, duration: Nanos) {
+        self.outage_until = self.outage_until.max(self.now + duration);
         self.network.silence(|_| true, 3, self.outage_until);
         for id in self.lanes.keys().copied().collect::<Vec<_>>() {
             for side in 0..2 {
@@ -177,7 +185,7 @@ impl World {
     fn restart(&mut self, side: usize) {
         self.outage(0);
         self.hosts[1 - side].session.handle_session_lost("peer restarted");
-        self.settle();
+        self.process_events();
         self.begin_anew(Some(side));
     }
 
@@ -186,7 +194,7 @@ impl World {
         for side in 0..2 {
             self.hosts[side].session.handle_session_lost("closed by the peer");
         }
-        self.settle();
+        self.process_events();
         self.begin_anew(None);
     }
 
@@ -219,7 +227,7 @@ impl World {
                 assert!(app.is_done(), "an application hangs although its session is over");
             }
         }
-        self.settle();
+        self.process_events();
         for side in 0..2 {
             let session = &self.hosts[side].session;
             if vanished != Some(side) {
@@ -247,7 +255,7 @@ impl World {
 
     pub(super) fn heal(&mut self) {
         if self.now < self.outage_until {
-            return self.at(self.outage_until, Happening::Heal);
+            return self.at(self.outage_until, SimEvent::Heal);
         }
         self.healed = true;
         self.say(|| "everything heals".to_owned());

@@ -7,17 +7,17 @@ use throughline_proto::selection::Cost;
 use throughline_proto::session::LanePlace;
 use throughline_proto::types::LaneId;
 
-use super::{Happening, World};
+use super::{SimEvent, World};
 use crate::link::{MS, Nanos, SEC};
 
 /// The most lanes that may be attached at once at the initiator: what an acceptor takes.
-const MOST_LANES: usize = 16;
+const MAX_LANES: usize = 16;
 
 impl World {
     pub(super) fn plan_soon(&mut self) {
         if self.plan_at > self.now {
             self.plan_at = self.now;
-            self.at(self.now, Happening::Plan);
+            self.at(self.now, SimEvent::Plan);
         }
     }
 
@@ -29,7 +29,7 @@ impl World {
         self.plan_at = Nanos::MAX;
         let (instant, paths) = (self.instant(), self.network.paths());
         let lanes = self.view();
-        assert!(lanes.len() <= MOST_LANES, "{} lanes", lanes.len());
+        assert!(lanes.len() <= MAX_LANES, "{} lanes", lanes.len());
         self.report.most_lanes = self.report.most_lanes.max(lanes.len() as u64);
         let dialling: Vec<PathKey> = self.dials.values().copied().collect();
         let has_demand = self.hosts[0].session.flows().next().is_some();
@@ -66,7 +66,7 @@ impl World {
             let at = at.saturating_duration_since(self.base).as_nanos() as Nanos;
             if at < self.plan_at {
                 self.plan_at = at;
-                self.at(at, Happening::Plan);
+                self.at(at, SimEvent::Plan);
             }
         }
     }
@@ -124,19 +124,19 @@ impl World {
         if self.network.is_open(self.now, key) && luck > 0.1 {
             let rtt = self.network.rtt(super::network::road(key));
             let delay = self.network.link(super::network::road(key), 0).delay();
-            self.at(self.now + rtt + delay, Happening::Attach { lane: id, side: 1 });
+            self.at(self.now + rtt + delay, SimEvent::Attach { lane: id, side: 1 });
             if luck > 0.2 {
-                return self.at(self.now + 2 * rtt, Happening::Attach { lane: id, side: 0 });
+                return self.at(self.now + 2 * rtt, SimEvent::Attach { lane: id, side: 0 });
             }
         }
         let later = self.now + SEC;
         if self.plan.smooth {
             // The patience that a dial has where the round trip is 20 ms.
-            return self.at(later, Happening::GiveUp { lane: id });
+            return self.at(later, SimEvent::GiveUp { lane: id });
         }
         match attempt {
-            0 | 1 => self.at(later, Happening::Handshake { lane: id, attempt: attempt + 1 }),
-            _ => self.at(later + 10 * MS, Happening::GiveUp { lane: id }),
+            0 | 1 => self.at(later, SimEvent::Handshake { lane: id, attempt: attempt + 1 }),
+            _ => self.at(later + 10 * MS, SimEvent::GiveUp { lane: id }),
         }
     }
 }

@@ -12,8 +12,8 @@ use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 
-use super::dialling::{Incoming, Lane};
-use super::{Happening, World};
+use super::lane::{Incoming, Lane};
+use super::{SimEvent, World};
 use crate::connection::{Frame, Packet};
 use crate::link::Nanos;
 use crate::streams::CONTROL;
@@ -191,10 +191,10 @@ impl World {
                 end.inbox.close(stream);
                 lane.incoming[side].remove(&stream);
             }
-            Frame::Stream(piece) => {
-                let stream = piece.stream;
+            Frame::Stream(chunk) => {
+                let stream = chunk.stream;
                 let mut out = Vec::new();
-                end.inbox.insert(piece, &mut out);
+                end.inbox.insert(chunk, &mut out);
                 if !out.is_empty() {
                     self.deliver(id, side, stream, out);
                 }
@@ -299,7 +299,7 @@ impl World {
         let now = self.now;
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.armed[side] = now;
-            self.at(now, Happening::LaneTimer { lane: id, side });
+            self.at(now, SimEvent::LaneTimer { lane: id, side });
         }
     }
 }

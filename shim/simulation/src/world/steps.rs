@@ -5,7 +5,7 @@ use throughline_proto::session::OpenError;
 use throughline_proto::types::{FailureCode, FlowId, OpenFailure, Target};
 use throughline_proto::wire::fact::Open;
 
-use super::{Happening, World};
+use super::{SimEvent, World};
 use crate::application::App;
 use crate::link::{MS, Nanos};
 use crate::plan::Answer;
@@ -20,7 +20,7 @@ impl World {
             Ok(id) => id,
             Err(OpenError::TooMany(_)) => {
                 let later = self.now + 50 * MS;
-                return self.at(later, Happening::Open { flow: index });
+                return self.at(later, SimEvent::Open { flow: index });
             }
             Err(error) => panic!("flow {index} cannot be opened: {error}"),
         };
@@ -44,7 +44,7 @@ impl World {
         run.incoming += 1;
         assert_eq!(run.incoming, 1, "{id} came in twice");
         let (at, era) = (self.now + run.plan.answer_after, self.era);
-        self.at(at, Happening::Answer { flow: number, era });
+        self.at(at, SimEvent::Answer { flow: number, era });
     }
 
     /// The acceptor's application takes the flow, or does not.
@@ -94,7 +94,7 @@ impl World {
     fn step_at(&mut self, at: Nanos, index: usize, side: usize, half: usize) {
         if let Some(app) = &mut self.flows[index].apps[side] {
             app.due[half] = Some(at);
-            self.at(at, Happening::Step { flow: index, side, half });
+            self.at(at, SimEvent::Step { flow: index, side, half });
         }
     }
 

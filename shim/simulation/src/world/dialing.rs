@@ -11,48 +11,12 @@ use throughline_proto::session::LaneInfo;
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::control::Decoder;
 
-use super::network::{Road, road};
-use super::{Happening, World};
+use super::lane::Lane;
+use super::network::road;
+use super::{SimEvent, World};
 use crate::connection::{End, Frame, Packet};
 use crate::link::{Nanos, SEC};
 use crate::streams::CONTROL;
-
-/// What a side makes of a segment that comes.
-pub(crate) enum Incoming {
-    /// Its header is not complete.
-    Head(Vec<u8>),
-    Body {
-        flow: throughline_proto::types::FlowId,
-        offset: u64,
-        resent: bool,
-    },
-}
-
-pub(crate) struct Lane {
-    /// Its addresses at the initiator, as they are now.
-    pub(crate) key: PathKey,
-    /// Where the acceptor last heard it from.
-    pub(crate) heard_from: PathKey,
-    pub(crate) order: u32,
-    pub(crate) metered: bool,
-    /// What the planner was last asked with.
-    pub(crate) planned: Condition,
-    pub(crate) ends: [End; 2],
-    pub(crate) attached: [bool; 2],
-    pub(crate) dead: [bool; 2],
-    pub(crate) armed: [Nanos; 2],
-    pub(crate) decoders: [Decoder; 2],
-    pub(crate) incoming: [BTreeMap<u64, Incoming>; 2],
-    /// Frames that came before the end attached the lane.
-    pub(crate) early: [Vec<Frame>; 2],
-}
-
-impl Lane {
-    /// The road it is on, as an end sees it.
-    pub(crate) fn road(&self, side: usize) -> Road {
-        road([self.key, self.heard_from][side])
-    }
-}
 
 impl World {
     /// How well a handshake does: badly below 0.1, lost on its way back below 0.2.
@@ -90,7 +54,7 @@ impl World {
         self.dials.insert(id, key);
         self.report.dials += 1;
         self.say(|| format!("dial {id} {key:?}"));
-        self.at(self.now, Happening::Handshake { lane: id, attempt: 0 });
+        self.at(self.now, SimEvent::Handshake { lane: id, attempt: 0 });
     }
 
     pub(super) fn give_up(&mut self, id: LaneId) {
@@ -133,7 +97,7 @@ impl World {
         };
         if side == 0 && lane.dead[1] {
             // No Welcome comes.
-            return self.at(now + SEC, Happening::GiveUp { lane: id });
+            return self.at(now + SEC, SimEvent::GiveUp { lane: id });
         }
         lane.attached[side] = true;
         lane.ends[side].begin(now);
@@ -192,14 +156,14 @@ impl World {
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.heard_from != from) else { return };
         lane.heard_from = from;
         lane.ends[1].moved(now);
-        let group = lane.road(1).0 as u64;
+        let risk = lane.road(1).0 as u64;
         let session = &mut self.hosts[1].session;
-        session.handle_lane_migrated(instant, id, group, 0);
+        session.handle_lane_migrated(instant, id, risk, 0);
         self.say(|| format!("1 hears {id} from {from:?}"));
     }
 
-    /// An end's connection is over. The other end may be told.
-    pub(super) fn die(&mut self, id: LaneId, side: usize, tell: bool) {
+    /// An end's connection is over. The other end may be notified.
+    pub(super) fn die(&mut self, id: LaneId, side: usize, notify_peer: bool) {
         let instant = self.instant();
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| !l.dead[side]) else { return };
         lane.dead[side] = true;
@@ -208,7 +172,7 @@ impl World {
         if attached {
             self.hosts[side].session.handle_lane_detached(instant, id);
         }
-        if tell {
+        if notify_peer {
             self.send(id, side, &Packet { number: u64::MAX, frames: vec![Frame::Close] });
         }
         if side == 0 {
@@ -227,7 +191,7 @@ impl World {
         let arrivals = link.carry(self.now, packet.size());
         for at in arrivals.into_iter().flatten() {
             let packet = packet.clone();
-            self.at(at, Happening::Arrive { lane: id, side: 1 - side, packet, from: key });
+            self.at(at, SimEvent::Arrive { lane: id, side: 1 - side, packet, from: key });
         }
     }
 
@@ -237,7 +201,7 @@ impl World {
         let at = lane.ends[side].next_timeout().max(self.now);
         if at < lane.armed[side] {
             lane.armed[side] = at;
-            self.at(at, Happening::LaneTimer { lane: id, side });
+            self.at(at, SimEvent::LaneTimer { lane: id, side });
         }
     }
 
