@@ -18,17 +18,9 @@ use super::plan::Prefix;
 use super::{Lab, enter};
 use crate::process::{self, Process};
 use crate::support::Outcome;
-use config::Channel;
+use config::{Channel, TABLE};
 
-/// How BGP notices that a neighbour is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bgp {
-    /// Without a word for so long, a session is over (RFC 4271 §4.4); usual are 90 s, or 9 s where
-    /// somebody cares.
-    pub hold: Duration,
-    /// Bidirectional forwarding detection (RFC 5880): 3 × 100 ms.
-    pub bfd: bool,
-}
+pub use config::Bgp;
 
 /// The running BIRDs. Dropping it ends them.
 pub struct Speakers {
@@ -36,10 +28,8 @@ pub struct Speakers {
     _place: TempDir,
 }
 
-/// The routing table of the site's own prefix.
-const TABLE: u32 = 110;
 /// How long until routes are there; BIRD delays connections by up to 5 s.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Speakers {
     /// Gives the client its own prefix, starts BIRD everywhere, and waits until the prefix is
@@ -80,11 +70,13 @@ impl Speakers {
         start(&lab.core, config::for_core(&numbers, bgp, &channels))?;
         start(&lab.client.host, config::for_site(&numbers, bgp, &channels))?;
         let speakers = Self { _birds: birds, _place: place };
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + CONVERGENCE_TIMEOUT;
         while !channels.iter().all(|channel| converged(lab, numbers.len(), channel)) {
             if Instant::now() >= until {
                 let said: String = speakers._birds.iter().map(Process::log).collect();
-                return Err(format!("no routes by BGP within {PATIENCE:?}: {said}").into());
+                return Err(
+                    format!("no routes by BGP within {CONVERGENCE_TIMEOUT:?}: {said}").into()
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -94,10 +86,10 @@ impl Speakers {
 
 /// Whether the core and all ISPs know the site's prefix, and the site its way out by the first.
 fn converged(lab: &Lab, isps: usize, channel: &Channel) -> bool {
-    let routes = |host: &Host, words: &[&str]| {
+    let routes = |host: &Host, arguments: &[&str]| {
         let mut ip = Command::new("ip");
-        ip.args([channel.flag(), "route", "show"]).args(words);
-        // A table is none until it has a route.
+        ip.args([channel.flag(), "route", "show"]).args(arguments);
+        // `ip` refuses to show a table that has no route yet.
         host.output(ip).unwrap_or_default()
     };
     let prefix = channel.own.cidr();

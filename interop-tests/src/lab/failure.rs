@@ -1,13 +1,10 @@
-//! What can go wrong, and how it is done to a lab.
+//! What can go wrong in a lab.
+
+mod strike;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-
-use super::plan::Prefix;
-use super::wan::{Loss, Way, WireHandle};
-use super::{Lab, Side, isp};
-use crate::support::Outcome;
 
 /// A failure of an ISP, at either side. What happens to "the ISP" happens to the one that carries
 /// the flows.
@@ -58,17 +55,8 @@ pub struct Struck {
     pub until: Instant,
 }
 
-/// Effects of most failures show within this.
-const AFTERMATH: Duration = Duration::from_secs(2);
-/// What loses goes on losing: what counts is the goodput meanwhile, over more than a few losses.
-const LOSSES: Duration = Duration::from_secs(5);
-/// An ISP that loses: the probability.
-const LOSS: f64 = 0.1;
-/// The largest packet that an MTU hole lets pass, in bytes: above what IPv6 always takes (1,280).
-const HOLE: usize = 1300;
-
 impl Failure {
-    /// All of them, with the durations that are usual.
+    /// All of them, with usual durations.
     pub const ALL: [Self; 17] = [
         Self::Blackhole,
         Self::OneWayUp,
@@ -107,97 +95,6 @@ impl Failure {
     /// Whether the ISP goes on carrying, if badly: what counts is how much.
     pub fn is_lossy(self) -> bool {
         matches!(self, Self::Loss | Self::BrownOut)
-    }
-
-    /// Does it to the ISP of `side`'s uplink number `victim`. Returns when all of it has been done;
-    /// effects show until [`Struck::until`].
-    ///
-    /// # Errors
-    /// When the lab or the daemon refuses.
-    pub async fn strike(
-        self,
-        lab: &Lab,
-        side: Side,
-        victim: usize,
-        drain: impl FnOnce(&str) -> Outcome,
-    ) -> Outcome<Struck> {
-        let site = lab.side(side);
-        let uplink = site.uplinks.get(victim).ok_or("no such uplink")?;
-        let (wire, begun) = (&uplink.wire, Instant::now());
-        match self {
-            Self::Blackhole | Self::Standby => wire.blackhole(Way::Both),
-            Self::OneWayUp => wire.blackhole(Way::Up),
-            Self::OneWayDown => wire.blackhole(Way::Down),
-            Self::Carrier => {
-                // Nothing passes from now on; the two ends learn it a moment later.
-                wire.blackhole(Way::Both);
-                site.host.ip(&format!("link set dev {} carrier off", uplink.device))?;
-                let there = format!("link set dev {} carrier off", isp::SITE);
-                lab.isp(uplink)?.router.ip(&there)?;
-            }
-            Self::Address => {
-                for prefix in &uplink.prefixes {
-                    site.remove(uplink, prefix)?;
-                }
-            }
-            Self::Crosswise => {
-                let other = lab.side(side.other());
-                let lone = other.uplinks.iter().min_by_key(|u| u.wire.stats().delivered_bytes());
-                let lone = lone.ok_or("no uplink at the other side")?;
-                wire.blackhole(Way::Both);
-                lone.wire.blackhole(Way::Both);
-            }
-            Self::AllDown(length) => {
-                let wires: Vec<&WireHandle> = site.uplinks.iter().map(|u| &u.wire).collect();
-                wires.iter().for_each(|wire| wire.blackhole(Way::Both));
-                tokio::time::sleep(length).await;
-                wires.iter().for_each(|wire| wire.heal(Way::Both));
-                let since = Instant::now();
-                return Ok(Struck { begun, since, until: since + AFTERMATH });
-            }
-            Self::Loss => wire.change(Way::Both, |profile| profile.loss = Loss::Random(LOSS)),
-            Self::BrownOut => wire.change(Way::Both, |profile| {
-                profile.loss = Loss::Random(LOSS);
-                profile.delay += Duration::from_millis(50);
-            }),
-            Self::MtuHole | Self::MtuHoleOnly => {
-                wire.change(Way::Both, |profile| profile.mtu = Some(HOLE));
-            }
-            Self::Rebinding => lab.isp(uplink)?.rebind_nat()?,
-            Self::Flap(length) => {
-                for _ in 0..5 {
-                    wire.blackhole(Way::Both);
-                    tokio::time::sleep(length).await;
-                    wire.heal(Way::Both);
-                    tokio::time::sleep(length).await;
-                }
-                return Ok(Struck { begun, since: begun, until: Instant::now() });
-            }
-            Self::Renumbering => {
-                let isp = lab.isp(uplink)?;
-                let is_ours = |prefix: &Prefix| site.family.has(prefix.host);
-                isp.serve(&Prefix::renumbered(uplink.isp), &lab.core)?;
-                let old = Prefix::of_isp(uplink.isp).map(|prefix| prefix.cidr());
-                let new = Prefix::renumbered(uplink.isp);
-                let both: Vec<_> = new.iter().map(Prefix::cidr).chain(old).collect();
-                isp.filter(&both)?;
-                for prefix in new.iter().filter(|prefix| is_ours(prefix)) {
-                    site.add(uplink, prefix, victim)?;
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                for prefix in &uplink.prefixes {
-                    site.deprecate(uplink, prefix)?;
-                }
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                for prefix in &uplink.prefixes {
-                    site.remove(uplink, prefix)?;
-                }
-                isp.filter(&both[..2])?;
-            }
-            Self::Drain => drain(&uplink.device)?,
-        }
-        let aftermath = if self.is_lossy() { LOSSES } else { AFTERMATH };
-        Ok(Struck { begun, since: begun, until: Instant::now() + aftermath })
     }
 }
 

@@ -1,16 +1,29 @@
-//! What BIRD 2 is told. A kernel or static protocol of its has one channel, and next hops are of a
-//! session's own family, so each family has its own of everything.
+//! BIRD 2's configuration. One of its kernel or static protocols has one channel, and next hops are of
+//! a session's own family, so each family has its own of everything.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use super::{Bgp, TABLE};
 use crate::lab::plan::{Family, Prefix, transit};
 
 /// Private AS numbers (RFC 6996): the site's, the core's; an ISP's is [`ISPS_AS`] and its number.
 const SITE_AS: u32 = 64510;
 const CORE_AS: u32 = 64500;
 const ISPS_AS: u32 = 64501;
+
+/// The routing table of the site's own prefix.
+pub(super) const TABLE: u32 = 110;
+
+/// How BGP notices that a neighbour is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bgp {
+    /// The hold time: a session that hears nothing for so long is over (RFC 4271 §4.4). Usual are
+    /// 90 s, or 9 s where somebody cares.
+    pub hold: Duration,
+    /// Bidirectional forwarding detection (RFC 5880): 3 × 100 ms.
+    pub bfd: bool,
+}
 
 /// A family that is announced.
 pub(super) struct Channel {

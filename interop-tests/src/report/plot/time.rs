@@ -23,6 +23,24 @@ const TOP: u32 = 20;
 /// More lines would hide one another.
 const LINES: usize = 5;
 
+/// What all panels of a plot have in common.
+struct Frame {
+    echo: bool,
+    /// Seconds from the failure.
+    x: Range<f64>,
+    /// Mbit/s, or for an echo the decade of milliseconds.
+    y: Range<f64>,
+    y_ticks: Vec<f64>,
+}
+
+/// A panel: its place among the others, and what is in it.
+struct Panel<'a> {
+    number: usize,
+    is_last: bool,
+    system: &'a str,
+    runs: &'a [(&'a Run, &'a FlowRun)],
+}
+
 /// Draws what a flow did: throughput, or for an echo round trips on an axis of decades.
 pub(in crate::report) fn draw(
     report: &Report,
@@ -34,82 +52,94 @@ pub(in crate::report) fn draw(
         .iter()
         .map(|system| report.flows(situation, system, flow).take(LINES).collect())
         .collect();
-    let all = || seen.iter().flatten().map(|(_, flow)| *flow);
-    let values = || all().flat_map(|flow| flow.trace.values.iter().flatten().copied());
-    let echo = flow == "echo";
-    let rate = report.parameters.rate_mbits as f64;
-    let (range, ticks) = if echo {
-        let range = decades(values());
-        let most = values().fold(1.0, f64::max).log10().max(range.start + 1.0);
-        // Labels at the very ends would touch those of the next panel.
-        let range = range.start - 0.2..most + 0.2;
-        (range.clone(), whole(&range))
-    } else {
-        // Both ISPs at once; what comes in a burst after a pause is cut off.
-        let most = values().fold(rate, f64::max).min(2.0 * rate) * 1.1;
-        let ticks = [0.0, rate, 2.0 * rate].into_iter().filter(|tick| *tick <= most);
-        (0.0..most, ticks.collect())
-    };
-    let end = all().map(|flow| end(flow).ceil()).fold(1.0, f64::max);
-    let begin = all().map(|flow| flow.trace.from_s).fold(-1.0, f64::min);
-    let what = if echo { "Echo round trips" } else { "Throughput" };
+    let flows: Vec<&FlowRun> = seen.iter().flatten().map(|(_, flow)| *flow).collect();
+    let frame = Frame::around(&flows, flow == "echo", report.parameters.rate_mbits as f64);
+    let what = if frame.echo { "Echo round trips" } else { "Throughput" };
     let title = format!("{what} around {} ({flow}), by system", situation.failure);
     svg(&title, TOP + systems.len() as u32 * PANEL + AXIS, |root| {
         let (head, mut rest) = root.split_vertically(TOP);
         for (number, (system, runs)) in systems.iter().zip(&seen).enumerate() {
-            let last = number + 1 == systems.len();
-            let (area, below) = rest.split_vertically(PANEL + if last { AXIS } else { 0 });
+            let is_last = number + 1 == systems.len();
+            let (area, below) = rest.split_vertically(PANEL + if is_last { AXIS } else { 0 });
             rest = below;
-            let x = Axis::new(&(begin..end), seconds(begin..end));
-            let mut chart = ChartBuilder::on(&area)
-                .margin_left(NAMES)
-                .margin_right(20)
-                .margin_bottom(if last { 0 } else { GAP })
-                .y_label_area_size(TICKS)
-                .x_label_area_size(if last { AXIS + GAP } else { 0 })
-                .build_cartesian_2d(x, Axis::new(&range, ticks.clone()))?;
-            let until = runs.iter().map(|(run, _)| run.window_s[0]).fold(0.0, f64::max);
-            let lasting = [(0.0, range.start), (until, range.end)];
-            chart.draw_series([Rectangle::new(lasting, BAND.filled())])?;
-            let second = |value: &f64| format!("{value:.0}");
-            let tick = |value: &f64| if echo { decade(value) } else { format!("{value:.0}") };
-            let mut mesh = chart.configure_mesh();
-            mesh.bold_line_style(GRID)
-                .axis_style(GRID)
-                .x_labels(30)
-                .y_labels(10)
-                .y_label_formatter(&tick)
-                .x_label_formatter(&second)
-                .label_style(style(HPos::Center, MUTED))
-                .axis_desc_style(style(HPos::Center, MUTED));
-            if last {
-                mesh.x_desc("seconds from the failure");
-            }
-            mesh.draw()?;
-            let strike = [(0.0, range.start), (0.0, range.end)];
-            chart.draw_series([PathElement::new(strike, INK.stroke_width(1))])?;
-            let left = (TOP + number as u32 * PANEL) as i32;
-            for (run, flow) in runs {
-                line(&mut chart, run, flow, echo, range.end)?;
-            }
-            name(root, system, left)?;
-            let (x, y) = chart.backend_coord(&(0.0, range.end));
-            if number == 0 {
-                head.draw(&Text::new("failure", (x, y - 10), style(HPos::Center, INK)))?;
-            }
-            let stands = runs.iter().any(|(_, flow)| flow.stall.at_least);
-            if stands {
-                let (x, y) =
-                    chart.backend_coord(&(end / 2.0, f64::midpoint(range.start, range.end)));
-                root.draw(&Text::new("stands still", (x, y), style(HPos::Center, MUTED)))?;
-            }
+            let panel = Panel { number, is_last, system, runs };
+            panel.draw(&frame, root, &head, &area)?;
         }
-        if !echo {
+        if !frame.echo {
             let unit = ((NAMES + TICKS) as i32 - 8, TOP as i32 / 2);
             root.draw(&Text::new("Mbit/s", unit, style(HPos::Right, MUTED)))?;
         }
         Ok(())
     })
+}
+
+impl Frame {
+    /// A frame that holds all of `flows`; `rate` is an ISP's.
+    fn around(flows: &[&FlowRun], echo: bool, rate: f64) -> Self {
+        let values = || flows.iter().flat_map(|flow| flow.trace.values.iter().flatten().copied());
+        let (y, y_ticks) = if echo {
+            let range = decades(values());
+            let most = values().fold(1.0, f64::max).log10().max(range.start + 1.0);
+            // Labels at the very ends would touch those of the next panel.
+            let range = range.start - 0.2..most + 0.2;
+            (range.clone(), whole(&range))
+        } else {
+            // Both ISPs at once; what comes in a burst after a pause is cut off.
+            let most = values().fold(rate, f64::max).min(2.0 * rate) * 1.1;
+            let ticks = [0.0, rate, 2.0 * rate].into_iter().filter(|tick| *tick <= most);
+            (0.0..most, ticks.collect())
+        };
+        let end = flows.iter().map(|flow| end(flow).ceil()).fold(1.0, f64::max);
+        let begin = flows.iter().map(|flow| flow.trace.from_s).fold(-1.0, f64::min);
+        Self { echo, x: begin..end, y, y_ticks }
+    }
+}
+
+impl Panel<'_> {
+    fn draw(&self, frame: &Frame, root: &Area<'_>, head: &Area<'_>, area: &Area<'_>) -> Outcome {
+        let Frame { echo, x, y, y_ticks } = frame;
+        let x_axis = Axis::new(x, seconds(x.clone()));
+        let mut chart = ChartBuilder::on(area)
+            .margin_left(NAMES)
+            .margin_right(20)
+            .margin_bottom(if self.is_last { 0 } else { GAP })
+            .y_label_area_size(TICKS)
+            .x_label_area_size(if self.is_last { AXIS + GAP } else { 0 })
+            .build_cartesian_2d(x_axis, Axis::new(y, y_ticks.clone()))?;
+        let until = self.runs.iter().map(|(run, _)| run.window_s[0]).fold(0.0, f64::max);
+        let lasting = [(0.0, y.start), (until, y.end)];
+        chart.draw_series([Rectangle::new(lasting, BAND.filled())])?;
+        let second = |value: &f64| format!("{value:.0}");
+        let tick = |value: &f64| if *echo { decade(value) } else { format!("{value:.0}") };
+        let mut mesh = chart.configure_mesh();
+        mesh.bold_line_style(GRID)
+            .axis_style(GRID)
+            .x_labels(30)
+            .y_labels(10)
+            .y_label_formatter(&tick)
+            .x_label_formatter(&second)
+            .label_style(style(HPos::Center, MUTED))
+            .axis_desc_style(style(HPos::Center, MUTED));
+        if self.is_last {
+            mesh.x_desc("seconds from the failure");
+        }
+        mesh.draw()?;
+        let strike = [(0.0, y.start), (0.0, y.end)];
+        chart.draw_series([PathElement::new(strike, INK.stroke_width(1))])?;
+        for (run, flow) in self.runs {
+            line(&mut chart, run, flow, *echo, y.end)?;
+        }
+        name(root, self.system, (TOP + self.number as u32 * PANEL) as i32)?;
+        let (left, top) = chart.backend_coord(&(0.0, y.end));
+        if self.number == 0 {
+            head.draw(&Text::new("failure", (left, top - 10), style(HPos::Center, INK)))?;
+        }
+        if self.runs.iter().any(|(_, flow)| flow.stall.at_least) {
+            let middle = chart.backend_coord(&(x.end / 2.0, f64::midpoint(y.start, y.end)));
+            root.draw(&Text::new("stands still", middle, style(HPos::Center, MUTED)))?;
+        }
+        Ok(())
+    }
 }
 
 fn name(root: &Area<'_>, system: &str, top: i32) -> Outcome {
@@ -139,12 +169,12 @@ where
         .enumerate()
         .map(|(index, this)| this.map(|this| (at(index), value(this))))
         .collect();
-    for piece in points.split(Option::is_none).filter(|piece| !piece.is_empty()) {
-        let piece: Vec<_> = piece.iter().flatten().copied().collect();
-        if let [alone] = piece[..] {
+    for part in points.split(Option::is_none).filter(|part| !part.is_empty()) {
+        let part: Vec<_> = part.iter().flatten().copied().collect();
+        if let [alone] = part[..] {
             chart.draw_series([Circle::new(alone, 1, colour.filled())])?;
         } else {
-            chart.draw_series([PathElement::new(piece, colour.stroke_width(2))])?;
+            chart.draw_series([PathElement::new(part, colour.stroke_width(2))])?;
         }
     }
     if flow.error.is_none()
