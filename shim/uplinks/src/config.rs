@@ -83,6 +83,9 @@ pub enum ManageError {
     /// Another process manages them already, in this network namespace.
     #[error("another throughline does so here; let only one of them")]
     Taken,
+    /// The file that keeps two processes from managing them at once cannot be made.
+    #[error("no lock can be taken in /run, $XDG_RUNTIME_DIR or the temporary directory: {0}")]
+    Lock(#[source] io::Error),
     /// The system has no rules by source that could be set.
     #[error("this system is not supported; do without `manage-routes`")]
     Unsupported,

@@ -20,7 +20,11 @@ pub(crate) struct Enumeration;
 impl Source for Enumeration {
     async fn read(&mut self, _: ChangeKind, before: NetworkState) -> io::Result<NetworkState> {
         // A moment without file descriptors takes no uplink down.
-        Ok(if_addrs::get_if_addrs().map_or(before, |found| network(&found)))
+        Ok(match if_addrs::get_if_addrs() {
+            // Default routes are not enumerated; those known before are the best guess there is.
+            Ok(found) => NetworkState { defaults: before.defaults, ..network(&found) },
+            Err(_) => before,
+        })
     }
 
     async fn changed(&mut self) -> io::Result<ChangeKind> {

@@ -7,6 +7,7 @@
 
 mod decode;
 mod kernel_routes;
+mod lock;
 mod messages;
 mod route_lookup;
 mod route_manager;

@@ -1,14 +1,16 @@
 //! The uplinks of a node, kept up to date: the task that watches, and the questions that others ask.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use throughline_proto::path::Path;
+use throughline_proto::throttle::LogThrottle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::config::{ManageError, UplinkConfig};
 use crate::egress_cache::EgressCache;
@@ -25,8 +27,9 @@ use crate::watcher::{BeforePublish, Watcher};
 /// How long a node waits for the first snapshot. Reading takes milliseconds.
 const FIRST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long after a failure of the source it is tried again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long addresses are enumerated after the source of notifications has failed, before it is tried
+/// anew. Enumeration needs a descriptor as well, so a shorter time would help nobody.
+const NETLINK_RETRY: Duration = Duration::from_secs(2);
 
 /// The interface that a socket has to be bound to, where that is needed.
 pub type Device = Option<String>;
@@ -51,7 +54,7 @@ impl Uplinks {
     ) -> Result<Self, ManageError> {
         let before = before_publish(manage_routes)?;
         let (publish, mut snapshot) = watch::channel(Arc::default());
-        let task = tokio::spawn(run(configured.into(), publish, before));
+        let task = tokio::spawn(run(Watcher::new(configured.into(), publish, before)));
         let first = snapshot.wait_for(|s: &Arc<Snapshot>| s.generation > 0);
         if tokio::time::timeout(FIRST_SNAPSHOT_TIMEOUT, first).await.is_err() {
             warn!("this host's addresses are not known yet");
@@ -137,36 +140,33 @@ impl Drop for Uplinks {
 
 /// Watches for as long as the node lives.
 ///
-/// The route manager is owned by this task, so that aborting the task removes the rules and routes
-/// wherever it stands.
-#[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "nothing is managed there"))]
-async fn run(
-    configured: Arc<[UplinkConfig]>,
-    publish: watch::Sender<Arc<Snapshot>>,
-    before: BeforePublish,
-) {
-    #[cfg(target_os = "linux")]
-    {
-        let error = match netlink::NetlinkSource::new() {
-            Ok(source) => {
-                Watcher::new(source, configured.clone(), publish.clone(), before).run().await
-            }
-            Err(error) => error,
-        };
-        warn!("netlink does not work ({error}); addresses are looked up once a second");
+/// The route manager is owned by the watcher in this task, so that aborting the task removes the rules
+/// and routes wherever it stands, and nothing else does: a source that fails (a host out of
+/// descriptors) is replaced, and what is published and set stays meanwhile.
+async fn run(mut watcher: Watcher) {
+    let mut failing = LogThrottle::default();
+    loop {
+        let error = watch(&mut watcher).await;
+        if failing.admit(Instant::now(), ()).is_some() {
+            warn!("changes of addresses cannot be followed ({error}); looking once a second");
+        }
+        let _ = tokio::time::timeout(NETLINK_RETRY, watcher.run(&mut Enumeration)).await;
     }
-    enumerate_forever(configured, publish).await;
 }
 
-/// Watches by enumeration, for as long as the node lives.
-async fn enumerate_forever(configured: Arc<[UplinkConfig]>, publish: watch::Sender<Arc<Snapshot>>) {
-    loop {
-        let nothing = Box::new(|_: &Snapshot| ());
-        let watcher = Watcher::new(Enumeration, configured.clone(), publish.clone(), nothing);
-        let error = watcher.run().await;
-        debug!("addresses cannot be enumerated: {error}");
-        tokio::time::sleep(RETRY_DELAY).await;
+/// Follows the kernel's notifications until that is no longer possible; returns why.
+#[cfg(target_os = "linux")]
+async fn watch(watcher: &mut Watcher) -> io::Error {
+    match netlink::NetlinkSource::new() {
+        Ok(mut source) => watcher.run(&mut source).await,
+        Err(error) => error,
     }
+}
+
+/// Enumerates: the system has no notifications that this program knows.
+#[cfg(not(target_os = "linux"))]
+async fn watch(watcher: &mut Watcher) -> io::Error {
+    watcher.run(&mut Enumeration).await
 }
 
 /// Returns what is to be done with a snapshot before it is published: set the routes it asks for.

@@ -37,44 +37,54 @@ const ROUTES_SHARE: u32 = 10;
 /// What the task does besides publishing; called with each snapshot before it is published.
 pub(crate) type BeforePublish = Box<dyn FnMut(&Snapshot) + Send>;
 
-pub(crate) struct Watcher<S> {
-    source: S,
+/// How long after a failed reading the next one is tried: short, as an address may be gone ...
+const MIN_READ_RETRY: Duration = Duration::from_millis(50);
+
+/// ... and doubled with each failure up to this: a host out of descriptors is not helped by haste.
+const MAX_READ_RETRY: Duration = Duration::from_secs(5);
+
+/// The watcher of one node: it outlives the sources that it reads.
+pub(crate) struct Watcher {
     configured: Arc<[UplinkConfig]>,
     publish: watch::Sender<Arc<Snapshot>>,
     before: BeforePublish,
     addresses_read: Option<Instant>,
     routes_from: Option<Instant>,
+    /// Readings that failed in a row, and when the next one is tried.
+    failures: u32,
+    retry_at: Option<Instant>,
 }
 
-impl<S: Source> Watcher<S> {
+/// What is to be read next, and not before when.
+type Due = Option<(ChangeKind, Option<Instant>)>;
+
+impl Watcher {
     pub(crate) fn new(
-        source: S,
         configured: Arc<[UplinkConfig]>,
         publish: watch::Sender<Arc<Snapshot>>,
         before: BeforePublish,
     ) -> Self {
-        Self { source, configured, publish, before, addresses_read: None, routes_from: None }
+        Self {
+            configured,
+            publish,
+            before,
+            addresses_read: None,
+            routes_from: None,
+            failures: 0,
+            retry_at: None,
+        }
     }
 
-    /// Runs until the source fails.
-    pub(crate) async fn run(mut self) -> io::Error {
+    /// Watches until the source can notify no more; returns why. A reading that fails is tried again,
+    /// ever more patiently, and what is published stays as it is meanwhile.
+    pub(crate) async fn run(&mut self, source: &mut impl Source) -> io::Error {
         let mut due = Some(ChangeKind::Everything);
         loop {
-            // Addresses need not wait for routes.
-            let ready = match due {
-                None => None,
-                Some(ChangeKind::Routes) => Some((ChangeKind::Routes, self.routes_from)),
-                Some(_) => {
-                    let at = self.addresses_read.map(|at| at + ADDRESSES_GAP);
-                    let both = self.routes_from.is_none_or(|from| from <= Instant::now());
-                    let all = due == Some(ChangeKind::Everything) && both;
-                    Some((if all { ChangeKind::Everything } else { ChangeKind::Addresses }, at))
-                }
-            };
+            let ready = self.next_reading(due);
             let notified = match ready {
-                None => Some(self.source.changed().await),
+                None => Some(source.changed().await),
                 Some((_, Some(at))) if at > Instant::now() => tokio::select! {
-                    change = self.source.changed() => Some(change),
+                    change = source.changed() => Some(change),
                     () = tokio::time::sleep_until(at) => None,
                 },
                 Some(_) => None,
@@ -83,10 +93,10 @@ impl<S: Source> Watcher<S> {
                 (Some(Ok(what)), _) => due = Some(due.map_or(what, |due| due.merge(what))),
                 (Some(Err(error)), _) => return error,
                 (None, Some((what, _))) => {
-                    if let Err(error) =
-                        self.read_and_publish(what, what != ChangeKind::Addresses).await
-                    {
-                        return error;
+                    let read =
+                        self.read_and_publish(source, what, what != ChangeKind::Addresses).await;
+                    if self.note_failure(read.err().as_ref()) {
+                        continue;
                     }
                     due = match (due, what) {
                         (Some(ChangeKind::Everything), ChangeKind::Addresses) => {
@@ -100,12 +110,50 @@ impl<S: Source> Watcher<S> {
         }
     }
 
+    /// Returns what of `due` is to be read next, and when. Addresses need not wait for routes.
+    fn next_reading(&self, due: Option<ChangeKind>) -> Due {
+        let (what, at) = match due? {
+            ChangeKind::Routes => (ChangeKind::Routes, self.routes_from),
+            due => {
+                let at = self.addresses_read.map(|at| at + ADDRESSES_GAP);
+                let both = self.routes_from.is_none_or(|from| from <= Instant::now());
+                let all = due == ChangeKind::Everything && both;
+                (if all { ChangeKind::Everything } else { ChangeKind::Addresses }, at)
+            }
+        };
+        Some((what, at.max(self.retry_at)))
+    }
+
+    /// Takes in whether a reading failed, and logs the first failure of a row and its end; returns
+    /// whether it failed.
+    fn note_failure(&mut self, error: Option<&io::Error>) -> bool {
+        let Some(error) = error else {
+            if std::mem::take(&mut self.failures) > 0 {
+                info!("the addresses and routes of this host can be read again");
+            }
+            self.retry_at = None;
+            return false;
+        };
+        if self.failures == 0 {
+            warn!("the addresses and routes of this host cannot be read ({error}); trying again");
+        }
+        let patience = MIN_READ_RETRY * (1 << self.failures.min(10));
+        self.failures += 1;
+        self.retry_at = Some(Instant::now() + patience.min(MAX_READ_RETRY));
+        true
+    }
+
     /// Reads the state and publishes a snapshot of it, if it is new. A change of routes counts as new
     /// even where no default route changed: the egress checks depend on all of them.
-    async fn read_and_publish(&mut self, what: ChangeKind, routes_changed: bool) -> io::Result<()> {
+    async fn read_and_publish(
+        &mut self,
+        source: &mut impl Source,
+        what: ChangeKind,
+        routes_changed: bool,
+    ) -> io::Result<()> {
         let before = self.publish.borrow().clone();
         let started = Instant::now();
-        let network = self.source.read(what, before.network.clone()).await?;
+        let network = source.read(what, before.network.clone()).await?;
         if what != ChangeKind::Routes {
             self.addresses_read = Some(Instant::now());
         }

@@ -6,8 +6,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Instant;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -15,16 +13,12 @@ use netlink_packet_route::RouteNetlinkMessage;
 use throughline_proto::throttle::LogThrottle;
 use tracing::{debug, info, warn};
 
+use super::lock::{LockError, RoutesLock};
 use super::socket::RequestSocket;
 use super::{kernel_routes, messages};
 use crate::config::ManageError;
 use crate::routes::{ManagedRoute, ManagedRouting, ManagedRule, PRIORITIES, TABLES, Tables};
 use crate::snapshot::Snapshot;
-
-/// The abstract socket that is held while routes are managed. Abstract names belong to a network
-/// namespace, as rules do; a second manager in one namespace would take the first one's rules for
-/// those of a crash.
-const LOCK: &[u8] = b"throughline-routes";
 
 /// Manages the routes until it is dropped.
 pub(crate) struct RouteManager {
@@ -33,7 +27,7 @@ pub(crate) struct RouteManager {
     throttle: LogThrottle<String>,
     /// What was last logged about what is set.
     logged: String,
-    _lock: UnixListener,
+    _lock: RoutesLock,
 }
 
 impl RouteManager {
@@ -42,7 +36,10 @@ impl RouteManager {
     /// # Errors
     /// The process may not change routes, the kernel cannot, or another process manages them.
     pub(crate) fn start() -> Result<Self, ManageError> {
-        let lock = lock()?;
+        let lock = RoutesLock::acquire().map_err(|error| match error {
+            LockError::Taken => ManageError::Taken,
+            LockError::Io(error) => ManageError::Lock(error),
+        })?;
         let mut socket = RequestSocket::new().map_err(ManageError::Kernel)?;
         require_permission(&mut socket)?;
         let stale = kernel_routes::remove_all(&mut socket).map_err(ManageError::Kernel)?;
@@ -159,7 +156,7 @@ pub(crate) fn remove_leftovers() {
         if kernel_routes::read_rules(&mut socket)?.is_empty() {
             return Ok(0);
         }
-        let Ok(_lock) = lock() else { return Ok(0) };
+        let Ok(_lock) = RoutesLock::acquire() else { return Ok(0) };
         kernel_routes::remove_all(&mut socket)
     };
     match remove() {
@@ -171,14 +168,6 @@ pub(crate) fn remove_leftovers() {
             PRIORITIES[0], PRIORITIES[1]
         ),
     }
-}
-
-fn lock() -> Result<UnixListener, ManageError> {
-    let name = SocketAddr::from_abstract_name(LOCK).map_err(ManageError::Kernel)?;
-    UnixListener::bind_addr(&name).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ManageError::Taken,
-        _ => ManageError::Kernel(error),
-    })
 }
 
 /// Checks that the process may change rules, by removing one that does not exist.

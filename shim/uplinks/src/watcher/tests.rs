@@ -15,6 +15,8 @@ struct Scripted {
 
 #[derive(Default)]
 struct Reads {
+    /// How many of the next readings fail.
+    failing: AtomicUsize,
     addresses: AtomicUsize,
     routes: AtomicUsize,
     last: Mutex<(Option<Instant>, Option<Instant>)>,
@@ -26,6 +28,10 @@ impl Source for Scripted {
         what: ChangeKind,
         mut before: NetworkState,
     ) -> io::Result<NetworkState> {
+        let fails = |left: usize| left.checked_sub(1);
+        if self.reads.failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails).is_ok() {
+            return Err(io::Error::from_raw_os_error(24)); // EMFILE
+        }
         if what != ChangeKind::Addresses {
             self.reads.routes.fetch_add(1, Ordering::Relaxed);
             self.reads.last.lock().1 = Some(Instant::now());
@@ -60,9 +66,9 @@ async fn fixture() -> Fixture {
     let (notifications, received) = mpsc::channel(1024);
     let (publish, mut snapshot) = watch::channel(Arc::default());
     let reads = Arc::new(Reads::default());
-    let source = Scripted { notifications: received, reads: reads.clone() };
-    let watcher = Watcher::new(source, Arc::from([]), publish, Box::new(|_| ()));
-    let task = tokio::spawn(watcher.run());
+    let mut source = Scripted { notifications: received, reads: reads.clone() };
+    let mut watcher = Watcher::new(Arc::from([]), publish, Box::new(|_| ()));
+    let task = tokio::spawn(async move { watcher.run(&mut source).await });
     snapshot.wait_for(|s| s.generation == 1).await.unwrap();
     Fixture { notifications, reads, snapshot, task }
 }
@@ -139,4 +145,19 @@ async fn the_watcher_ends_with_its_source() {
     let Fixture { notifications, task, .. } = fixture().await;
     drop(notifications);
     assert_eq!(task.await.unwrap().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn a_reading_that_fails_is_tried_again_and_the_published_state_stays_meanwhile() {
+    let mut fixture = fixture().await;
+    fixture.reads.failing.store(3, Ordering::Relaxed);
+    fixture.notifications.try_send(ChangeKind::Everything).unwrap();
+    while fixture.reads.failing.load(Ordering::Relaxed) > 0 {
+        assert_eq!(fixture.snapshot.borrow().uplinks.len(), 1);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fixture.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
+    // Later changes are followed as before.
+    fixture.notifications.try_send(ChangeKind::Addresses).unwrap();
+    fixture.snapshot.wait_for(|s| s.generation >= 3).await.unwrap();
 }
