@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{ADVERTISEMENT_TTL, Address, LaneMonitor, PeerSuspicion};
 use crate::lane::action::Action;
 use crate::lane::episode::Episode;
-use crate::lane::observation::{AddressListing, Observation};
+use crate::lane::observation::{AddressListing, Observation, SensorSnapshot};
 use crate::lane::report::Report;
 use crate::lane::rules::Rule;
 use crate::lane::suspicion::{Health, Verdict};
@@ -118,6 +118,25 @@ impl LaneMonitor {
         }
     }
 
+    /// Measures whether the lane loses much, or does so no longer.
+    pub(super) fn measure_loss(
+        &mut self,
+        now: Instant,
+        seen: &SensorSnapshot,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(percent) = self.loss.measure(now, seen.epoch, seen.acked_bytes, seen.lost_bytes)
+        {
+            actions.push(Action::report(Report::Lossy { percent }));
+        }
+        let until = self.loss.lossy_until(now);
+        self.check_at(until);
+        if std::mem::replace(&mut self.lossy, until.is_some()) != until.is_some() {
+            actions.push(Action::Reselect);
+        }
+    }
+
+    /// Asks to be evaluated again at `at`, if that is sooner than what was asked before.
     pub(super) fn check_at(&mut self, at: Option<Instant>) {
         self.next_check = [self.next_check, at].into_iter().flatten().min();
     }

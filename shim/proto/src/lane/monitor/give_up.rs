@@ -1,9 +1,8 @@
 //! What becomes of a suspect: it is reported, probed, and given up.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::Address;
-use super::LaneMonitor;
+use super::{Address, LaneMonitor};
 use crate::lane::action::{Action, CloseReason, LaneAction};
 use crate::lane::observation::{Observation, SensorSnapshot};
 use crate::lane::report::{FailedDirection, Report};
@@ -11,23 +10,6 @@ use crate::lane::rules::Rule;
 use crate::lane::suspicion::Health;
 
 impl LaneMonitor {
-    pub(super) fn measure_loss(
-        &mut self,
-        now: Instant,
-        seen: &SensorSnapshot,
-        actions: &mut Vec<Action>,
-    ) {
-        if let Some(percent) = self.loss.measure(now, seen.epoch, seen.acked_bytes, seen.lost_bytes)
-        {
-            actions.push(Action::report(Report::Lossy { percent }));
-        }
-        let until = self.loss.lossy_until(now);
-        self.check_at(until);
-        if std::mem::replace(&mut self.lossy, until.is_some()) != until.is_some() {
-            actions.push(Action::Reselect);
-        }
-    }
-
     /// Reports a suspicion that is worth it, and what ended since the last evaluation.
     pub(super) fn report(
         &mut self,
@@ -80,13 +62,9 @@ impl LaneMonitor {
         actions: &mut Vec<Action>,
     ) {
         let rto = self.detector.rto(&seen.sensor);
+        self.confirm(now, rto);
         let sure = self.health == Health::Suspect { confirmed: true };
-        let by_peer = self.peer.is_some() && self.rules.apply(Rule::PeerConfirms);
         let Some(episode) = &mut self.episode else { return };
-        // What the peer sends and cannot see acknowledged is as lost as what we send.
-        let confirm_at = episode.since + rto;
-        episode.confirmed = sure || by_peer && now >= confirm_at;
-        let unsure = by_peer && !episode.confirmed;
         if episode.is_unresponsive(now) {
             return self.close(CloseReason::Unresponsive, actions);
         }
@@ -102,27 +80,51 @@ impl LaneMonitor {
             return self.check_at(Some(at));
         }
         let small_pass = seen.sensor.newest_acked_sent >= Some(episode.since);
-        if let Some(received) = received.filter(|_| sure && episode.is_given_up(now, small_pass)) {
-            let at = episode.close_after_flush(now);
-            self.one_way = true;
-            actions.extend(self.reporter.report().into_iter().map(Action::report));
-            actions.push(Action::report(Report::OneWay(FailedDirection::Ours { received })));
-            actions.push(Action::Advertise);
-            return self.check_at(Some(at));
+        match received.filter(|_| sure && episode.is_given_up(now, small_pass)) {
+            Some(received) => self.give_up(now, received, actions),
+            None => self.probe_if_due(now, seen, actions),
         }
-        let since = episode.since;
-        if self.rules.apply(Rule::Probe) {
-            if self.probes.due(now, since) <= now {
-                if self.health != Health::Alive && self.rules.apply(Rule::AdvertiseAgain) {
-                    actions.push(Action::Advertise);
-                }
-                self.probe(now, seen, actions);
-            }
-            self.check_at(Some(self.probes.due(now, since)));
-        }
+    }
+
+    /// Confirms a suspicion. What the peer sends and cannot see acknowledged for a timeout is as
+    /// lost as what we send.
+    fn confirm(&mut self, now: Instant, rto: Duration) {
+        let sure = self.health == Health::Suspect { confirmed: true };
+        let by_peer = self.peer.is_some() && self.rules.apply(Rule::PeerConfirms);
+        let Some(episode) = &mut self.episode else { return };
+        let confirm_at = episode.since + rto;
+        episode.confirmed = sure || by_peer && now >= confirm_at;
+        let unsure = by_peer && !episode.confirmed;
         self.check_at(unsure.then_some(confirm_at));
     }
 
+    /// Tells the peer of a one-way failure, and closes the lane soon.
+    fn give_up(&mut self, now: Instant, received: u64, actions: &mut Vec<Action>) {
+        let Some(episode) = &mut self.episode else { return };
+        let close_at = episode.close_after_flush(now);
+        self.one_way = true;
+        actions.extend(self.reporter.report().into_iter().map(Action::report));
+        actions.push(Action::report(Report::OneWay(FailedDirection::Ours { received })));
+        actions.push(Action::Advertise);
+        self.check_at(Some(close_at));
+    }
+
+    /// Probes the lane where the schedule says so.
+    fn probe_if_due(&mut self, now: Instant, seen: &Observation<'_>, actions: &mut Vec<Action>) {
+        let Some(since) = self.episode.as_ref().map(|episode| episode.since) else { return };
+        if !self.rules.apply(Rule::Probe) {
+            return;
+        }
+        if self.probes.due(now, since) <= now {
+            if self.health != Health::Alive && self.rules.apply(Rule::AdvertiseAgain) {
+                actions.push(Action::Advertise);
+            }
+            self.probe(now, seen, actions);
+        }
+        self.check_at(Some(self.probes.due(now, since)));
+    }
+
+    /// Sends a probe, and remembers what had come by then.
     pub(super) fn probe(
         &mut self,
         now: Instant,
@@ -136,7 +138,7 @@ impl LaneMonitor {
         actions.push(Action::Lane(LaneAction::Probe));
     }
 
-    pub(super) fn close(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
+    fn close(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
         self.closed = true;
         self.next_check = None;
         actions.push(Action::Lane(LaneAction::Close(reason)));
