@@ -197,7 +197,7 @@ pub(crate) struct Net {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Scenario {
     pub(crate) net: Net,
     pub(crate) rough: bool,
     /// Everything is as it should be, but for what is planned.
@@ -214,7 +214,7 @@ fn one_of<T: Copy>(rng: &mut SmallRng, list: &[T]) -> T {
     list[rng.random_range(0..list.len())]
 }
 
-impl Plan {
+impl Scenario {
     pub(crate) fn draw(rng: &mut SmallRng) -> Self {
         let heal_at = rng.random_range(200 * MS..6 * SEC);
         let large = rng.random_bool(0.08);

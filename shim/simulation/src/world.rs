@@ -29,7 +29,7 @@ use crate::connection::Packet;
 use crate::flows::FlowRun;
 use crate::judge::{self, Report, Watch};
 use crate::link::{Link, MS, Nanos, SEC};
-use crate::plan::{Plan as Script, Recovery};
+use crate::plan::{Recovery, Scenario};
 
 /// After healing, everything must have drained within this.
 const DRAIN: Nanos = 240 * SEC;
@@ -87,7 +87,7 @@ pub struct World {
     seed: u64,
     trace: bool,
     rng: SmallRng,
-    plan: Script,
+    plan: Scenario,
     base: Instant,
     now: Nanos,
     queue: BinaryHeap<Reverse<Queued>>,
@@ -119,12 +119,12 @@ impl World {
     /// Draws the run of `seed`; `trace` prints what happens.
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let plan = Script::draw(&mut rng);
+        let plan = Scenario::draw(&mut rng);
         let network = Network::new(&plan.net, || Link::draw(&mut rng, plan.rough));
         Self::with(seed, trace, rng, plan, network)
     }
 
-    fn with(seed: u64, trace: bool, rng: SmallRng, plan: Script, network: Network) -> Self {
+    fn with(seed: u64, trace: bool, rng: SmallRng, plan: Scenario, network: Network) -> Self {
         let flows = plan.flows.iter().cloned().enumerate();
         let flows: Vec<_> = flows.map(|(n, f)| FlowRun::new(n, f)).collect();
         let mut world = Self {
@@ -374,7 +374,7 @@ impl World {
     }
 }
 
-fn host(plan: &Script, side: usize) -> Host {
+fn host(plan: &Scenario, side: usize) -> Host {
     let memory = Arc::new(Memory::new(plan.memory));
     let params = SessionParams {
         linger: Duration::from_secs(3600),

@@ -9,7 +9,9 @@ use throughline_proto::types::{AddressClass, LaneId, Mode};
 use super::World;
 use super::network::{Network, Road};
 use crate::link::{Link, MS, Nanos, SEC};
-use crate::plan::{Answer, Ending, Failure, FlowPlan, Half, Misfortune, Net, Pace, Plan, Reading};
+use crate::plan::{
+    Answer, Ending, Failure, FlowPlan, Half, Misfortune, Net, Pace, Reading, Scenario,
+};
 
 /// An ISP: 200 Mbit/s, 20 ms from end to end and back, 50 ms of queue.
 const RATE: u64 = 25_000_000;
@@ -145,7 +147,7 @@ impl World {
     }
 }
 
-fn plan(case: Case, fails_at: Nanos) -> Plan {
+fn plan(case: Case, fails_at: Nanos) -> Scenario {
     let reading = Reading { chunk: 1 << 20, pause: 0, from: 0, drop_after: None };
     let idle = Half {
         pace: Pace::Free,
@@ -179,7 +181,7 @@ fn plan(case: Case, fails_at: Nanos) -> Plan {
         polite: false,
         halves,
     };
-    Plan {
+    Scenario {
         net: Net {
             uplinks: vec![AddressClass::ProviderAssigned; 2],
             metered: case.standby.then_some(1),

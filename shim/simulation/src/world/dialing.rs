@@ -197,7 +197,7 @@ impl World {
 
     pub(super) fn arm_lane(&mut self, id: LaneId, side: usize) {
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
-        // What is overdue fires now: `armed` is compared with the moment at which it does.
+        // A timer that is late fires now: `armed` is compared with the moment at which it does.
         let at = lane.ends[side].next_timeout().max(self.now);
         if at < lane.armed[side] {
             lane.armed[side] = at;
