@@ -57,6 +57,8 @@ pub struct Application {
     pub read_waiting: bool,
     /// The application waits for room to write.
     pub write_waiting: bool,
+    /// The application waits for the peer to have what it wrote.
+    pub ack_waiting: bool,
 }
 
 /// A flow at one end.

@@ -291,6 +291,7 @@ impl World {
             }
             SessionEvent::Readable(id) => self.wake(side, id, 1),
             SessionEvent::Writable(id) => self.wake(side, id, 0),
+            SessionEvent::Acknowledged(_) => {}
             SessionEvent::Broken(id) => {
                 self.wake(side, id, 0);
                 self.wake(side, id, 1);

@@ -51,7 +51,7 @@
 //!     flow.read_to_string(&mut text).await?;
 //!     flow.write_all(text.to_uppercase().as_bytes()).await?;
 //!     flow.shutdown().await?;
-//!     flow.acknowledged().await // a flow that is dropped before that is reset
+//!     flow.acknowledged().await // the other shim has it all
 //! });
 //!
 //! // The laptop dials from every uplink that it finds.

@@ -1,5 +1,6 @@
 //! A flow as the application holds it: a reliable byte stream, like a TCP connection.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -14,48 +15,111 @@ use crate::engine::session::waiters::wait;
 use throughline_proto::session::{FlowError, Read};
 use throughline_proto::types::{FlowId, PeerId};
 
-/// A flow. `shutdown` ends our direction (half-close); dropping it before both directions have
-/// ended resets the flow.
+/// A flow: a reliable byte stream to an application behind the peer.
+///
+/// Reads and writes are tokio's; `shutdown` ends our direction (half-close), and `read` returns 0 at
+/// the end of the peer's. An error means that the flow is over: it was reset, or its session ended.
+///
+/// # Dropping it
+/// - After both directions have ended: nothing happens; what was written is still delivered.
+/// - Before: the flow is reset, and the peer's application sees a connection reset, after the bytes
+///   that were written before. Wait for [`acknowledged`](Self::acknowledged) and the peer's end to
+///   be sure of an orderly one.
+///
+/// ```
+/// # use throughline::{Identity, Node, PeerConfig, Target};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let (here, there) = (Identity::generate(), Identity::generate());
+/// # let server = Node::builder()
+/// #     .identity(there)
+/// #     .bind(([127, 0, 0, 1], 0).into())
+/// #     .peer(PeerConfig::new(here.peer_id(), "client"));
+/// # let server = server.build().await?;
+/// # let mut service = server.serve("upload")?;
+/// # tokio::spawn(async move {
+/// #     let mut flow = service.accept().await?.accept();
+/// #     flow.read_to_end(&mut Vec::new()).await?;
+/// #     flow.shutdown().await?;
+/// #     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+/// # });
+/// # let peer = PeerConfig::new(server.id(), "server").locators(server.local_addrs());
+/// # let node = Node::builder().identity(here).peer(peer).build().await?;
+/// let mut flow = node.connect(server.id(), Target::service("upload")).await?;
+/// flow.write_all(b"what must not be lost").await?;
+/// flow.acknowledged().await?; // the peer's shim has it
+/// flow.shutdown().await?;
+/// assert_eq!(flow.read(&mut [0; 64]).await?, 0); // the peer has ended its direction, too
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
+#[must_use = "a flow that is dropped is reset"]
 pub struct FlowStream {
     reader: FlowReader,
     writer: FlowWriter,
 }
 
-/// The receiving half of a [`FlowStream`]. Once dropped, what still comes is thrown away.
+/// The receiving half of a [`FlowStream`].
+///
+/// # Dropping it
+/// What still arrives is thrown away, and the sending half goes on. Once both halves are dropped
+/// and the peer's direction had not ended, the flow is reset.
 pub struct FlowReader(Arc<Flow>);
 
-/// The sending half of a [`FlowStream`]. Dropping it before [`finish`](FlowWriter::finish) resets
-/// the flow: a peer must not take a sender that vanished for one that was done.
+/// The sending half of a [`FlowStream`].
+///
+/// # Dropping it
+/// After [`finish`](FlowWriter::finish) what was written is still delivered, and the receiving half
+/// goes on. Before, the flow is reset: a peer must not take a sender that vanished for one that
+/// was done.
 pub struct FlowWriter(Arc<Flow>);
 
 struct Flow {
     session: SessionHandle,
     id: FlowId,
+    _node: KeepAlive,
 }
 
-/// Bytes of one `write` that are copied at once; a longer write is taken in parts.
-const WRITE_PART: usize = 256 * 1024;
+/// Keeps a node alive while something of it is in use.
+pub(crate) type KeepAlive = Arc<dyn Any + Send + Sync>;
+
+/// Bytes of one `write` that are copied at once; a longer write is taken in parts. As much as the
+/// first window of a flow.
+const MAX_COPY: usize = 256 * 1024;
 
 impl FlowStream {
-    pub(crate) fn new(session: SessionHandle, id: FlowId) -> Self {
-        let flow = Arc::new(Flow { session, id });
+    pub(crate) fn new(session: SessionHandle, id: FlowId, node: KeepAlive) -> Self {
+        let flow = Arc::new(Flow { session, id, _node: node });
         Self { reader: FlowReader(flow.clone()), writer: FlowWriter(flow) }
     }
 
-    /// The peer at the other end.
+    /// Returns the key of the peer at the other end.
+    #[must_use]
     pub fn peer(&self) -> PeerId {
         self.reader.0.session.peer()
     }
 
     /// Splits the flow into halves that can live in different tasks.
+    #[must_use = "halves that are dropped reset the flow"]
     pub fn into_split(self) -> (FlowReader, FlowWriter) {
         (self.reader, self.writer)
+    }
+
+    /// Waits until the peer's shim has every byte that was written so far; see
+    /// [`FlowWriter::acknowledged`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`FlowWriter::write_chunk`]: the flow failed, and the peer may not have all.
+    pub async fn acknowledged(&mut self) -> io::Result<()> {
+        self.writer.acknowledged().await
     }
 }
 
 impl FlowReader {
-    /// Waits for bytes and moves up to `chunks.len()` pieces of them into `chunks`, without a
+    /// Waits for bytes and moves up to `chunks.len()` runs of them into `chunks`, without a
     /// copy. Returns how many; 0 is the end of the peer's direction. Cancel-safe.
     ///
     /// # Errors
@@ -81,10 +145,10 @@ impl FlowReader {
         self.0.reset();
     }
 
-    fn poll_piece(&self, cx: &Context<'_>, max: usize) -> Poll<io::Result<Bytes>> {
+    fn poll_one(&self, cx: &Context<'_>, max: usize) -> Poll<io::Result<Bytes>> {
         let flow = &self.0;
         flow.session.with(|core, now| match core.session.read_at_most(now, flow.id, max) {
-            Ok(Some(piece)) => Poll::Ready(Ok(piece)),
+            Ok(Some(chunk)) => Poll::Ready(Ok(chunk)),
             Ok(None) => {
                 wait(&mut core.waiters(flow.id).read, cx);
                 Poll::Pending
@@ -119,6 +183,27 @@ impl FlowWriter {
                     Poll::Pending
                 }
                 Ok(room) => Poll::Ready(Ok(usize::try_from(room).unwrap_or(usize::MAX))),
+                Err(error) => Poll::Ready(Err(to_io(error))),
+            })
+        })
+        .await
+    }
+
+    /// Waits until the peer's shim has every byte that was written so far. Not that the peer's
+    /// application has read them; only its own answer can say that. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`write_chunk`](Self::write_chunk): the flow failed, and the peer may not have all.
+    pub async fn acknowledged(&mut self) -> io::Result<()> {
+        let flow = &self.0;
+        let written = flow.session.with(|core, _| core.session.written(flow.id));
+        poll_fn(|cx| {
+            flow.session.with(|core, _| match core.session.is_acknowledged(flow.id, written) {
+                Ok(true) => Poll::Ready(Ok(())),
+                Ok(false) => {
+                    wait(&mut core.waiters(flow.id).acknowledged, cx);
+                    Poll::Pending
+                }
                 Err(error) => Poll::Ready(Err(to_io(error))),
             })
         })
@@ -230,8 +315,8 @@ impl AsyncRead for FlowReader {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let piece = ready!(self.poll_piece(cx, buf.remaining()))?;
-        buf.put_slice(&piece);
+        let chunk = ready!(self.poll_one(cx, buf.remaining()))?;
+        buf.put_slice(&chunk);
         Poll::Ready(Ok(()))
     }
 }
@@ -255,7 +340,7 @@ impl AsyncWrite for FlowWriter {
             Ok(room) => Poll::Ready(Ok(usize::try_from(room).unwrap_or(usize::MAX))),
             Err(error) => Poll::Ready(Err(to_io(error))),
         });
-        let part = ready!(room)?.min(buf.len()).min(WRITE_PART);
+        let part = ready!(room)?.min(buf.len()).min(MAX_COPY);
         self.poll_chunk(cx, &mut Bytes::copy_from_slice(&buf[..part]))
     }
 

@@ -13,6 +13,8 @@ pub enum SessionEvent {
     Readable(FlowId),
     /// There is room to write, or the flow ended.
     Writable(FlowId),
+    /// The peer has more of what was written.
+    Acknowledged(FlowId),
     /// The flow was reset or the session closed: both halves want to know.
     Broken(FlowId),
     /// The flow is forgotten.

@@ -137,6 +137,9 @@ impl Session {
             // This wakes whoever waits for the end of both directions.
             self.events.push_back(SessionEvent::Writable(id));
         }
+        if freed > 0 && std::mem::take(&mut flow.app.ack_waiting) {
+            self.events.push_back(SessionEvent::Acknowledged(id));
+        }
         if freed > 0 {
             self.retire_segments(id);
             for waiting in std::mem::take(&mut self.hedge_waiting) {

@@ -52,6 +52,22 @@ impl Session {
         Ok(len)
     }
 
+    /// Returns how many bytes were written to the flow.
+    pub fn written(&self, id: FlowId) -> u64 {
+        self.flows.get(&id).map_or(0, |flow| flow.tx.buffer.end())
+    }
+
+    /// Returns whether the peer has every byte below `offset`. If not,
+    /// [`SessionEvent::Acknowledged`] follows when it has more.
+    pub fn is_acknowledged(&mut self, id: FlowId, offset: u64) -> Result<bool, FlowError> {
+        self.check_broken(id)?;
+        // A flow is forgotten only when the peer has all of it.
+        let Some(flow) = self.flows.get_mut(&id) else { return Ok(true) };
+        let acknowledged = flow.tx.buffer.base() >= offset;
+        flow.app.ack_waiting = !acknowledged;
+        Ok(acknowledged)
+    }
+
     /// Ends our direction.
     pub fn finish(&mut self, now: Instant, id: FlowId) -> Result<(), FlowError> {
         self.check_broken(id)?;

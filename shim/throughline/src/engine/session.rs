@@ -276,6 +276,9 @@ impl Core {
                 SessionEvent::Answered(id) => {
                     wakers.take(self.flows.get_mut(&id), FlowWaiters::answered)
                 }
+                SessionEvent::Acknowledged(id) => {
+                    wakers.take(self.flows.get_mut(&id), FlowWaiters::acknowledged);
+                }
                 SessionEvent::Broken(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::all),
                 SessionEvent::Forgotten(id) => {
                     wakers.take(self.flows.remove(&id).as_mut(), FlowWaiters::all);

@@ -98,6 +98,11 @@ impl Sessions {
         self.context.peers.ids().iter().flat_map(|peer| self.with_peer(*peer))
     }
 
+    /// Returns the number of flows in all the live sessions.
+    pub(crate) fn live_flows(&self) -> usize {
+        self.all().map(|session| session.with(|core, _| core.session.flows().count())).sum()
+    }
+
     /// Returns the session to open flows in: an established one with lanes, else the latest
     /// established one.
     pub(crate) fn usable(&self, peer: PeerId) -> Option<SessionHandle> {

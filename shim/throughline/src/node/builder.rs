@@ -6,8 +6,10 @@ use std::sync::Arc;
 use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
+use super::addresses;
+use super::config::{Limits, PeerConfig};
+use super::handle::Node;
 use super::router::Router;
-use super::{Limits, Node, PeerConfig, addresses};
 use crate::engine::accept;
 use crate::engine::context::NodeContext;
 use crate::engine::peers::Peers;
@@ -69,6 +71,13 @@ pub enum BuildError {
     /// The routes cannot be managed.
     #[error("cannot manage routes: {0}")]
     Routes(#[from] ManageError),
+}
+
+impl Node {
+    /// Begins a new node.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
 }
 
 impl NodeBuilder {

@@ -1,40 +1,17 @@
-//! Flows that peers open, and who accepts them.
-
-use thiserror::Error;
-use tokio::sync::mpsc;
+//! A flow that a peer asks to open.
 
 use crate::engine::session::SessionHandle;
-use crate::stream::FlowStream;
+use crate::stream::{FlowStream, KeepAlive};
 use throughline_proto::types::{FailureCode, FlowId, Mode, OpenFailure, PeerId, PeerName, Target};
 
-/// Why nothing can be served.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The node is shutting down, or has been shut down.
-    #[error("the node is shutting down")]
-    ShuttingDown,
-    /// There is a listener for this already.
-    #[error("{served} has a listener already; drop that one first")]
-    Taken {
-        /// The service, or TCP targets.
-        served: String,
-    },
-}
-
-/// Why no further flow can be accepted.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// The node is shutting down, or has been shut down.
-    #[error("the node is shutting down")]
-    ShuttingDown,
-}
-
-/// A flow that a peer asks to open. Dropping it refuses the flow.
+/// A flow that a peer asks to open, from [`Listener::accept`](crate::Listener::accept).
+///
+/// The peer's `connect` waits for the answer: [`accept`](Self::accept) or
+/// [`refuse`](Self::refuse). Dropping it refuses the flow.
 #[derive(Debug)]
+#[must_use = "a flow that is dropped is refused"]
 pub struct IncomingFlow {
-    session: Option<SessionHandle>,
+    pending: Option<Pending>,
     peer: PeerId,
     name: PeerName,
     id: FlowId,
@@ -42,60 +19,74 @@ pub struct IncomingFlow {
     mode: Mode,
 }
 
-/// Yields the flows opened to one service, or (from [`Node::serve_tcp`](crate::Node::serve_tcp)) to TCP targets.
-/// Dropping it ends the service: flows opened to it are refused.
-#[derive(Debug)]
-pub struct Listener {
-    flows: mpsc::Receiver<IncomingFlow>,
+/// What answering the flow takes; gone once it is answered.
+struct Pending {
+    session: SessionHandle,
+    node: KeepAlive,
 }
 
 impl IncomingFlow {
-    pub(super) fn new(session: SessionHandle, id: FlowId, target: Target) -> Self {
-        let mode = session.with(|core, _| core.session.flow(id).map(|f| f.mode()));
+    pub(super) fn new(
+        session: SessionHandle,
+        node: KeepAlive,
+        id: FlowId,
+        target: Target,
+        mode: Mode,
+    ) -> Self {
         let (peer, name) = (session.peer(), session.name().clone());
-        Self { session: Some(session), peer, name, id, target, mode: mode.unwrap_or_default() }
+        Self { pending: Some(Pending { session, node }), peer, name, id, target, mode }
     }
 
-    /// Who asks.
+    /// Returns the key of the peer that asks.
+    #[must_use]
     pub fn peer(&self) -> PeerId {
         self.peer
     }
 
-    /// What the configuration calls the one who asks.
+    /// Returns the peer's name in the configuration.
+    #[must_use]
     pub fn peer_name(&self) -> &PeerName {
         &self.name
     }
 
-    /// Where the flow is to lead.
+    /// Returns the flow's destination.
+    #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// How the opener uses lanes.
+    /// Returns how the opener uses lanes.
+    #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Opens the flow; the peer is told at once.
+    /// Opens the flow; the peer learns it at once.
+    #[must_use = "a flow that is dropped is reset"]
     pub fn accept(mut self) -> FlowStream {
-        let Some(session) = self.session.take() else {
-            unreachable!("only accept, refuse and drop take the session")
+        let Some(Pending { session, node }) = self.pending.take() else {
+            unreachable!("only accept, refuse and drop take what is pending")
         };
         session.with(|core, now| core.session.accept(now, self.id));
-        FlowStream::new(session, self.id)
+        FlowStream::new(session, self.id, node)
     }
 
-    /// Refuses it; the peer's `connect` fails with this.
+    /// Refuses the flow; the peer's `connect` fails with this.
     pub fn refuse(mut self, failure: OpenFailure) {
         self.answer(failure);
     }
 
     fn answer(&mut self, failure: OpenFailure) {
-        if let Some(session) = self.session.take() {
-            session.log().emit_flow_refused(&self.target.to_string(), &failure.detail);
-            session.with(|core, now| core.session.refuse(now, self.id, failure));
+        if let Some(Pending { session, .. }) = self.pending.take() {
+            refuse(&session, self.id, &self.target, failure);
         }
     }
+}
+
+/// Refuses a flow to `target`, and reports that.
+pub(super) fn refuse(session: &SessionHandle, id: FlowId, target: &Target, failure: OpenFailure) {
+    session.log().emit_flow_refused(&target.to_string(), &failure.detail);
+    session.with(|core, now| core.session.refuse(now, id, failure));
 }
 
 impl Drop for IncomingFlow {
@@ -104,16 +95,8 @@ impl Drop for IncomingFlow {
     }
 }
 
-impl Listener {
-    pub(super) fn new(flows: mpsc::Receiver<IncomingFlow>) -> Self {
-        Self { flows }
-    }
-
-    /// The next flow. Cancel-safe.
-    ///
-    /// # Errors
-    /// When the node has been shut down.
-    pub async fn accept(&mut self) -> Result<IncomingFlow, AcceptError> {
-        self.flows.recv().await.ok_or(AcceptError::ShuttingDown)
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pending").field(&self.session).finish()
     }
 }

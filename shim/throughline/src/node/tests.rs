@@ -1,10 +1,16 @@
 //! What can be seen only from inside: a sleep is played by saying that there was one.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::*;
 use crate::clock::BootTime;
+use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
 use crate::identity::Identity;
-use throughline_proto::types::Locator;
+use throughline_proto::types::{Locator, PeerId};
 use throughline_uplinks::UplinkConfig;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,7 +56,7 @@ fn pings(node: &Node, peer: PeerId) -> Vec<u64> {
             ids.iter().map(|id| core.lanes[id].connection.stats().frame_tx.datagram).collect()
         })
     };
-    node.sessions.with_peer(peer).iter().flat_map(|s| -> Vec<u64> { count(s) }).collect()
+    node.sessions().with_peer(peer).iter().flat_map(|s| -> Vec<u64> { count(s) }).collect()
 }
 
 #[tokio::test]
@@ -58,7 +64,7 @@ async fn after_a_sleep_every_lane_is_probed_at_once() {
     let (left, right) = pair().await;
     until("two lanes", || pings(&left, right.id()).len() == 2).await;
     let before = pings(&left, right.id());
-    left.sessions.resumed_after(Duration::from_secs(3600));
+    left.sessions().resumed_after(Duration::from_secs(3600));
     until("a ping on every lane", || {
         let now = pings(&left, right.id());
         now.len() == before.len() && now.iter().zip(&before).all(|(now, then)| now > then)
@@ -77,13 +83,13 @@ async fn a_linger_runs_out_while_the_machine_sleeps() {
     let locator = silent.local_addr().unwrap();
     let node = Node::builder().peer(peer(&nobody, "gone", vec![locator])).limits(limits);
     let node = node.build().await.unwrap();
-    until("a session", || !node.sessions.with_peer(nobody.peer_id()).is_empty()).await;
-    let session = node.sessions.with_peer(nobody.peer_id()).remove(0);
+    until("a session", || !node.sessions().with_peer(nobody.peer_id()).is_empty()).await;
+    let session = node.sessions().with_peer(nobody.peer_id()).remove(0);
     assert!(!session.is_over());
     session.with(|core, _| {
         core.detached_since = Some(BootTime::ago(Duration::from_secs(61)));
     });
-    node.sessions.resumed_after(Duration::from_secs(61));
+    node.sessions().resumed_after(Duration::from_secs(61));
     until("the end of the session", || session.is_over()).await;
     let why = session.end_reason().unwrap();
     assert_eq!(why, "no lane came back within the linger time");

@@ -61,6 +61,37 @@ fn half_close_in_both_orders() {
 }
 
 #[test]
+fn a_write_is_acknowledged_when_the_peer_has_it_and_over_another_lane_if_need_be() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    assert_eq!(pair.ends[A].is_acknowledged(id, 0), Ok(true));
+    pair.hold(L1);
+    pair.hold(L2);
+    pair.write(A, id, 50_000);
+    assert_eq!(pair.ends[A].written(id), 50_000);
+    assert_eq!(pair.ends[A].is_acknowledged(id, 50_000), Ok(false));
+    pair.pass(ms(20));
+    assert_eq!(pair.count(A, &SessionEvent::Acknowledged(id)), 0);
+    pair.release(L2);
+    pair.detach(L1);
+    pair.pass(ms(200));
+    assert!(pair.count(A, &SessionEvent::Acknowledged(id)) > 0);
+    assert_eq!(pair.ends[A].is_acknowledged(id, 50_000), Ok(true));
+}
+
+#[test]
+fn a_flow_that_fails_is_not_acknowledged() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    pair.write(A, id, 100);
+    assert_eq!(pair.ends[A].is_acknowledged(id, 100), Ok(false));
+    pair.ends[A].reset(pair.now, id, 9);
+    assert_eq!(pair.count(A, &SessionEvent::Broken(id)), 1);
+    assert_eq!(pair.ends[A].is_acknowledged(id, 100), Err(FlowError::ResetHere));
+}
+
+#[test]
 fn a_reset_delivers_what_precedes_it() {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Single);

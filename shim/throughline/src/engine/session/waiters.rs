@@ -11,6 +11,8 @@ pub(crate) struct FlowWaiters {
     pub(crate) write: Option<Waker>,
     /// Waits for the answer to the open.
     pub(crate) answer: Option<Waker>,
+    /// Waits for the peer to have what was written.
+    pub(crate) acknowledged: Option<Waker>,
     /// Waits for the end of the flow as a whole.
     pub(crate) closed: Option<Waker>,
 }
@@ -24,20 +26,30 @@ pub(crate) fn wait(slot: &mut Option<Waker>, cx: &Context<'_>) {
 }
 
 impl FlowWaiters {
-    pub(crate) fn readable(&mut self) -> [Option<Waker>; 4] {
-        [self.read.take(), None, None, self.closed.take()]
+    pub(crate) fn readable(&mut self) -> [Option<Waker>; 5] {
+        [self.read.take(), None, None, None, self.closed.take()]
     }
 
-    pub(crate) fn writable(&mut self) -> [Option<Waker>; 4] {
-        [self.write.take(), None, None, self.closed.take()]
+    pub(crate) fn writable(&mut self) -> [Option<Waker>; 5] {
+        [self.write.take(), None, None, None, self.closed.take()]
     }
 
-    pub(crate) fn answered(&mut self) -> [Option<Waker>; 4] {
-        [self.answer.take(), None, None, None]
+    pub(crate) fn answered(&mut self) -> [Option<Waker>; 5] {
+        [self.answer.take(), None, None, None, None]
     }
 
-    pub(crate) fn all(&mut self) -> [Option<Waker>; 4] {
-        [self.read.take(), self.write.take(), self.answer.take(), self.closed.take()]
+    pub(crate) fn acknowledged(&mut self) -> [Option<Waker>; 5] {
+        [self.acknowledged.take(), None, None, None, None]
+    }
+
+    pub(crate) fn all(&mut self) -> [Option<Waker>; 5] {
+        [
+            self.read.take(),
+            self.write.take(),
+            self.answer.take(),
+            self.acknowledged.take(),
+            self.closed.take(),
+        ]
     }
 }
 
@@ -49,7 +61,7 @@ impl Wakers {
     pub(crate) fn take(
         &mut self,
         waiters: Option<&mut FlowWaiters>,
-        which: fn(&mut FlowWaiters) -> [Option<Waker>; 4],
+        which: fn(&mut FlowWaiters) -> [Option<Waker>; 5],
     ) {
         if let Some(waiters) = waiters {
             self.0.extend(which(waiters).into_iter().flatten());

@@ -1,0 +1,181 @@
+//! The handle to a node, and what becomes of the node when the last one is dropped.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use quinn::Endpoint;
+use tokio::runtime;
+
+use super::router::Router;
+use super::{shutdown, status};
+use crate::engine::context::NodeContext;
+use crate::engine::drains::{Drain, UnknownUplink};
+use crate::engine::sessions::Sessions;
+use crate::events::{Events, Subject};
+use crate::status::NodeStatus;
+use crate::stream::KeepAlive;
+use throughline_proto::types::{PeerId, PeerName, Target};
+
+/// How long a node whose last handle was dropped goes on delivering what finished flows wrote. As
+/// long as a daemon gives its flows when it is stopped.
+const DELIVERY_AFTER_DROP: Duration = Duration::from_secs(10);
+
+/// A running node; clones are handles to the same one.
+///
+/// # When it ends
+/// With [`Node::shutdown`]; or when the last handle to it is dropped: every clone of the `Node`,
+/// every [`Listener`](crate::Listener) and [`IncomingFlow`](crate::IncomingFlow), every
+/// [`FlowStream`](crate::FlowStream) and its halves. Then it ends in the background, within 10 s,
+/// as long as the runtime runs: what finished flows wrote is still delivered.
+/// [`Events`] do not keep it alive.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use throughline::{Identity, Node, PeerConfig, UplinkConfig};
+///
+/// let office = Identity::generate().peer_id(); // or `"tlk1…".parse()?`
+/// let node = Node::builder()
+///     .uplink(UplinkConfig::new("isp-a").prefix(std::net::IpAddr::from([127, 0, 1, 1])))
+///     .uplink(UplinkConfig::new("isp-b").prefix(std::net::IpAddr::from([127, 0, 2, 1])))
+///     .peer(PeerConfig::new(office, "office").locator(([127, 0, 0, 1], 5443)))
+///     .build()
+///     .await?;
+/// for uplink in node.status().uplinks {
+///     println!("{} has {:?}", uplink.name, uplink.addresses);
+/// }
+/// node.drain_uplink("isp-a")?; // nothing new goes over it
+/// node.resume_uplink("isp-a")?;
+/// node.shutdown(Duration::from_secs(1)).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+/// What all handles share. Whoever keeps it keeps the node alive.
+struct Inner {
+    sessions: Arc<Sessions>,
+    router: Router,
+    endpoints: Vec<Endpoint>,
+    /// The runtime that the node was built in, where it ends if nobody shuts it down.
+    runtime: runtime::Handle,
+    ended: AtomicBool,
+}
+
+impl Node {
+    pub(super) fn new(sessions: Arc<Sessions>, router: Router, endpoints: Vec<Endpoint>) -> Self {
+        let (runtime, ended) = (runtime::Handle::current(), AtomicBool::new(false));
+        let inner = Arc::new(Inner { sessions, router, endpoints, runtime, ended });
+        let kept: KeepAlive = inner.clone();
+        inner.router.set_node(Arc::downgrade(&kept));
+        Self(inner)
+    }
+
+    pub(super) fn context(&self) -> &NodeContext {
+        &self.0.sessions.context
+    }
+
+    pub(super) fn sessions(&self) -> &Arc<Sessions> {
+        &self.0.sessions
+    }
+
+    pub(super) fn router(&self) -> &Router {
+        &self.0.router
+    }
+
+    /// Returns what keeps the node alive without being a handle.
+    pub(super) fn keep_alive(&self) -> KeepAlive {
+        self.0.clone()
+    }
+
+    /// Returns our public key.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.context().identity.peer_id()
+    }
+
+    /// Returns a peer's name in the configuration; the beginning of its key where it is none of ours.
+    #[must_use]
+    pub fn peer_name(&self, peer: PeerId) -> PeerName {
+        self.context().peers.name(peer)
+    }
+
+    /// Returns the UDP addresses that we accept lanes on.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.0.endpoints.iter().filter_map(|e| e.local_addr().ok()).collect()
+    }
+
+    /// Returns the number of flows with all the peers.
+    #[must_use]
+    pub fn live_flows(&self) -> usize {
+        self.sessions().live_flows()
+    }
+
+    /// Returns a snapshot of the node: its uplinks, peers, sessions, lanes and flows.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        status::of(self.sessions(), self.local_addrs())
+    }
+
+    /// Returns what happened of late, and a stream of what happens from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.context().events.follow()
+    }
+
+    /// Emits the event `flow-refused` for a flow that this host's own ingress refused to open, which
+    /// only the ingress knows of. Throttled like those that a peer caused.
+    pub fn report_refused_flow(&self, target: &Target, reason: &str) {
+        self.context().events.emit_flow_refused(Subject::default(), &target.to_string(), reason);
+    }
+
+    /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and
+    /// nothing new goes over it until [`resume_uplink`](Self::resume_uplink) or the end of the node.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn drain_uplink(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.sessions().set_drained(name, true)
+    }
+
+    /// Uses the uplink `name` again.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn resume_uplink(&self, name: &str) -> Result<Drain, UnknownUplink> {
+        self.sessions().set_drained(name, false)
+    }
+
+    /// Ends the node: no new flows; live ones have until `deadline` to end, then are reset. The
+    /// peers are told, and the routes that the node set are removed.
+    pub async fn shutdown(&self, deadline: Duration) {
+        let Inner { sessions, router, endpoints, ended, .. } = &*self.0;
+        shutdown::end(sessions, router, endpoints, deadline).await;
+        ended.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let (sessions, router) = (self.sessions.clone(), self.router.clone());
+        let endpoints = std::mem::take(&mut self.endpoints);
+        self.runtime.spawn(async move {
+            shutdown::end(&sessions, &router, &endpoints, DELIVERY_AFTER_DROP).await;
+        });
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.id()).finish()
+    }
+}
