@@ -87,6 +87,7 @@ fn a_flow_that_fails_is_not_acknowledged() {
     pair.write(A, id, 100);
     assert_eq!(pair.ends[A].is_acknowledged(id, 100), Ok(false));
     pair.ends[A].reset(pair.now, id, 9);
+    pair.run();
     assert_eq!(pair.count(A, &SessionEvent::Broken(id)), 1);
     assert_eq!(pair.ends[A].is_acknowledged(id, 100), Err(FlowError::ResetHere));
 }

@@ -1,43 +1,12 @@
-//! Two nodes in one process, over real sockets on loopback.
+//! What two nodes do for each other.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use throughline::{FailureCode, Identity, Node, OpenFailure, PeerConfig, Target, UplinkConfig};
+use throughline::{FailureCode, OpenFailure, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn uplink(name: &str, address: &str) -> UplinkConfig {
-    UplinkConfig::new(name).prefix(address.parse::<IpAddr>().unwrap())
-}
-
-async fn pair() -> (Node, Node) {
-    pair_told(vec![]).await
-}
-
-/// The right node tells where else it listens.
-async fn pair_told(also: Vec<SocketAddr>) -> (Node, Node) {
-    let (a, b) = (Identity::generate(), Identity::generate());
-    let peer = |id: &Identity, name: &str, locators: Vec<SocketAddr>| {
-        PeerConfig::new(id.peer_id(), name).locators(locators)
-    };
-    let mut right = Node::builder()
-        .identity(b.clone())
-        .bind("127.0.0.1:0".parse().unwrap())
-        .peer(peer(&a, "left", vec![]));
-    for addr in also {
-        right = right.bind(addr).advertise(addr);
-    }
-    let right = right.build().await.unwrap();
-    let left = Node::builder()
-        .identity(a)
-        .uplink(uplink("isp-a", "127.0.11.1"))
-        .uplink(uplink("isp-b", "127.0.12.1"))
-        .peer(peer(&b, "right", right.local_addrs()[..1].to_vec()))
-        .build()
-        .await
-        .unwrap();
-    (left, right)
-}
+use super::pair::{pair, pair_at};
 
 #[tokio::test]
 async fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
@@ -74,10 +43,10 @@ async fn two_uplinks_make_two_lanes() {
 }
 
 #[tokio::test]
-async fn a_locator_that_the_peer_tells_gets_its_lane() {
+async fn a_locator_that_the_peer_advertises_gets_its_lane() {
     let port = std::net::UdpSocket::bind("127.0.32.1:0").unwrap().local_addr().unwrap().port();
     let other = SocketAddr::from(([127, 0, 32, 1], port));
-    let (left, _right) = pair_told(vec![other]).await;
+    let (left, _right) = pair_at(vec![other]).await;
     for _ in 0..300 {
         let lanes: Vec<_> =
             left.status().peers[0].sessions.iter().flat_map(|s| s.lanes.clone()).collect();
