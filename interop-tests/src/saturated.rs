@@ -19,11 +19,11 @@ const WARM_UP: Duration = Duration::from_secs(3);
 
 /// What a run has shown.
 pub struct Saturated {
-    /// To the node that dialled.
+    /// To the node that dialed.
     pub download: Way,
     /// From it.
     pub upload: Way,
-    /// What the two ends, the dialling one first, did with their lanes after the warm-up.
+    /// What the two ends, the dialing one first, did with their lanes after the warm-up.
     pub unrest: [Unrest; 2],
 }
 
@@ -181,7 +181,7 @@ impl fmt::Display for Saturated {
         writeln!(f, "  download  {}", self.download)?;
         write!(f, "  upload    {}", self.upload)?;
         for (end, Unrest { doubts, moves, elsewhere }) in
-            ["dialled", "was dialled"].iter().zip(self.unrest)
+            ["dialed", "was dialed"].iter().zip(self.unrest)
         {
             write!(f, "\n  the end that {end}: {doubts} doubts, {moves} lanes moved or ended, ")?;
             write!(f, "{elsewhere:.2} % sent on another lane than the busiest")?;

@@ -15,7 +15,7 @@ use super::{Lab, Side, Site};
 use crate::process::{self, Process};
 use crate::support::Outcome;
 
-/// Where the server's daemon is dialled.
+/// Where the server's daemon is dialed.
 const PORT: u16 = 5443;
 
 /// How the daemons are configured.
@@ -31,7 +31,7 @@ pub struct Setup {
 pub struct Daemons {
     /// The one that dials.
     pub client: Process,
-    /// The one that is dialled.
+    /// The one that is dialed.
     pub server: Process,
     /// The client's SOCKS5 ingress.
     pub socks: SocketAddr,
@@ -141,7 +141,7 @@ fn name(side: Side) -> &'static str {
     }
 }
 
-/// Where a site can be dialled.
+/// Where a site can be dialed.
 fn addresses(site: &Site) -> Vec<String> {
     let addresses = site.uplinks.iter().flat_map(|uplink| uplink.addresses());
     addresses.map(|address| SocketAddr::from((address, PORT)).to_string()).collect()

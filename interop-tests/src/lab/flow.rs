@@ -81,13 +81,13 @@ impl Flow {
             }
         })?;
         let (seen, ends) = (record.clone(), Arc::clone(&stop));
-        let dialled = {
+        let dialed = {
             let via = via.clone();
             let connected = async move { via.connect(port).await };
             let limit = Duration::from_secs(10);
             lab.client.host.spawn(async move { tokio::time::timeout(limit, connected).await })?
         };
-        let stream = dialled.await?.map_err(|_| "no connection within 10 s")??;
+        let stream = dialed.await?.map_err(|_| "no connection within 10 s")??;
         let near = lab.client.host.spawn(async move {
             match kind {
                 Kind::Echo => echo::ask(stream, &seen, ends).await,

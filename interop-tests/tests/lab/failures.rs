@@ -60,7 +60,7 @@ async fn survives(
 /// What a failure may cost where there is a lane to go on, or one that only needs smaller packets:
 /// MPTCP's stalls are twice to four times as long.
 const HALF: Duration = Duration::from_millis(500);
-/// Where lanes have to be dialled, and after an outage.
+/// Where lanes have to be dialed, and after an outage.
 const LONG: Duration = Duration::from_millis(1500);
 
 macro_rules! survives {

@@ -52,24 +52,24 @@ scenarios! {
     facts_are_restated_until_they_are_echoed
     closing_ends_the_session_and_its_flows
     a_key_that_the_acceptor_does_not_know_is_refused
-    a_dialler_without_a_certificate_or_with_another_kind_of_key_is_refused
+    a_dialer_without_a_certificate_or_with_another_kind_of_key_is_refused
     this_peer_refuses_an_acceptor_with_another_key
     another_alpn_and_none_are_refused
     hellos_are_rejected_by_the_rules_of_the_acceptor
     a_session_is_not_attached_to_by_another_peer
-    a_target_outside_the_acl_is_not_dialled
+    a_target_outside_the_acl_is_not_dialed
     violations_close_the_lane_and_nothing_else
     contradictions_of_a_flow_are_violations
     what_comes_before_the_hello_closes_the_lane
     too_many_flows_are_refused_and_far_too_many_a_violation
-    our_dialler_comes_with_two_lanes_and_moves_bytes_both_ways
-    our_dialler_migrates_and_this_peer_validates_the_path
-    our_dialler_resumes_when_all_lanes_are_gone
-    our_dialler_learns_that_its_session_is_unknown_and_makes_another
-    our_dialler_tries_again_later_where_it_is_rejected_for_now
-    our_dialler_refuses_another_key_another_alpn_and_a_later_version
-    our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another
-    this_peer_refuses_a_dialler_that_it_does_not_know
+    our_dialer_comes_with_two_lanes_and_moves_bytes_both_ways
+    our_dialer_migrates_and_this_peer_validates_the_path
+    our_dialer_resumes_when_all_lanes_are_gone
+    our_dialer_learns_that_its_session_is_unknown_and_makes_another
+    our_dialer_tries_again_later_where_it_is_rejected_for_now
+    our_dialer_refuses_another_key_another_alpn_and_a_later_version
+    our_dialer_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another
+    this_peer_refuses_a_dialer_that_it_does_not_know
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,7 +57,7 @@ async fn move_under_load() -> Outcome<Duration> {
     println!("    moved {:?} after the cut; upload, download go on after {gaps:?}", at - cut);
 
     // The path is validated both ways (§8.2) and the connection ID is a new one (§9.5).
-    for (who, node) in [("dialler", &pair.near), ("acceptor", &pair.far)] {
+    for (who, node) in [("dialer", &pair.near), ("acceptor", &pair.far)] {
         let validated = eventually(Duration::from_secs(1), async || {
             let lane = lanes(node).into_iter().find(|l| l.id == lane)?;
             let validated = lane.path_challenges > 0 && lane.path_responses > 0;

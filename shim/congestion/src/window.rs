@@ -7,7 +7,7 @@
 //! * **CUBIC**, while another sender keeps the queue full; [`DelayControl`] says when and for how long.
 //!
 //! **An outage is not congestion.** A path that lost everything for [`OUTAGE_AFTER`] (or for so long
-//! that RFC 9002 §7.6 calls it persistent congestion) and then answers starts afresh, as one just dialled
+//! that RFC 9002 §7.6 calls it persistent congestion) and then answers starts afresh, as one just dialed
 //! would, which is what else the lane's owner would do. The RFC would leave two packets and a threshold
 //! near them, which keep a lane that carries little that small for the rest of its life, until bulk has
 //! to move to it. An initial window per outage floods nothing.

@@ -1,5 +1,5 @@
 //! Two whole sessions over a simulated network, in virtual time, single-threaded, by seed; their
-//! lanes are dialled, moved, drained and closed by the planner itself.
+//! lanes are dialed, moved, drained and closed by the planner itself.
 //!
 //! Each seed draws a network (uplinks, one perhaps metered; prefixes of the peer; a road from each to
 //! each), flows and a schedule of misfortunes: loss, reordering, duplication, delay; blackholes both

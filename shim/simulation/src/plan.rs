@@ -119,7 +119,7 @@ pub(crate) enum Misfortune {
         side: usize,
         notify_peer: bool,
     },
-    /// Every lane dies, and none is dialled for so long.
+    /// Every lane dies, and none is dialed for so long.
     Outage {
         duration: Nanos,
     },

@@ -13,9 +13,9 @@ import time
 import traceback
 from pathlib import Path
 
-from . import Place, Skipped, acceptor, dialler, document, refusals
+from . import Place, Skipped, acceptor, dialer, document, refusals
 
-MODULES = [document, acceptor, refusals, dialler]
+MODULES = [document, acceptor, refusals, dialer]
 
 # Each takes some seconds.
 PATIENCE = 60.0

@@ -49,7 +49,7 @@ async def _raw(us: _Peer, local: str = "127.0.0.1", **options) -> Lane:
 
 
 async def _refused(us: _Peer, identity: Identity | None = None, **options) -> LaneClosed:
-    """How the acceptor closes a lane whose handshake is not to its liking. The dialler learns it
+    """How the acceptor closes a lane whose handshake is not to its liking. The dialer learns it
     only after its own part of the handshake is complete (§3)."""
     try:
         lane = await Lane.dial(identity or us.identity, us.peer, "127.0.0.1", us.remote, **options)
@@ -67,7 +67,7 @@ async def a_key_that_the_acceptor_does_not_know_is_refused(place: Place) -> None
         await us.lane()
 
 
-async def a_dialler_without_a_certificate_or_with_another_kind_of_key_is_refused(
+async def a_dialer_without_a_certificate_or_with_another_kind_of_key_is_refused(
     place: Place,
 ) -> None:
     async with _both(place) as (us, daemon):
@@ -174,7 +174,7 @@ async def a_session_is_not_attached_to_by_another_peer(place: Place) -> None:
         thief.close()
 
 
-async def a_target_outside_the_acl_is_not_dialled(place: Place) -> None:
+async def a_target_outside_the_acl_is_not_dialed(place: Place) -> None:
     origin = await Origin().start()
     identity = Identity()
     async with _far(place, identity) as (_, peer, remote):

@@ -189,7 +189,7 @@ fn what_a_dial_sent_while_the_path_was_dead_is_no_congestion() {
     let start = Instant::now();
     let at = |ms: u32| start + ms * MS;
     // The first packet and two more are lost; the fourth comes when the path is back.
-    let dialled = |sent: [u32; 4]| {
+    let dialed = |sent: [u32; 4]| {
         let mut window = Window::new(64 << 10, 1200);
         sent.iter().for_each(|sent| window.on_sent(at(*sent)));
         window.on_ack(at(sent[3] + 20), at(sent[3]), 1200, true, RTT);
@@ -197,8 +197,8 @@ fn what_a_dial_sent_while_the_path_was_dead_is_no_congestion() {
         window.on_ack(at(sent[3] + 60), at(sent[3] + 40), 30_000, false, RTT);
         window.bytes()
     };
-    assert_eq!(dialled([0, 100, 300, 700]), (64 << 10) + 30_000, "and grows at once");
-    assert!(dialled([0, 1, 2, 3]) < 64 << 10, "a flight of which the head is lost");
+    assert_eq!(dialed([0, 100, 300, 700]), (64 << 10) + 30_000, "and grows at once");
+    assert!(dialed([0, 1, 2, 3]) < 64 << 10, "a flight of which the head is lost");
 }
 
 #[test]

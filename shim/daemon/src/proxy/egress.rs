@@ -54,7 +54,7 @@ impl Egress {
             // The only failure is the end of the node.
             let Ok(incoming) = incoming else { return };
             let egress = Arc::clone(&self);
-            // Flows are dialled in the order they arrived, unless a name has to be resolved.
+            // Flows are dialed in the order they arrived, unless a name has to be resolved.
             tasks.spawn_in_order(async move { egress.serve_flow(incoming).await });
         }
     }
@@ -96,7 +96,7 @@ impl Egress {
         }
         let Ok(_permit) = peer.dials.try_acquire() else {
             let detail = format!(
-                "the egress is dialling {MAX_DIALS_PER_PEER} connections for this peer already"
+                "the egress is dialing {MAX_DIALS_PER_PEER} connections for this peer already"
             );
             return Err(OpenFailure::new(FailureCode::LimitReached, detail));
         };

@@ -35,7 +35,7 @@ fn text(events: &[EventReport]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_set_up_of_a_session_emits_events_with_names_and_times() {
     let site = Site::start().await;
-    for (socket, peer, dialled) in
+    for (socket, peer, dialed) in
         [(site.near_socket(), "centre", true), (site.far_socket(), "branch", false)]
     {
         let events = recent_events(&socket).await;
@@ -43,14 +43,14 @@ async fn the_set_up_of_a_session_emits_events_with_names_and_times() {
         assert!(up.len() >= 2, "{}", text(&events));
         for event in &up {
             assert_eq!(event.peer.as_deref(), Some(peer));
-            assert_eq!(*event.field("dialed"), dialled);
+            assert_eq!(*event.field("dialed"), dialed);
             let setup = event.field("setup_ms").as_f64().unwrap();
             // At least the round trips of a handshake over 20 ms.
             assert!((20.0..10_000.0).contains(&setup), "{event}");
             assert_eq!(event.session.as_ref().unwrap().len(), 32);
             assert!(!event.field("local").as_str().unwrap().ends_with(":0"), "{event}");
         }
-        if dialled {
+        if dialed {
             let mut uplinks: Vec<_> = up.iter().filter_map(|e| e.uplink.as_deref()).collect();
             uplinks.sort_unstable();
             uplinks.dedup();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::one_way::OneWayDetector;
 use super::rules::{Rule, Rules};
 
-/// How long a lane that proves nothing is kept. Its place is being dialled all the while.
+/// How long a lane that proves nothing is kept. Its place is being dialed all the while.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a one-way failure is given besides where small packets are acknowledged and only full

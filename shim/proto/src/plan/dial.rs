@@ -1,6 +1,6 @@
-//! Which paths are dialled, and how often.
+//! Which paths are dialed, and how often.
 //!
-//! With no lane up, every plausible path is dialled at once. Of two uplinks and two locators one
+//! With no lane up, every plausible path is dialed at once. Of two uplinks and two locators one
 //! pairing may be left (the local ISP of one lane failed, and the remote ISP of the other), and to
 //! try one after the other would take as long as all the timeouts together. The first dial that
 //! gets through decides: the others that are not wanted beside it are abandoned, so that lanes do
@@ -38,14 +38,14 @@ pub(super) const MAX_DIALS_PER_PATH: usize = 5;
 /// one times out.
 const MAX_DIALS_BESIDE_A_LANE: usize = 2;
 
-/// How long unmetered paths that do not drain are dialled alone.
+/// How long unmetered paths that do not drain are dialed alone.
 pub(super) const PREFERRED_HEAD_START: Duration = Duration::from_secs(1);
 
 /// How many failures in a row make a path unreliable: then another one that shares more with the
-/// existing lanes is dialled as well, until the path answers.
+/// existing lanes is dialed as well, until the path answers.
 const UNRELIABLE_AFTER: u32 = 2;
 
-/// Decides which paths are dialled; remembers how the dials of each path ended.
+/// Decides which paths are dialed; remembers how the dials of each path ended.
 #[derive(Debug, Default)]
 pub(super) struct Dials {
     /// Spreads the dials of many sessions; 0 spreads nothing.
@@ -107,7 +107,7 @@ impl Dials {
             (true, true) => MAX_DIALS_PER_PATH,
             (true, false) => MAX_DIALS_BESIDE_A_LANE,
         };
-        let mut under_way = input.dialling.len() - actions.abandon.len();
+        let mut under_way = input.dialing.len() - actions.abandon.len();
         // A lane that migrates has its new address to itself until it had time to answer there.
         for path in wanted.into_iter().filter(|p| !reserved.contains(&p.local)) {
             let key = path.key();
@@ -116,7 +116,7 @@ impl Dials {
                 actions.wake(due);
                 continue;
             }
-            let here = input.dialling.iter().filter(|d| **d == key).count();
+            let here = input.dialing.iter().filter(|d| **d == key).count();
             let full = !none_expected && input.lanes.len() + under_way >= MAX_LANES_AT_ONCE;
             if under_way >= MAX_DIALS || here >= per_path || full {
                 // The end of a dial, or of a lane, asks for another plan.
@@ -160,7 +160,7 @@ impl Dials {
         let wanted = pairing::wanted_lanes(input.paths);
         let eligible = pairing::eligible(input.paths);
         // A lane that drains, or whose address is deprecated, must not keep its successor from
-        // being dialled.
+        // being dialed.
         let leaves = |l: &LaneView| {
             input.address_lost(l) || (input.is_drained(l) && eligible.iter().any(|p| !p.draining))
         };
@@ -193,7 +193,7 @@ fn abandon(now: Instant, input: &PlanInput<'_>, wanted: &[&Path], actions: &mut 
         let all = here.clone().all(|l| l.recently_suspected(now));
         here.find_map(|l| l.last_suspected).filter(|_| all)
     };
-    for key in input.dialling {
+    for key in input.dialing {
         if wanted.iter().any(|p| same_pairing(input.paths, p, key)) {
             continue;
         }

@@ -4,7 +4,7 @@
 //! paths, though the lane still answers), the peer drains it, there are more lanes than wanted, or
 //! it is metered and an unmetered one is back. The peer is told that the lane drains, so that the
 //! flows of both ends move to other lanes. A draining lane does not count when lanes are candidates,
-//! so its replacement is dialled. It is closed only beside a lane that stays: when it is empty, or
+//! so its replacement is dialed. It is closed only beside a lane that stays: when it is empty, or
 //! after [`MAX_DRAIN`]. Where no lane stays it remains in use, however long that is.
 //!
 //! If the reason for the drain passes, the lane stays, and the peer is told so.

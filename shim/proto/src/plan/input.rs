@@ -10,8 +10,8 @@ pub struct PlanInput<'a> {
     pub paths: &'a [Path],
     /// The session's lanes.
     pub lanes: &'a [LaneView],
-    /// The paths being dialled, once for each dial.
-    pub dialling: &'a [PathKey],
+    /// The paths being dialed, once for each dial.
+    pub dialing: &'a [PathKey],
     /// There is traffic: flows are open, or an application wants to open one.
     pub has_demand: bool,
 }

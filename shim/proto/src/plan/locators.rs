@@ -1,4 +1,4 @@
-//! Which of the locators that a peer advertises may be dialled.
+//! Which of the locators that a peer advertises may be dialed.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,7 +35,7 @@ fn is_shared([a, b, ..]: [u8; 4]) -> bool {
     a == 100 && b & 0xc0 == 64
 }
 
-/// Returns those locators that the peer `advertised` which may be dialled beside the `configured`
+/// Returns those locators that the peer `advertised` which may be dialed beside the `configured`
 /// ones, at most [`MAX_LEARNED_LOCATORS`].
 ///
 /// A private or loopback address has a meaning only in the network of the host that advertised it,

@@ -6,7 +6,7 @@
 //! prefix appears twice. So an uplink that reaches one prefix only does not lose it to an uplink
 //! that reaches both, and an IPv4-only and an IPv6-only pairing both get their lane. Then, while
 //! there are fewer than wanted, it adds the pairing that shares least with the others. Pairings
-//! with a lane come before those that would have to be dialled, older lanes before younger ones,
+//! with a lane come before those that would have to be dialed, older lanes before younger ones,
 //! then the order of uplinks. So the same input always gives the same lanes.
 
 use super::view::LaneView;

@@ -9,7 +9,7 @@ use super::input::PlanInput;
 use crate::path::Path;
 
 /// How long an address is avoided after the lane on which the peer drained it has gone, while there
-/// is another address. Then it may be dialled again, and the peer may drain it again.
+/// is another address. Then it may be dialed again, and the peer may drain it again.
 pub(super) const PEER_DRAIN_TTL: Duration = Duration::from_secs(60);
 
 /// The peer's addresses on which it drained a lane, and until when they are avoided.

@@ -1,7 +1,7 @@
 //! The planner's rules, one by one; every state of a lane in every situation in `cells`.
 
 mod cells;
-mod dialling;
+mod dialing;
 mod draining;
 mod migrating;
 mod replacing;
@@ -64,5 +64,5 @@ fn down(id: u64, path: &Path, since: Instant) -> LaneView {
 }
 
 fn plan(planner: &mut Planner, now: Instant, paths: &[Path], lanes: &[LaneView]) -> PlanActions {
-    planner.plan(now, &PlanInput { paths, lanes, dialling: &[], has_demand: true })
+    planner.plan(now, &PlanInput { paths, lanes, dialing: &[], has_demand: true })
 }

@@ -2,7 +2,7 @@
 //!
 //! A key is a point of the curve, encoded as its y and the sign of its x. About half of all numbers
 //! are not the y of any point, so every second slip in a written key is found before anything is
-//! dialled. Keys are public, so the check need not run in constant time.
+//! dialed. Keys are public, so the check need not run in constant time.
 
 use num_bigint::BigUint;
 

@@ -107,7 +107,7 @@ impl fmt::Debug for SessionId {
 pub enum Side {
     /// The end that drew the session id and dials the lanes; its flow ids are even.
     Initiator,
-    /// The end that is dialled; its flow ids are odd.
+    /// The end that is dialed; its flow ids are odd.
     Acceptor,
 }
 
@@ -153,7 +153,7 @@ impl fmt::Debug for FlowId {
     }
 }
 
-/// Identifies a lane within a session, numbered by the initiator in the order of dialling. Never
+/// Identifies a lane within a session, numbered by the initiator in the order of dialing. Never
 /// reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId(pub u64);

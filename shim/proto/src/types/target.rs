@@ -21,7 +21,7 @@ pub enum Host {
 /// Where a flow leads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// A TCP destination, dialled by the peer's egress.
+    /// A TCP destination, dialed by the peer's egress.
     Tcp {
         /// The host, which the peer resolves if it is a name.
         host: Host,

@@ -1,4 +1,4 @@
-//! Lanes: dialled by the initiator, attached at each end in its own time, moved, and their deaths.
+//! Lanes: dialed by the initiator, attached at each end in its own time, moved, and their deaths.
 
 use std::collections::BTreeMap;
 

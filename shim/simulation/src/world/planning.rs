@@ -31,9 +31,9 @@ impl World {
         let lanes = self.view();
         assert!(lanes.len() <= MAX_LANES, "{} lanes", lanes.len());
         self.report.most_lanes = self.report.most_lanes.max(lanes.len() as u64);
-        let dialling: Vec<PathKey> = self.dials.values().copied().collect();
+        let dialing: Vec<PathKey> = self.dials.values().copied().collect();
         let has_demand = self.hosts[0].session.flows().next().is_some();
-        let world = PlanInput { paths: &paths, lanes: &lanes, dialling: &dialling, has_demand };
+        let world = PlanInput { paths: &paths, lanes: &lanes, dialing: &dialing, has_demand };
         let plan = self.planner.plan(instant, &world);
         self.say(|| format!("plan {plan:?}"));
         for view in &lanes {

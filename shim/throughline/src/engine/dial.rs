@@ -88,7 +88,7 @@ impl Dialer {
         let input = PlanInput {
             paths: self.candidates.paths(),
             lanes: &lanes,
-            dialling: &self.attempts.paths(),
+            dialing: &self.attempts.paths(),
             has_demand: has_flows || self.context.peers.has_demand(self.peer),
         };
         let plan = self.planner.plan(now, &input);
@@ -182,7 +182,7 @@ impl Dialer {
             return;
         }
         self.context.peers.dial_succeeded(self.peer);
-        if let Origin::Dialled(dialed) = &new.origin {
+        if let Origin::Dialed(dialed) = &new.origin {
             self.failures.reset(PathKey { local: dialed.local.ip(), remote: dialed.remote });
         }
         tokio::spawn(lane::run(session.clone(), new));
@@ -208,7 +208,7 @@ impl Dialer {
 /// Returns the lanes that we dialed, as the planner sees them.
 fn lane_views(core: &Core) -> Vec<LaneView> {
     let view = |(id, lane): (&LaneId, &super::session::LaneEntry)| {
-        let dialed = lane.dialled()?;
+        let dialed = lane.dialed()?;
         // One that was told to end is no lane any more, though it has not said so yet.
         if lane.is_ending() {
             return None;

@@ -1,5 +1,5 @@
 //! The driver of a session: its timers, the monitors of its lanes, and (at the initiator) which
-//! lanes are dialled, migrated and closed.
+//! lanes are dialed, migrated and closed.
 //!
 //! It sleeps until the earliest deadline there is, or until its alarm says that something came
 //! closer, or the node's uplinks change: a lane whose address is gone, or whose link lost its

@@ -19,7 +19,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-pub(crate) use self::entry::{Accepted, Dialled, LaneEntry, Origin};
+pub(crate) use self::entry::{Accepted, Dialed, LaneEntry, Origin};
 use self::waiters::{FlowWaiters, Wakers};
 use crate::clock::BootTime;
 use crate::engine::drains::Drains;
@@ -148,7 +148,7 @@ impl SessionHandle {
         self.with(|core, now| {
             let Core { session, lanes, .. } = core;
             // How a dialed lane is to be used is for the planner to decide.
-            for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialled().is_none()) {
+            for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialed().is_none()) {
                 let draining = lane.uplink().is_some_and(|uplink| self.is_drained(uplink));
                 session.advertise_use(now, *id, lane.cost(), draining);
             }

@@ -93,8 +93,8 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
     LaneStatus {
         id,
         uplink: entry.uplink().map(str::to_owned),
-        interface: match entry.dialled() {
-            Some(dialled) => dialled.interface.clone(),
+        interface: match entry.dialed() {
+            Some(dialed) => dialed.interface.clone(),
             None => snapshot.network.interface_of(entry.local().ip()).map(str::to_owned),
         },
         local: entry.local(),
@@ -107,7 +107,7 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
         received: stats.udp_rx.bytes,
         lost: seen.lost_bytes,
         suspicions: core.session.lane_suspicions(id),
-        migrations: entry.dialled().map_or(0, |d| d.migrations),
+        migrations: entry.dialed().map_or(0, |d| d.migrations),
         path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
         path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,
         connection_ids_retired: stats.frame_tx.retire_connection_id

@@ -23,7 +23,7 @@ fn uplink(name: &str, address: [u8; 4]) -> UplinkConfig {
     UplinkConfig::new(name).prefix(std::net::IpAddr::from(address))
 }
 
-/// A node with two uplinks that dials, and one that is dialled.
+/// A node with two uplinks that dials, and one that is dialed.
 async fn pair() -> (Node, Node) {
     let (a, b) = (Identity::generate(), Identity::generate());
     let right = Node::builder().identity(b.clone()).peer(peer(&a, "left", vec![]));

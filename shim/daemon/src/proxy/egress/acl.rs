@@ -1,6 +1,6 @@
 //! Access control: what a peer may reach through this host. The default is nothing.
 //!
-//! The ACL is checked against the address *actually dialled*, after resolution, so that neither a
+//! The ACL is checked against the address *actually dialed*, after resolution, so that neither a
 //! name nor an unusual spelling of an address bypasses it:
 //!
 //! - An IPv6 address that embeds an IPv4 address (mapped, NAT64, 6to4, Teredo) is checked as that
@@ -44,7 +44,7 @@ impl Acl {
         self.entries.iter().any(|entry| entry.ports().contains(port))
     }
 
-    /// Returns whether `ip`, an address that `requested` resolved to, may be dialled at `port`.
+    /// Returns whether `ip`, an address that `requested` resolved to, may be dialed at `port`.
     ///
     /// `own_addresses` are the addresses of this host.
     pub fn allows(

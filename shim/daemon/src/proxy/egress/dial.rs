@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mapped_address_is_dialled_and_checked_as_ipv4() {
+    async fn a_mapped_address_is_dialed_and_checked_as_ipv4() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let host = Host::parse("::ffff:127.0.0.1").unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_port_is_refused_and_a_disallowed_address_is_never_dialled() {
+    async fn a_closed_port_is_refused_and_a_disallowed_address_is_never_dialed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let host = Host::parse("127.0.0.1").unwrap();

@@ -63,7 +63,7 @@ where
 
 /// Returns whether the peer was not reached at all, so that another may be tried.
 ///
-/// The destination cannot have been dialled then.
+/// The destination cannot have been dialed then.
 fn is_unreachable(error: &ConnectError) -> bool {
     matches!(
         error,

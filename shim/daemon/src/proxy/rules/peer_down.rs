@@ -13,7 +13,7 @@ pub enum PeerDown {
     /// It waits for a peer, for as long as an application can be kept waiting.
     #[default]
     Wait,
-    /// It is dialled from this host itself; Throughline encrypts nothing of it.
+    /// It is dialed from this host itself; Throughline encrypts nothing of it.
     Direct,
     /// It is refused at once.
     Reject,

@@ -26,7 +26,7 @@ pub enum Decision {
         /// What happens while none of the peers is reachable.
         peer_down: PeerDown,
     },
-    /// To the destination, dialled from this host itself, as if Throughline were not there.
+    /// To the destination, dialed from this host itself, as if Throughline were not there.
     Direct,
     /// Nowhere: it is rejected.
     Reject,

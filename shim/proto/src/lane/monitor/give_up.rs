@@ -51,7 +51,7 @@ impl LaneMonitor {
 
     /// Probes a suspect until it answers, or gives it up.
     ///
-    /// The lane's place is being dialled all the while. A lane is given up sooner where the peer's
+    /// The lane's place is being dialed all the while. A lane is given up sooner where the peer's
     /// packets come but ours are not acknowledged: then our direction is dead, or it swallows large
     /// packets (and everything that waits goes in large ones). Only the initiator can dial again, at
     /// the MTU that passes everywhere, and the close, which is small, may reach it.

@@ -45,7 +45,7 @@ fn an_empty_drained_lane_is_closed_when_the_peer_has_heard_of_it() {
     let end = plan(&mut planner, t + MIN_DRAIN, &paths, &both);
     assert_eq!((end.drain, end.close), (vec![], vec![LaneId(1)]));
     let after = plan(&mut planner, t + MIN_DRAIN, &paths, &both[1..]);
-    assert_eq!(after.dial, [], "nothing is dialled on a drained uplink");
+    assert_eq!(after.dial, [], "nothing is dialed on a drained uplink");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn an_uplink_that_is_renumbered_again_and_again_does_not_accumulate_lanes() {
     assert_eq!(first.last_resort, [3, 4, 5, 6].map(LaneId), "the others have enough beside them");
     let then = plan(&mut planner, t + MIN_DRAIN, &paths, &lanes);
     assert_eq!(then.close, [1, 2].map(LaneId));
-    // Beside MAX_LANES_AT_ONCE lanes that may answer, no path is dialled.
+    // Beside MAX_LANES_AT_ONCE lanes that may answer, no path is dialed.
     let lanes: Vec<LaneView> = (1..=MAX_LANES_AT_ONCE as u64).map(old).collect();
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).dial, []);
     let down: Vec<LaneView> = (1..=20).map(|id| down(id, &paths[0], t)).collect();

@@ -66,7 +66,7 @@ fn a_lane_that_is_down_migrates_to_an_uplink_without_a_lane_although_another_is_
     assert_eq!(plan(&mut planner, t, &paths, &lanes).migrate, []);
     let due = plan(&mut planner, t + MIGRATE_AFTER, &paths, &lanes);
     assert_eq!(due.migrate, [(LaneId(1), path(3, 1))]);
-    assert_eq!(due.dial, [], "uplink 1 was dialled when it failed, 3 is where it moves");
+    assert_eq!(due.dial, [], "uplink 1 was dialed when it failed, 3 is where it moves");
     let paths = [path(1, 1), path(2, 1), metered(path(3, 1))];
     let due = plan(&mut Planner::default(), t + MIGRATE_AFTER, &paths, &lanes);
     assert_eq!(due.migrate, [], "not to where it costs");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_lane_that_is_down_is_dialled_anew_and_closed_once_replaced() {
+fn a_lane_that_is_down_is_dialed_anew_and_closed_once_replaced() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
     let down = LaneView { suspected_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
@@ -35,23 +35,23 @@ fn of_two_lanes_on_one_path_the_older_stays() {
 fn the_replacement_of_a_lane_that_answers_again_is_abandoned_once_that_lane_is_stable() {
     let t = Instant::now();
     let paths = [path(1, 1)];
-    let dialling = [paths[0].key()];
+    let dialing = [paths[0].key()];
     let back = LaneView { last_suspected: Some(t), ..lane(1, &paths[0]) };
     let mut planner = Planner::default();
-    let mut plan_at = |at, lanes: &[LaneView], dialling: &[PathKey]| {
-        let input = PlanInput { paths: &paths, lanes, dialling, has_demand: true };
+    let mut plan_at = |at, lanes: &[LaneView], dialing: &[PathKey]| {
+        let input = PlanInput { paths: &paths, lanes, dialing, has_demand: true };
         planner.plan(at, &input)
     };
     let (soon, steady) = (t + STABLE_AFTER - MS, t + STABLE_AFTER);
     let (alone, both) = ([back.clone()], [back.clone(), lane(2, &paths[0])]);
-    // The replacement is still being dialled, or is up.
+    // The replacement is still being dialed, or is up.
     let kept = PlanActions { wake_at: Some(steady), ..PlanActions::default() };
-    assert_eq!(plan_at(soon, &alone, &dialling), kept);
+    assert_eq!(plan_at(soon, &alone, &dialing), kept);
     assert_eq!(plan_at(soon, &both, &[]), kept);
-    assert_eq!(plan_at(steady, &alone, &dialling).abandon, dialling);
+    assert_eq!(plan_at(steady, &alone, &dialing).abandon, dialing);
     assert_eq!(plan_at(steady, &both, &[]).close, [LaneId(2)]);
     // The second lane is stable from the start: no third is wanted.
-    assert_eq!(plan_at(soon, &both, &dialling).abandon, dialling);
+    assert_eq!(plan_at(soon, &both, &dialing).abandon, dialing);
     // Suspect once more: a suspicion closes nothing.
     let again = LaneView { suspected_since: Some(soon), ..back };
     let sure = LaneView { confirmed: true, ..again.clone() };
@@ -75,10 +75,10 @@ fn a_fresh_dial_races_a_migration_that_does_not_succeed_and_the_loser_is_closed(
     assert_eq!(plan(&mut planner, t + 2 * RACE_DIAL_AFTER, &paths, &both).close, [LaneId(1)]);
     // The migration succeeds first: the dial is abandoned, or closed if it got through as well.
     let through = LaneView { validated: true, ..moved };
-    let dialling = [paths[0].key()];
+    let dialing = [paths[0].key()];
     let lanes = [through.clone()];
-    let input = PlanInput { paths: &paths, lanes: &lanes, dialling: &dialling, has_demand: true };
-    assert_eq!(planner.plan(t + 2 * RACE_DIAL_AFTER, &input).abandon, dialling);
+    let input = PlanInput { paths: &paths, lanes: &lanes, dialing: &dialing, has_demand: true };
+    assert_eq!(planner.plan(t + 2 * RACE_DIAL_AFTER, &input).abandon, dialing);
     let both = [through, lane(2, &paths[0])];
     assert_eq!(plan(&mut planner, t + 2 * RACE_DIAL_AFTER, &paths, &both).close, [LaneId(2)]);
 }

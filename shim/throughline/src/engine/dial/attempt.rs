@@ -12,7 +12,7 @@ use crate::engine::lane::handshake::{self, HandshakeError};
 use crate::engine::lane::{NewLane, risk_of};
 use crate::engine::quic::socket::{self, SocketOptions};
 use crate::engine::quic::{tls, transport};
-use crate::engine::session::{Dialled, Origin};
+use crate::engine::session::{Dialed, Origin};
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::Path;
 use throughline_proto::selection::Cost;
@@ -125,7 +125,7 @@ impl Attempt {
             other => DialError::Handshake(other),
         })?;
         let cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
-        let dialed = Dialled {
+        let dialed = Dialed {
             endpoint,
             uplink: path.uplink,
             order: path.order,
@@ -143,7 +143,7 @@ impl Attempt {
             connection,
             sensor,
             control,
-            origin: Origin::Dialled(dialed),
+            origin: Origin::Dialed(dialed),
             setup: started.elapsed(),
             params: welcome.params,
         })

@@ -29,7 +29,7 @@ impl LaneUses {
         session.with(|core, at| {
             for view in lanes {
                 let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
-                let Some(dialed) = lane.dialled_mut() else { continue };
+                let Some(dialed) = lane.dialed_mut() else { continue };
                 let hold_state = planner.hold_state(now, view);
                 dialed.cost = Cost::of_lane(dialed.order, dialed.metered, hold_state);
                 core.session.advertise_use(at, view.id, dialed.cost, plan.drain.contains(&view.id));

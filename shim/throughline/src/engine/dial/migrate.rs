@@ -27,7 +27,7 @@ pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, pa
     session.with(|core, now| {
         let Some(lane) = core.lanes.get_mut(&id) else { return };
         let sensor = lane.sensor.clone();
-        let Some(dialed) = lane.dialled_mut() else { return };
+        let Some(dialed) = lane.dialed_mut() else { return };
         sensor.migrating(now);
         if let Err(error) = dialed.endpoint.rebind(socket) {
             warn!(peer = %session.name(), session = %session.id(), lane = %id,

@@ -43,7 +43,7 @@ pub(super) fn observe_lanes(core: &mut Core, log: &SessionLog, now: Instant, wak
         for action in session.observe_lane(now, id, &seen) {
             perform(entry, log, id, action);
         }
-        if entry.dialled().is_none() {
+        if entry.dialed().is_none() {
             // The peer may have moved it.
             session.handle_lane_migrated(now, id, lane::risk_of(seen.remote.ip()), 0);
         }

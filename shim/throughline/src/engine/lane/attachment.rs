@@ -45,7 +45,7 @@ pub(super) fn attach(
     session.with(|core, now| {
         let (uplink, local) = (entry.uplink().map(str::to_owned), entry.local());
         let (remote, cost) = (entry.connection.remote_address(), entry.cost());
-        let dialed = matches!(entry.origin, Origin::Dialled(_));
+        let dialed = matches!(entry.origin, Origin::Dialed(_));
         core.lanes.insert(id, entry);
         let detached = core.detached_since.take().map(BootTime::elapsed);
         core.session.set_peer_params(params);

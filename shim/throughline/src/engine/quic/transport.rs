@@ -26,7 +26,7 @@ use throughline_proto::types::PeerId;
 pub(crate) struct LaneTransport {
     /// A lane is closed after this long without a packet from the peer. It is no failure detector:
     /// the ladder has acted long before. 30 s (RFC 9308 §3.2) outlives a short outage, so that a
-    /// lane that heals in it need not be dialled.
+    /// lane that heals in it need not be dialed.
     pub(crate) max_idle_timeout: Duration,
     /// An idle lane sends a packet this often: half the timeout, and less than the 30 s after which
     /// the hastier NATs forget a UDP mapping (RFC 4787 REQ-5 asks for 2 minutes). Only its initiator
@@ -169,7 +169,7 @@ pub(crate) fn endpoint_config(identity: &Identity, listen: SocketAddr) -> Endpoi
     config
 }
 
-/// The endpoint of a dialled lane. Its port is as short-lived as the process, so its keys are random.
+/// The endpoint of a dialed lane. Its port is as short-lived as the process, so its keys are random.
 pub(crate) fn dialing_endpoint_config() -> EndpointConfig {
     EndpointConfig::default()
 }

@@ -24,15 +24,15 @@ pub(crate) struct LaneEntry {
     pub(crate) ending: Option<&'static str>,
 }
 
-/// Which end dialled a lane.
+/// Which end dialed a lane.
 pub(crate) enum Origin {
     /// We did.
-    Dialled(Dialled),
+    Dialed(Dialed),
     /// The peer did.
     Accepted(Accepted),
 }
 
-/// Our end of a lane that the peer dialled; it stays, whatever the peer's does.
+/// Our end of a lane that the peer dialed; it stays, whatever the peer's does.
 #[derive(Clone, Debug)]
 pub(crate) struct Accepted {
     /// The uplink that the address belongs to, where it is known.
@@ -40,8 +40,8 @@ pub(crate) struct Accepted {
     pub(crate) local: SocketAddr,
 }
 
-/// A lane that we dialled.
-pub(crate) struct Dialled {
+/// A lane that we dialed.
+pub(crate) struct Dialed {
     /// Its own endpoint: `rebind` moves every connection of an endpoint.
     pub(crate) endpoint: Endpoint,
     /// The uplink it is on now.
@@ -62,7 +62,7 @@ impl Origin {
     /// Returns our address.
     fn local(&self) -> SocketAddr {
         match self {
-            Self::Dialled(dialled) => dialled.local,
+            Self::Dialed(dialed) => dialed.local,
             Self::Accepted(accepted) => accepted.local,
         }
     }
@@ -70,25 +70,25 @@ impl Origin {
     /// Returns the uplink it is on at our end, where that is known.
     fn uplink(&self) -> Option<&str> {
         match self {
-            Self::Dialled(dialled) => Some(&dialled.uplink),
+            Self::Dialed(dialed) => Some(&dialed.uplink),
             Self::Accepted(accepted) => accepted.uplink.as_deref(),
         }
     }
 }
 
 impl LaneEntry {
-    /// Returns the lane as one that we dialled, if we did.
-    pub(crate) fn dialled(&self) -> Option<&Dialled> {
+    /// Returns the lane as one that we dialed, if we did.
+    pub(crate) fn dialed(&self) -> Option<&Dialed> {
         match &self.origin {
-            Origin::Dialled(dialled) => Some(dialled),
+            Origin::Dialed(dialed) => Some(dialed),
             Origin::Accepted(_) => None,
         }
     }
 
-    /// Returns the lane as one that we dialled, if we did, to be changed.
-    pub(crate) fn dialled_mut(&mut self) -> Option<&mut Dialled> {
+    /// Returns the lane as one that we dialed, if we did, to be changed.
+    pub(crate) fn dialed_mut(&mut self) -> Option<&mut Dialed> {
         match &mut self.origin {
-            Origin::Dialled(dialled) => Some(dialled),
+            Origin::Dialed(dialed) => Some(dialed),
             Origin::Accepted(_) => None,
         }
     }
@@ -103,7 +103,7 @@ impl LaneEntry {
     pub(crate) fn remote(&self) -> SocketAddr {
         match &self.origin {
             // The acceptor's address does not change (RFC 9000 §9).
-            Origin::Dialled(dialled) => dialled.remote,
+            Origin::Dialed(dialed) => dialed.remote,
             Origin::Accepted(_) => self.connection.remote_address(),
         }
     }
@@ -120,7 +120,7 @@ impl LaneEntry {
 
     /// Returns what it costs at our end ([`LaneUse::cost`](throughline_proto::wire::fact::LaneUse::cost)).
     pub(crate) fn cost(&self) -> Cost {
-        self.dialled().map_or(Cost::FREE, |dialled| dialled.cost)
+        self.dialed().map_or(Cost::FREE, |dialed| dialed.cost)
     }
 
     /// Returns how long the lane has been there.

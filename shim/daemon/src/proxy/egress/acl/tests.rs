@@ -16,7 +16,7 @@ fn nothing_is_allowed_without_an_entry() {
     assert!(!acl.could_allow(22));
 }
 
-/// (entry, requested, address dialled, port, allowed)
+/// (entry, requested, address dialed, port, allowed)
 const TABLE: &[(&str, &str, &str, u16, bool)] = &[
     ("10.20.0.0/16:22", "10.20.3.4", "10.20.3.4", 22, true),
     ("10.20.0.0/16:22", "10.20.3.4", "10.20.3.4", 23, false),
@@ -84,7 +84,7 @@ const TABLE: &[(&str, &str, &str, u16, bool)] = &[
 ];
 
 #[test]
-fn an_acl_checks_the_address_that_is_dialled() {
+fn an_acl_checks_the_address_that_is_dialed() {
     for &(entry, asked, ip, port, expected) in TABLE {
         assert_eq!(allows(entry, asked, ip, port), expected, "{entry}: {asked} = {ip} port {port}");
     }

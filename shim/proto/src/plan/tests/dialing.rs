@@ -1,9 +1,9 @@
-//! Which paths are dialled, when, and when a dial is abandoned.
+//! Which paths are dialed, when, and when a dial is abandoned.
 
 use super::*;
 
 #[test]
-fn with_no_lane_up_every_path_is_dialled_at_a_constant_interval() {
+fn with_no_lane_up_every_path_is_dialed_at_a_constant_interval() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
     let mut planner = Planner::default();
@@ -22,16 +22,15 @@ fn with_no_lane_up_every_path_is_dialled_at_a_constant_interval() {
 fn dials_under_way_are_bounded() {
     let t = Instant::now();
     let paths = [path(1, 1)];
-    let dialling = vec![paths[0].key(); MAX_DIALS_PER_PATH];
-    let input = PlanInput { paths: &paths, lanes: &[], dialling: &dialling, has_demand: true };
+    let dialing = vec![paths[0].key(); MAX_DIALS_PER_PATH];
+    let input = PlanInput { paths: &paths, lanes: &[], dialing: &dialing, has_demand: true };
     assert!(Planner::default().plan(t, &input).dial.is_empty());
-    let input =
-        PlanInput { paths: &paths, lanes: &[], dialling: &dialling[..1], has_demand: false };
+    let input = PlanInput { paths: &paths, lanes: &[], dialing: &dialing[..1], has_demand: false };
     assert!(Planner::default().plan(t, &input).dial.is_empty());
 }
 
 #[test]
-fn a_missing_second_lane_is_dialled_with_growing_delays() {
+fn a_missing_second_lane_is_dialed_with_growing_delays() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
     let up = [lane(1, &paths[0])];
@@ -43,7 +42,7 @@ fn a_missing_second_lane_is_dialled_with_growing_delays() {
         assert_eq!(plan.dial, [path(2, 1)]);
         planner.dial_ended(paths[1].key(), false);
         let again = planner
-            .plan(now, &PlanInput { paths: &paths, lanes: &up, dialling: &[], has_demand: true });
+            .plan(now, &PlanInput { paths: &paths, lanes: &up, dialing: &[], has_demand: true });
         let next = again.wake_at.unwrap();
         waits.push(next - now);
         now = next;
@@ -53,7 +52,7 @@ fn a_missing_second_lane_is_dialled_with_growing_delays() {
 }
 
 #[test]
-fn a_metered_uplink_is_dialled_once_every_lane_was_lost_or_the_others_had_their_head_start() {
+fn a_metered_uplink_is_dialed_once_every_lane_was_lost_or_the_others_had_their_head_start() {
     let t = Instant::now();
     let paths = [path(1, 1), metered(path(2, 1))];
     let mut planner = Planner::default();
@@ -71,17 +70,17 @@ fn after_a_total_outage_the_first_lane_decides_and_the_other_dials_are_abandoned
     let mut planner = Planner::default();
     let first = plan(&mut planner, t, &paths, &[]);
     assert_eq!(first.dial, paths, "all at once");
-    let mut dialling: Vec<PathKey> = paths.iter().map(Path::key).collect();
-    dialling.push(paths[0].key());
+    let mut dialing: Vec<PathKey> = paths.iter().map(Path::key).collect();
+    dialing.push(paths[0].key());
     let up = [lane(1, &paths[0])];
-    let input = PlanInput { paths: &paths, lanes: &up, dialling: &dialling, has_demand: true };
+    let input = PlanInput { paths: &paths, lanes: &up, dialing: &dialing, has_demand: true };
     let then = planner.plan(t + 10 * MS, &input);
     let useless = [paths[0].key(), paths[1].key(), paths[2].key(), paths[0].key()];
     assert_eq!((then.abandon, then.dial, then.close), (useless.to_vec(), vec![], vec![]));
 }
 
 #[test]
-fn where_a_disjoint_path_fails_another_is_dialled_beside_it() {
+fn where_a_disjoint_path_fails_another_is_dialed_beside_it() {
     let t = Instant::now();
     let paths = [path(1, 1), path(1, 2), path(2, 1), path(2, 2)];
     let up = [lane(1, &paths[3])];
@@ -96,7 +95,7 @@ fn where_a_disjoint_path_fails_another_is_dialled_beside_it() {
 }
 
 #[test]
-fn of_two_locators_in_a_prefix_the_one_that_failed_less_is_dialled() {
+fn of_two_locators_in_a_prefix_the_one_that_failed_less_is_dialed() {
     let t = Instant::now();
     let new = Path { remote: ([10, 9, 1, 2], 5443).into(), ..path(1, 1) };
     let paths = [path(1, 1), new.clone(), path(2, 2)];
@@ -111,7 +110,7 @@ fn of_two_locators_in_a_prefix_the_one_that_failed_less_is_dialled() {
 }
 
 #[test]
-fn the_only_path_left_when_an_uplink_and_a_prefix_fail_is_among_those_dialled() {
+fn the_only_path_left_when_an_uplink_and_a_prefix_fail_is_among_those_dialed() {
     let t = Instant::now();
     let paths = [path(1, 1), path(1, 2), path(2, 1), path(2, 2)];
     let both = [down(1, &paths[0], t), down(2, &paths[3], t)];
@@ -133,15 +132,14 @@ fn dials_are_spread_by_the_seed_and_never_later_than_without() {
 }
 
 #[test]
-fn without_demand_a_lost_second_lane_is_dialled_ever_more_rarely() {
+fn without_demand_a_lost_second_lane_is_dialed_ever_more_rarely() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
     let up = [lane(1, &paths[0])];
     let mut planner = Planner::default();
     (0..40).for_each(|_| planner.dial_ended(paths[1].key(), false));
     let idle = |planner: &mut Planner, now| {
-        planner
-            .plan(now, &PlanInput { paths: &paths, lanes: &up, dialling: &[], has_demand: false })
+        planner.plan(now, &PlanInput { paths: &paths, lanes: &up, dialing: &[], has_demand: false })
     };
     assert_eq!(idle(&mut planner, t).wake_at, Some(t + MAX_IDLE_RETRY_DELAY));
     assert_eq!(

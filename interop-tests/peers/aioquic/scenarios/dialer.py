@@ -1,4 +1,4 @@
-"""Our dialler, a real daemon with a SOCKS5 ingress, against this peer as the accepting end. The
+"""Our dialer, a real daemon with a SOCKS5 ingress, against this peer as the accepting end. The
 peer itself is the destination: a small HTTP server on the far end of the flows."""
 
 import asyncio
@@ -20,7 +20,7 @@ from .origin import digest, payload
 
 MIB = 1 << 20
 
-# The uplinks of the dialler; on loopback an address is a provider's prefix.
+# The uplinks of the dialer; on loopback an address is a provider's prefix.
 HOME, OTHER = "127.0.51.1", "127.0.52.1"
 # Bytes of a transfer that is under way.
 EARLY = 300_000
@@ -144,7 +144,7 @@ def _session(acceptor: Acceptor):
     return session
 
 
-async def our_dialler_comes_with_two_lanes_and_moves_bytes_both_ways(place: Place) -> None:
+async def our_dialer_comes_with_two_lanes_and_moves_bytes_both_ways(place: Place) -> None:
     async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
         await _until("two lanes", lambda: len(acceptor.hellos) >= 2)
         await daemon.says("lane up")
@@ -192,7 +192,7 @@ def _validated(lane: Lane, since: float) -> None:
 
     fresh = {frame["connection_id"] for _, frame in lane.frames("sent", "new_connection_id")}
     after = ids("received", False)
-    check(after - ids("received", True), "the dialler's packets come with the old ID")
+    check(after - ids("received", True), "the dialer's packets come with the old ID")
     check(after & fresh, "an ID that we did not offer")
     check(ids("sent", False) - ids("sent", True), "our packets go with the old ID")
     check(frames("received", "retire_connection_id", "sequence_number"), "no ID was retired")
@@ -201,7 +201,7 @@ def _validated(lane: Lane, since: float) -> None:
     equal(kinds, {"1RTT"}, "the kinds of packets after the move: it is the same connection")
 
 
-async def our_dialler_migrates_and_this_peer_validates_the_path(place: Place) -> None:
+async def our_dialer_migrates_and_this_peer_validates_the_path(place: Place) -> None:
     """One lane, the second uplink a metered standby; the first one's ISP swallows everything under
     a download and an upload."""
     for data in ((7, 4 * MIB), (8, 4 * MIB)):
@@ -247,12 +247,12 @@ async def _migrates_once(place: Place) -> bool:
         _validated(lane, cut)
         lanes = [seen for one in await daemon.sessions() for seen in one["lanes"]]
         (seen,) = [seen for seen in lanes if seen["id"] == lane.number]
-        check(seen["migrations"] > 0, "the dialler counts no migration")
+        check(seen["migrations"] > 0, "the dialer counts no migration")
         await _until("forgotten flows", lambda: not session.flows)
         return True
 
 
-async def our_dialler_resumes_when_all_lanes_are_gone(place: Place) -> None:
+async def our_dialer_resumes_when_all_lanes_are_gone(place: Place) -> None:
     async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
         await _until("two lanes", lambda: len(acceptor.hellos) >= 2)
         session = _session(acceptor)
@@ -277,7 +277,7 @@ async def our_dialler_resumes_when_all_lanes_are_gone(place: Place) -> None:
         check(flow.resent_bytes > 0, "nothing had to be sent again")
 
 
-async def our_dialler_learns_that_its_session_is_unknown_and_makes_another(place: Place) -> None:
+async def our_dialer_learns_that_its_session_is_unknown_and_makes_another(place: Place) -> None:
     """As after a restart: the connections through it end, and it goes on."""
     async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
         await _until("two lanes", lambda: len(acceptor.hellos) >= 2)
@@ -297,7 +297,7 @@ async def our_dialler_learns_that_its_session_is_unknown_and_makes_another(place
         await _download(daemon, 1000)
 
 
-async def our_dialler_tries_again_later_where_it_is_rejected_for_now(place: Place) -> None:
+async def our_dialer_tries_again_later_where_it_is_rejected_for_now(place: Place) -> None:
     async with _acceptor(place) as acceptor:
         acceptor.refuse_with = wire.SHUTTING_DOWN
         async with _near(place, acceptor) as daemon:
@@ -310,7 +310,7 @@ async def our_dialler_tries_again_later_where_it_is_rejected_for_now(place: Plac
             await _download(daemon, 1000)
 
 
-async def our_dialler_refuses_another_key_another_alpn_and_a_later_version(place: Place) -> None:
+async def our_dialer_refuses_another_key_another_alpn_and_a_later_version(place: Place) -> None:
     async with _acceptor(place) as acceptor:
         async with _near(place, acceptor, key=str(Identity())) as daemon:
             lane = await _until("an attempt", lambda: acceptor.endpoint.lanes[:1])
@@ -331,7 +331,7 @@ async def our_dialler_refuses_another_key_another_alpn_and_a_later_version(place
             await daemon.says("version 2")
 
 
-async def our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another(
+async def our_dialer_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another(
     place: Place,
 ) -> None:
     async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
@@ -368,7 +368,7 @@ async def our_dialler_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_anoth
         equal(list(acceptor.sessions.values()), [session], "sessions")
 
 
-async def this_peer_refuses_a_dialler_that_it_does_not_know(place: Place) -> None:
+async def this_peer_refuses_a_dialer_that_it_does_not_know(place: Place) -> None:
     async with _acceptor(place, known={Identity().id}) as acceptor:
         async with _near(place, acceptor) as daemon:
             lane = await _until("an attempt", lambda: acceptor.endpoint.lanes[:1])
