@@ -111,7 +111,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The one at the other end.
+    /// Returns the one at the other end.
     pub fn other(self) -> Self {
         match self {
             Self::Client => Self::Server,
@@ -174,7 +174,7 @@ impl Lab {
         Ok((site, isps))
     }
 
-    /// A site.
+    /// Returns a site.
     pub fn side(&self, side: Side) -> &Site {
         match side {
             Side::Client => &self.client,
@@ -182,12 +182,12 @@ impl Lab {
         }
     }
 
-    /// The ISP of an uplink.
+    /// Returns the ISP of an uplink.
     pub fn isp(&self, uplink: &Uplink) -> Outcome<&Isp> {
         Ok(self.isps.iter().find(|isp| isp.number == uplink.isp).ok_or("no such ISP")?)
     }
 
-    /// The uplink of a site that carried most in `span` from now: its place in the list.
+    /// Returns the uplink of a site that carried most in `span` from now: its place in the list.
     pub async fn busier(&self, side: Side, span: Duration) -> usize {
         let carried = || -> Vec<u64> {
             self.side(side).uplinks.iter().map(|u| u.wire.stats().delivered_bytes()).collect()

@@ -38,12 +38,12 @@ impl Record {
         self.0.lock().await.push(Sample { at: Instant::now(), value });
     }
 
-    /// Everything observed so far.
+    /// Returns everything observed so far.
     pub async fn samples(&self) -> Vec<Sample> {
         self.0.lock().await.clone()
     }
 
-    /// When the latest observation was made.
+    /// Returns when the latest observation was made.
     pub async fn latest(&self) -> Option<Instant> {
         self.0.lock().await.last().map(|sample| sample.at)
     }
@@ -100,7 +100,7 @@ impl Record {
     }
 }
 
-/// The byte at an offset of the test stream.
+/// Returns the byte at an offset of the test stream.
 fn pattern(offset: u64) -> u8 {
     (offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
 }
@@ -148,8 +148,8 @@ impl Bulk {
             let mut sent = 0u64;
             while !ends.load(std::sync::atomic::Ordering::Relaxed) {
                 let at = (sent % PERIOD as u64) as usize;
-                let mut piece = send_block.slice(at..at + 64 * 1024);
-                sent += writer.write_chunk(&mut piece).await? as u64;
+                let mut chunk = send_block.slice(at..at + 64 * 1024);
+                sent += writer.write_chunk(&mut chunk).await? as u64;
             }
             writer.finish()?;
             unused.read_to_end(&mut Vec::new()).await?;
@@ -159,14 +159,14 @@ impl Bulk {
             let (mut reader, mut unused) = to.into_split();
             unused.finish()?;
             let mut got = 0u64;
-            let mut pieces = vec![Bytes::new(); 64];
+            let mut chunks = vec![Bytes::new(); 64];
             loop {
-                let count = reader.read_chunks(&mut pieces).await?;
+                let count = reader.read_chunks(&mut chunks).await?;
                 if count == 0 {
                     return Ok(got);
                 }
-                for piece in &pieces[..count] {
-                    for part in piece.chunks(PERIOD) {
+                for chunk in &chunks[..count] {
+                    for part in chunk.chunks(PERIOD) {
                         let at = (got % PERIOD as u64) as usize;
                         if part != &block[at..at + part.len()] {
                             return Err(format!("wrong bytes near offset {got}").into());
@@ -180,7 +180,7 @@ impl Bulk {
         Ok(Self { record, stop, sender, receiver })
     }
 
-    /// Whether a flow with this target, as a node's status shows it, is a bulk flow.
+    /// Returns whether a flow with this target, as a node's status shows it, is a bulk flow.
     pub fn is_target(target: &str) -> bool {
         target.strip_prefix("service ").is_some_and(|name| name.starts_with(BULK))
     }

@@ -22,16 +22,16 @@ pub mod options;
 pub mod page;
 mod plot;
 mod progress;
+mod prose;
 pub mod stats;
 pub mod table;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use matrix::{Case, Matrix};
 use model::{Report, Run};
-use options::{Options, Plan};
+use options::{Options, ReportPlan};
 use progress::Progress;
 
 use crate::lab::enter;
@@ -61,7 +61,7 @@ pub fn make(options: &Options) -> Outcome<ExitCode> {
     runtime.block_on(enter::until_signal(run(plan, matrix, place)))
 }
 
-async fn run(plan: Plan, matrix: Matrix, place: Place) -> Outcome<ExitCode> {
+async fn run(plan: ReportPlan, matrix: Matrix, place: Place) -> Outcome<ExitCode> {
     for line in &matrix.left_out {
         println!("left out: {line}");
     }
@@ -94,7 +94,7 @@ async fn run(plan: Plan, matrix: Matrix, place: Place) -> Outcome<ExitCode> {
 }
 
 /// One run. That it cannot be made is a result, too: the others are worth having.
-async fn once(case: &Case, plan: &Plan) -> Run {
+async fn once(case: &Case, plan: &ReportPlan) -> Run {
     let scenario = case.scenario(plan);
     match scenario.run_for(plan.watching()).await {
         Ok(seen) => observe::run(case, plan, &seen).await,

@@ -20,9 +20,9 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// What a run has shown.
 pub struct Saturated {
     /// To the node that dialed.
-    pub download: Way,
+    pub download: Direction,
     /// From it.
-    pub upload: Way,
+    pub upload: Direction,
     /// What the two ends, the dialing one first, did with their lanes after the warm-up.
     pub unrest: [Unrest; 2],
 }
@@ -30,8 +30,8 @@ pub struct Saturated {
 /// What an end did with its lanes although nothing failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unrest {
-    /// Doubts in the lanes that are still there, however brief.
-    pub doubts: u64,
+    /// Suspicions in the lanes that are still there, however brief.
+    pub suspicions: u64,
     /// Lanes that moved to another address, or ended, of the last thousand events.
     pub moves: usize,
     /// Of the bytes that it sent, those that went out on another lane than the busiest, in percent.
@@ -40,7 +40,7 @@ pub struct Unrest {
 
 /// The counters of a node's lanes.
 struct Lanes {
-    /// Bytes sent, and doubts.
+    /// Bytes sent, and suspicions.
     counted: BTreeMap<LaneId, (u64, u64)>,
     events: usize,
 }
@@ -63,17 +63,17 @@ impl Lanes {
         }
     }
 
-    /// What happened since `before`.
+    /// Returns what happened since `before`.
     fn since(&self, before: &Self) -> Unrest {
-        let since = |(id, (sent, doubts)): (&LaneId, &(u64, u64))| {
-            let (sent_then, doubts_then) = before.counted.get(id).copied().unwrap_or_default();
-            (sent - sent_then, doubts - doubts_then)
+        let since = |(id, (sent, suspicions)): (&LaneId, &(u64, u64))| {
+            let (sent_then, suspicions_then) = before.counted.get(id).copied().unwrap_or_default();
+            (sent - sent_then, suspicions - suspicions_then)
         };
-        let (sent, doubts): (Vec<u64>, Vec<u64>) = self.counted.iter().map(since).unzip();
+        let (sent, suspicions): (Vec<u64>, Vec<u64>) = self.counted.iter().map(since).unzip();
         let (all, most) =
             (sent.iter().sum::<u64>(), sent.iter().max().copied().unwrap_or_default());
         Unrest {
-            doubts: doubts.iter().sum(),
+            suspicions: suspicions.iter().sum(),
             moves: self.events.saturating_sub(before.events),
             elsewhere: (all - most) as f64 / all.max(1) as f64 * 100.0,
         }
@@ -81,7 +81,7 @@ impl Lanes {
 }
 
 /// One direction.
-pub struct Way {
+pub struct Direction {
     /// Mbit/s that the application read, second by second after the warm-up.
     pub seconds: Vec<f64>,
     /// Bytes that the application read in all, each of which was compared; or what was wrong.
@@ -102,7 +102,7 @@ struct Counters {
 }
 
 impl Counters {
-    /// The bulk flows of `node`, and no others. A flow counts only what it receives.
+    /// Returns the bulk flows of `node`, and no others. A flow counts only what it receives.
     fn of(node: &Node) -> Self {
         let sessions = sessions(node);
         let bulk = |flow: &&FlowStatus| Bulk::is_target(&flow.target);
@@ -114,8 +114,8 @@ impl Counters {
     }
 }
 
-impl Way {
-    /// The share of `duplicate` in what the application read, in percent.
+impl Direction {
+    /// Returns the share of `duplicate` in what the application read, in percent.
     fn share(&self) -> f64 {
         self.counted.duplicate as f64 / self.counted.received.max(1) as f64 * 100.0
     }
@@ -130,7 +130,7 @@ pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
     let pair = NodePair::start(Shape::default()).await?;
     let download = Bulk::start(&pair.near, &pair.far, false, mode).await?;
     let upload = Bulk::start(&pair.near, &pair.far, true, mode).await?;
-    // Each node receives one of the two flows: the left one the download, the right the upload.
+    // Each node receives one of the two flows: the near one the download, the far one the upload.
     let count = || [&pair.near, &pair.far].map(Counters::of);
     tokio::time::sleep(WARM_UP).await;
     let lanes = || [&pair.near, &pair.far].map(Lanes::of);
@@ -156,7 +156,7 @@ pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
     let delivered = [download.finish().await, upload.finish().await];
     pair.shutdown().await;
     let mut ways = rates.into_iter().zip(delivered).zip(last).zip(warm).map(
-        |(((seconds, delivered), counted), warm)| Way {
+        |(((seconds, delivered), counted), warm)| Direction {
             seconds,
             delivered: delivered.map_err(|error| error.to_string()),
             counted,
@@ -170,7 +170,7 @@ pub async fn run(mode: Mode, seconds: u64) -> Outcome<Saturated> {
 }
 
 impl Saturated {
-    /// Whether every byte of both directions came, once and as it was sent.
+    /// Returns whether every byte of both directions came, once and as it was sent.
     pub fn is_right(&self) -> bool {
         self.download.delivered.is_ok() && self.upload.delivered.is_ok()
     }
@@ -180,17 +180,20 @@ impl fmt::Display for Saturated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  download  {}", self.download)?;
         write!(f, "  upload    {}", self.upload)?;
-        for (end, Unrest { doubts, moves, elsewhere }) in
+        for (end, Unrest { suspicions, moves, elsewhere }) in
             ["dialed", "was dialed"].iter().zip(self.unrest)
         {
-            write!(f, "\n  the end that {end}: {doubts} doubts, {moves} lanes moved or ended, ")?;
+            write!(
+                f,
+                "\n  the end that {end}: {suspicions} suspicions, {moves} lanes moved or ended, "
+            )?;
             write!(f, "{elsewhere:.2} % sent on another lane than the busiest")?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mean = self.seconds.iter().sum::<f64>() / self.seconds.len().max(1) as f64;
         let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);

@@ -30,7 +30,7 @@ pub fn not_installed(test: &str, why: impl Display) {
     cannot(test, why);
 }
 
-/// Whether a program is missing; says so, and how to get it.
+/// Returns whether a program is missing; says so, and how to get it.
 pub fn skipped(test: &str, programs: &[&str], packages: &str) -> bool {
     let missing = programs.iter().filter(|name| process::installed(name).is_none());
     let missing: Vec<_> = missing.collect();
@@ -41,7 +41,7 @@ pub fn skipped(test: &str, programs: &[&str], packages: &str) -> bool {
     true
 }
 
-/// A Python that has this module; Debian's first, as Debian's modules are its own.
+/// Returns a Python that has this module; Debian's first, as Debian's modules are its own.
 pub fn python(test: &str, module: &str, package: &str) -> Option<PathBuf> {
     let candidates = [Some(PathBuf::from("/usr/bin/python3")), process::installed("python3")];
     let has_it = |python: &PathBuf| {

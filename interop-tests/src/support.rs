@@ -27,9 +27,9 @@ pub async fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Whether the median of three runs is within `bar`: one may be disturbed by whatever else the machine
-/// does, two are not. Where the first two agree the third would change nothing, and is left out.
-/// Returns a run on the median's side of the bar.
+/// Returns a run that is on the same side of `bar` as the median of three: one may be disturbed by
+/// whatever else the machine does, two are not. Where the first two agree the third would change
+/// nothing, and is left out.
 ///
 /// # Errors
 /// When a run fails.
@@ -49,12 +49,12 @@ where
     Ok(runs[1])
 }
 
-/// The sessions of a node, with all its peers.
+/// Returns the sessions of a node, with all its peers.
 pub fn sessions(node: &Node) -> Vec<SessionStatus> {
     node.status().peers.into_iter().flat_map(|peer| peer.sessions).collect()
 }
 
-/// The lanes of a node, with all its peers.
+/// Returns the lanes of a node, with all its peers.
 pub fn lanes(node: &Node) -> Vec<LaneStatus> {
     sessions(node).into_iter().flat_map(|session| session.lanes).collect()
 }

@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 use interop_tests::lab::enter;
 use interop_tests::support::Outcome;
 
-fn report(out: &Path, words: &str) -> Outcome<Output> {
+fn report(out: &Path, arguments: &str) -> Outcome<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_interop"));
-    command.arg("report").arg("--out").arg(out).args(words.split_whitespace());
+    command.arg("report").arg("--out").arg(out).args(arguments.split_whitespace());
     Ok(command.stdin(Stdio::null()).output()?)
 }
 
@@ -18,8 +18,8 @@ fn a_run_is_shown_on_plain_lines_and_written_in_three_ways() -> Outcome {
         return Ok(());
     }
     let place = tempfile::tempdir()?;
-    let words = "--systems tcp --failures brown-out --flows echo --rate 50 --watch 2";
-    let output = report(place.path(), words)?;
+    let arguments = "--systems tcp --failures brown-out --flows echo --rate 50 --watch 2";
+    let output = report(place.path(), arguments)?;
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{errors}");
@@ -52,18 +52,18 @@ fn the_sample_in_the_docs_is_one_of_this_version() -> Outcome {
 }
 
 #[test]
-fn a_mistake_is_answered_with_the_cure() -> Outcome {
+fn a_mistake_is_answered_with_a_hint() -> Outcome {
     let place = tempfile::tempdir()?;
-    for (words, wrong, cure) in [
+    for (arguments, wrong, hint) in [
         ("--failures black-hole", "`black-hole`", "blackhole"),
         ("--systems tcp --failures drain", "only Throughline has a drain", "nothing is left"),
         ("--runs 0", "--runs 0", "from 1 to 1000"),
         ("--render /nonexistent.json", "cannot read /nonexistent.json", "No such file"),
     ] {
-        let output = report(place.path(), words)?;
+        let output = report(place.path(), arguments)?;
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{words}");
-        assert!(said.contains(wrong) && said.contains(cure), "{words}: {said}");
+        assert!(!output.status.success(), "{arguments}");
+        assert!(said.contains(wrong) && said.contains(hint), "{arguments}: {said}");
     }
     let file = place.path().join("file");
     std::fs::write(&file, "")?;

@@ -63,27 +63,24 @@ impl Failure {
     }
 }
 
-/// The ISP that carries most now.
+/// Returns the ISP that carries most now.
 async fn busier(pair: &NodePair) -> IspHandle {
-    let carried = |index| {
-        let stats = pair.isp(index).stats();
-        stats.delivered_bytes()
-    };
+    let carried = |index| pair.isp(index).stats().delivered_bytes();
     let before = [carried(0), carried(1)];
     tokio::time::sleep(Duration::from_millis(200)).await;
     let busier = usize::from(carried(1) - before[1] > carried(0) - before[0]);
     pair.isp(busier)
 }
 
-/// Whose packets each end says are lost where one direction works, on however many lanes.
+/// Returns whose packets each end says are lost where one direction works, on however many lanes.
 fn dead_directions(pair: &NodePair) -> [Vec<&'static str>; 2] {
     [&pair.near, &pair.far].map(|node| {
-        let words = node.events().recent.into_iter().filter_map(|event| match event.kind {
+        let directions = node.events().recent.into_iter().filter_map(|event| match event.kind {
             EventKind::LaneOneWay { detected_by: OneWayDetectedBy::Us { .. }, .. } => Some("ours"),
             EventKind::LaneOneWay { detected_by: OneWayDetectedBy::Peer, .. } => Some("the peer's"),
             _ => None,
         });
-        words.collect::<BTreeSet<_>>().into_iter().collect()
+        directions.collect::<BTreeSet<_>>().into_iter().collect()
     })
 }
 

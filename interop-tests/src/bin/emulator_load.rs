@@ -104,7 +104,7 @@ fn verdict(good: bool) -> &'static str {
     if good { "good" } else { "BAD" }
 }
 
-/// A server and a client with windows that bind on neither side.
+/// Returns a server and a client with windows that bind on neither side.
 fn endpoints() -> Result<(Endpoint, Endpoint)> {
     let mut transport = TransportConfig::default();
     transport.send_window(16 << 20).receive_window((16u32 << 20).into());

@@ -78,10 +78,10 @@ async fn run(
     standby: bool,
 ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let pair = NodePair::start(Shape { standby, ..Shape::default() }).await?;
-    let (left, right) = (&pair.near, &pair.far);
+    let (near, far) = (&pair.near, &pair.far);
     let second = Duration::from_secs(1);
     let line = if kind == 'e' {
-        let echo = Echo::start(left, right, mode).await?;
+        let echo = Echo::start(near, far, mode).await?;
         tokio::time::sleep(3 * second).await;
         let cut = Instant::now();
         pair.isp(0).blackhole(Way::Both);
@@ -91,7 +91,7 @@ async fn run(
         let count = echo.finish().await?;
         format!("worst {worst:?} (before {before:?}), {count} messages")
     } else {
-        let bulk = Bulk::start(left, right, kind == 'u', mode).await?;
+        let bulk = Bulk::start(near, far, kind == 'u', mode).await?;
         tokio::time::sleep(3 * second).await;
         let cut = Instant::now();
         pair.isp(0).blackhole(Way::Both);

@@ -68,7 +68,7 @@ impl Meter {
     }
 }
 
-/// The CPU time of this process, user and system (proc(5), fields 14 and 15, in ticks of 10 ms).
+/// Returns the CPU time of this process, user and system (proc(5), fields 14 and 15, in ticks of 10 ms).
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -110,28 +110,28 @@ async fn raw_quinn(span: Duration) -> Result<Speed> {
     Ok(rate)
 }
 
-/// A flow between two nodes, bytes passed as `Bytes`.
+/// Measures a flow between two nodes, its bytes passed as `Bytes`.
 async fn flow(span: Duration) -> Result<Speed> {
     let (a, b) = (Identity::generate(), Identity::generate());
-    let right = Node::builder()
+    let far = Node::builder()
         .identity(b.clone())
         .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .peer(PeerConfig::new(a.peer_id(), "left"))
+        .peer(PeerConfig::new(a.peer_id(), "near"))
         .build()
         .await?;
-    let left = Node::builder()
+    let near = Node::builder()
         .identity(a)
-        .peer(PeerConfig::new(b.peer_id(), "right").locators(right.local_addrs()))
+        .peer(PeerConfig::new(b.peer_id(), "far").locators(far.local_addrs()))
         .build()
         .await?;
-    let mut listener = right.serve("bulk")?;
+    let mut listener = far.serve("bulk")?;
     let sender = tokio::spawn(async move {
         let (_reader, mut writer) = listener.accept().await?.accept().into_split();
         let chunk = Bytes::from(vec![7; CHUNK]);
         while writer.write_chunk(&mut chunk.clone()).await.is_ok() {}
         Result::Ok(())
     });
-    let flow = left.connect_with(b.peer_id(), Target::service("bulk"), Mode::Single).await?;
+    let flow = near.connect_with(b.peer_id(), Target::service("bulk"), Mode::Single).await?;
     let (mut reader, writer) = flow.into_split();
     let mut bufs = vec![Bytes::new(); 64];
     let meter = Meter::begin();
@@ -143,8 +143,8 @@ async fn flow(span: Duration) -> Result<Speed> {
     let rate = meter.end(got);
     drop((reader, writer));
     sender.await??;
-    left.shutdown(Duration::ZERO).await;
-    right.shutdown(Duration::ZERO).await;
+    near.shutdown(Duration::ZERO).await;
+    far.shutdown(Duration::ZERO).await;
     Ok(rate)
 }
 

@@ -30,7 +30,7 @@ async fn run() -> Outcome<ExitCode> {
     Ok(if idle && loaded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A lone datagram there and back.
+/// Measures the round trip of a lone datagram.
 async fn idle(lab: &Lab) -> Outcome<bool> {
     let address = lab.server.uplinks[0].prefixes[0].host;
     let server = lab.server.host.spawn(async move {

@@ -84,7 +84,7 @@ impl Speakers {
     }
 }
 
-/// Whether the core and all ISPs know the site's prefix, and the site its way out by the first.
+/// Returns whether the core and all ISPs know the site's prefix, and the site its way out by the first.
 fn converged(lab: &Lab, isps: usize, channel: &Channel) -> bool {
     let routes = |host: &Host, arguments: &[&str]| {
         let mut ip = Command::new("ip");

@@ -23,7 +23,7 @@ const PORT: u16 = 5443;
 pub struct Setup {
     /// The mode of all flows.
     pub mode: Mode,
-    /// The client's second uplink is metered: cold until needed.
+    /// The client's second uplink is metered: without a lane until needed.
     pub standby: bool,
 }
 
@@ -79,9 +79,9 @@ impl Daemons {
     /// Waits until the client's lanes over `count` different uplinks are up.
     ///
     /// # Errors
-    /// When they are not within `patience`; shows the logs.
-    pub async fn lanes_up(&self, count: usize, patience: Duration) -> Outcome {
-        let until = Instant::now() + patience;
+    /// When they are not within `timeout`; shows the logs.
+    pub async fn lanes_up(&self, count: usize, timeout: Duration) -> Outcome {
+        let until = Instant::now() + timeout;
         loop {
             let mut uplinks: Vec<_> = self
                 .lanes(Side::Client)?
@@ -105,7 +105,7 @@ impl Daemons {
         }
     }
 
-    /// The lanes of a daemon, as its `status --json` has them.
+    /// Returns the lanes of a daemon, as its `status --json` has them.
     ///
     /// # Errors
     /// When the daemon does not answer.
@@ -121,19 +121,19 @@ impl Daemons {
     ///
     /// # Errors
     /// When the command fails, or is none.
-    pub fn admin(&self, side: Side, words: &[&str]) -> Outcome<String> {
+    pub fn admin(&self, side: Side, arguments: &[&str]) -> Outcome<String> {
         let socket = self.place.path().join(format!("{}.sock", name(side)));
         let mut command = Command::new(process::throughline()?);
-        let output = command.args(words).arg("--socket").arg(socket).output()?;
+        let output = command.args(arguments).arg("--socket").arg(socket).output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("throughline {words:?}: {}", said.trim()).into());
+            return Err(format!("throughline {arguments:?}: {}", said.trim()).into());
         }
         Ok(String::from_utf8(output.stdout)?)
     }
 }
 
-/// What a site's files are called.
+/// Returns what a site's files are called.
 fn name(side: Side) -> &'static str {
     match side {
         Side::Client => "client",
@@ -141,7 +141,7 @@ fn name(side: Side) -> &'static str {
     }
 }
 
-/// Where a site can be dialed.
+/// Returns where a site can be dialed.
 fn addresses(site: &Site) -> Vec<String> {
     let addresses = site.uplinks.iter().flat_map(|uplink| uplink.addresses());
     addresses.map(|address| SocketAddr::from((address, PORT)).to_string()).collect()
@@ -157,7 +157,7 @@ fn uplinks(site: &Site, standby: bool) -> String {
     text
 }
 
-/// The site's own prefixes, where it has some.
+/// Returns the site's own prefixes, where it has some.
 fn independent(lab: &Lab) -> String {
     let own = Prefix::independent(lab.shape.family);
     let prefixes: Vec<_> = own.iter().map(Prefix::cidr).collect();

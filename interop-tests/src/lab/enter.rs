@@ -31,7 +31,7 @@ const WAYS: [&[&str]; 2] = [
     &["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"],
 ];
 
-/// Whether this program already runs in there.
+/// Returns whether this program already runs in there.
 pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
@@ -133,7 +133,7 @@ fn command() -> Outcome<Command> {
     Ok(command)
 }
 
-/// What has to be installed first.
+/// Returns what has to be installed first.
 fn missing() -> Option<String> {
     let programs = ["ip", "nft", "ethtool", "conntrack", "unshare", "setpriv"];
     let missing = programs.into_iter().find(|name| process::installed(name).is_none())?;
@@ -141,7 +141,7 @@ fn missing() -> Option<String> {
     Some(format!("`{missing}` is not installed (apt-get install {packages})"))
 }
 
-/// How namespaces can be made here.
+/// Returns how namespaces can be made here.
 fn way() -> Outcome<&'static [&'static str]> {
     let mut said = String::new();
     for way in WAYS {
@@ -161,7 +161,7 @@ fn way() -> Outcome<&'static [&'static str]> {
     .into())
 }
 
-/// Where administrators' programs are, too.
+/// Returns where administrators' programs are, too.
 fn path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);

@@ -77,22 +77,22 @@ impl Failure {
         Self::Drain,
     ];
 
-    /// Whether the client's site must be behind NAT for it.
+    /// Returns whether the client's site must be behind NAT for it.
     pub fn needs_nat(self) -> bool {
         self == Self::Rebinding
     }
 
-    /// Whether the client's second uplink is metered.
+    /// Returns whether the client's second uplink is metered.
     pub fn needs_standby(self) -> bool {
         self == Self::Standby
     }
 
-    /// Whether the site that it strikes has one ISP only.
+    /// Returns whether the site that it strikes has one ISP only.
     pub fn needs_lone_isp(self) -> bool {
         self == Self::MtuHoleOnly
     }
 
-    /// Whether the ISP goes on carrying, if badly: what counts is how much.
+    /// Returns whether the ISP goes on carrying, if badly: what counts is how much.
     pub fn is_lossy(self) -> bool {
         matches!(self, Self::Loss | Self::BrownOut)
     }

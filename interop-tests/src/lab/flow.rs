@@ -101,15 +101,15 @@ impl Flow {
     /// Ends it in order; how many bytes or messages it carried, every one of them right.
     ///
     /// # Errors
-    /// When a byte was wrong or missing, the flow broke, or it has not ended within `patience`.
-    pub async fn finish(self, patience: Duration) -> Outcome<u64> {
+    /// When a byte was wrong or missing, the flow broke, or it has not ended within `finish_timeout`.
+    pub async fn finish(self, finish_timeout: Duration) -> Outcome<u64> {
         self.stop.store(true, Ordering::Relaxed);
         let tasks = [self.near.abort_handle(), self.far.abort_handle()];
         let ended =
-            tokio::time::timeout(patience, async { (self.near.await, self.far.await) }).await;
+            tokio::time::timeout(finish_timeout, async { (self.near.await, self.far.await) }).await;
         let Ok((near, far)) = ended else {
             tasks.iter().for_each(|task| task.abort());
-            return Err(format!("{:?}: stuck for {patience:?}", self.kind).into());
+            return Err(format!("{:?}: stuck for {finish_timeout:?}", self.kind).into());
         };
         // The receiver's error first: it may be that a byte was wrong, and the sender's its echo.
         let (receiver, sender) = match self.kind {

@@ -47,7 +47,7 @@ const SYSCTLS: [(&str, &str); 6] = [
 ];
 
 impl Host {
-    /// A host with a loopback interface and no other.
+    /// Returns a host with a loopback interface and no other.
     ///
     /// # Errors
     /// When there can be no namespace.
@@ -61,7 +61,7 @@ impl Host {
         Ok(host)
     }
 
-    /// A host that forwards.
+    /// Returns a host that forwards.
     ///
     /// # Errors
     /// When there can be no namespace.
@@ -72,7 +72,7 @@ impl Host {
         Ok(host)
     }
 
-    /// What it is called.
+    /// Returns what it is called.
     pub fn name(&self) -> &str {
         &self.name
     }

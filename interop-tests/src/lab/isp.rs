@@ -29,7 +29,7 @@ pub struct Isp {
     pub wire: WireHandle,
 }
 
-/// What ISP `number` is called; the customer's device has this name, too.
+/// Returns what ISP `number` is called; the customer's device has this name, too.
 pub(super) fn name(number: u8) -> String {
     format!("isp-{}", char::from(b'a' + number))
 }
@@ -63,7 +63,7 @@ impl Isp {
         self.router.settle()
     }
 
-    /// What it is called.
+    /// Returns what it is called.
     pub fn name(&self) -> &str {
         self.router.name()
     }

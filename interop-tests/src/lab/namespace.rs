@@ -8,7 +8,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::support::Outcome;
 
-/// A new network namespace.
+/// Returns a new network namespace.
 ///
 /// # Errors
 /// When we may not make one.
@@ -43,7 +43,7 @@ pub(super) fn enter(namespace: &File) -> io::Result<()> {
     Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
 }
 
-/// A path by which another program (as `ip … netns PATH`) finds the namespace while it is open
+/// Returns a path by which another program (as `ip … netns PATH`) finds the namespace while it is open
 /// here. Our number is asked of `/proc`, which may be of an outer PID namespace.
 pub(super) fn path(namespace: &File) -> io::Result<String> {
     let process = std::fs::read_link("/proc/self")?;

@@ -18,7 +18,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// Whether an address is of these.
+    /// Returns whether an address is of these.
     pub fn has(self, addr: IpAddr) -> bool {
         match self {
             Self::V4 => addr.is_ipv4(),
@@ -52,23 +52,23 @@ impl Prefix {
         Self { network: addr(0), length: 48, gateway: addr(1), host: addr(0x10) }
     }
 
-    /// The provider-assigned prefixes of ISP `number`, IPv4 and IPv6.
+    /// Returns the provider-assigned prefixes of ISP `number`, IPv4 and IPv6.
     pub fn of_isp(number: u8) -> [Self; 2] {
         [Self::v4(10 + number), Self::v6(0xa + u16::from(number))]
     }
 
-    /// What it renumbers its customer into.
+    /// Returns what it renumbers its customer into.
     pub fn renumbered(number: u8) -> [Self; 2] {
         [Self::v4(110 + number), Self::v6(0x10a + u16::from(number))]
     }
 
-    /// What the customer has behind the ISP's NAT (RFC 1918; IPv4 only).
+    /// Returns what the customer has behind the ISP's NAT (RFC 1918; IPv4 only).
     pub fn behind_nat(number: u8) -> Self {
         let addr = |last| Ipv4Addr::new(10, 10, number, last).into();
         Self { network: addr(0), length: 24, gateway: addr(1), host: addr(10) }
     }
 
-    /// The site's own, which BGP announces: one of each family, IPv4 first.
+    /// Returns the site's own, which BGP announces: one of each family, IPv4 first.
     pub fn independent(family: Family) -> Vec<Self> {
         let v4 = |last| Ipv4Addr::new(203, 0, 113, last).into();
         let both =
@@ -87,7 +87,7 @@ impl Prefix {
     }
 }
 
-/// The two ends of the line between ISP `number` and the internet's core: the core's, the ISP's.
+/// Returns the two ends of the line between ISP `number` and the internet's core: the core's, the ISP's.
 pub(super) fn transit(number: u8) -> [(IpAddr, IpAddr); 2] {
     let v4 = |last| Ipv4Addr::new(198, 19, number, last).into();
     let v6 = |last| Ipv6Addr::new(0x2001, 0xdb8, 0xff, u16::from(number), 0, 0, 0, last).into();

@@ -61,8 +61,8 @@ pub struct Scenario {
     pub side: Side,
     /// What runs, all at once.
     pub flows: Vec<Kind>,
-    /// How long a flow may take to end; see [`PATIENCE`].
-    pub patience: Duration,
+    /// How long a flow may take to end; see [`FINISH_TIMEOUT`].
+    pub finish_timeout: Duration,
 }
 
 /// What the flows saw.
@@ -107,7 +107,7 @@ pub const WELL: u64 = 150_000_000;
 const WARM_UP: Duration = Duration::from_secs(3);
 /// How long a flow may take to end, usually: what is buffered has to be carried, by what is left,
 /// and BGP may have to notice first.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Scenario {
     /// Runs it once. Flows end when the failure's effects are over.
@@ -153,8 +153,9 @@ impl Scenario {
         let watched = Instant::now();
         for ((flow, stuck), seen) in flows.into_iter().zip(stuck).zip(&mut seen) {
             let (kind, record) = (flow.kind, flow.record.clone());
-            let patience = if stuck { watch::NO_PATIENCE } else { self.patience };
-            seen.end = flow.finish(patience).await.map_err(|error| error.to_string());
+            let finish_timeout =
+                if stuck { watch::STUCK_FINISH_TIMEOUT } else { self.finish_timeout };
+            seen.end = flow.finish(finish_timeout).await.map_err(|error| error.to_string());
             if kind == Kind::Echo {
                 // Messages still out at `until` have come by now, or the flow has not ended.
                 seen.gap = match &seen.end {
@@ -172,7 +173,7 @@ impl Scenario {
         Ok(Seen { flows: seen, victim, machine, struck, watched })
     }
 
-    /// The internet as the failure needs it.
+    /// Returns the internet as the failure needs it.
     fn shape_needed(&self) -> Shape {
         let mut shape = self.shape;
         shape.nat |= self.failure.needs_nat();

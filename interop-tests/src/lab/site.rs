@@ -30,12 +30,12 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// The host's addresses from this ISP.
+    /// Returns the host's addresses from this ISP.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.prefixes.iter().map(|prefix| prefix.host)
     }
 
-    /// The routing table for what comes from this ISP's addresses.
+    /// Returns the routing table for what comes from this ISP's addresses.
     pub(super) fn table(&self) -> u32 {
         100 + u32::from(self.isp)
     }

@@ -28,12 +28,12 @@ impl Contender {
     /// Compared where nobody asks for others, as the command line has them.
     pub const USUAL: [&str; 6] = ["auto", "single", "mptcp", "tcp+bfd", "tcp+bgp", "tcp"];
 
-    /// Whether it is ours.
+    /// Returns whether it is ours.
     pub fn is_ours(self) -> bool {
         matches!(self.system, System::Throughline(_))
     }
 
-    /// What people call it.
+    /// Returns what people call it.
     pub fn label(self) -> String {
         let system = match self.system {
             System::Throughline(mode) => format!("Throughline {mode}"),
@@ -49,7 +49,7 @@ impl Contender {
     }
 }
 
-/// What a contender needs that is not here, and how to get it.
+/// Returns what a contender needs that is not here, and how to get it.
 pub fn missing(contender: Contender) -> Option<&'static str> {
     let kernel = Path::new("/proc/sys/net/mptcp/enabled");
     if contender.system == System::Mptcp && !kernel.exists() {

@@ -40,11 +40,11 @@ fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// What `git` says, where there is one.
+/// Returns what `git` says, where there is one.
 fn commit() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let git = |words: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(&root).args(words).output().ok()?;
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(&root).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::contender::Contender;
-use super::options::Plan;
+use super::options::ReportPlan;
 use crate::lab::failure::Failure;
 use crate::lab::flow::Flows;
 use crate::lab::plan::Family;
-use crate::lab::scenario::{PATIENCE, Scenario, System};
+use crate::lab::scenario::{FINISH_TIMEOUT, Scenario, System};
 use crate::lab::{Shape, Side};
 use crate::support::Outcome;
 
@@ -36,11 +36,14 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// All that was asked for, without what cannot be; `missing` says what a system lacks here.
+    /// Returns all that was asked for, without what cannot be; `missing` says what a system lacks here.
     ///
     /// # Errors
     /// When nothing is left; the message says why.
-    pub fn new(plan: &Plan, missing: impl Fn(Contender) -> Option<&'static str>) -> Outcome<Self> {
+    pub fn new(
+        plan: &ReportPlan,
+        missing: impl Fn(Contender) -> Option<&'static str>,
+    ) -> Outcome<Self> {
         let (mut left_out, mut cases) = (Vec::new(), Vec::new());
         let mut here = Vec::new();
         for contender in &plan.systems {
@@ -69,7 +72,7 @@ impl Matrix {
     }
 }
 
-fn combinations(plan: &Plan, contenders: &[Contender]) -> Vec<Case> {
+fn combinations(plan: &ReportPlan, contenders: &[Contender]) -> Vec<Case> {
     let mut all = Vec::new();
     for failure in &plan.failures {
         for side in &plan.sides {
@@ -108,8 +111,8 @@ impl Case {
         }
     }
 
-    /// What the lab runs for it.
-    pub fn scenario(&self, plan: &Plan) -> Scenario {
+    /// Returns what the lab runs for it.
+    pub fn scenario(&self, plan: &ReportPlan) -> Scenario {
         Scenario {
             shape: Shape {
                 rate: plan.rate,
@@ -123,7 +126,7 @@ impl Case {
             failure: self.failure,
             side: self.side,
             flows: self.flows.0.clone(),
-            patience: PATIENCE,
+            finish_timeout: FINISH_TIMEOUT,
         }
     }
 
@@ -146,7 +149,7 @@ impl Case {
     }
 }
 
-/// What a side is called.
+/// Returns what a side is called.
 pub(super) fn side(side: Side) -> &'static str {
     match side {
         Side::Client => "client",
@@ -154,7 +157,7 @@ pub(super) fn side(side: Side) -> &'static str {
     }
 }
 
-/// What a family is called.
+/// Returns what a family is called.
 pub(super) fn family(family: Family) -> &'static str {
     match family {
         Family::V4 => "IPv4",
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_with_the_cure_and_the_rest_is_run() {
+    fn what_is_missing_is_said_with_a_hint_and_the_rest_is_run() {
         let lacks = |contender: Contender| contender.bgp.map(|_| "apt-get install bird2");
         let matrix = Matrix::new(&options().plan().unwrap(), lacks).unwrap();
         assert_eq!(matrix.cases.len(), 8);

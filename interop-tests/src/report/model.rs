@@ -130,7 +130,7 @@ pub struct Trace {
 }
 
 impl Report {
-    /// The situations, in the order they were first met.
+    /// Returns the situations, in the order they were first met.
     pub fn situations(&self) -> Vec<&Situation> {
         let mut all: Vec<&Situation> = Vec::new();
         for run in &self.runs {
@@ -141,7 +141,7 @@ impl Report {
         all
     }
 
-    /// The systems of a situation, in the order they were first met.
+    /// Returns the systems of a situation, in the order they were first met.
     pub fn systems(&self, situation: &Situation) -> Vec<&str> {
         let mut all: Vec<&str> = Vec::new();
         for run in self.runs.iter().filter(|run| run.situation == *situation) {
@@ -152,7 +152,7 @@ impl Report {
         all
     }
 
-    /// What a flow of a system saw in a situation, in all runs that count.
+    /// Returns what a flow of a system saw in a situation, in all runs that count.
     pub fn flows<'a>(
         &'a self,
         situation: &'a Situation,
@@ -167,7 +167,7 @@ impl Report {
             .filter(move |(_, seen)| seen.flow == flow)
     }
 
-    /// Whether every run could be made, no flow through Throughline broke, and no byte was wrong.
+    /// Returns whether every run could be made, no flow through Throughline broke, and no byte was wrong.
     /// That another system's flow stands still is what the report is about.
     pub fn is_sound(&self) -> bool {
         self.runs.iter().all(|run| {
@@ -183,7 +183,7 @@ impl Report {
 pub(super) mod tests {
     use super::*;
 
-    /// A report of one run each of two systems under one failure.
+    /// Returns a report of one run each of two systems under one failure.
     pub(in crate::report) fn report() -> Report {
         let machine = Machine {
             begun: "2026-01-01T00:00:00Z".into(),

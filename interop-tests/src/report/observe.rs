@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::matrix::{self, Case};
 use super::model::{FlowRun, Run, Situation, Stall, Trace};
-use super::options::Plan;
+use super::options::ReportPlan;
 use crate::lab::flow::Kind;
 use crate::lab::scenario::{FlowSeen, Seen};
 use crate::measure::Sample;
@@ -14,10 +14,10 @@ const BEFORE: Duration = Duration::from_secs(2);
 /// What a value of a plot stands for: a few messages, or a few round trips of bulk.
 const STEP: Duration = Duration::from_millis(50);
 /// Messages under way at the failure count: they are sent so often.
-const EVERY: Duration = Duration::from_millis(20);
+const MESSAGE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What went wrong with a flow that was given up.
-const STOOD: &str = "stood still to the end";
+const STOOD_STILL: &str = "stood still to the end";
 
 /// The times that matter.
 #[derive(Clone, Copy)]
@@ -32,8 +32,8 @@ struct Times {
     watched: Instant,
 }
 
-/// What a run saw.
-pub(super) async fn run(case: &Case, plan: &Plan, seen: &Seen) -> Run {
+/// Returns what a run saw.
+pub(super) async fn run(case: &Case, plan: &ReportPlan, seen: &Seen) -> Run {
     let struck = seen.struck;
     let times = Times {
         begun: struck.begun,
@@ -56,7 +56,7 @@ pub(super) async fn run(case: &Case, plan: &Plan, seen: &Seen) -> Run {
     }
 }
 
-/// A run that could not be made.
+/// Returns a run that could not be made.
 pub(super) fn failed(case: &Case, error: &str) -> Run {
     Run { believed: false, error: Some(error.to_owned()), ..empty(case) }
 }
@@ -98,7 +98,7 @@ fn observe(flow: &FlowSeen, samples: &[Sample], times: Times) -> FlowRun {
     };
     // How long it was then given to end says nothing to a reader.
     let error = flow.end.as_ref().err().cloned();
-    let error = error.map(|error| if stall.at_least { STOOD.into() } else { error });
+    let error = error.map(|error| if stall.at_least { STOOD_STILL.into() } else { error });
     FlowRun {
         flow: name(flow.kind).into(),
         stall,
@@ -109,7 +109,7 @@ fn observe(flow: &FlowSeen, samples: &[Sample], times: Times) -> FlowRun {
     }
 }
 
-/// The longest time without a byte that began in the window.
+/// Returns the longest time without a byte that began in the window.
 fn bulk_stall(samples: &[Sample], times: Times, broke: bool) -> Stall {
     let Times { since, until, watched, .. } = times;
     let mut last = since;
@@ -126,15 +126,16 @@ fn bulk_stall(samples: &[Sample], times: Times, broke: bool) -> Stall {
     Stall { ms: round(longest.max(silent), 1e3), at_least: broke && silent >= longest }
 }
 
-/// The worst round trip of the messages sent in the window, or under way when it began.
+/// Returns the worst round trip of the messages sent in the window, or under way when it began.
 fn echo_stall(samples: &[Sample], times: Times, broke: bool) -> Stall {
-    let since = times.since - EVERY;
+    let since = times.since - MESSAGE_INTERVAL;
     let in_window = |at: &Instant| (since..=times.until).contains(at);
     let worst = samples.iter().filter(|sample| in_window(&sent(sample)));
     let worst = worst.map(|sample| sample.value).max().unwrap_or(0);
     let worst = Duration::from_micros(worst);
     if broke {
-        let unanswered = samples.last().map_or(since, |last| (sent(last) + EVERY).max(since));
+        let unanswered =
+            samples.last().map_or(since, |last| (sent(last) + MESSAGE_INTERVAL).max(since));
         let silent = times.watched.saturating_duration_since(unanswered);
         if in_window(&unanswered) && silent >= worst {
             return Stall { ms: round(silent, 1e3), at_least: true };
@@ -171,7 +172,7 @@ fn echo_trace(samples: &[Sample], times: Times) -> Trace {
     trace(values)
 }
 
-/// A zero for every step of a plot.
+/// Returns a zero for every step of a plot.
 fn steps(times: Times) -> Vec<f64> {
     let length = times.watched.saturating_duration_since(times.begun) + BEFORE;
     vec![0.0; (length.as_nanos() / STEP.as_nanos()) as usize]
@@ -203,7 +204,7 @@ mod tests {
         Duration::from_millis(value)
     }
 
-    /// A failure with effects of 2 s, watched for 10.
+    /// Returns a failure with effects of 2 s, watched for 10.
     fn times() -> Times {
         let begun = Instant::now() + Duration::from_secs(60);
         Times { begun, since: begun, until: begun + ms(2000), watched: begun + ms(10_000) }

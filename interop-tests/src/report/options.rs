@@ -72,7 +72,7 @@ pub struct Options {
 
 /// What is to be run.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct ReportPlan {
     /// What is compared.
     pub systems: Vec<Contender>,
     /// What goes wrong.
@@ -103,11 +103,11 @@ pub struct Plan {
 const AFTER: Duration = Duration::from_secs(5);
 
 impl Options {
-    /// What this comes to.
+    /// Returns what this comes to.
     ///
     /// # Errors
     /// When a number makes no sense; the message names the option and what is possible.
-    pub fn plan(&self) -> Outcome<Plan> {
+    pub fn plan(&self) -> Outcome<ReportPlan> {
         let number = |option: &str, value: u64, possible: std::ops::RangeInclusive<u64>| {
             if possible.contains(&value) {
                 return Ok(value);
@@ -123,7 +123,7 @@ impl Options {
         };
         let milliseconds = |value| Duration::from_millis(value);
         let runs = self.runs.unwrap_or(if self.full { 3 } else { 1 });
-        Ok(Plan {
+        Ok(ReportPlan {
             systems: or(&self.systems, &Contender::USUAL)?,
             failures: choose(
                 &self.failures,
@@ -153,19 +153,19 @@ impl Options {
     }
 }
 
-/// What is given, or what is usual.
+/// Returns what is given, or what is usual.
 fn choose<T: Clone>(given: &[T], full: bool, quick: &[T], all: &[T]) -> Vec<T> {
     let usual = if full { all } else { quick };
     if given.is_empty() { usual.to_vec() } else { given.to_vec() }
 }
 
-impl Plan {
-    /// How long flows are watched.
+impl ReportPlan {
+    /// Returns how long flows are watched.
     pub fn watching(&self) -> Watch {
         Watch { least: AFTER.min(self.watch), most: self.watch }
     }
 
-    /// What a reader of the report has to know of it.
+    /// Returns what a reader of the report has to know of it.
     pub fn parameters(&self) -> Parameters {
         Parameters {
             rate_mbits: self.rate / 1_000_000,
@@ -209,8 +209,8 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<Options, String> {
-        let words = std::iter::once("report").chain(line.split_whitespace());
-        Line::try_parse_from(words).map(|line| line.options).map_err(|error| error.to_string())
+        let arguments = std::iter::once("report").chain(line.split_whitespace());
+        Line::try_parse_from(arguments).map(|line| line.options).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_answered_with_what_is_possible() {
-        for (line, wrong, cure) in [
+        for (line, wrong, hint) in [
             ("--systems quic", "`quic`", "redundant"),
             ("--failures black-hole", "`black-hole`", "blackhole"),
             ("--side left", "`left`", "client, server"),
@@ -243,16 +243,16 @@ mod tests {
             ("--quick --full", "--full", "--quick"),
         ] {
             let error = parse(line).unwrap_err();
-            assert!(error.contains(wrong) && error.contains(cure), "{line}: {error}");
+            assert!(error.contains(wrong) && error.contains(hint), "{line}: {error}");
         }
-        for (line, cure) in [
+        for (line, hint) in [
             ("--runs 0", "from 1 to 1000"),
             ("--believe 0", "from 1 to 1000"),
             ("--rate 5000", "from 1 to 1000"),
             ("--watch 1", "from 2 to 600"),
         ] {
             let error = parse(line).unwrap().plan().unwrap_err().to_string();
-            assert!(error.contains(line) && error.contains(cure), "{line}: {error}");
+            assert!(error.contains(line) && error.contains(hint), "{line}: {error}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::model::{Report, Situation};
 use super::plot::{self, escape};
-use super::{table, words};
+use super::{prose, table};
 use crate::support::Outcome;
 
 const CSS: &str = include_str!("page.css");
@@ -27,7 +27,7 @@ const HOW_TO_READ: &str = "<p>Each site has two ISPs. One fails at second 0; wha
     answer. The scale is in steps of ten.</li>\n\
     </ul>\n";
 
-/// The page.
+/// Returns the page.
 ///
 /// # Errors
 /// When a plot cannot be drawn.
@@ -54,14 +54,14 @@ pub fn render(report: &Report) -> Outcome<String> {
 
 fn section(page: &mut String, report: &Report, situation: &Situation) -> Outcome {
     let heading = escape(&table::heading(situation));
-    let sentence = escape(&words::failure(&situation.failure));
+    let sentence = escape(&prose::failure(&situation.failure));
     let _ = writeln!(page, "<h2>{heading}</h2>\n<p>{sentence}</p>");
     html_table(page, &table::table(report, situation));
     for flow in &situation.flows {
         let stalls = plot::strip::draw(report, situation, flow)?;
         let time = plot::time::draw(report, situation, flow)?;
         let over = if flow == "echo" { "round trips" } else { "throughput" };
-        let what = escape(words::flow(flow));
+        let what = escape(prose::flow(flow));
         let _ = writeln!(page, "<h3>Stalls: {what}</h3>\n<div class=\"wide\">{stalls}</div>");
         let _ = writeln!(
             page,

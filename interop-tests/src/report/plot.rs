@@ -43,7 +43,7 @@ const DARK: [(RGBColor, &str); 6] = [
     (OTHERS, "#F0A04B"),
 ];
 
-/// A system's colour.
+/// Returns a system's colour.
 fn colour(ours: bool) -> RGBColor {
     if ours { OURS } else { OTHERS }
 }
@@ -73,7 +73,7 @@ fn svg(title: &str, height: u32, draw: impl FnOnce(&Area<'_>) -> Outcome) -> Out
     Ok(text.replacen("<svg", &open, 1).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1))
 }
 
-/// A text's look: where it stands to its point, and the colour.
+/// Returns a text's look: where it stands to its point, and the colour.
 fn style(horizontal: HPos, colour: RGBColor) -> TextStyle<'static> {
     let text: TextStyle<'static> = ("sans-serif", 15).into_text_style(&(WIDTH, 1));
     let pos = Pos::new(horizontal, VPos::Center);
@@ -86,13 +86,13 @@ pub(super) fn escape(text: &str) -> String {
     text.replace('"', "&quot;")
 }
 
-/// The tick of a logarithmic axis of milliseconds: `10 ms`, `1 s`.
+/// Returns the tick of a logarithmic axis of milliseconds: `10 ms`, `1 s`.
 fn decade(log: &f64) -> String {
     let ms = 10f64.powf(*log);
     if ms < 999.0 { format!("{ms:.0} ms") } else { format!("{:.0} s", ms / 1000.0) }
 }
 
-/// The decades that hold all of these milliseconds, two at least; less than 1 is 1.
+/// Returns the decades that hold all of these milliseconds, two at least; less than 1 is 1.
 fn decades(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (mut least, mut most) = (f64::MAX, 1.0f64);
     for value in values {

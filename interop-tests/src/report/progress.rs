@@ -65,7 +65,7 @@ impl Progress {
     }
 }
 
-/// What a run saw, on a line.
+/// Returns what a run saw, on a line.
 fn line(run: &Run) -> String {
     let situation = &run.situation;
     let mut text = format!(
@@ -88,7 +88,7 @@ fn line(run: &Run) -> String {
     text + if run.believed { "" } else { ", not believed" }
 }
 
-/// What is left if it goes on as it went.
+/// Returns what is left if it goes on as it went.
 fn remaining(gone: Duration, done: Duration, expected: Duration) -> Duration {
     let left = expected.saturating_sub(done).as_secs_f64();
     let pace = if done.is_zero() { 1.0 } else { gone.as_secs_f64() / done.as_secs_f64() };

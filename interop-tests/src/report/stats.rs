@@ -27,7 +27,7 @@ pub fn summary(stalls: impl IntoIterator<Item = Stall>) -> Option<Summary> {
     Some(Summary { count: all.len(), least, median, most })
 }
 
-/// The median of numbers; nothing of nothing.
+/// Returns the median of numbers, if there are any.
 pub fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
     let stalls = numbers.into_iter().map(|ms| Stall { ms, at_least: false });
     summary(stalls).map(|summary| summary.median.ms)

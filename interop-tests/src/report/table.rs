@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::model::{Report, Situation};
-use super::{stats, words};
+use super::{prose, stats};
 
 /// One cell for each column, for each system of a situation.
 pub(super) struct Table {
@@ -13,7 +13,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
-/// The report.
+/// Returns the report.
 pub fn render(report: &Report) -> String {
     let mut text = format!("# {}\n\n", title());
     for line in facts(report) {
@@ -21,7 +21,7 @@ pub fn render(report: &Report) -> String {
     }
     for situation in report.situations() {
         let _ = write!(text, "\n## {}\n\n", heading(situation));
-        let sentence = words::failure(&situation.failure);
+        let sentence = prose::failure(&situation.failure);
         if !sentence.is_empty() {
             let _ = write!(text, "{sentence}\n\n");
         }
@@ -54,7 +54,7 @@ pub(super) fn heading(situation: &Situation) -> String {
     format!("{failure} ({side} side, {family}; {}{at_once})", flows.join(" and "))
 }
 
-/// Where it was made and how, in lines; also what a reader must not believe.
+/// Returns where it was made and how, in lines; also what a reader must not believe.
 pub(super) fn facts(report: &Report) -> Vec<String> {
     let (machine, wanted) = (&report.machine, &report.parameters);
     let mut lines = vec![
@@ -98,10 +98,10 @@ fn lateness(report: &Report) -> Vec<String> {
         stats::duration(median),
         stats::duration(worst)
     )];
-    let doubtful = report.runs.iter().filter(|run| !run.believed && run.error.is_none()).count();
+    let discounted = report.runs.iter().filter(|run| !run.believed && run.error.is_none()).count();
     if let Some(limit) = report.parameters.believe_ms {
         lines.push(format!(
-            "{doubtful} of {} runs, in which it was more than {limit} ms late, do not count",
+            "{discounted} of {} runs, in which it was more than {limit} ms late, do not count",
             late().count()
         ));
     } else if worst > NOISY {
@@ -115,7 +115,7 @@ fn lateness(report: &Report) -> Vec<String> {
     lines
 }
 
-/// A situation's table.
+/// Returns a situation's table.
 pub(super) fn table(report: &Report, situation: &Situation) -> Table {
     let mut head = vec!["system".to_owned(), "n".into()];
     for flow in &situation.flows {
@@ -156,7 +156,7 @@ pub(super) fn table(report: &Report, situation: &Situation) -> Table {
     Table { rows: rows.collect(), head }
 }
 
-/// The shortest and the longest.
+/// Returns the shortest and the longest.
 fn range(summary: &stats::Summary) -> String {
     let (least, most) = (stats::stall(summary.least), stats::stall(summary.most));
     if least == most { least } else { format!("{least} – {most}") }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use interop_tests::lab::enter;
 use interop_tests::support::Outcome;
 
-/// All that `root` started, and what those started, as `/proc` has it.
+/// Returns all that `root` started, and what those started, as `/proc` has it.
 fn descendants(root: u32) -> HashSet<u32> {
     let mut parents = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

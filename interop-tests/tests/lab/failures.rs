@@ -5,7 +5,7 @@ use std::time::Duration;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::Kind;
 use interop_tests::lab::plan::Family;
-use interop_tests::lab::scenario::{PATIENCE, Scenario, System};
+use interop_tests::lab::scenario::{FINISH_TIMEOUT, Scenario, System};
 use interop_tests::lab::{Shape, Side};
 use interop_tests::support::Outcome;
 use throughline::Mode;
@@ -34,7 +34,7 @@ async fn survives(
         failure,
         side,
         flows: vec![Kind::Echo, Kind::Download, Kind::Upload],
-        patience: PATIENCE,
+        finish_timeout: FINISH_TIMEOUT,
     };
     // A machine that does something else for a second is no failure of ours, twice in a row is.
     let mut slow = Vec::new();
@@ -109,7 +109,7 @@ async fn keeps_its_goodput(failure: Failure, kind: Kind) -> Outcome {
         failure,
         side: CLIENT,
         flows: vec![kind],
-        patience: PATIENCE,
+        finish_timeout: FINISH_TIMEOUT,
     };
     let mut kept = 0.0;
     for _ in 0..3 {

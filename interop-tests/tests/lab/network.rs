@@ -16,7 +16,7 @@ use crate::in_the_lab;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A UDP server at the server's site that says who asked.
+/// Returns a UDP server at the server's site that says who asked.
 async fn who_is_it(lab: &Lab, at: IpAddr) -> Outcome<SocketAddr> {
     let socket = lab.server.host.spawn(async move { UdpSocket::bind((at, 0)).await })?.await??;
     let addr = socket.local_addr()?;
@@ -29,7 +29,7 @@ async fn who_is_it(lab: &Lab, at: IpAddr) -> Outcome<SocketAddr> {
     Ok(addr)
 }
 
-/// A socket of the client's site.
+/// Returns a socket of the client's site.
 async fn socket(lab: &Lab, from: IpAddr, to: SocketAddr) -> Outcome<UdpSocket> {
     let made = lab.client.host.spawn(async move {
         let socket = UdpSocket::bind((from, 0)).await?;

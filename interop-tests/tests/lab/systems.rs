@@ -6,7 +6,7 @@ use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::Kind;
 use interop_tests::lab::plan::Family;
-use interop_tests::lab::scenario::{FlowSeen, PATIENCE, Scenario, System};
+use interop_tests::lab::scenario::{FINISH_TIMEOUT, FlowSeen, Scenario, System};
 use interop_tests::lab::{Shape, Side};
 use interop_tests::support::Outcome;
 use interop_tests::{process, skip};
@@ -14,12 +14,12 @@ use throughline::Mode;
 
 use crate::in_the_lab;
 
-/// An echo while the client's first ISP is silent.
+/// Runs an echo while the client's first ISP is silent.
 async fn echo(
     system: System,
     family: Family,
     bgp: Option<Bgp>,
-    patience: Duration,
+    finish_timeout: Duration,
 ) -> Outcome<FlowSeen> {
     let scenario = Scenario {
         shape: Shape { rate: 50_000_000, family, bgp, ..Shape::default() },
@@ -27,7 +27,7 @@ async fn echo(
         failure: Failure::Blackhole,
         side: Side::Client,
         flows: vec![Kind::Echo],
-        patience,
+        finish_timeout,
     };
     let seen = scenario.run().await?;
     println!(
@@ -48,14 +48,14 @@ in_the_lab!("systems", mptcp_goes_on_over_the_other_isp, async {
         skip::cannot("mptcp_goes_on_over_the_other_isp", "this kernel has no MPTCP");
         return Ok(());
     }
-    let seen = echo(System::Mptcp, Family::V4, None, PATIENCE).await?;
+    let seen = echo(System::Mptcp, Family::V4, None, FINISH_TIMEOUT).await?;
     assert!(seen.end.is_ok(), "{seen:?}");
     // Its stall is what makes it another system than ours; ten seconds would be none at all.
     assert!(seen.gap < Duration::from_secs(10), "{seen:?}");
     Ok(())
 });
 
-/// Whether tests with BGP can be run; says why if not.
+/// Returns whether tests with BGP can be run; says why if not.
 fn has_bird() -> bool {
     let has = process::installed("bird").is_some();
     if !has {
@@ -68,7 +68,7 @@ const HOLD: Duration = Duration::from_secs(9);
 
 /// TCP from the site's own prefix: how long it stood still.
 async fn tcp_by_bgp(family: Family, bfd: bool) -> Outcome<Duration> {
-    let seen = echo(System::Tcp, family, Some(Bgp { hold: HOLD, bfd }), PATIENCE).await?;
+    let seen = echo(System::Tcp, family, Some(Bgp { hold: HOLD, bfd }), FINISH_TIMEOUT).await?;
     assert!(seen.end.is_ok(), "{seen:?}");
     Ok(seen.gap)
 }
@@ -93,7 +93,7 @@ async fn is_told_within_a_moment(family: Family) -> Outcome {
 async fn throughline_does_not_wait(family: Family) -> Outcome {
     if has_bird() {
         let (system, bgp) = (System::Throughline(Mode::Auto), Bgp { hold: HOLD, bfd: false });
-        let seen = echo(system, family, Some(bgp), PATIENCE).await?;
+        let seen = echo(system, family, Some(bgp), FINISH_TIMEOUT).await?;
         assert!(seen.end.is_ok(), "{seen:?}");
         assert!(seen.gap < Duration::from_secs(1), "{seen:?}");
     }

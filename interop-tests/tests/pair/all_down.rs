@@ -11,7 +11,7 @@ use throughline_fixture::{NodePair, Shape};
 /// How soon flows must move again after the internet has.
 const BAR: Duration = Duration::from_millis(500);
 
-/// How long the long outage lasts; `THROUGHLINE_OUTAGE_SECONDS` shortens it while developing.
+/// Returns how long the long outage lasts; `THROUGHLINE_OUTAGE_SECONDS` shortens it while developing.
 fn long() -> Duration {
     let seconds = std::env::var("THROUGHLINE_OUTAGE_SECONDS").ok().and_then(|s| s.parse().ok());
     Duration::from_secs(seconds.unwrap_or(60))

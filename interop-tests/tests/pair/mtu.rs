@@ -1,4 +1,4 @@
-//! A path that begins to drop large packets without a word, while small ones pass: what a tunnel or
+//! A path that begins to drop large packets silently, while small ones pass: what a tunnel or
 //! a new route with a filtered "packet too big" does (RFC 8899 §1.1).
 
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ struct Case {
     alone: bool,
 }
 
-/// The longest that a flow stood still.
+/// Returns the longest that a flow stood still.
 async fn run(case: Case) -> Outcome<Duration> {
     let pair = NodePair::start(Shape::default()).await?;
     let mut bulk = Vec::new();

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::turn;
 use throughline_fixture::{ProgramPair, Shape};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects through the SOCKS5 ingress (RFC 1928).
 async fn socks(ingress: SocketAddr, to: SocketAddr) -> Outcome<TcpStream> {
@@ -23,7 +23,7 @@ async fn socks(ingress: SocketAddr, to: SocketAddr) -> Outcome<TcpStream> {
     request.extend(to.port().to_be_bytes());
     tcp.write_all(&request).await?;
     let mut reply = [0; 12];
-    timeout(PATIENCE, tcp.read_exact(&mut reply)).await??;
+    timeout(RESET_TIMEOUT, tcp.read_exact(&mut reply)).await??;
     if reply[3] == 0 { Ok(tcp) } else { Err(format!("reply {}", reply[3]).into()) }
 }
 
@@ -48,7 +48,7 @@ async fn a_connection_is_reset_soon_after_the_far_daemon_crashed_and_a_new_one_w
 
     pair.crash_and_restart_far()?;
     let restarted = Instant::now();
-    let read = timeout(PATIENCE, app.read(&mut buffer)).await.map_err(|_| "the flow hangs")?;
+    let read = timeout(RESET_TIMEOUT, app.read(&mut buffer)).await.map_err(|_| "the flow hangs")?;
     let error = read.expect_err("an honest-looking end");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     let took = restarted.elapsed();

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Cuts(JoinHandle<()>);
 
 impl Cuts {
-    /// Every 1 to 3 s one of the ISPs goes silent for 0.3 to 1 s, either way or both.
+    /// Silences one of the ISPs every 1 to 3 s, for 0.3 to 1 s, either way or both.
     pub(crate) fn begin(isps: [IspHandle; 2], seed: u64) -> Self {
         println!("    cuts with seed {seed}");
         Self(tokio::spawn(async move {

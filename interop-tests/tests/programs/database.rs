@@ -30,12 +30,12 @@ async fn a_postgresql_transaction_stays_open_while_each_isp_dies() -> Outcome {
     ProgramPair::start(Shape::default(), &forward("db", server.port))?
         .run(async |pair: &ProgramPair| {
             let mut direct = server.psql(server.port)?;
-            direct.tell("CREATE TABLE kept (number int PRIMARY KEY, text text)").await?;
+            direct.execute("CREATE TABLE kept (number int PRIMARY KEY, text text)").await?;
             assert_eq!(direct.ask("SELECT count(*) FROM kept").await?, "0");
             let mut client = server.psql(pair.near.ingress("db")?.port())?;
             let (over, inserted) = (Over::default(), Count::default());
             let transaction = async {
-                client.tell("BEGIN").await?;
+                client.execute("BEGIN").await?;
                 let first = client.ask("SELECT pg_backend_pid() || ' ' || txid_current()").await?;
                 while !over.yet() {
                     let number = inserted.now();
@@ -49,7 +49,7 @@ async fn a_postgresql_transaction_stays_open_while_each_isp_dies() -> Outcome {
                 assert_eq!(direct.ask("SELECT count(*) FROM kept").await?, "0", "was not open");
                 let last = client.ask("SELECT pg_backend_pid() || ' ' || txid_current()").await?;
                 assert_eq!(first, last, "not the same transaction");
-                client.tell("COMMIT").await?;
+                client.execute("COMMIT").await?;
                 client.close().await
             };
             let failures = failure::each_isp_dies(pair, &over, || inserted.now(), STEP);
@@ -117,7 +117,7 @@ async fn pgbench_has_no_failed_transaction_while_each_isp_dies() -> Outcome {
         .await
 }
 
-/// The number after `label`.
+/// Returns the number after `label`.
 fn count(said: &str, label: &str) -> Outcome<u64> {
     let rest = said.split(label).nth(1).ok_or(format!("no `{label}` in: {said}"))?;
     Ok(rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?)
@@ -158,10 +158,10 @@ async fn postgresql_notifies_a_client_that_waits_while_each_isp_dies() -> Outcom
                     // At times a pause, so that the client is found waiting.
                     let pause = if number.is_multiple_of(10) { 300 } else { 20 };
                     tokio::time::sleep(Duration::from_millis(pause)).await;
-                    direct.tell(&format!("NOTIFY news, '{number}'")).await?;
+                    direct.execute(&format!("NOTIFY news, '{number}'")).await?;
                     number += 1;
                 }
-                direct.tell("NOTIFY news, 'enough'").await?;
+                direct.execute("NOTIFY news, 'enough'").await?;
                 Outcome::Ok(number)
             };
             let failures = failure::each_isp_dies(pair, &over, || came.now(), STEP);

@@ -18,7 +18,7 @@ const DEAD: Duration = Duration::from_secs(1);
 
 /// A program that does not get on for so long has not survived, and a lane that is not back is
 /// lost. Far more than either takes, for machines under load.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a program has done so far; shared with whatever watches it.
 #[derive(Clone, Default)]
@@ -49,7 +49,7 @@ pub(crate) fn carried(pair: &ProgramPair) -> u64 {
     pair.isps().iter().map(passed).sum()
 }
 
-/// The ISP in use dies under a program that goes on until it is told to end; then it comes back,
+/// Kills the ISP in use under a program that goes on until it is told to end; then it comes back,
 /// and the other one dies. The program must have done `step` more before each failure, while the
 /// ISP is dead, and after it came back. Returns when the ISPs died.
 pub(crate) async fn each_isp_dies(
@@ -133,11 +133,12 @@ fn kill(isp: &IspHandle) {
 async fn revive(pair: &ProgramPair, isp: &IspHandle) -> Outcome {
     println!("    {} {} is back", clock(), isp.name());
     isp.heal(Way::Both);
-    match eventually(PATIENCE, async || (pair.uplinks_up().await == Ok(2)).then_some(())).await {
+    match eventually(STEP_TIMEOUT, async || (pair.uplinks_up().await == Ok(2)).then_some(())).await
+    {
         Some(()) => Ok(()),
         None => {
             let lanes = pair.uplinks_up().await;
-            Err(format!("{} has no lane {PATIENCE:?} after it: {lanes:?}", isp.name()).into())
+            Err(format!("{} has no lane {STEP_TIMEOUT:?} after it: {lanes:?}", isp.name()).into())
         }
     }
 }
@@ -145,10 +146,10 @@ async fn revive(pair: &ProgramPair, isp: &IspHandle) -> Outcome {
 /// Waits until a program has done `step` more.
 async fn more(done: &impl Fn() -> u64, step: u64, when: &str) -> Outcome {
     let before = done();
-    let moved = eventually(PATIENCE, async || (done() >= before + step).then_some(())).await;
+    let moved = eventually(STEP_TIMEOUT, async || (done() >= before + step).then_some(())).await;
     moved.ok_or_else(|| {
         let now = done() - before;
-        format!("{} {when}: {now} instead of {step} in {PATIENCE:?}", clock()).into()
+        format!("{} {when}: {now} instead of {step} in {STEP_TIMEOUT:?}", clock()).into()
     })
 }
 

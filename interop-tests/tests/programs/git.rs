@@ -25,10 +25,10 @@ struct Git {
 }
 
 impl Git {
-    async fn run(&self, directory: &Path, words: &[&str]) -> Outcome<String> {
+    async fn run(&self, directory: &Path, arguments: &[&str]) -> Outcome<String> {
         let mut command = Command::new("git");
         command.args(["-c", "user.name=Test", "-c", "user.email=test@localhost"]);
-        command.args(["-c", "init.defaultBranch=main", "-c", "gc.auto=0"]).args(words);
+        command.args(["-c", "init.defaultBranch=main", "-c", "gc.auto=0"]).args(arguments);
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
         command.env("GIT_SSH_COMMAND", &self.transport).env("GIT_TERMINAL_PROMPT", "0");
         let output = command.current_dir(directory).kill_on_drop(true).output().await?;
@@ -36,10 +36,10 @@ impl Git {
             return Ok(String::from_utf8(output.stdout)?.trim().to_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("git {words:?}: {}: {said}", output.status).into())
+        Err(format!("git {arguments:?}: {}: {said}", output.status).into())
     }
 
-    /// The newest commit, after `git fsck` has seen every object.
+    /// Returns the newest commit, after `git fsck` has seen every object.
     async fn sound(&self, repository: &Path) -> Outcome<String> {
         self.run(repository, &["fsck", "--full", "--strict"]).await?;
         self.run(repository, &["rev-parse", "main"]).await

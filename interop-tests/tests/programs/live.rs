@@ -46,7 +46,7 @@ impl Live {
         Ok(live)
     }
 
-    /// The SHA-256 of the last transfer that came to its end.
+    /// Returns the SHA-256 of the last transfer that came to its end.
     pub(crate) fn hash(&self) -> Option<String> {
         self.hash.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }

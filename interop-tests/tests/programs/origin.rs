@@ -17,7 +17,7 @@ pub(crate) fn block(index: u64) -> Vec<u8> {
     block
 }
 
-/// The SHA-256 of its first `mebibytes`.
+/// Returns the SHA-256 of its first `mebibytes`.
 pub(crate) fn digest(mebibytes: u64) -> String {
     let mut hash = Sha256::new();
     (0..mebibytes).for_each(|index| hash.update(block(index)));

@@ -25,7 +25,7 @@ pub(crate) struct Postgres {
     _process: Process,
 }
 
-/// Where the programs of the newest version are; says so if there are none.
+/// Returns where the programs of the newest version are; says so if there are none.
 pub(crate) fn installed(test: &str) -> Option<PathBuf> {
     let versions = std::fs::read_dir(PROGRAMS).into_iter().flatten().flatten();
     let mut programs: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
@@ -111,13 +111,13 @@ pub(crate) struct Psql {
 impl Psql {
     /// Runs a statement that answers with one value.
     pub(crate) async fn ask(&mut self, statement: &str) -> Outcome<String> {
-        self.tell(statement).await?;
+        self.execute(statement).await?;
         let answer = self.answers.next_line().await?;
         answer.ok_or_else(|| format!("psql ended at `{statement}`").into())
     }
 
     /// Runs a statement that answers with nothing.
-    pub(crate) async fn tell(&mut self, statement: &str) -> Outcome {
+    pub(crate) async fn execute(&mut self, statement: &str) -> Outcome {
         Ok(self.keys.write_all(format!("{statement};\n").as_bytes()).await?)
     }
 
@@ -130,13 +130,13 @@ impl Psql {
     }
 }
 
-/// The last words of a command line: server, user and database.
+/// Returns the last words of a command line: server, user and database.
 fn reach(port: u16) -> [String; 4] {
     let port = format!("--port={port}");
     ["--host=127.0.0.1".into(), port, format!("--username={USER}"), "postgres".into()]
 }
 
-/// The program as the package's user if this is root, in a place that user may be.
+/// Returns the program as the package's user if this is root, in a place that user may be.
 fn unprivileged(program: &Path, place: &Path) -> Outcome<std::process::Command> {
     let mut command = if id("-u", None)? == "0" {
         let mut setpriv = std::process::Command::new("setpriv");

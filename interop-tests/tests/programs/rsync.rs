@@ -93,7 +93,7 @@ async fn rsync_to_its_daemon_copies_a_tree_each_way_while_each_isp_dies() -> Out
         .await
 }
 
-/// An rsync daemon with the module `far`.
+/// Returns an rsync daemon with the module `far`.
 fn daemon(place: &Path, port: u16) -> Outcome<Process> {
     let id = |option| -> Outcome<String> {
         let output = std::process::Command::new("id").arg(option).output()?;

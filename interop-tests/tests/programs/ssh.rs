@@ -78,7 +78,7 @@ impl Server {
         Ok(Self { port, place: place.to_owned(), user, _process: process })
     }
 
-    /// A client, with options before those that make it find and trust the server.
+    /// Returns a client, with options before those that make it find and trust the server.
     pub(crate) fn client(&self, through: Through, options: &[&str], remote: &str) -> Command {
         let mut command = Command::new("ssh");
         command.args(options).args(self.options());
@@ -95,7 +95,7 @@ impl Server {
         command
     }
 
-    /// The client as programs take it that run it themselves (`rsync -e`, `GIT_SSH_COMMAND`) and
+    /// Returns the client as programs take it that run it themselves (`rsync -e`, `GIT_SSH_COMMAND`) and
     /// add host and command.
     pub(crate) fn transport(&self, forward: SocketAddr) -> String {
         format!("ssh -p {} {}", forward.port(), self.options().join(" "))

@@ -46,7 +46,7 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// What is shown up to `end`.
+    /// Returns what is shown up to `end`.
     async fn until(&mut self, end: &str) -> Outcome<String> {
         let mut shown = Vec::new();
         while !shown.ends_with(end.as_bytes()) {

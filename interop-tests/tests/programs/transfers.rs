@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::origin;
 
-/// A curl that goes by the SOCKS5 ingress.
+/// Returns a curl that goes by the SOCKS5 ingress.
 pub(crate) fn curl(socks: SocketAddr) -> Command {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--fail", "--socks5-hostname", &socks.to_string()]);

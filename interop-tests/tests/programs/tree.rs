@@ -26,7 +26,7 @@ pub(crate) fn make(root: &Path, files: u64, seed: u64) -> Outcome {
     Ok(())
 }
 
-/// The SHA-256 of all names, kinds and contents below `root`, but for what `git` keeps.
+/// Returns the SHA-256 of all names, kinds and contents below `root`, but for what `git` keeps.
 pub(crate) fn digest(root: &Path) -> Outcome<String> {
     let mut hash = Sha256::new();
     walk(root, &mut hash)?;

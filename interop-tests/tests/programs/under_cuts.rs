@@ -18,7 +18,7 @@ const CUTS_FOR: Duration = Duration::from_secs(20);
 const SLOWEST_LINE: Duration = Duration::from_millis(500);
 
 /// Everything is done within this; a transfer that stalls is none that survives.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TEST_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Mebibytes down, and up (by curl and by ssh); and how long the session lasts.
 fn amounts() -> (u64, u64, Duration) {
@@ -70,12 +70,12 @@ async fn curl_and_ssh_go_on_under_random_cuts_and_every_byte_is_right() -> Outco
         Outcome::Ok(())
     };
     let all = async { tokio::try_join!(curl, ssh) };
-    let result = tokio::time::timeout(PATIENCE, all).await;
+    let result = tokio::time::timeout(TEST_TIMEOUT, all).await;
     drop(cuts);
     match result {
         Ok(Ok(_)) => println!("    all done after {:?}", began.elapsed()),
         Ok(Err(error)) => panic!("{error}\n{}\n{}", pair.near.log(), pair.far.log()),
-        Err(_) => panic!("not done in {PATIENCE:?}\n{}\n{}", pair.near.log(), pair.far.log()),
+        Err(_) => panic!("not done in {TEST_TIMEOUT:?}\n{}\n{}", pair.near.log(), pair.far.log()),
     }
     Ok(())
 }

@@ -108,10 +108,10 @@ impl Engine {
                         }
                         None => self.udp.deliver(&packet),
                     },
-                    Arrival::Delivered(_, Parcel::Tcp(piece)) => {
-                        self.tcp.deliver(piece, now, &mut self.links);
+                    Arrival::Delivered(_, Parcel::Tcp(chunk)) => {
+                        self.tcp.deliver(chunk, now, &mut self.links);
                     }
-                    Arrival::Blackholed(Parcel::Tcp(piece)) => self.tcp.lost(piece, now),
+                    Arrival::Blackholed(Parcel::Tcp(chunk)) => self.tcp.lost(chunk, now),
                     Arrival::Blackholed(Parcel::Udp(_)) => {}
                 }
             }

@@ -69,7 +69,7 @@ impl IspHandle {
         self.links.change(way, change);
     }
 
-    /// Returns what became of the packets so far (of TCP relays: the pieces), as of the last tick.
+    /// Returns what became of the packets so far (of TCP relays: the chunks), as of the last tick.
     pub fn stats(&self) -> DuplexStats {
         self.links.stats()
     }

@@ -153,7 +153,7 @@ impl Emulator {
         EmulatorBuilder::default()
     }
 
-    /// The handle of an ISP, by its name.
+    /// Returns the handle of an ISP, by its name.
     ///
     /// # Panics
     ///

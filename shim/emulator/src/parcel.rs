@@ -1,4 +1,4 @@
-//! What links carry: datagrams, and pieces of TCP streams.
+//! What links carry: datagrams, and chunks of TCP streams.
 
 use bytes::Bytes;
 use quinn_udp::EcnCodepoint;
@@ -17,8 +17,8 @@ const MSS: usize = 1448;
 pub(super) enum Parcel {
     /// A datagram.
     Udp(Packet),
-    /// A piece of a TCP stream.
-    Tcp(Piece),
+    /// A chunk of a TCP stream.
+    Tcp(Chunk),
 }
 
 /// Where a parcel is heading.
@@ -40,9 +40,9 @@ pub(super) struct Packet {
     pub(super) next: Option<LinkId>,
 }
 
-/// A piece of one direction of a TCP connection.
+/// A chunk of one direction of a TCP connection.
 #[derive(Clone)]
-pub(super) struct Piece {
+pub(super) struct Chunk {
     pub(super) connection: u64,
     pub(super) toward: Toward,
     /// Its place in the direction.
@@ -50,7 +50,7 @@ pub(super) struct Piece {
     pub(super) content: Content,
 }
 
-/// What a piece is of a TCP stream.
+/// What a chunk is of a TCP stream.
 #[derive(Clone)]
 pub(super) enum Content {
     /// The client's SYN, or the server's answer.

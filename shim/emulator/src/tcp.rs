@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use super::ids::IspId;
 use super::links::Links;
-use super::parcel::Piece;
+use super::parcel::Chunk;
 use connection::Connection;
 
 /// A listener and where what it accepts is taken.
@@ -45,7 +45,7 @@ pub(super) struct TcpSide {
 impl TcpSide {
     pub(super) fn add_relay(&mut self, listener: TcpListener, server: SocketAddr, isp: IspId) {
         self.relays.push(Relay { listener, server, isp });
-        self.buffer.resize(connection::MAX_PIECE, 0);
+        self.buffer.resize(connection::MAX_CHUNK, 0);
     }
 
     /// Takes new connections and new bytes, and lets stalled directions try again.
@@ -64,17 +64,17 @@ impl TcpSide {
         }
     }
 
-    /// A piece has passed its link.
-    pub(super) fn deliver(&mut self, piece: Piece, now: Instant, links: &mut Links) {
-        if let Some(connection) = self.connections.get_mut(&piece.connection) {
-            connection.deliver(piece, now, links);
+    /// A chunk has passed its link.
+    pub(super) fn deliver(&mut self, chunk: Chunk, now: Instant, links: &mut Links) {
+        if let Some(connection) = self.connections.get_mut(&chunk.connection) {
+            connection.deliver(chunk, now, links);
         }
     }
 
-    /// A piece was lost to a blackhole.
-    pub(super) fn lost(&mut self, piece: Piece, now: Instant) {
-        if let Some(connection) = self.connections.get_mut(&piece.connection) {
-            connection.lost(piece, now);
+    /// A chunk was lost to a blackhole.
+    pub(super) fn lost(&mut self, chunk: Chunk, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(&chunk.connection) {
+            connection.lost(chunk, now);
         }
     }
 

@@ -90,7 +90,7 @@ impl<T> Link<T> {
         }
     }
 
-    /// Takes a piece of a reliable stream; see [`LinkModel::transmit_reliably`].
+    /// Takes a chunk of a reliable stream; see [`LinkModel::transmit_reliably`].
     pub fn admit_reliably(&mut self, at: Instant, bytes: usize, packet: T) -> Admission<T> {
         match self.model.transmit_reliably(at, bytes) {
             Fate::Arrives { at, .. } => {

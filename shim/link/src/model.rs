@@ -122,7 +122,7 @@ impl LinkModel {
         Fate::Arrives { at, duplicate }
     }
 
-    /// Decides the fate of a piece of a reliable stream whose sender has seen that there is room and
+    /// Decides the fate of a chunk of a reliable stream whose sender has seen that there is room and
     /// repeats what is lost by itself: a blackhole has it, but neither loss nor a full queue.
     pub fn transmit_reliably(&mut self, at: Instant, bytes: usize) -> Fate {
         if self.blackhole {

@@ -16,7 +16,7 @@ use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::{Flows, Kind};
 use interop_tests::lab::plan::Family;
-use interop_tests::lab::scenario::{PATIENCE, Scenario, System};
+use interop_tests::lab::scenario::{FINISH_TIMEOUT, Scenario, System};
 use interop_tests::lab::{Shape, Side, enter};
 use interop_tests::support::Outcome;
 
@@ -24,11 +24,11 @@ use interop_tests::support::Outcome;
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
-    command: What,
+    command: LabCommand,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum LabCommand {
     /// Lists the failures.
     List,
     /// Runs a failure.
@@ -40,7 +40,7 @@ struct Run {
     /// Failures, as `list` names them.
     #[arg(required = true)]
     failures: Vec<Failure>,
-    /// What carries the flows: a mode of Throughline (`single`, `auto`, …), `tcp` or `mptcp`.
+    /// LabCommand carries the flows: a mode of Throughline (`single`, `auto`, …), `tcp` or `mptcp`.
     #[arg(long = "mode", value_delimiter = ',', default_value = "single,auto")]
     modes: Vec<System>,
     /// Flows: several with `+` run at once, several with `,` one after the other.
@@ -65,7 +65,7 @@ struct Run {
     /// Round trip between the sites, in milliseconds.
     #[arg(long, default_value_t = 20)]
     rtt: u64,
-    /// What each ISP queues, in milliseconds.
+    /// LabCommand each ISP queues, in milliseconds.
     #[arg(long, default_value_t = 50)]
     queue: u64,
     /// The client's site announces a prefix of its own by BGP with this hold time in seconds.
@@ -94,7 +94,7 @@ enum Addresses {
 
 fn main() -> Outcome<ExitCode> {
     let args = Args::parse();
-    let What::Run(run) = args.command else {
+    let LabCommand::Run(run) = args.command else {
         Failure::ALL.iter().for_each(|failure| println!("{failure}"));
         return Ok(ExitCode::SUCCESS);
     };
@@ -103,7 +103,7 @@ fn main() -> Outcome<ExitCode> {
     runtime.block_on(enter::until_signal(all(&run)))
 }
 
-/// Every combination that was asked for.
+/// Returns every combination that was asked for.
 async fn all(run: &Run) -> Outcome<ExitCode> {
     let mut right = true;
     if !run.json {
@@ -150,7 +150,7 @@ async fn one(
             End::Server => Side::Server,
         },
         flows: flows.to_vec(),
-        patience: PATIENCE,
+        finish_timeout: FINISH_TIMEOUT,
     };
     let (mut all, mut right) = (Vec::new(), true);
     for _ in 0..run.runs * if run.believe.is_some() { 5 } else { 1 } {

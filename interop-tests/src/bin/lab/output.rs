@@ -78,7 +78,7 @@ pub(crate) fn medians(scenario: &Scenario, all: &[Seen]) {
     }
 }
 
-/// A run as an object.
+/// Returns a run as an object.
 pub(crate) fn json(scenario: &Scenario, seen: &Seen) -> serde_json::Value {
     let flows: Vec<_> = seen
         .flows

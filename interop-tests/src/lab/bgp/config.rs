@@ -34,23 +34,23 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Those of a lab.
+    /// Returns those of a lab.
     pub(super) fn of(family: Family) -> Vec<Self> {
         let own = Prefix::independent(family).into_iter();
         own.map(|own| Self { own, place: usize::from(own.host.is_ipv6()) }).collect()
     }
 
-    /// What `ip` calls it.
+    /// Returns what `ip` calls it.
     pub(super) fn flag(&self) -> &'static str {
         ["-4", "-6"][self.place]
     }
 
-    /// What BIRD calls it.
+    /// Returns what BIRD calls it.
     fn name(&self) -> &'static str {
         ["ipv4", "ipv6"][self.place]
     }
 
-    /// Where a default route leads.
+    /// Returns where a default route leads.
     fn everywhere(&self) -> &'static str {
         ["0.0.0.0/0", "::/0"][self.place]
     }
@@ -59,13 +59,14 @@ impl Channel {
         Prefix::of_isp(isp)[self.place]
     }
 
-    /// The core's address and the ISP's.
+    /// Returns the core's address and the ISP's.
     fn transit(&self, isp: u8) -> (IpAddr, IpAddr) {
         transit(isp)[self.place]
     }
 }
 
-/// What every speaker has. A router's id has the shape of an IPv4 address, with IPv6 alone, too.
+/// Returns what every speaker has. A router's id has the shape of an IPv4 address, with IPv6 alone
+/// too.
 fn common(router_id: IpAddr, kernel: &str, bgp: Bgp, channels: &[Channel]) -> String {
     let hold = bgp.hold.as_secs();
     let mut text = format!(

@@ -91,7 +91,7 @@ fn remove_addresses(site: &Site, uplink: &Uplink) -> Outcome {
     uplink.prefixes.iter().try_for_each(|prefix| site.remove(uplink, prefix))
 }
 
-/// The wire of a site that has carried least.
+/// Returns the wire of a site that has carried least.
 fn least_used_wire(site: &Site) -> Outcome<&WireHandle> {
     let least = site.uplinks.iter().min_by_key(|uplink| uplink.wire.stats().delivered_bytes());
     Ok(&least.ok_or("no uplink at the other side")?.wire)

@@ -12,7 +12,7 @@ use crate::measure::Record;
 use crate::support::Outcome;
 
 /// How often a message is sent.
-const EVERY: Duration = Duration::from_millis(20);
+const MESSAGE_INTERVAL: Duration = Duration::from_millis(20);
 /// A message's bytes.
 const LENGTH: usize = 64;
 /// Messages that may be under way: ten minutes of silence.
@@ -37,7 +37,7 @@ pub(super) async fn ask(stream: TcpStream, record: &Record, stop: Arc<AtomicBool
     let (mut reader, mut writer) = stream.into_split();
     let (send_times, mut times) = mpsc::channel::<Instant>(UNANSWERED);
     let sender = tokio::spawn(async move {
-        let mut tick = tokio::time::interval(EVERY);
+        let mut tick = tokio::time::interval(MESSAGE_INTERVAL);
         let mut number = 0u64;
         while !stop.load(Ordering::Relaxed) {
             tick.tick().await;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often it wakes.
-const EVERY: Duration = Duration::from_millis(1);
-/// Less is no news.
-const NOTEWORTHY: Duration = Duration::from_millis(2);
+/// How long it sleeps each time: short beside the gaps that are measured.
+const WAKE_INTERVAL: Duration = Duration::from_millis(1);
+/// Lateness below this is common on an idle machine and not kept.
+const LEAST_LATENESS: Duration = Duration::from_millis(2);
 
 /// The running thread.
 pub(super) struct Pulse {
@@ -25,9 +25,9 @@ impl Pulse {
         let thread = std::thread::spawn(move || {
             while !ends.load(Ordering::Relaxed) {
                 let begun = Instant::now();
-                std::thread::sleep(EVERY);
-                let late = begun.elapsed().saturating_sub(EVERY);
-                if late > NOTEWORTHY {
+                std::thread::sleep(WAKE_INTERVAL);
+                let late = begun.elapsed().saturating_sub(WAKE_INTERVAL);
+                if late > LEAST_LATENESS {
                     seen.lock().unwrap_or_else(|e| e.into_inner()).push((Instant::now(), late));
                 }
             }
@@ -35,7 +35,7 @@ impl Pulse {
         Self { late, stop, thread: Some(thread) }
     }
 
-    /// The latest that it was between two times.
+    /// Returns the latest that it was between two times.
     pub(super) fn worst(&self, from: Instant, to: Instant) -> Duration {
         let late = self.late.lock().unwrap_or_else(|e| e.into_inner());
         let inside = late.iter().filter(|(at, late)| *at >= from && *at - *late <= to);

@@ -16,13 +16,13 @@ pub struct Watch {
 }
 
 /// A flow runs that has been silent for no longer than this …
-const LIVELY: Duration = Duration::from_millis(500);
+const MAX_GAP: Duration = Duration::from_millis(500);
 /// … during all of this.
-const STEADY: Duration = Duration::from_secs(2);
-/// How often we look.
-const LOOK: Duration = Duration::from_millis(200);
+const STABLE_AFTER: Duration = Duration::from_secs(2);
+/// Poll interval for flows that run again.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// For the end of a flow that stood still when the watch was over.
-pub(super) const NO_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const STUCK_FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Watch {
     /// Watches; says for each flow whether it stands still. Without a watch nobody knows.
@@ -34,17 +34,17 @@ impl Watch {
         let last = struck.since + self.most;
         loop {
             let now = Instant::now();
-            let steady = steady(flows, now - STEADY, now).await;
+            let steady = steady(flows, now - STABLE_AFTER, now).await;
             if steady || now >= last {
                 break;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         let now = Instant::now();
         let mut stuck = Vec::new();
         for flow in flows {
             let latest = flow.record.latest().await;
-            stuck.push(latest.is_none_or(|at| now.saturating_duration_since(at) > LIVELY));
+            stuck.push(latest.is_none_or(|at| now.saturating_duration_since(at) > MAX_GAP));
         }
         stuck
     }
@@ -52,7 +52,7 @@ impl Watch {
 
 async fn steady(flows: &[Flow], from: Instant, to: Instant) -> bool {
     for flow in flows {
-        if flow.record.longest_gap(from, to).await > LIVELY {
+        if flow.record.longest_gap(from, to).await > MAX_GAP {
             return false;
         }
     }

@@ -8,7 +8,7 @@ const QUOTE_V4: usize = 128;
 /// An ICMPv6 error fits the smallest IPv6 MTU of 1280 (RFC 4443 §2.4).
 const QUOTE_V6: usize = 1280 - 48;
 
-/// The error that `router` sends to the source of `packet`. `None` where it must not send any: to
+/// Returns the error that `router` sends to the source of `packet`. `None` where it must not send any: to
 /// an IPv4 packet without DF a router would send fragments, which a wire does not do, so it is told
 /// as well.
 pub(super) fn too_big(packet: &[u8], mtu: usize, router: (Ipv4Addr, Ipv6Addr)) -> Option<Vec<u8>> {
@@ -53,7 +53,7 @@ pub(super) fn too_big(packet: &[u8], mtu: usize, router: (Ipv4Addr, Ipv6Addr)) -
     }
 }
 
-/// The internet checksum (RFC 1071). Every part but the last has an even length.
+/// Returns the internet checksum (RFC 1071). Every part but the last has an even length.
 fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0u32;
     for part in parts {

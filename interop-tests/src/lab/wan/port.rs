@@ -46,7 +46,7 @@ impl Port {
         Ok(Self { device })
     }
 
-    /// The next packet that the kernel sends; `None` if there is none now.
+    /// Returns the next packet that the kernel sends; `None` if there is none now.
     pub(super) fn take(&self, buffer: &mut [u8]) -> Option<usize> {
         // A device that is down has nothing to say either.
         self.device.recv(buffer).ok()

@@ -74,7 +74,7 @@ pub(in crate::report) fn draw(
 }
 
 impl Frame {
-    /// A frame that holds all of `flows`; `rate` is an ISP's.
+    /// Returns a frame that holds all of `flows`; `rate` is an ISP's.
     fn around(flows: &[&FlowRun], echo: bool, rate: f64) -> Self {
         let values = || flows.iter().flat_map(|flow| flow.trace.values.iter().flatten().copied());
         let (y, y_ticks) = if echo {
@@ -185,7 +185,7 @@ where
     Ok(())
 }
 
-/// When a flow's line ends.
+/// Returns when a flow's line ends.
 fn end(flow: &FlowRun) -> f64 {
     flow.trace.from_s + flow.trace.values.len() as f64 * flow.trace.step_s
 }

@@ -11,10 +11,10 @@ use throughline_link::Admission;
 
 use crate::ids::{IspId, LinkId};
 use crate::links::Links;
-use crate::parcel::{Content, Parcel, Piece, Toward};
+use crate::parcel::{Chunk, Content, Parcel, Toward};
 
 /// Bytes read at a time: 11 segments, small enough that a direction shares its link fairly.
-pub(super) const MAX_PIECE: usize = 16 * 1024;
+pub(super) const MAX_CHUNK: usize = 16 * 1024;
 /// Linux's least retransmission timeout (`TCP_RTO_MIN`): what a short path has.
 const RTO_MIN: Duration = Duration::from_millis(200);
 /// Linux's greatest (`TCP_RTO_MAX`).
@@ -79,12 +79,12 @@ impl Connection {
         self.failed |= up.is_err() || down.is_err();
     }
 
-    pub(super) fn deliver(&mut self, piece: Piece, now: Instant, links: &mut Links) {
-        debug_assert_eq!(piece.connection, self.id, "pieces are handed to their connection");
-        let toward = piece.toward;
+    pub(super) fn deliver(&mut self, chunk: Chunk, now: Instant, links: &mut Links) {
+        debug_assert_eq!(chunk.connection, self.id, "chunks are handed to their connection");
+        let toward = chunk.toward;
         let syn = match toward {
-            Toward::Server => self.up.deliver(piece, now),
-            Toward::Client => self.down.deliver(piece, now),
+            Toward::Server => self.up.deliver(chunk, now),
+            Toward::Client => self.down.deliver(chunk, now),
         };
         match (toward, syn) {
             (_, false) => {}
@@ -101,10 +101,10 @@ impl Connection {
         }
     }
 
-    pub(super) fn lost(&mut self, piece: Piece, now: Instant) {
-        match piece.toward {
-            Toward::Server => self.up.lost(piece, now),
-            Toward::Client => self.down.lost(piece, now),
+    pub(super) fn lost(&mut self, chunk: Chunk, now: Instant) {
+        match chunk.toward {
+            Toward::Server => self.up.lost(chunk, now),
+            Toward::Client => self.down.lost(chunk, now),
         }
     }
 
@@ -191,29 +191,29 @@ impl Direction {
             let Some((number, content)) = self.backlog.pop_first() else { return };
             let (connection, toward) = (self.connection, self.toward);
             let bytes = content.wire_bytes();
-            let piece = Parcel::Tcp(Piece { connection, toward, number, content });
-            if let Admission::Dropped(Parcel::Tcp(piece), _) =
-                link.admit_reliably(now, bytes, piece)
+            let chunk = Parcel::Tcp(Chunk { connection, toward, number, content });
+            if let Admission::Dropped(Parcel::Tcp(chunk), _) =
+                link.admit_reliably(now, bytes, chunk)
             {
-                self.lost(piece, now);
+                self.lost(chunk, now);
             }
         }
     }
 
-    fn lost(&mut self, piece: Piece, now: Instant) {
-        self.backlog.insert(piece.number, piece.content);
+    fn lost(&mut self, chunk: Chunk, now: Instant) {
+        self.backlog.insert(chunk.number, chunk.content);
         self.stalled.get_or_insert(Stall { next_try: now + RTO_MIN, rto: RTO_MIN });
     }
 
     /// Takes what the link delivers; whether it was the SYN.
-    fn deliver(&mut self, piece: Piece, now: Instant) -> bool {
-        if piece.number != self.expected {
+    fn deliver(&mut self, chunk: Chunk, now: Instant) -> bool {
+        if chunk.number != self.expected {
             // One before it was lost: this one waits for it, then comes again.
-            self.lost(piece, now);
+            self.lost(chunk, now);
             return false;
         }
         self.expected += 1;
-        match piece.content {
+        match chunk.content {
             Content::Syn => return true,
             Content::Data(data) => {
                 self.unread_bytes += data.len();
@@ -260,7 +260,7 @@ fn dial(addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// Whether the operation only has to be tried again: not yet connected, nothing to read, no room.
+/// Returns whether the operation only has to be tried again: not yet connected, nothing to read, no room.
 fn is_later(error: &io::Error) -> bool {
     // EINPROGRESS has no kind of its own in stable Rust; it is 115 on Linux, 36 on macOS.
     let in_progress = if cfg!(target_os = "linux") { 115 } else { 36 };

@@ -71,12 +71,12 @@ impl Socket {
         let _ = self.state.send((&self.io).into(), transmit);
     }
 
-    /// How many datagrams one send may hold.
+    /// Returns how many datagrams one send may hold.
     pub(in super::super) fn max_segments(&self) -> usize {
         self.state.max_gso_segments()
     }
 
-    /// A buffer for [`receive`](Self::receive).
+    /// Returns a buffer for [`receive`](Self::receive).
     pub(in super::super) fn buffer() -> Vec<u8> {
         vec![0; BATCHES * BATCH_BYTES]
     }

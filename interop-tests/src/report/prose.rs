@@ -2,7 +2,7 @@
 
 use crate::lab::failure::Failure;
 
-/// What is done; nothing of a failure that this version does not know.
+/// Returns what is done; empty for a failure that this version does not know.
 pub(super) fn failure(name: &str) -> String {
     let Ok(failure) = name.parse::<Failure>() else { return String::new() };
     match failure {
@@ -34,7 +34,7 @@ pub(super) fn failure(name: &str) -> String {
     }
 }
 
-/// What a flow's stall is.
+/// Returns what a flow's stall is.
 pub(super) fn flow(name: &str) -> &'static str {
     match name {
         "echo" => "echo (64 bytes every 20 ms): worst round trip",
