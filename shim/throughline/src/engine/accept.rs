@@ -70,7 +70,7 @@ enum SetupError {
 }
 
 /// A lane that is set up, and its session.
-type Ready = (SessionHandle, NewLane);
+type Setup = (SessionHandle, NewLane);
 
 /// The failures that were logged.
 type FailureLog = Mutex<LogThrottle<(IpAddr, String)>>;
@@ -121,7 +121,7 @@ async fn set_up(
     factory: &ServerFactory,
     incoming: Incoming,
     port: u16,
-) -> Result<Option<Ready>, SetupError> {
+) -> Result<Option<Setup>, SetupError> {
     let started = Instant::now();
     let Some((connection, sensor)) = connect(&sessions.context, factory, incoming).await? else {
         return Ok(None);
@@ -216,7 +216,7 @@ async fn reject(
     mut control: ControlStream,
     peer: PeerName,
     rejection: Reject,
-) -> Result<Option<Ready>, SetupError> {
+) -> Result<Option<Setup>, SetupError> {
     let detail = rejection.detail.clone();
     // What an honest peer meets when we restart or end, or dial it at the same time.
     let expected = matches!(

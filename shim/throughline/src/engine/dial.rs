@@ -47,7 +47,7 @@ pub(crate) struct Dialer {
     planner: Planner,
     candidates: Candidates,
     attempts: Attempts,
-    /// The round-trip time of the last lane that came up, which tells how long a dial may take.
+    /// The round-trip time of the last lane that came up, which bounds how long a dial may take.
     rtt: Option<Duration>,
     failures: DialFailures,
     lane_uses: LaneUses,
@@ -209,7 +209,7 @@ impl Dialer {
 fn lane_views(core: &Core) -> Vec<LaneView> {
     let view = |(id, lane): (&LaneId, &super::session::LaneEntry)| {
         let dialed = lane.dialed()?;
-        // One that was told to end is no lane any more, though it has not said so yet.
+        // One that is being closed is no lane any more, though its task has not ended yet.
         if lane.is_ending() {
             return None;
         }

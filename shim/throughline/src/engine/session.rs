@@ -8,24 +8,24 @@
 //! No task of this module's: the session's driver ([`super::driver`]), its lanes ([`super::lane`]) and
 //! the application call it, each from a task of its own.
 
+mod core;
 mod entry;
 mod reporter;
 pub(crate) mod waiters;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+pub(crate) use self::core::Core;
 pub(crate) use self::entry::{Accepted, Dialed, LaneEntry, Origin};
-use self::waiters::{FlowWaiters, Wakers};
-use crate::clock::BootTime;
+use self::waiters::Wakers;
 use crate::engine::drains::Drains;
 use crate::events::{EventLog, SessionLog};
-use throughline_proto::session::{Session, SessionEvent};
-use throughline_proto::types::{FlowId, LaneId, PeerId, PeerName, SessionId, Side};
+use throughline_proto::session::Session;
+use throughline_proto::types::{FlowId, PeerId, PeerName, SessionId, Side};
 
 /// How far a session is, for those who wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,25 +71,6 @@ pub(crate) trait IncomingFlows: Send + Sync {
     fn flow_opened(&self, session: &SessionHandle, flow: FlowId);
 }
 
-/// What the lock guards.
-pub(crate) struct Core {
-    pub(crate) session: Session,
-    pub(crate) lanes: HashMap<LaneId, LaneEntry>,
-    pub(crate) flows: HashMap<FlowId, FlowWaiters>,
-    /// The highest generation that attached.
-    pub(crate) generation: u64,
-    pub(crate) next_lane: u64,
-    /// The peer advertises other locators than those that the dialer knows.
-    pub(crate) locators_changed: bool,
-    /// Since when there is no lane. The peer's clock goes on while we are suspended, so this one does
-    /// too.
-    pub(crate) detached_since: Option<BootTime>,
-    /// The system was suspended, and the driver has not had every lane probed yet.
-    pub(crate) was_suspended: bool,
-    /// Until when the driver sleeps.
-    armed: Option<Instant>,
-}
-
 impl SessionHandle {
     pub(crate) fn new(
         id: SessionId,
@@ -101,17 +82,7 @@ impl SessionHandle {
         Self(Arc::new(Inner {
             id,
             peer,
-            core: Mutex::new(Core {
-                session,
-                lanes: HashMap::new(),
-                flows: HashMap::new(),
-                generation: 0,
-                next_lane: 0,
-                locators_changed: false,
-                detached_since: Some(BootTime::now()),
-                was_suspended: false,
-                armed: None,
-            }),
+            core: Mutex::new(Core::new(session)),
             driver: Arc::new(Notify::new()),
             phase: watch::Sender::new(Phase::Connecting),
             log: SessionLog::new(context.events.clone(), name, id),
@@ -198,12 +169,7 @@ impl SessionHandle {
             let mut core = self.0.core.lock();
             let result = f(&mut core, Instant::now());
             let over = core.dispatch(&mut wakers, &mut incoming);
-            let next = core.next_deadline();
-            if next.is_some_and(|at| core.armed.is_none_or(|armed| at < armed)) {
-                core.armed = next;
-                self.0.driver.notify_one();
-            }
-            if core.locators_changed {
+            if core.rearm() || core.locators_changed {
                 self.0.driver.notify_one();
             }
             (result, over)
@@ -221,9 +187,7 @@ impl SessionHandle {
     /// Returns when the driver is to come back, at `at` or at a deadline of the session: it is woken
     /// when one comes closer than that.
     pub(crate) fn arm(&self, at: Option<Instant>) -> Option<Instant> {
-        let mut core = self.0.core.lock();
-        core.armed = [at, core.next_deadline()].into_iter().flatten().min();
-        core.armed
+        self.0.core.lock().arm(at)
     }
 
     /// Notes that a lane has attached.
@@ -253,64 +217,6 @@ impl SessionHandle {
             first
         });
         self.0.driver.notify_one();
-    }
-}
-
-impl Core {
-    /// Turns the session's events into wakers to wake; returns why the session is over, if it
-    /// is now.
-    fn dispatch(&mut self, wakers: &mut Wakers, incoming: &mut Vec<FlowId>) -> Option<String> {
-        let mut over = None;
-        while let Some(event) = self.session.poll_event() {
-            match event {
-                SessionEvent::Incoming(id) => {
-                    self.flows.insert(id, FlowWaiters::default());
-                    incoming.push(id);
-                }
-                SessionEvent::Readable(id) => {
-                    wakers.take(self.flows.get_mut(&id), FlowWaiters::readable)
-                }
-                SessionEvent::Writable(id) => {
-                    wakers.take(self.flows.get_mut(&id), FlowWaiters::writable)
-                }
-                SessionEvent::Answered(id) => {
-                    wakers.take(self.flows.get_mut(&id), FlowWaiters::answered)
-                }
-                SessionEvent::Acknowledged(id) => {
-                    wakers.take(self.flows.get_mut(&id), FlowWaiters::acknowledged);
-                }
-                SessionEvent::Broken(id) => wakers.take(self.flows.get_mut(&id), FlowWaiters::all),
-                SessionEvent::Forgotten(id) => {
-                    wakers.take(self.flows.remove(&id).as_mut(), FlowWaiters::all);
-                }
-                SessionEvent::Work(id) => {
-                    if let Some(lane) = self.lanes.get(&id) {
-                        lane.work.notify_one();
-                    }
-                }
-                SessionEvent::Locators => self.locators_changed = true,
-                SessionEvent::Closed => {
-                    over = self.session.closed().map(str::to_owned);
-                }
-            }
-        }
-        over
-    }
-
-    /// Notes that the driver is awake: until it [arms](SessionHandle::arm) itself again it need not
-    /// be woken for a deadline.
-    pub(crate) fn disarm(&mut self, now: Instant) {
-        self.armed = Some(now);
-    }
-
-    /// Returns the next deadline of the session and of its lanes.
-    fn next_deadline(&self) -> Option<Instant> {
-        [self.session.next_timeout(), self.session.next_lane_check()].into_iter().flatten().min()
-    }
-
-    /// Returns the waiters of a flow.
-    pub(crate) fn waiters(&mut self, id: FlowId) -> &mut FlowWaiters {
-        self.flows.entry(id).or_default()
     }
 }
 

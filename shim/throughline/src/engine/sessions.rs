@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tracing::{Instrument, debug_span};
 
 use super::context::NodeContext;
 use super::dial::Dialer;
@@ -215,7 +216,8 @@ impl Sessions {
         let uplinks = self.context.uplinks.follow();
         tokio::spawn(async move {
             let (id, peer) = (session.id(), session.peer());
-            driver::run(session.clone(), dialer, uplinks).await;
+            let span = debug_span!("session", peer = %session.name(), session = %id);
+            driver::run(session.clone(), dialer, uplinks).instrument(span).await;
             drop(initiator);
             let reason = session.end_reason().unwrap_or_default();
             session.log().emit(EventKind::SessionOver { reason });

@@ -71,7 +71,7 @@ impl Candidates {
         self.updated_at = None;
     }
 
-    /// Returns when to update again although nothing tells of a change.
+    /// Returns when to update again although nothing signals a change.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         self.paths.is_empty().then(|| now + RETRY_AFTER)
     }

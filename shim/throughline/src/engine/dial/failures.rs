@@ -31,29 +31,29 @@ pub(super) struct DialFailures {
 /// Why there is nothing to dial from, or nothing to dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoPath {
-    NoAddressOfPeer,
-    NoAddressOfUplinks,
-    NoRoute,
+    PeerUnresolved,
+    UplinksUnaddressed,
+    Unrouted,
 }
 
 impl NoPath {
     pub(super) fn new(knows_an_address: bool, uplinks: &Snapshot) -> Self {
         if !knows_an_address {
-            Self::NoAddressOfPeer
+            Self::PeerUnresolved
         } else if uplinks.uplinks.iter().all(|uplink| uplink.ips().next().is_none()) {
-            Self::NoAddressOfUplinks
+            Self::UplinksUnaddressed
         } else {
-            Self::NoRoute
+            Self::Unrouted
         }
     }
 
     fn reason(self) -> &'static str {
         match self {
-            Self::NoAddressOfPeer => {
+            Self::PeerUnresolved => {
                 "none of its locators has an address: their names do not resolve"
             }
-            Self::NoAddressOfUplinks => "no uplink has an address",
-            Self::NoRoute => {
+            Self::UplinksUnaddressed => "no uplink has an address",
+            Self::Unrouted => {
                 "from no address of the uplinks does a route lead to any of its locators"
             }
         }

@@ -1,4 +1,4 @@
-//! Quinn's settings for lanes, and why each is what it is.
+//! The transport settings of lanes, and why each is what it is.
 //!
 //! Every connection has a transport configuration of its own, because the factory of its congestion
 //! controllers holds its [`LaneSensor`]: make a client configuration per dial, and a server
@@ -21,20 +21,20 @@ use throughline_congestion::LaneControllerFactory;
 use throughline_congestion::{INITIAL_RTT, LaneSensor};
 use throughline_proto::types::PeerId;
 
-/// What of a lane's transport may differ from node to node.
+/// The transport settings that may differ from node to node.
 #[derive(Clone, Debug)]
 pub(crate) struct LaneTransport {
     /// A lane is closed after this long without a packet from the peer. It is no failure detector:
-    /// the ladder has acted long before. 30 s (RFC 9308 §3.2) outlives a short outage, so that a
+    /// the lane's monitor has acted long before. 30 s (RFC 9308 §3.2) outlives a short outage, so that a
     /// lane that heals in it need not be dialed.
     pub(crate) max_idle_timeout: Duration,
     /// An idle lane sends a packet this often: half the timeout, and less than the 30 s after which
-    /// the hastier NATs forget a UDP mapping (RFC 4787 REQ-5 asks for 2 minutes). Only its initiator
-    /// does: every packet from the peer starts the clock anew, so that two of them would always ring
-    /// at once, and it is the initiator's NAT that matters.
+    /// some NATs forget a UDP mapping (RFC 4787 REQ-5 asks for 2 minutes). Only its initiator
+    /// does: every packet from the peer starts the clock anew, so that both ends' timers would always
+    /// fire at once, and it is the initiator's NAT that matters.
     pub(crate) keep_alive_interval: Duration,
     /// The congestion window of a new path in bytes: that of DESIGN.md §5 for a lane that is
-    /// validated and known. A lane's path is one: both ends hold pinned keys, and a cold window
+    /// validated and known. A lane's path is one: both ends hold pinned keys, and a small window
     /// would be the next delay after a failure.
     pub(crate) initial_window: u64,
 }
@@ -53,7 +53,7 @@ impl Default for LaneTransport {
 const PEER_BIDI_STREAMS: u32 = 1;
 
 /// Streams of segments the peer may have open: each of its 1024 flows on either of two lanes, and
-/// as many again for hedges of all of them. The stream limit must never be what a flow waits for.
+/// as many again for hedges of all of them. A flow must never wait for the stream limit.
 const PEER_UNI_STREAMS: u32 = 4096;
 
 /// Twice the largest segment, so that a stream's own window never binds.
@@ -76,11 +76,11 @@ const DATAGRAM_BUFFER: usize = 64 << 10;
 pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// The peer acknowledges every eighth packet (default: every second). At 200 Mbit/s that is every
-/// 0.5 ms, far finer than any rule looks; at gigabits it spares both ends three quarters of the
+/// 0.5 ms, far finer than any rule of the monitor needs; at gigabits it spares both ends three quarters of the
 /// acknowledgements. Below 16 Mbit/s the delay above is what decides.
 const ACK_ELICITING_THRESHOLD: u32 = 7;
 
-/// Connection attempts that wait for us to look at them. Each is one packet and ours answer within
+/// Connection attempts that wait to be accepted. Each is one packet and ours answer within
 /// a millisecond; a flood is refused rather than queued (default: 65536).
 const MAX_INCOMING: usize = 256;
 
@@ -91,8 +91,8 @@ const INCOMING_BUFFER: u64 = 16 << 10;
 /// The same for all attempts together.
 const INCOMING_BUFFER_TOTAL: u64 = 1 << 20;
 
-/// Dials one lane: as `identity`, to the peer `expected` and no other. One call per dial; the
-/// sensor is that connection's.
+/// Returns the configuration of one dial, as `identity`, to the peer `expected` and no other, with the
+/// sensor of its connection. One call per dial.
 pub(crate) fn client_config(
     settings: &LaneTransport,
     identity: &Identity,
@@ -115,7 +115,7 @@ pub(crate) struct ServerFactory {
     identity: Identity,
 }
 
-/// Accepts lanes: as `identity`, from the peers in `allowed`, which may be replaced at any time.
+/// Returns what makes the configurations of a listener: as `identity`, dialed by the peers in `allowed`.
 pub(crate) fn server_config(
     settings: &LaneTransport,
     identity: &Identity,
@@ -129,7 +129,7 @@ pub(crate) fn server_config(
 }
 
 impl ServerFactory {
-    /// For one `Incoming::accept_with`; the sensor is that connection's.
+    /// Returns the configuration for one `Incoming::accept_with`, with the sensor of its connection.
     pub(crate) fn for_connection(&self) -> (Arc<ServerConfig>, Arc<LaneSensor>) {
         let (transport, sensor) = transport(&self.settings);
         let mut config = self.bare();
@@ -137,7 +137,7 @@ impl ServerFactory {
         (Arc::new(config), sensor)
     }
 
-    /// For `Endpoint::new`: what an endpoint needs before a connection is accepted.
+    /// Returns the configuration for `Endpoint::new`: what it needs before a connection is accepted.
     pub(crate) fn for_endpoint(&self) -> ServerConfig {
         let mut config = self.bare();
         config
@@ -157,7 +157,7 @@ impl ServerFactory {
     }
 }
 
-/// The endpoint that accepts lanes on `listen`. Its stateless-reset tokens and connection IDs derive
+/// Returns the configuration of the endpoint that accepts lanes on `listen`. Its stateless-reset tokens and connection IDs derive
 /// from the identity and the address, so that after a restart it resets the lanes of its earlier
 /// life at once (RFC 9000 §10.3) instead of leaving them to time out.
 pub(crate) fn endpoint_config(identity: &Identity, listen: SocketAddr) -> EndpointConfig {
@@ -169,7 +169,7 @@ pub(crate) fn endpoint_config(identity: &Identity, listen: SocketAddr) -> Endpoi
     config
 }
 
-/// The endpoint of a dialed lane. Its port is as short-lived as the process, so its keys are random.
+/// Returns the configuration of the endpoint of a dialed lane. Its port is as short-lived as the process, so its keys are random.
 pub(crate) fn dialing_endpoint_config() -> EndpointConfig {
     EndpointConfig::default()
 }

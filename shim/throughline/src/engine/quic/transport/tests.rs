@@ -38,7 +38,8 @@ impl Relay {
         for (from, to, inbound) in [(&front, &back, true), (&back, &front, false)] {
             #[expect(clippy::disallowed_methods, reason = "QUEUE bounds what waits in it")]
             let (queue, mut queued) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-            let (reader, known, cut) = (Arc::clone(from), Arc::clone(&client), Arc::clone(&dead));
+            let (reader, known, is_dead) =
+                (Arc::clone(from), Arc::clone(&client), Arc::clone(&dead));
             tokio::spawn(async move {
                 let mut buffer = vec![0; 2048];
                 let mut free = Instant::now();
@@ -51,18 +52,18 @@ impl Relay {
                     }
                     let now = Instant::now();
                     free = free.max(now);
-                    if !cut.load(Ordering::Relaxed) && free - now < QUEUE {
+                    if !is_dead.load(Ordering::Relaxed) && free - now < QUEUE {
                         free += PER_BYTE * length as u32;
                         let _ = queue.send((free + DELAY, buffer[..length].to_vec()));
                     }
                 }
             });
-            let (writer, known, cut) = (Arc::clone(to), Arc::clone(&client), Arc::clone(&dead));
+            let (writer, known, is_dead) = (Arc::clone(to), Arc::clone(&client), Arc::clone(&dead));
             tokio::spawn(async move {
                 while let Some((due, packet)) = queued.recv().await {
                     tokio::time::sleep_until(due.into()).await;
                     let to = if inbound { Some(server) } else { *known.lock() };
-                    if let (Some(to), false) = (to, cut.load(Ordering::Relaxed)) {
+                    if let (Some(to), false) = (to, is_dead.load(Ordering::Relaxed)) {
                         let _ = writer.send_to(&packet, to).await;
                     }
                 }
@@ -167,13 +168,13 @@ async fn an_upload_goes_on_at_once_when_a_dead_lane_is_moved() {
     assert!(stuck.oldest_unacked.unwrap().elapsed() > outage * MS / 2);
     lane.sensor.migrating(Instant::now());
     lane.endpoint.rebind(bind([127, 0, 2, 2])).unwrap();
-    let took = resumes(&upload).await;
-    println!("upload resumed {took:?} after the move");
-    assert!(took < 150 * MS, "resumed after {took:?}");
+    let elapsed = resumes(&upload).await;
+    println!("upload resumed {elapsed:?} after the move");
+    assert!(elapsed < 150 * MS, "resumed after {elapsed:?}");
     sleep(500 * MS).await;
     let seen = lane.sensor.snapshot();
     assert_eq!(seen.epoch, 1);
-    assert!(seen.cwnd >= 64 << 10, "stranded packets are not congestion: {}", seen.cwnd);
+    assert!(seen.cwnd >= 64 << 10, "packets of the old path are not congestion: {}", seen.cwnd);
     assert!(upload.lock().1.elapsed() < 100 * MS, "and keeps flowing");
 }
 
@@ -187,9 +188,9 @@ async fn a_download_goes_on_when_its_receiver_moves_and_the_sensor_follows_the_n
     lane.relay.set_dead(false);
     lane.sensor.migrating(Instant::now());
     lane.endpoint.rebind(bind([127, 0, 2, 2])).unwrap();
-    let took = resumes(&download).await;
-    println!("download resumed {took:?} after the move");
-    assert!(took < 1000 * MS, "resumed after {took:?}");
+    let elapsed = resumes(&download).await;
+    println!("download resumed {elapsed:?} after the move");
+    assert!(elapsed < 1000 * MS, "resumed after {elapsed:?}");
     sleep(500 * MS).await;
     let seen = lane.server_sensor.snapshot();
     assert!(seen.last_ack.unwrap().elapsed() < 100 * MS);
@@ -197,7 +198,7 @@ async fn a_download_goes_on_when_its_receiver_moves_and_the_sensor_follows_the_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_granted_datagram_goes_out_although_the_window_is_full() {
+async fn an_allowed_probe_goes_out_although_the_window_is_full() {
     let lane = Lane::up().await;
     let upload = pump(&lane.client, &lane.server);
     sleep(300 * MS).await;
@@ -205,15 +206,15 @@ async fn a_granted_datagram_goes_out_although_the_window_is_full() {
     // Until the window is full.
     sleep(300 * MS).await;
     lane.relay.set_dead(false);
-    // Without a grant nothing leaves but quinn's own probes, which have backed off by now.
+    // Without being allowed to nothing leaves but quinn's own probes, which have backed off by now.
     let start = Instant::now();
     lane.sensor.allow_probe();
     lane.client.send_datagram(Bytes::from_static(b"are you there?")).unwrap();
     let got = timeout(100 * MS, lane.server.read_datagram()).await.expect("it arrives").unwrap();
-    println!("granted datagram arrived {:?} after it was handed over", start.elapsed());
+    println!("allowed probe arrived {:?} after it was handed over", start.elapsed());
     assert_eq!(&got[..], b"are you there?");
-    let took = resumes(&upload).await;
-    println!("upload resumed {took:?} after that");
+    let elapsed = resumes(&upload).await;
+    println!("upload resumed {elapsed:?} after that");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
