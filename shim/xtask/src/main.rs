@@ -12,7 +12,10 @@ usage: cargo xtask TASK
   layers          dependencies on crates that are above
   words [FOLDER]  words that docs/GLOSSARY.md has replaced, and where
   words --count   how many there are in each folder
-  sizes           how long the files are";
+  sizes           how long the files are
+  bench [FILTER]  the benchmarks of the pure core
+  fuzz TARGET [SECONDS | FILE]
+                  a fuzz target for a time (60 s), or an input of it again";
 
 /// What a task found: whether the repository is as it should be.
 type Verdict = Result<bool, Box<dyn Error>>;
@@ -28,6 +31,12 @@ fn main() -> ExitCode {
         ["words", "--count"] => count_words(&root),
         ["words", folder] => print_words(&root, Path::new(folder)),
         ["sizes"] => print_sizes(&root),
+        ["bench", ref rest @ ..] => {
+            run(&root, &["bench", "-p", "throughline-proto", "--benches", "--"], rest)
+        }
+        ["fuzz", ref rest @ ..] => {
+            run(&root, &["run", "--release", "-p", "throughline-fuzz", "--"], rest)
+        }
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -41,6 +50,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(root: &Path, cargo: &[&str], rest: &[&str]) -> Verdict {
+    Ok(workspace::run_cargo(root, &[cargo, rest].concat())?)
 }
 
 fn print_error(error: &dyn Error) {

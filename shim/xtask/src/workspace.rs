@@ -1,5 +1,6 @@
 //! The packages of this workspace, as `cargo metadata` lists them.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,9 +30,8 @@ pub fn root() -> PathBuf {
 
 /// Runs cargo in `root` and returns what it printed.
 pub fn cargo(root: &Path, arguments: &[&str]) -> Result<String, Error> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let command = format!("cargo {}", arguments.join(" "));
-    let output = Command::new(program)
+    let output = Command::new(program())
         .args(arguments)
         .current_dir(root)
         .output()
@@ -41,6 +41,17 @@ pub fn cargo(root: &Path, arguments: &[&str]) -> Result<String, Error> {
         return Err(Error::Failed { command, stderr });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs cargo in `root` with our own input and output, and returns whether it succeeded.
+pub fn run_cargo(root: &Path, arguments: &[&str]) -> Result<bool, Error> {
+    let status = Command::new(program()).args(arguments).current_dir(root).status();
+    let command = format!("cargo {}", arguments.join(" "));
+    Ok(status.map_err(|source| Error::Start { command, source })?.success())
+}
+
+fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Returns the packages of the workspace at `root`.
