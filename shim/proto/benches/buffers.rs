@@ -28,14 +28,14 @@ fn ranges(size: u64) -> impl Iterator<Item = Range<u64>> {
 }
 
 fn send_buffer(c: &mut Criterion) {
-    let mut group = c.benchmark_group("send buffer");
-    group.throughput(Throughput::Bytes(WINDOW as u64));
+    let mut benches = c.benchmark_group("send buffer");
+    benches.throughput(Throughput::Bytes(WINDOW as u64));
     let filled = || {
         let mut buffer = SendBuffer::default();
         chunks(CHUNK).into_iter().for_each(|(_, chunk)| buffer.push(chunk));
         buffer
     };
-    group.bench_function("push, slice and acknowledge in order", |b| {
+    benches.bench_function("push, slice and acknowledge in order", |b| {
         b.iter_batched(
             || chunks(CHUNK),
             |chunks| {
@@ -50,7 +50,7 @@ fn send_buffer(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    group.bench_function("acknowledge every other range, then the rest", |b| {
+    benches.bench_function("acknowledge every other range, then the rest", |b| {
         b.iter_batched(
             filled,
             |mut buffer| {
@@ -65,20 +65,20 @@ fn send_buffer(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    group.finish();
+    benches.finish();
 }
 
 fn assembler(c: &mut Criterion) {
-    let mut group = c.benchmark_group("assembler");
-    group.throughput(Throughput::Bytes(WINDOW as u64));
-    group.bench_function("packets in order", |b| {
+    let mut benches = c.benchmark_group("assembler");
+    benches.throughput(Throughput::Bytes(WINDOW as u64));
+    benches.bench_function("packets in order", |b| {
         b.iter_batched(
             || chunks(PACKET),
             |chunks| assemble(chunks.into_iter()),
             BatchSize::SmallInput,
         );
     });
-    group.bench_function("packets of two lanes, half a window apart", |b| {
+    benches.bench_function("packets of two lanes, half a window apart", |b| {
         let interleaved = || {
             let mut first = chunks(PACKET);
             let second = first.split_off(first.len() / 2);
@@ -86,7 +86,7 @@ fn assembler(c: &mut Criterion) {
         };
         b.iter_batched(interleaved, assemble, BatchSize::SmallInput);
     });
-    group.finish();
+    benches.finish();
 }
 
 fn assemble(chunks: impl Iterator<Item = (u64, Bytes)>) -> Assembler {

@@ -108,10 +108,10 @@ fn deliver_first(end: &mut Session, now: Instant, header: Option<Bytes>, mut dat
 }
 
 fn bulk(c: &mut Criterion) {
-    let mut group = c.benchmark_group("session");
-    group.throughput(Throughput::Bytes(CHUNK as u64));
+    let mut benches = c.benchmark_group("session");
+    benches.throughput(Throughput::Bytes(CHUNK as u64));
     let chunk = Bytes::from(vec![7; CHUNK]);
-    group.bench_function("write 64 KiB and give it to a lane", |b| {
+    benches.bench_function("write 64 KiB and give it to a lane", |b| {
         b.iter_batched(
             || {
                 let mut pair = Pair::new();
@@ -131,7 +131,7 @@ fn bulk(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    group.finish();
+    benches.finish();
 }
 
 fn polls(c: &mut Criterion) {

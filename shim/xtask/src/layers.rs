@@ -18,7 +18,7 @@ struct Layer {
 }
 
 /// From the lowest up. Tests and measurements (`interop-tests`, `examples`, …) may use everything.
-const LAYERS: [Layer; 6] = [
+const LAYERS: [Layer; 7] = [
     Layer {
         name: "throughline-proto",
         may_use: &[],
@@ -44,8 +44,14 @@ const LAYERS: [Layer; 6] = [
         forbidden_in_tests: false,
     },
     Layer {
-        name: "throughline-emulator",
+        name: "throughline-link",
         may_use: &[],
+        forbidden: &["tokio", "quinn", "quinn-proto"],
+        forbidden_in_tests: true,
+    },
+    Layer {
+        name: "throughline-emulator",
+        may_use: &["throughline-link"],
         forbidden: &["quinn", "clap", "toml"],
         forbidden_in_tests: false,
     },
@@ -58,9 +64,10 @@ const LAYERS: [Layer; 6] = [
 ];
 
 /// Packages that nothing of the product may depend on.
-const TOOLS: [&str; 5] = [
+const TOOLS: [&str; 6] = [
     "throughline-simulation",
     "throughline-fuzz",
+    "throughline-fixture",
     "throughline-examples",
     "interop-tests",
     "xtask",

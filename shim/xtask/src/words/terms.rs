@@ -25,12 +25,13 @@ type Term = (Scope, &'static [&'static str], &'static str);
 const EVERYWHERE: &[Term] = &[
     // How a lane fails.
     (Anywhere, &["doubt", "doubts", "doubted", "doubtful"], "suspicion, suspect"),
-    (Anywhere, &["overdue", "waver", "wavers", "wavering"], "suspected_since, recently_suspected"),
+    (Part, &["overdue"], "suspected_since"),
+    (Anywhere, &["waver", "wavers", "wavering"], "recently_suspected"),
     (Anywhere, &["hearing"], "one_way"),
     (Anywhere, &["pardon", "pardons", "pardoned", "forgiven", "forgive"], "spurious"),
     (Anywhere, &["pursue", "pursues", "pursued"], "probe_or_close"),
     (Name, &["take_in", "take_in_moves"], "observe"),
-    (Anywhere, &["proven"], "validated"),
+    (Part, &["proven"], "validated"),
     (Name, &["STEADY"], "STABLE_AFTER"),
     (Anywhere, &["stranded", "strand", "strands", "stranding"], "address_lost; old_path_bytes"),
     // Where a flow is sent.
