@@ -1,10 +1,9 @@
-//! Another QUIC stack speaks `docs/PROTOCOL.md`: a peer in Python over aioquic, written from that
-//! page alone (`interop-tests/peers/aioquic`), against real daemons. Each scenario there is a test
-//! here, by the same name; the daemons' logs and the qlogs of one that fails are kept below
-//! `target/other-stack/failed`.
+//! A peer on another QUIC stack against real daemons: `interop-tests/peers/aioquic`, in Python over
+//! aioquic, written from `docs/PROTOCOL.md` alone.
 //!
-//! Where Python is not installed, or aioquic cannot be had, all are skipped, with a line that says
-//! so.
+//! Each scenario there is a test here, by the same name. The daemons' logs and the qlogs of a failed
+//! one are kept in `target/other-stack/failed`. Where Python is not installed, or aioquic cannot be
+//! downloaded, all tests are skipped, with a message.
 
 mod python;
 
@@ -12,12 +11,12 @@ use interop_tests::support::{Outcome, alone};
 
 use crate::python::Python;
 
-/// Runs a scenario of the peer's.
+/// Runs a scenario of the peer.
 async fn scenario(name: &str) -> Outcome {
-    // Time is not measured, but a machine of two cores has enough to do with one.
+    // Time is not measured, but one scenario keeps two cores busy.
     let _alone = alone().await;
     let Some(python) = Python::ready().await? else { return Ok(()) };
-    // Its lines are for a person; as an error they would be shown as one.
+    // A panic prints the lines as they are; an error would be printed escaped, on one line.
     python.run(name).await.unwrap_or_else(|error| panic!("{error}"));
     Ok(())
 }
@@ -49,7 +48,7 @@ scenarios! {
     an_open_that_comes_on_two_lanes_and_again_is_one_dial
     pings_are_answered_as_long_as_they_are
     a_lane_that_drains_gets_nothing_new
-    facts_are_restated_until_they_are_echoed
+    facts_are_retransmitted_until_they_are_acknowledged
     closing_ends_the_session_and_its_flows
     a_key_that_the_acceptor_does_not_know_is_refused
     a_dialer_without_a_certificate_or_with_another_kind_of_key_is_refused

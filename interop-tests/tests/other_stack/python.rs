@@ -1,4 +1,4 @@
-//! Python with aioquic, in a virtual environment of its own below `target`.
+//! Python with aioquic, in a virtual environment below `target`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,16 +9,17 @@ use interop_tests::{process, skip};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-/// A scenario gives itself a minute; this is for one that does not even notice.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// A scenario ends itself after a minute; this ends one that hangs.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// For some 10 MB from the registry.
-const PATIENCE_TO_INSTALL: Duration = Duration::from_secs(300);
+/// The download is some 10 MB.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What the peer is written for: task groups, and timeouts that are the same everywhere.
-const OLDEST: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
+/// Exits with an error where Python is older than 3.11, which has the task groups and the uniform
+/// `TimeoutError` that the peer needs.
+const VERSION_CHECK: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
 
-/// An environment with what the peer needs.
+/// A virtual environment with the packages that the peer needs.
 #[derive(Clone)]
 pub(crate) struct Python {
     interpreter: PathBuf,
@@ -27,7 +28,8 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    /// Made by the first test that needs it; `None` where it cannot be, which is said.
+    /// Returns the environment, which the first caller makes, or `None` with a message where it
+    /// cannot be made.
     ///
     /// With `THROUGHLINE_NO_SKIP=1`, as in CI, that is an error.
     pub(crate) async fn ready() -> Outcome<Option<Self>> {
@@ -45,41 +47,43 @@ impl Python {
         let missing = "Python 3.11 or later with venv is not installed (apt-get install python3 \
                        python3-venv)";
         let system = process::installed("python3").ok_or(missing)?;
-        run(Command::new(&system).args(["-c", OLDEST]), PATIENCE).await.map_err(|_| missing)?;
+        run(Command::new(&system).args(["-c", VERSION_CHECK]), COMMAND_TIMEOUT)
+            .await
+            .map_err(|_| missing)?;
         // target/PROFILE/deps/TEST
         let test = std::env::current_exe()?;
         let place = test.ancestors().nth(3).ok_or("no target directory")?.join("other-stack");
         let environment = place.join("venv");
         let python = Self { interpreter: environment.join("bin/python"), place };
-        // Written last, so that an environment half made is made anew.
+        // Written last, so that an incomplete environment is made anew.
         let mark = environment.join("requirements");
         let wanted = peer().join("requirements.txt");
         if std::fs::read(&mark).is_ok_and(|made| std::fs::read(&wanted).is_ok_and(|w| w == made)) {
             return Ok(python);
         }
         let mut venv = Command::new(&system);
-        run(venv.args(["-m", "venv", "--clear"]).arg(&environment), PATIENCE).await?;
+        run(venv.args(["-m", "venv", "--clear"]).arg(&environment), COMMAND_TIMEOUT).await?;
         let mut pip = Command::new(&python.interpreter);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         pip.args(["--require-hashes", "--only-binary", ":all:", "--requirement"]).arg(&wanted);
-        let installed = run(&mut pip, PATIENCE_TO_INSTALL).await;
-        installed.map_err(|error| format!("aioquic cannot be had from the registry: {error}"))?;
+        let installed = run(&mut pip, INSTALL_TIMEOUT).await;
+        installed.map_err(|error| format!("aioquic cannot be downloaded: {error}"))?;
         std::fs::copy(&wanted, &mark)?;
         Ok(python)
     }
 
-    /// Runs one.
+    /// Runs a scenario.
     pub(crate) async fn run(&self, name: &str) -> Outcome {
         let mut command = self.command();
         command.arg("--throughline").arg(process::throughline()?);
         command.arg("--artefacts").arg(self.place.join("failed")).arg(name);
-        print!("{}", run(&mut command, PATIENCE).await?);
+        print!("{}", run(&mut command, COMMAND_TIMEOUT).await?);
         Ok(())
     }
 
-    /// The names of all.
+    /// Returns the names of all scenarios.
     pub(crate) async fn scenarios(&self) -> Outcome<Vec<String>> {
-        let listed = run(self.command().arg("--list"), PATIENCE).await?;
+        let listed = run(self.command().arg("--list"), COMMAND_TIMEOUT).await?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
@@ -94,15 +98,15 @@ fn peer() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/aioquic")
 }
 
-/// Runs it to its end and returns what it said; what went wrong is in the error.
-async fn run(command: &mut Command, patience: Duration) -> Outcome<String> {
+/// Runs a command to its end and returns its standard output, or an error with all output.
+async fn run(command: &mut Command, timeout: Duration) -> Outcome<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(patience, command.output());
+    let output = tokio::time::timeout(timeout, command.output());
     let output = output.await.map_err(|_| format!("{command:?} does not end"))??;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{}\n{said}{errors}", output.status).into());
+        return Err(format!("{}\n{stdout}{errors}", output.status).into());
     }
-    Ok(said)
+    Ok(stdout)
 }

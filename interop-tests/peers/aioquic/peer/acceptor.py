@@ -1,15 +1,15 @@
-"""The accepting end (§4, "Rules of the acceptor")."""
+"""The accepting end (§4, "Admission")."""
 
 import asyncio
 
 from . import wire
 from .identity import Identity
 from .lane import Endpoint, Handler, Lane
-from .session import OFFER, Session
+from .session import PARAMS, Session
 
-LANES_MAX = 16
-SESSIONS_MAX = 4
-HELLO_WITHIN = 5.0
+MAX_LANES = 16
+MAX_SESSIONS = 4
+HELLO_TIMEOUT = 5.0
 
 
 class Acceptor(Handler):
@@ -20,9 +20,9 @@ class Acceptor(Handler):
         self.sessions: dict[tuple[bytes, int], Session] = {}
         self.on_flow = lambda flow: flow.answer(wire.Outcome(wire.NO_SERVICE, "nobody listens"))
         self.hellos: list[tuple[Lane, wire.Hello]] = []
-        self.offer = OFFER
-        self.version = wire.VERSION  # that `Welcome` says
-        self.refuse_with: int | None = None  # the code of the `Reject` that everybody gets
+        self.params = PARAMS
+        self.version = wire.VERSION  # the version in `Welcome`
+        self.refuse_with: int | None = None  # reject every `Hello` with this code
         self.endpoint = Endpoint(identity, known, local, self._accept, alpn)
 
     @property
@@ -31,19 +31,19 @@ class Acceptor(Handler):
 
     def _accept(self, lane: Lane) -> None:
         lane.handler = self
-        asyncio.get_running_loop().call_later(2 * HELLO_WITHIN, self._late, lane)
+        asyncio.get_running_loop().call_later(2 * HELLO_TIMEOUT, self._late, lane)
 
     def _late(self, lane: Lane) -> None:
         if lane.handler is self and lane.closed is None:
-            lane.close(wire.PROTOCOL, "no Hello came")
+            lane.close(wire.PROTOCOL, "no Hello arrived")
 
     def message(self, lane: Lane, message) -> None:
         if not isinstance(message, wire.Hello):
-            raise wire.Violation("the first message is no Hello")
+            raise wire.Violation("the first message is not a Hello")
         self.hellos.append((lane, message))
         code = self._admit(lane, message)
         if code is not None:
-            lane.send(wire.Reject(code, "by the rules of the acceptor"))
+            lane.send(wire.Reject(code, "by the rules of admission"))
             lane.finish_control()
             asyncio.get_running_loop().call_later(2, self._rejected, lane)
 
@@ -55,7 +55,7 @@ class Acceptor(Handler):
             lane.close(wire.REJECTED)
 
     def _admit(self, lane: Lane, hello: wire.Hello) -> int | None:
-        """The code of the `Reject`, or the lane is attached."""
+        """Attaches the lane, or returns the code of the `Reject`."""
         if self.refuse_with is not None:
             return self.refuse_with
         if hello.version < 1:
@@ -69,27 +69,27 @@ class Acceptor(Handler):
                 return wire.UNKNOWN_SESSION
             if not self._room(peer):
                 return wire.LIMIT
-            session = Session(initiator=False, id=hello.session, offer=self.offer)
+            session = Session(initiator=False, id=hello.session, params=self.params)
             session.on_flow = self.on_flow
             self.sessions[peer, hello.session] = session
         elif hello.generation < session.generation:
             return wire.STALE
         if (
             hello.lane in [other.number for other in session.lanes]
-            or len(session.lanes) >= LANES_MAX
+            or len(session.lanes) >= MAX_LANES
         ):
             return wire.LIMIT
-        session.peer_offer = hello.offer
+        session.peer_params = hello.params
         session.generation = hello.generation
         lane.number = hello.lane
-        lane.send(wire.Welcome(self.offer, self.version))
+        lane.send(wire.Welcome(self.params, self.version))
         session.attach(lane)
         return None
 
     def _room(self, peer: bytes) -> bool:
-        """Makes room for another session of this peer, where one of its is without lanes."""
+        """Makes room for another session of this peer if one of its sessions has no lanes."""
         here = [key for key, session in self.sessions.items() if key[0] == peer]
-        if len(here) < SESSIONS_MAX:
+        if len(here) < MAX_SESSIONS:
             return True
         idle = next((key for key in here if not self.sessions[key].lanes), None)
         if idle is not None:

@@ -1,5 +1,5 @@
-"""Who a peer is (§1) and its certificate (§3): an Ed25519 key in a self-signed X.509 certificate
-(RFC 8410), of which nothing but the key means anything."""
+"""The identity of a peer (§1) and its certificate (§3): an Ed25519 key in a self-signed X.509
+certificate (RFC 8410), of which only the key has a meaning."""
 
 import base64
 import datetime
@@ -24,18 +24,18 @@ def raw(key: Ed25519PublicKey) -> bytes:
 
 
 def written(peer: bytes) -> str:
-    """`tlk1` and base32 in lower case, without padding."""
+    """Returns the text form: `tlk1` and lower-case base32 without padding."""
     return "tlk1" + base64.b32encode(peer).decode().lower().rstrip("=")
 
 
 def parsed(text: str) -> bytes:
     if not text.startswith("tlk1") or len(text) != 56:
-        raise ValueError(f"{text} is no public key of a peer")
+        raise ValueError(f"{text} is not the public key of a peer")
     return base64.b32decode(text[4:].upper() + "====")
 
 
 def self_signed(key, algorithm=None) -> x509.Certificate:
-    """Names and dates are there because X.509 wants some."""
+    """Returns a certificate; its names and dates are there because X.509 requires some."""
     name = x509.Name([])
     now = datetime.datetime.now(datetime.timezone.utc)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
@@ -45,6 +45,6 @@ def self_signed(key, algorithm=None) -> x509.Certificate:
 
 
 def key_of(certificate: x509.Certificate) -> bytes | None:
-    """The peer that presents this certificate; `None` where its key is not Ed25519."""
+    """Returns the peer that presents this certificate, or `None` if its key is not Ed25519."""
     key = certificate.public_key()
     return raw(key) if isinstance(key, Ed25519PublicKey) else None

@@ -1,5 +1,5 @@
-"""A lane: one QUIC connection and the socket under it (§3, §7). It knows messages, segments and
-pings, and nothing of sessions."""
+"""A lane: one QUIC connection and its socket (§3, §7). It handles messages, segments and pings, and
+knows nothing of sessions."""
 
 import asyncio
 import socket
@@ -16,11 +16,11 @@ from .identity import Identity
 CONTROL = 0  # the stream
 KEEP_ALIVE = 15.0
 RECEIVE_BUFFER = 4 << 20
-TURN = 16  # datagrams
+DATAGRAMS_PER_TURN = 16  # datagrams
 
 
 class LaneClosed(Exception):
-    """With the error code that closed it; `application` says whose codes."""
+    """The error code that closed a lane; `application` says whose code it is."""
 
     def __init__(self, code: int, application: bool, reason: str):
         super().__init__(f"{'application' if application else 'QUIC'} error {code:#x}: {reason}")
@@ -28,27 +28,27 @@ class LaneClosed(Exception):
 
     @property
     def alert(self) -> int | None:
-        """The TLS alert, where that was it (RFC 9001 §4.8)."""
+        """The TLS alert, if one closed the lane (RFC 9001 §4.8)."""
         return self.code - 0x100 if not self.application and 0x100 <= self.code < 0x200 else None
 
 
 class Handler:
-    """Who is told. Its methods may raise `wire.Violation`."""
+    """Receives the events of a lane. Its methods may raise `wire.Violation`."""
 
     def message(self, lane: "Lane", message) -> None: ...
     def segment(self, lane: "Lane", header: wire.SegmentHeader) -> bool:
-        """A segment begins; `False` stops its stream (code 0)."""
+        """Handles the start of a segment; `False` stops its stream (code 0)."""
         return True
 
     def bytes(self, lane: "Lane", header: wire.SegmentHeader, offset: int, data: bytes) -> bool:
-        """Bytes of it; `False` stops its stream (code 0)."""
+        """Handles bytes of a segment; `False` stops its stream (code 0)."""
         return True
 
     def closed(self, lane: "Lane") -> None: ...
 
 
-class Incoming:
-    """A segment that comes: its header, then where we are in it."""
+class IncomingSegment:
+    """A segment being received: its header, then the next offset."""
 
     def __init__(self):
         self.buffer = b""
@@ -66,10 +66,10 @@ class Lane:
         self.connected = asyncio.Event()
         self.closed: LaneClosed | None = None
         self.gone = asyncio.Event()
-        self.silent = False  # its path is dead, both ways
+        self.blackholed = False  # its path drops everything, both ways
         self.issued: set[bytes] = set()  # our connection IDs, for `Endpoint`
         self.pongs: asyncio.Queue[tuple[int, int, int]] = asyncio.Queue()
-        # The words on it, ours and the peer's; version -1 is that there was none.
+        # Both ends' advertisements; version -1 means that there was none.
         self.our_use = self.peer_use = wire.LaneUse(0, -1, 0)
         self.peer_health = wire.LaneHealth(0, -1, 0)
         self._socket = socket_
@@ -77,7 +77,7 @@ class Lane:
         self._control = wire.ControlReader()
         self._control_ended = False  # theirs may end
         self._control_finished = False  # ours has
-        self._incoming: dict[int, Incoming] = {}
+        self._incoming: dict[int, IncomingSegment] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._keep_alive: asyncio.TimerHandle | None = None
         self._pumping = False
@@ -110,10 +110,10 @@ class Lane:
         await lane._either(lane.connected)
         return lane
 
-    async def _either(self, event: asyncio.Event, patience: float = 10.0) -> None:
+    async def _either(self, event: asyncio.Event, timeout: float = 10.0) -> None:
         tasks = [asyncio.ensure_future(one.wait()) for one in (event, self.gone)]
         try:
-            done = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            done = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
@@ -123,7 +123,7 @@ class Lane:
             raise self.closed
 
     def rebind(self, local: str) -> None:
-        """Another socket under it; the connection does not know."""
+        """Replaces the socket without the connection noticing."""
         if self._owns_socket:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -132,16 +132,16 @@ class Lane:
         self._loop.add_reader(self._socket, self._readable)
 
     def migrate(self, local: str) -> None:
-        """To another local address (RFC 9000 §9): a new socket, a new connection ID for it (§9.5),
-        and the path is validated from this end too.
+        """Migrates to another local address (RFC 9000 §9): a new socket, a new connection ID
+        (§9.5), and path validation by this end too.
 
-        The old socket is gone, as the address is in a renumbering; so nothing is sent from it."""
+        The old socket is closed, as in a renumbering, so nothing is sent from it."""
         if not self.connection._peer_cid_available:
             raise RuntimeError("the peer has given us no spare connection ID")
         self.rebind(local)
         self.connection.change_connection_id()
-        # aioquic's state machine knows remote addresses only, so it does not see that its path is
-        # another now. A client may send on it at once; it is not bound to three times what came.
+        # aioquic's state machine knows remote addresses only, so it does not notice the new path. A
+        # client may send on it at once, without the limit of three times what it received.
         path = self.connection._network_paths[0]
         path.is_validated, path.local_challenge_sent = False, False
         path.validation_deadline, path.bytes_received = None, 1 << 60
@@ -152,7 +152,7 @@ class Lane:
     def local(self) -> tuple[str, int]:
         return self._socket.getsockname()
 
-    # The stricter word binds both ends.
+    # The stricter of both advertisements binds both ends.
     @property
     def cost(self) -> int:
         return max(self.our_use.cost, self.peer_use.cost)
@@ -163,12 +163,12 @@ class Lane:
 
     @property
     def peer_suspects(self) -> bool:
-        return self.peer_health.doubt != 0
+        return self.peer_health.suspicion != 0
 
     # --- sending ----------------------------------------------------------------------------
 
     def send(self, *messages) -> None:
-        """Control messages, or raw bytes in their place. After the stream's end there are none."""
+        """Sends control messages, or raw bytes in their place, until the stream has ended."""
         if self._control_finished:
             return
         parts = (m if isinstance(m, bytes) else wire.encode(m) for m in messages)
@@ -179,7 +179,7 @@ class Lane:
         self._write(CONTROL, b"", True)
 
     def send_segment(self, header: wire.SegmentHeader | bytes, data: bytes = b"", fin=True) -> int:
-        """Returns the stream."""
+        """Sends a segment; returns its stream."""
         head = header if isinstance(header, bytes) else header.encode()
         stream = self.connection.get_next_available_stream_id(is_unidirectional=True)
         self._write(stream, head + data, fin)
@@ -209,13 +209,13 @@ class Lane:
     # --- driving the connection -------------------------------------------------------------
 
     def pump_soon(self) -> None:
-        """Once for all that is written in this turn of the loop."""
+        """Schedules one `pump` for everything written in this iteration of the loop."""
         if not self._pumping:
             self._pumping = True
             self._loop.call_soon(self.pump)
 
     def pump(self) -> None:
-        """Events out, packets out, timer set."""
+        """Handles events, sends packets, and sets the timer."""
         self._pumping = False
         while self.closed is None and (event := self.connection.next_event()):
             try:
@@ -224,9 +224,9 @@ class Lane:
                 self.connection.close(error_code=wire.PROTOCOL, reason_phrase=str(violation))
         if self.closed is None:
             for data, addr in self.connection.datagrams_to_send(now=self._loop.time()):
-                if not self.silent:
+                if not self.blackholed:
                     send_to(self._socket, data, addr)
-            # aioquic says so only after the closing period, three PTOs later.
+            # aioquic reports this only after the closing period, three PTOs later.
             if why := self.connection._close_event:
                 self._end(LaneClosed(why.error_code, why.frame_type is None, why.reason_phrase))
         if self._timer:
@@ -237,12 +237,12 @@ class Lane:
             self._timer = self._loop.call_at(at, self._timeout, at)
 
     def receive(self, data: bytes, addr) -> None:
-        if not self.silent:
+        if not self.blackholed:
             self.connection.receive_datagram(data, addr, now=self._loop.time())
 
     def _readable(self) -> None:
-        # No more at a time: acknowledgements that wait make a lane suspect.
-        for _ in range(TURN):
+        # A bounded batch, since acknowledgements that wait make a lane suspect.
+        for _ in range(DATAGRAMS_PER_TURN):
             try:
                 data, addr = self._socket.recvfrom(65535)
             except (BlockingIOError, InterruptedError):
@@ -256,28 +256,28 @@ class Lane:
         self.connection.handle_timer(now=max(at, self._loop.time()))
         self.pump()
 
-    def _stay(self) -> None:
+    def _send_keep_alive(self) -> None:
         if self.closed is None:
             self.connection.send_ping(0)
             self.pump()
-            self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._stay)
+            self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._send_keep_alive)
 
-    def _heard(self) -> None:
-        """The initiator of a lane keeps it alive."""
+    def _reset_keep_alive(self) -> None:
+        """Postpones the keep-alive, which the initiator of a lane sends."""
         if self._keep_alive:
             self._keep_alive.cancel()
         if self.connection.configuration.is_client:
-            self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._stay)
+            self._keep_alive = self._loop.call_later(KEEP_ALIVE, self._send_keep_alive)
 
-    # --- what comes -------------------------------------------------------------------------
+    # --- receiving -------------------------------------------------------------------------
 
     def _event(self, event: events.QuicEvent) -> None:
         match event:
             case events.HandshakeCompleted():
                 self.connected.set()
-                self._heard()
+                self._reset_keep_alive()
             case events.StreamDataReceived(data=data, end_stream=fin, stream_id=stream):
-                self._heard()
+                self._reset_keep_alive()
                 if stream == CONTROL:
                     self._control_bytes(data, fin)
                 elif stream & 2:
@@ -289,7 +289,7 @@ class Lane:
                     raise wire.Violation("the control stream was reset")
                 self._incoming.pop(stream, None)
             case events.DatagramFrameReceived(data=data):
-                self._heard()
+                self._reset_keep_alive()
                 self._datagram(data)
             case events.ConnectionTerminated(error_code=code, frame_type=kind, reason_phrase=why):
                 self._end(LaneClosed(code, kind is None, why))
@@ -307,7 +307,7 @@ class Lane:
             raise wire.Violation("the control stream ended")
 
     def _segment_bytes(self, stream: int, data: bytes, fin: bool) -> None:
-        segment = self._incoming.setdefault(stream, Incoming())
+        segment = self._incoming.setdefault(stream, IncomingSegment())
         if fin:
             del self._incoming[stream]
         if segment.stopped:
@@ -325,7 +325,7 @@ class Lane:
             data, segment.buffer = segment.buffer[reader.at :], b""
             segment.stopped = not self.handler.segment(self, segment.header)
         if not segment.stopped and data:
-            if segment.offset + len(data) > segment.header.offset + wire.SEGMENT_MAX:
+            if segment.offset + len(data) > segment.header.offset + wire.MAX_SEGMENT:
                 raise wire.Violation("a segment of more than 1 MiB")
             wanted = self.handler.bytes(self, segment.header, segment.offset, data)
             segment.offset += len(data)
@@ -344,7 +344,7 @@ class Lane:
         except wire.Incomplete:
             raise wire.Violation("a datagram that is too short") from None
         if kind == 1:
-            # At least as long as the ping, as far as our packets are.
+            # At least as long as the ping, if our packets are large enough.
             length = min(len(data), quic.DATAGRAM - quic.DATAGRAM_OVERHEAD)
             self.send_datagram(wire.pong(number, time.monotonic_ns() // 1000, length))
         else:
@@ -363,15 +363,15 @@ class Lane:
             self._socket.close()
         self.handler.closed(self)
 
-    # --- for those who look -----------------------------------------------------------------
+    # --- for the scenarios -----------------------------------------------------------------
 
     def qlog(self, name: str) -> list[dict]:
-        """What qlog says of one kind of event, in order."""
+        """Returns the qlog events of one name, in order."""
         events = [e for trace in self.logger.to_dict()["traces"] for e in trace["events"]]
         return [event for event in events if event["name"] == name]
 
     def frames(self, way: str, kind: str) -> list[tuple[dict, dict]]:
-        """The frames of a kind that were `sent` or `received`, each with its packet's header."""
+        """Returns the frames of a type, `sent` or `received`, each with its packet's header."""
         found = []
         for event in self.qlog(f"transport:packet_{way}"):
             for frame in event["data"]["frames"]:
@@ -381,7 +381,7 @@ class Lane:
 
 
 class Endpoint:
-    """A socket that lanes come in on: an acceptor's."""
+    """The socket of an acceptor, which lanes share."""
 
     def __init__(
         self,
@@ -392,9 +392,9 @@ class Endpoint:
         alpn=(wire.ALPN,),
     ):
         self.identity, self.known, self.alpn = identity, known, alpn
-        self.accept = accept  # called with each lane when it is made
+        self.accept = accept  # called with each new lane
         self.lanes: list[Lane] = []
-        self.silent: set[str] = set()  # remote addresses whose path is dead, both ways
+        self.blackholed: set[str] = set()  # remote addresses whose path drops everything
         self.closed = False
         self._by_first: dict[bytes, Lane] = {}
         self._loop = asyncio.get_running_loop()
@@ -411,8 +411,8 @@ class Endpoint:
         self._socket.close()
 
     def sendto(self, data: bytes, addr) -> None:
-        """As a socket's, for the lanes."""
-        if addr[0] not in self.silent and not self.closed:
+        """Sends as a socket does, for the lanes."""
+        if addr[0] not in self.blackholed and not self.closed:
             send_to(self._socket, data, addr)
 
     def getsockname(self):
@@ -420,14 +420,14 @@ class Endpoint:
 
     def _readable(self) -> None:
         touched = []
-        for _ in range(TURN):
+        for _ in range(DATAGRAMS_PER_TURN):
             try:
                 data, addr = self._socket.recvfrom(65535)
             except (BlockingIOError, InterruptedError):
                 break
             except ConnectionRefusedError:
                 continue
-            if addr[0] in self.silent:
+            if addr[0] in self.blackholed:
                 continue
             if lane := self._lane_of(data):
                 lane.receive(data, addr)
@@ -476,7 +476,7 @@ def udp(host: str, port: int) -> socket.socket:
 
 
 def send_to(sock, data: bytes, addr) -> None:
-    """What does not fit is lost, as on any path."""
+    """Sends a datagram; what does not fit the queue is lost, as on any path."""
     try:
         sock.sendto(data, addr)
     except (BlockingIOError, ConnectionRefusedError):

@@ -1,9 +1,9 @@
-"""aioquic's connection as §3 of docs/PROTOCOL.md wants it: pinned Ed25519 keys both ways, ALPN, no
-tickets, the transport parameters.
+"""aioquic's connection as §3 of docs/PROTOCOL.md requires it: pinned Ed25519 keys both ways, ALPN,
+no tickets, the transport parameters.
 
-aioquic is meant for HTTP/3: that a server asks for a certificate, that a key is pinned, and how many
-streams a peer may open are no settings of it. They are reached here through its internals, and only
-here and in `Lane.migrate`; the version is pinned in requirements.txt."""
+aioquic is meant for HTTP/3. It has no settings for requesting a client certificate, for pinning a
+key, or for the number of streams a peer may open. They are reached through its internals, here and
+in `Lane.migrate` only; the version is pinned in requirements.txt."""
 
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
@@ -38,16 +38,16 @@ def configuration(identity: Identity, *, is_client: bool, alpn=(wire.ALPN,), log
     )
     configuration.certificate = identity.certificate if identity else None
     configuration.private_key = identity.key if identity else None
-    # No authority is asked: `Connection` compares the key itself.
+    # No certificate authority is involved: `Connection` compares the key itself.
     configuration.verify_mode = 0
     return configuration
 
 
 class Connection(QuicConnection):
-    """Whom it speaks with is known by the key, or the handshake fails."""
+    """A connection whose handshake fails unless the peer's key is known."""
 
     def __init__(self, *, known: set[bytes], **arguments):
-        # aioquic asks for tickets, and hands them out, where somebody would keep them.
+        # aioquic requests and issues tickets only if a handler for them is set.
         super().__init__(**arguments)
         self._known = known
         self.peer: bytes | None = None
@@ -66,7 +66,7 @@ class Connection(QuicConnection):
         signed, finished = self.tls._check_certificate_verify_signature, self.tls._set_state
 
         def check_signature(verify) -> None:
-            # It holds the key that its certificate names; is that one we know?
+            # The peer holds the key of its certificate; is that key known?
             signed(verify)
             peer = key_of(self.tls._peer_certificate)
             if peer not in self._known:

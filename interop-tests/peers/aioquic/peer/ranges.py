@@ -1,4 +1,4 @@
-"""A set of offsets as ranges that do not touch, in order."""
+"""A set of offsets, as ascending ranges that do not touch."""
 
 from bisect import bisect_left, bisect_right
 
@@ -20,12 +20,12 @@ class Ranges:
 
     @property
     def end(self) -> int:
-        """After the last of all."""
+        """The end of the last range."""
         return self._stops[-1] if self._stops else 0
 
     @property
     def prefix(self) -> int:
-        """Everything below is in it."""
+        """The end of the range that starts at 0."""
         return self._stops[0] if self._starts and self._starts[0] == 0 else 0
 
     def add(self, start: int, stop: int) -> None:
@@ -46,7 +46,7 @@ class Ranges:
             self._stops[low:high] = [b for _, b in kept]
 
     def missing(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """What of these is not in it."""
+        """Returns what the set lacks of a range."""
         rest = Ranges()
         rest.add(start, stop)
         for index in range(bisect_right(self._stops, start), bisect_left(self._starts, stop)):

@@ -8,15 +8,15 @@ from .flow import Flow
 from .identity import Identity
 from .lane import Handler, Lane
 
-# Of each segment: some datagrams, far below the 1 MiB that are allowed, so that lanes take turns.
-PIECE = 64 << 10
+# Some datagrams, far below the 1 MiB allowed, so that lanes take turns.
+SEGMENT_SIZE = 64 << 10
 
-TICK = 0.005  # facts and echoes are due within it
+TICK = 0.005  # facts and acknowledgements are sent within it
 SPACING = 0.001
-STATE_EVERY = 32 << 10
-RESTATE_FIRST, RESTATE_LAST = 0.25, 4.0
+STATE_THRESHOLD = 32 << 10
+RETRANSMIT_FIRST, RETRANSMIT_MAX = 0.25, 4.0
 
-OFFER = wire.Offer(linger=3600, initial_window=256 << 10, flow_limit=64)
+PARAMS = wire.SessionParams(linger=3600, initial_window=256 << 10, flow_limit=64)
 
 
 class Rejected(Exception):
@@ -26,28 +26,30 @@ class Rejected(Exception):
 
 
 class Session(Handler):
-    """One class for both roles; `initiator` says which."""
+    """A session in either role; `initiator` says which."""
 
-    def __init__(self, *, initiator: bool, id: int | None = None, offer: wire.Offer = OFFER):
+    def __init__(
+        self, *, initiator: bool, id: int | None = None, params: wire.SessionParams = PARAMS
+    ):
         self.id = secrets.randbits(128) if id is None else id
-        self.initiator, self.offer = initiator, offer
+        self.initiator, self.params = initiator, params
         self.lanes: list[Lane] = []
         self.flows: dict[int, Flow] = {}
         self.over: str | None = None
-        self.peer_offer: wire.Offer | None = None
+        self.peer_params: wire.SessionParams | None = None
         self.on_flow = lambda flow: flow.answer(wire.Outcome(wire.NO_SERVICE, "nobody listens"))
-        # For those who look: every message, and every segment with its lane's number.
-        self.heard: list = []
-        self.came: list[tuple[int, wire.SegmentHeader]] = []
-        self.mute = False  # holds back echoes
+        # For the scenarios: every message, and every segment with its lane's number.
+        self.messages: list = []
+        self.segments: list[tuple[int, wire.SegmentHeader]] = []
+        self.withhold_acks = False  # a scenario wants no FactAck sent
         self.next_lane = 1
         self.generation = 0  # the highest that attached
         self._welcomed = False
         self._next_id = 0 if initiator else 1
         self._high = 1 if initiator else 0  # of the peer's ids: the lowest above all seen
         self._unseen: set[int] = set()
-        self._echoes: dict[int, int] = {}
-        self._turn = 0
+        self._acks: dict[int, int] = {}
+        self._next_lane_index = 0
         self._waiting: dict[Lane, asyncio.Future] = {}
         self._synced: set[Lane] = set()
         self._loop = asyncio.get_running_loop()
@@ -56,20 +58,20 @@ class Session(Handler):
     # --- lanes ------------------------------------------------------------------------------
 
     async def dial(self, identity: Identity, peer: bytes, local: str, remote, **options) -> Lane:
-        """As the initiator: another lane, attached and synchronised."""
+        """As the initiator, adds a lane, and attaches it."""
         lane = await Lane.dial(identity, peer, local, remote, **options)
         await self.hello(lane)
         return lane
 
     async def hello(self, lane: Lane, /, **changes) -> None:
-        """Attaches it; `changes` are to the fields of the `Hello`."""
+        """Attaches a lane; `changes` replace fields of the `Hello`."""
         lane.number = changes.get("lane", self.next_lane)
         self.next_lane = max(self.next_lane, lane.number) + 1
         fields = {
             "session": self.id,
             "intent": wire.RESUME if self._welcomed else wire.CREATE,
             "lane": lane.number,
-            "offer": self.offer,
+            "params": self.params,
         } | changes
         answer = self._waiting[lane] = self._loop.create_future()
         lane.handler = self
@@ -77,20 +79,20 @@ class Session(Handler):
         await asyncio.wait_for(answer, 5)
 
     def attach(self, lane: Lane) -> None:
-        """The exchange is done: all states, then their end."""
+        """Sends all states, then `EndOfSync`: the `Hello` exchange is done."""
         lane.handler = self
         self.lanes.append(lane)
         for flow in self.flows.values():
-            flow.restate_after = RESTATE_FIRST
-            self._bump(flow)
-            self._say(flow, [lane])
+            flow.retransmit_after = RETRANSMIT_FIRST
+            self._new_version(flow)
+            self._send_fact(flow, [lane])
         for other in self.lanes:
             if other.our_use.version >= 0:
                 lane.send(other.our_use)
-        lane.send(wire.SyncEnd())
+        lane.send(wire.EndOfSync())
 
     def synced(self) -> list[Lane]:
-        """Lanes that segments may go on, the cheapest, and those not in doubt before others."""
+        """Returns the lanes for segments: the cheapest, and those not suspect before others."""
         lanes = [lane for lane in self.lanes if lane in self._synced]
         sound = [lane for lane in lanes if not lane.draining and not lane.peer_suspects] or lanes
         cheapest = min((lane.cost for lane in sound), default=0)
@@ -106,12 +108,12 @@ class Session(Handler):
         self._synced.discard(lane)
         for flow in self.flows.values():
             flow.lane_lost(lane)
-            flow.restate_after = RESTATE_FIRST
-            flow.restate_at = self._loop.time() + RESTATE_FIRST
+            flow.retransmit_after = RETRANSMIT_FIRST
+            flow.retransmit_at = self._loop.time() + RETRANSMIT_FIRST
         self._send_all()
 
     def close(self, code: int = 0, detail: str = "") -> None:
-        """For good."""
+        """Closes the session for good."""
         self._end("closed here")
         lanes = list(self.lanes)
         for lane in lanes:
@@ -125,27 +127,29 @@ class Session(Handler):
         for flow in self.flows.values():
             flow.wake()
 
-    def use(self, lane: Lane, version: int, cost: int = 0, draining: bool = False) -> None:
-        """Our word on a lane, on all of them. It binds us too."""
-        word = wire.LaneUse(lane.number, version, cost, draining)
+    def advertise_use(
+        self, lane: Lane, version: int, cost: int = 0, draining: bool = False
+    ) -> None:
+        """Advertises the use of a lane on all lanes. It binds this end too."""
+        advertisement = wire.LaneUse(lane.number, version, cost, draining)
         if version > lane.our_use.version:
-            lane.our_use = word
+            lane.our_use = advertisement
         for other in self.lanes:
-            other.send(word)
+            other.send(advertisement)
 
     # --- flows ------------------------------------------------------------------------------
 
     def open(self, target: wire.Target, mode: int = wire.AUTO) -> Flow:
-        edge = self.peer_offer.initial_window if self.peer_offer else 0
+        max_offset = self.peer_params.initial_window if self.peer_params else 0
         opening = wire.Open(target, mode)
-        flow = Flow(self, self._next_id, opening, True, edge, self.offer.initial_window)
+        flow = Flow(self, self._next_id, opening, True, max_offset, self.params.initial_window)
         self._next_id += 2
         self.flows[flow.id] = flow
-        self.state(flow)
+        self.send_state(flow)
         return flow
 
-    def _mentioned(self, id: int, opening: wire.Open | None) -> Flow | None:
-        """The flow of an id; `None` where it is finished."""
+    def _find_flow(self, id: int, opening: wire.Open | None) -> Flow | None:
+        """Returns the flow of an id, or `None` if it is finished."""
         if flow := self.flows.get(id):
             return flow
         if id % 2 == (0 if self.initiator else 1):
@@ -157,17 +161,17 @@ class Session(Handler):
         if opening is None:
             raise wire.Violation(f"flow {id} is mentioned without its open")
         skipped = set(range(self._high, id, 2))
-        if len(self._unseen | skipped) > wire.UNSEEN_MAX:
+        if len(self._unseen | skipped) > wire.MAX_UNSEEN:
             raise wire.Violation("too many ids are left out")
         theirs = sum(1 for flow in self.flows.values() if not flow.mine)
-        if theirs >= 2 * self.offer.flow_limit:
+        if theirs >= 2 * self.params.flow_limit:
             raise wire.Violation("twice as many flows as are allowed")
         self._unseen = (self._unseen | skipped) - {id}
         self._high = max(self._high, id + 2)
-        edge = self.peer_offer.initial_window
-        flow = Flow(self, id, opening, False, edge, self.offer.initial_window)
+        max_offset = self.peer_params.initial_window
+        flow = Flow(self, id, opening, False, max_offset, self.params.initial_window)
         self.flows[id] = flow
-        if theirs >= self.offer.flow_limit:
+        if theirs >= self.params.flow_limit:
             flow.answer(wire.Outcome(wire.LIMIT_REACHED, f"{theirs} flows are open"))
         else:
             self.on_flow(flow)
@@ -179,11 +183,11 @@ class Session(Handler):
         lanes = self.synced()
         if not lanes:
             return
-        while piece := flow.next_piece(PIECE):
-            start, data = piece
-            lane = lanes[self._turn % len(lanes)]
-            self._turn += 1
-            opening = flow.opening if flow.mine and not flow.known else None
+        while chunk := flow.next_chunk(SEGMENT_SIZE):
+            start, data = chunk
+            lane = lanes[self._next_lane_index % len(lanes)]
+            self._next_lane_index += 1
+            opening = flow.opening if flow.mine and not flow.open_acked else None
             header = wire.SegmentHeader(flow.id, start, opening, resent=start < flow.sent_to)
             stream = lane.send_segment(header, data)
             flow.sent_on(lane, stream, start, start + len(data))
@@ -192,74 +196,74 @@ class Session(Handler):
         for flow in self.flows.values():
             self.send_segments(flow)
 
-    def state(self, flow: Flow) -> None:
-        """At once, on all lanes."""
+    def send_state(self, flow: Flow) -> None:
+        """Sends the state of a flow at once, on all lanes."""
         flow.dirty = True
-        self._bump(flow)
-        self._say(flow, self.lanes)
+        self._new_version(flow)
+        self._send_fact(flow, self.lanes)
 
-    def due(self, flow: Flow) -> None:
-        """At once where it is urgent, but not without end; else the next turn does it."""
+    def send_if_urgent(self, flow: Flow) -> None:
+        """Sends an urgent change at once, once in a millisecond; `send_due` sends the others."""
         now = self._loop.time()
-        if flow.urgent and now - flow.stated_at >= SPACING:
-            self.state(flow)
+        if flow.urgent and now - flow.sent_at >= SPACING:
+            self.send_state(flow)
 
-    def _bump(self, flow: Flow) -> None:
+    def _new_version(self, flow: Flow) -> None:
         if flow.dirty:
             flow.version += 1
             flow.dirty = flow.urgent = False
-            flow.gathered = 0
-            flow.restate_after = RESTATE_FIRST
+            flow.unstated_bytes = 0
+            flow.retransmit_after = RETRANSMIT_FIRST
 
-    def _say(self, flow: Flow, lanes: list[Lane]) -> None:
+    def _send_fact(self, flow: Flow, lanes: list[Lane]) -> None:
         now = self._loop.time()
         fact = flow.fact()
         for lane in lanes:
             lane.send(fact)
-        flow.stated_at, flow.restate_at = now, now + flow.restate_after
+        flow.sent_at, flow.retransmit_at = now, now + flow.retransmit_after
 
     def _tick(self) -> None:
         self._ticking = self._loop.call_later(TICK, self._tick)
-        self.turn()
+        self.send_due()
 
-    def turn(self) -> None:
-        """What is due: echoes, changes, what was not echoed, forgetting."""
+    def send_due(self) -> None:
+        """Sends acknowledgements, changes and retransmissions, and forgets flows."""
         if not self.lanes:
             return
         now = self._loop.time()
-        while self._echoes and not self.mute:
-            some = list(self._echoes.items())[: wire.ECHO_MAX]
+        while self._acks and not self.withhold_acks:
+            some = list(self._acks.items())[: wire.MAX_FACT_ACKS]
             for flow, _ in some:
-                del self._echoes[flow]
-            self.lanes[0].send(wire.Echo(some))
+                del self._acks[flow]
+            self.lanes[0].send(wire.FactAck(some))
         for flow in list(self.flows.values()):
             if flow.dirty:
-                self.state(flow)
-            elif flow.echoed < flow.version and now >= flow.restate_at:
-                flow.restate_after = min(2 * flow.restate_after, RESTATE_LAST)
-                self._say(flow, self.lanes)
+                self.send_state(flow)
+            elif flow.acked < flow.version and now >= flow.retransmit_at:
+                flow.retransmit_after = min(2 * flow.retransmit_after, RETRANSMIT_MAX)
+                self._send_fact(flow, self.lanes)
             if flow.forgotten():
                 del self.flows[flow.id]
 
-    # --- what lanes tell --------------------------------------------------------------------
+    # --- events of lanes --------------------------------------------------------------------
 
     def message(self, lane: Lane, message) -> None:
-        self.heard.append(message)
+        self.messages.append(message)
         answer = self._waiting.pop(lane, None)
         if answer is not None:
-            self._first(lane, message, answer)
+            self._first_message(lane, message, answer)
             return
         match message:
             case wire.Hello() | wire.Welcome() | wire.Reject():
-                raise wire.Violation("a first message that is not the first")
+                raise wire.Violation("a Hello, Welcome or Reject out of place")
             case wire.FlowState(flow=id, version=version):
                 self._fact(id, version, message)
-            case wire.Echo(entries=entries):
+            case wire.FactAck(entries=entries):
                 for id, version in entries:
                     if flow := self.flows.get(id):
-                        flow.known = True
-                        flow.echoed = max(flow.echoed, min(version, flow.version))
-            case wire.SyncEnd():
+                        flow.open_acked = True
+                        flow.acked = max(flow.acked, min(version, flow.version))
+            case wire.EndOfSync():
                 self._synced.add(lane)
                 self._send_all()
             case wire.LaneUse(lane=number, version=version):
@@ -275,10 +279,10 @@ class Session(Handler):
                 for other in list(self.lanes):
                     other.close()
 
-    def _first(self, lane: Lane, message, answer: asyncio.Future) -> None:
+    def _first_message(self, lane: Lane, message, answer: asyncio.Future) -> None:
         match message:
             case wire.Welcome(version=version) if 1 <= version <= wire.VERSION:
-                self.peer_offer = message.offer
+                self.peer_params = message.params
                 self._welcomed = True
                 self.attach(lane)
                 answer.set_result(None)
@@ -293,23 +297,23 @@ class Session(Handler):
         return [lane for lane in self.lanes if lane.number == number]
 
     def _fact(self, id: int, version: int, fact: wire.FlowState) -> None:
-        flow = self._mentioned(id, fact.open)
-        self._echoes[id] = max(version, self._echoes.get(id, 0))
+        flow = self._find_flow(id, fact.open)
+        self._acks[id] = max(version, self._acks.get(id, 0))
         if flow:
-            flow.known = True
+            flow.open_acked = True
             flow.merge(fact)
             self.send_segments(flow)
 
     def segment(self, lane: Lane, header: wire.SegmentHeader) -> bool:
-        self.came.append((lane.number, header))
-        return self._mentioned(header.flow, header.open) is not None
+        self.segments.append((lane.number, header))
+        return self._find_flow(header.flow, header.open) is not None
 
     def bytes(self, lane: Lane, header: wire.SegmentHeader, offset: int, data: bytes) -> bool:
         flow = self.flows.get(header.flow)
-        if flow is None or flow.reset_said is not None:
+        if flow is None or flow.own_reset is not None:
             return False
         flow.take(offset, data)
-        flow.gathered += len(data)
-        flow.urgent |= header.resent or flow.gathered >= STATE_EVERY
-        self.due(flow)
+        flow.unstated_bytes += len(data)
+        flow.urgent |= header.resent or flow.unstated_bytes >= STATE_THRESHOLD
+        self.send_if_urgent(flow)
         return True

@@ -1,5 +1,5 @@
 """The encoding: §2 (varints, strings, targets), §4 (control messages), §6 (segment headers) and §7
-(datagrams) of docs/PROTOCOL.md. Pure functions and plain data, no QUIC."""
+(datagrams) of docs/PROTOCOL.md. Pure functions and plain data, without QUIC."""
 
 import ipaddress
 import struct
@@ -9,17 +9,26 @@ ALPN = "throughline/1"
 VERSION = 1
 
 # Application error codes (§3).
-DONE, PROTOCOL, REPLACED, SILENT, REJECTED = range(5)
+DONE, PROTOCOL, REPLACED, LANE_SILENT, REJECTED, ONE_WAY = range(6)
 
 # Stream error codes (§3).
 SEGMENT_SUPERSEDED = 1
 SEGMENT_FINISHED = 0
 
 # Control messages (§4).
-HELLO, WELCOME, REJECT, FLOW_STATE, ECHO, SYNC_END, LOCATORS, LANE_USE, LANE_HEALTH, CLOSE = range(
-    0x01, 0x0B
-)
-FIRST_SKIPPED_TYPE = 0x40
+(
+    HELLO,
+    WELCOME,
+    REJECT,
+    FLOW_STATE,
+    FACT_ACK,
+    END_OF_SYNC,
+    LOCATORS,
+    LANE_USE,
+    LANE_HEALTH,
+    CLOSE,
+) = range(0x01, 0x0B)
+FIRST_OPTIONAL_TYPE = 0x40
 
 CREATE, RESUME = 0, 1
 
@@ -33,23 +42,23 @@ TIMED_OUT, NAME_NOT_FOUND, NO_SERVICE, LIMIT_REACHED, OTHER = range(5, 10)
 AUTO, SINGLE, BOND, REDUNDANT = range(4)
 
 # Bounds (§9).
-BODY_MAX = 16384
-ECHO_MAX = 512
-RANGES_MAX = 32
-LOCATORS_MAX = 64
-SEGMENT_MAX = 1 << 20
-UNSEEN_MAX = 4096
-DETAIL_MAX = 255
-VARINT_MAX = (1 << 62) - 1
-OFFSET_MAX = VARINT_MAX - SEGMENT_MAX
+MAX_BODY = 16384
+MAX_FACT_ACKS = 512
+MAX_RANGES = 32
+MAX_LOCATORS = 64
+MAX_SEGMENT = 1 << 20
+MAX_UNSEEN = 4096
+MAX_DETAIL = 255
+MAX_VARINT = (1 << 62) - 1
+MAX_OFFSET = MAX_VARINT - MAX_SEGMENT
 
 
 class Violation(Exception):
-    """What the peer does against a MUST: its lane is closed with code 1."""
+    """A protocol violation by the peer: its lane is closed with error 1."""
 
 
 class Incomplete(Exception):
-    """The rest has not come yet."""
+    """The rest has not arrived yet."""
 
 
 def varint(value: int) -> bytes:
@@ -68,7 +77,7 @@ def string(text: str, most: int) -> bytes:
 
 
 class Reader:
-    """Takes fields off the front of some bytes."""
+    """Reads fields from the front of some bytes."""
 
     def __init__(self, data: bytes):
         self.data = data
@@ -103,7 +112,7 @@ class Reader:
     def flags(self, known: int) -> int:
         flags = self.u8()
         if flags & ~known:
-            raise Violation(f"a flag without a meaning in {flags:#x}")
+            raise Violation(f"an undefined flag in {flags:#x}")
         return flags
 
     def boolean(self) -> bool:
@@ -166,7 +175,7 @@ def read_target(reader: Reader) -> Target:
         target = Name(reader.string(255), reader.u16())
         allowed = "abcdefghijklmnopqrstuvwxyz0123456789-._"
         if not target.host or set(target.host) - set(allowed) or is_ip(target.host):
-            raise Violation("a host name that is none")
+            raise Violation("an invalid host name")
     elif kind == 4:
         return Service(reader.string(255))
     else:
@@ -186,7 +195,7 @@ def is_ip(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Open:
-    """What opens a flow: mode and target."""
+    """The open of a flow: mode and target."""
 
     target: Target
     mode: int = AUTO
@@ -203,8 +212,8 @@ class Open:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What an end promises for the session."""
+class SessionParams:
+    """The limits that one end sets for the session."""
 
     linger: int
     initial_window: int
@@ -214,8 +223,8 @@ class Offer:
         return varint(self.linger) + varint(self.initial_window) + varint(self.flow_limit)
 
     @staticmethod
-    def read(reader: Reader) -> "Offer":
-        return Offer(min(reader.varint(), 30 * 86400), reader.varint(), reader.varint())
+    def read(reader: Reader) -> "SessionParams":
+        return SessionParams(min(reader.varint(), 30 * 86400), reader.varint(), reader.varint())
 
 
 @dataclass(frozen=True)
@@ -223,14 +232,14 @@ class Hello:
     session: int
     intent: int
     lane: int
-    offer: Offer
+    params: SessionParams
     version: int = VERSION
     generation: int = 0
     type = HELLO
 
     def body(self) -> bytes:
         head = varint(self.version) + self.session.to_bytes(16, "big") + varint(self.intent)
-        return head + varint(self.generation) + varint(self.lane) + self.offer.encode()
+        return head + varint(self.generation) + varint(self.lane) + self.params.encode()
 
     @staticmethod
     def read(reader: Reader) -> "Hello":
@@ -238,22 +247,22 @@ class Hello:
         if intent > RESUME:
             raise Violation(f"intent {intent}")
         generation, lane = reader.varint(), reader.varint()
-        return Hello(session, intent, lane, Offer.read(reader), version, generation)
+        return Hello(session, intent, lane, SessionParams.read(reader), version, generation)
 
 
 @dataclass(frozen=True)
 class Welcome:
-    offer: Offer
+    params: SessionParams
     version: int = VERSION
     type = WELCOME
 
     def body(self) -> bytes:
-        return varint(self.version) + self.offer.encode()
+        return varint(self.version) + self.params.encode()
 
     @staticmethod
     def read(reader: Reader) -> "Welcome":
         version = reader.varint()
-        return Welcome(Offer.read(reader), version)
+        return Welcome(SessionParams.read(reader), version)
 
 
 @dataclass(frozen=True)
@@ -263,16 +272,16 @@ class Reject:
     type = REJECT
 
     def body(self) -> bytes:
-        return varint(self.code) + string(self.detail, DETAIL_MAX)
+        return varint(self.code) + string(self.detail, MAX_DETAIL)
 
     @staticmethod
     def read(reader: Reader) -> "Reject":
-        return Reject(reader.varint(), reader.string(DETAIL_MAX))
+        return Reject(reader.varint(), reader.string(MAX_DETAIL))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a flow was opened at the far side."""
+    """Whether the peer opened a flow."""
 
     code: int
     detail: str = ""
@@ -288,7 +297,7 @@ class Reset:
 class FlowState:
     flow: int
     version: int
-    window: int
+    max_offset: int
     ranges: list[tuple[int, int]] = field(default_factory=list)
     final_size: int | None = None
     open: Open | None = None
@@ -303,7 +312,7 @@ class FlowState:
             | (self.outcome is not None) << 2
             | (self.reset is not None) << 3
         )
-        parts = [varint(self.flow), varint(self.version), varint(self.window), bytes([flags])]
+        parts = [varint(self.flow), varint(self.version), varint(self.max_offset), bytes([flags])]
         parts.append(varint(len(self.ranges)))
         end = 0
         for start, stop in self.ranges:
@@ -316,7 +325,7 @@ class FlowState:
         if self.outcome is not None:
             parts.append(varint(self.outcome.code))
             if self.outcome.code != OPENED:
-                parts.append(string(self.outcome.detail, DETAIL_MAX))
+                parts.append(string(self.outcome.detail, MAX_DETAIL))
         if self.reset is not None:
             parts += [varint(self.reset.code), varint(self.reset.at)]
         return b"".join(parts)
@@ -326,7 +335,7 @@ class FlowState:
         state = FlowState(reader.varint(), reader.varint(), reader.varint())
         flags = reader.flags(0x0F)
         count = reader.varint()
-        if count > RANGES_MAX:
+        if count > MAX_RANGES:
             raise Violation(f"{count} ranges")
         end = 0
         for index in range(count):
@@ -341,39 +350,39 @@ class FlowState:
             state.open = Open.read(reader)
         if flags & 4:
             code = reader.varint()
-            state.outcome = Outcome(code, "" if code == OPENED else reader.string(DETAIL_MAX))
+            state.outcome = Outcome(code, "" if code == OPENED else reader.string(MAX_DETAIL))
         if flags & 8:
             state.reset = Reset(reader.varint(), reader.varint())
         return state
 
 
 @dataclass(frozen=True)
-class Echo:
+class FactAck:
     entries: list[tuple[int, int]]
-    type = ECHO
+    type = FACT_ACK
 
     def body(self) -> bytes:
         entries = b"".join(varint(flow) + varint(version) for flow, version in self.entries)
         return varint(len(self.entries)) + entries
 
     @staticmethod
-    def read(reader: Reader) -> "Echo":
+    def read(reader: Reader) -> "FactAck":
         count = reader.varint()
-        if count > ECHO_MAX:
-            raise Violation(f"an echo of {count} entries")
-        return Echo([(reader.varint(), reader.varint()) for _ in range(count)])
+        if count > MAX_FACT_ACKS:
+            raise Violation(f"a FactAck of {count} entries")
+        return FactAck([(reader.varint(), reader.varint()) for _ in range(count)])
 
 
 @dataclass(frozen=True)
-class SyncEnd:
-    type = SYNC_END
+class EndOfSync:
+    type = END_OF_SYNC
 
     def body(self) -> bytes:
         return b""
 
     @staticmethod
-    def read(_: Reader) -> "SyncEnd":
-        return SyncEnd()
+    def read(_: Reader) -> "EndOfSync":
+        return EndOfSync()
 
 
 @dataclass(frozen=True)
@@ -389,11 +398,11 @@ class Locators:
     @staticmethod
     def read(reader: Reader) -> "Locators":
         generation, count = reader.varint(), reader.varint()
-        if count > LOCATORS_MAX:
+        if count > MAX_LOCATORS:
             raise Violation(f"{count} locators")
         targets = [read_target(reader) for _ in range(count)]
         if not all(isinstance(target, Address) for target in targets):
-            raise Violation("a locator that is no address")
+            raise Violation("a locator that is not an address")
         return Locators(generation, targets)
 
 
@@ -417,11 +426,11 @@ class LaneUse:
 class LaneHealth:
     lane: int
     version: int
-    doubt: int
+    suspicion: int
     type = LANE_HEALTH
 
     def body(self) -> bytes:
-        return varint(self.lane) + varint(self.version) + bytes([self.doubt])
+        return varint(self.lane) + varint(self.version) + bytes([self.suspicion])
 
     @staticmethod
     def read(reader: Reader) -> "LaneHealth":
@@ -435,14 +444,25 @@ class Close:
     type = CLOSE
 
     def body(self) -> bytes:
-        return varint(self.code) + string(self.detail, DETAIL_MAX)
+        return varint(self.code) + string(self.detail, MAX_DETAIL)
 
     @staticmethod
     def read(reader: Reader) -> "Close":
-        return Close(reader.varint(), reader.string(DETAIL_MAX))
+        return Close(reader.varint(), reader.string(MAX_DETAIL))
 
 
-MESSAGES = [Hello, Welcome, Reject, FlowState, Echo, SyncEnd, Locators, LaneUse, LaneHealth, Close]
+MESSAGES = [
+    Hello,
+    Welcome,
+    Reject,
+    FlowState,
+    FactAck,
+    EndOfSync,
+    Locators,
+    LaneUse,
+    LaneHealth,
+    Close,
+]
 BY_TYPE = {message.type: message for message in MESSAGES}
 
 
@@ -452,19 +472,19 @@ def encode(message) -> bytes:
 
 
 class ControlReader:
-    """Cuts a control stream into messages."""
+    """Splits a control stream into messages."""
 
     def __init__(self):
         self._buffer = bytearray()
 
     def feed(self, data: bytes):
-        """Yields what is complete."""
+        """Yields the complete messages."""
         self._buffer += data
         while self._buffer:
             reader = Reader(self._buffer)
             try:
                 kind, length = reader.varint(), reader.varint()
-                if length > BODY_MAX:
+                if length > MAX_BODY:
                     raise Violation(f"a message of {length} bytes")
                 body = Reader(reader.take(length))
             except Incomplete:
@@ -477,7 +497,7 @@ class ControlReader:
                     raise Violation(f"a message of type {kind:#x} that is too short") from None
                 body.end()
                 yield message
-            elif kind < FIRST_SKIPPED_TYPE:
+            elif kind < FIRST_OPTIONAL_TYPE:
                 raise Violation(f"the peer speaks a later version: type {kind:#x}")
 
 
@@ -500,7 +520,7 @@ class SegmentHeader:
             raise Violation(f"a stream of kind {kind}")
         flags = reader.flags(3)
         flow, offset = reader.varint(), reader.varint()
-        if offset > OFFSET_MAX:
+        if offset > MAX_OFFSET:
             raise Violation("an offset beyond the last")
         opening = Open.read(reader) if flags & 2 else None
         return SegmentHeader(flow, offset, opening, bool(flags & 1))

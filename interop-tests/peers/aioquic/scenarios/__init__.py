@@ -1,4 +1,4 @@
-"""What is shown with the peer: each scenario is an `async def` with a name that is a sentence."""
+"""Scenarios: each is an `async def` whose name is a sentence."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass
 class Place:
-    """Where a scenario runs."""
+    """What a scenario runs with: the program, a directory, the lanes to report on."""
 
     throughline: Path
     directory: Path
@@ -18,11 +18,11 @@ class Failed(AssertionError):
 
 
 class Skipped(Exception):
-    """What it needs is not installed."""
+    """Something that the scenario needs is not installed."""
 
 
 def check(condition, *what) -> None:
-    """`assert` that no optimisation takes away."""
+    """Asserts, also under `python -O`."""
     if not condition:
         raise Failed(" ".join(str(part) for part in what) or "not as it should be")
 

@@ -1,4 +1,4 @@
-"""`python -m scenarios --throughline PROGRAM NAME…`; without names, all of them; `--list`."""
+"""Runs scenarios: `python -m scenarios --throughline PROGRAM [NAME…]`, or lists them: `--list`."""
 
 import argparse
 import asyncio
@@ -18,7 +18,7 @@ from . import Place, Skipped, acceptor, dialer, document, refusals
 MODULES = [document, acceptor, refusals, dialer]
 
 # Each takes some seconds.
-PATIENCE = 60.0
+SCENARIO_TIMEOUT = 60.0
 
 
 def scenarios() -> dict:
@@ -32,7 +32,7 @@ def scenarios() -> dict:
 
 
 async def run(scenario, place: Place) -> None:
-    """An error in a callback fails the scenario as one in its own code does."""
+    """Runs a scenario; an error in a callback fails it like one in its own code."""
     errors = []
     running = asyncio.ensure_future(scenario(place))
 
@@ -42,7 +42,7 @@ async def run(scenario, place: Place) -> None:
 
     asyncio.get_running_loop().set_exception_handler(failed)
     try:
-        await asyncio.wait_for(running, PATIENCE)
+        await asyncio.wait_for(running, SCENARIO_TIMEOUT)
     except asyncio.CancelledError:
         pass
     if errors:
@@ -64,8 +64,8 @@ def main() -> int:
         parser.error(f"there is no scenario {unknown[0]}; --list shows them")
     if arguments.throughline is None:
         parser.error("--throughline is needed")
-    # What qlog keeps is much, and each look through it takes some 10 ms in which nothing is
-    # acknowledged. What has cycles here does not outlive its scenario by much.
+    # qlog keeps many objects, and each collection stops acknowledgements for some 10 ms. Cycles
+    # hardly outlive their scenario.
     gc.disable()
     logging.getLogger("quic").setLevel(logging.CRITICAL)
     failed = 0
@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def keep(place: Place, name: str, artefacts: Path | None) -> None:
-    """The daemons' logs to be seen at once; the qlogs to be looked at in qvis."""
+    """Prints the daemons' logs, and keeps them and the qlogs, which qvis can show."""
     for log in sorted(place.directory.glob("*.log")):
         print(f"--- {log.name}\n{log.read_text()}", file=sys.stderr)
     if artefacts is None:

@@ -1,4 +1,4 @@
-"""Against our acceptor: a real daemon whose egress leads to TCP servers of the scenario."""
+"""Scenarios against a daemon that accepts, whose egress connects to TCP servers of the scenario."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 @asynccontextmanager
 async def _far(place: Place, known: Identity, more: str = ""):
-    """The daemon; yields it with its peer id and its address."""
+    """Runs the daemon; yields it with its peer id and its address."""
     peer = await keygen(place, "far")
     configuration = f"""
         listen = '127.0.0.1:0'
@@ -37,7 +37,7 @@ async def _far(place: Place, known: Identity, more: str = ""):
 
 
 class _Peer:
-    """Us: an identity, a session, lanes from any address of loopback."""
+    """This peer: an identity, a session, lanes from any loopback address."""
 
     def __init__(self, place: Place, identity: Identity, peer: bytes, remote):
         self.place, self.identity, self.peer, self.remote = place, identity, peer, remote
@@ -61,7 +61,7 @@ async def _both(place: Place, more: str = ""):
 
 
 async def _exchange(flow, up: int, down: int, while_it_runs=None) -> None:
-    """`up` bytes there and `down` bytes back, both checked by their hashes."""
+    """Sends `up` bytes, receives `down` bytes, and checks the hashes of both."""
     data = payload(1, up)
 
     async def send() -> None:
@@ -81,9 +81,9 @@ async def _exchange(flow, up: int, down: int, while_it_runs=None) -> None:
     equal(seen.hex(), digest(data), "the hash of what arrived there")
 
 
-async def _until(what: str, found, patience: float = 10.0):
-    """Looks until `found()` gives something."""
-    until = time.monotonic() + patience
+async def _until(what: str, found, timeout: float = 10.0):
+    """Polls until `found()` returns something."""
+    until = time.monotonic() + timeout
     while time.monotonic() < until:
         value = found()
         if asyncio.iscoroutine(value):
@@ -91,11 +91,11 @@ async def _until(what: str, found, patience: float = 10.0):
         if value:
             return value
         await asyncio.sleep(0.005)
-    check(False, f"not within {patience:.0f} s:", what)
+    check(False, f"not within {timeout:.0f} s:", what)
 
 
 async def _lanes(daemon: Daemon, count: int) -> list[dict]:
-    """The lanes of its one session, as soon as there are so many."""
+    """Waits until the daemon's one session has `count` lanes; returns them."""
 
     async def lanes():
         (session,) = await daemon.sessions()
@@ -105,23 +105,25 @@ async def _lanes(daemon: Daemon, count: int) -> list[dict]:
     return found
 
 
-async def _echoed(session: Session, flow: int, version: int) -> None:
-    """That version, or a later one."""
+async def _acked(session: Session, flow: int, version: int) -> None:
+    """Waits for the acknowledgement of that version, or of a later one."""
 
-    def echoed() -> bool:
-        echoes = [entry for m in session.heard if isinstance(m, wire.Echo) for entry in m.entries]
-        return any(entry[0] == flow and entry[1] >= version for entry in echoes)
+    def acked() -> bool:
+        acks = [
+            entry for m in session.messages if isinstance(m, wire.FactAck) for entry in m.entries
+        ]
+        return any(entry[0] == flow and entry[1] >= version for entry in acks)
 
-    await _until(f"an echo of version {version} of flow {flow}", echoed)
+    await _until(f"an acknowledgement of version {version} of flow {flow}", acked)
 
 
 async def _forgotten(session: Session) -> None:
-    """Both ends forget a flow that is over: its last state is echoed."""
+    """Waits until all flows are forgotten: their last states are acknowledged."""
     await _until("all flows forgotten", lambda: not session.flows)
 
 
 def _parameters(lane: Lane) -> None:
-    """The transport parameters that came, against the table of §3."""
+    """Checks the peer's transport parameters against the table of §3."""
     events = lane.qlog("transport:parameters_set")
     (theirs,) = [e["data"] for e in events if e["data"]["owner"] == "remote"]
     table = {
@@ -151,12 +153,12 @@ async def a_lane_comes_up_with_pinned_keys_and_no_tickets(place: Place) -> None:
         equal(lane.connection.peer, us.peer, "the key")
         equal(lane.connection.tls.alpn_negotiated, wire.ALPN, "ALPN")
         _parameters(lane)
-        # Larger datagrams than the first are the other end's search for the path MTU.
+        # The other end probes the path MTU with larger datagrams in this time.
         await asyncio.sleep(0.3)
         equal(tickets, [], "session tickets")
         equal(lane.frames("received", "new_token"), [], "NEW_TOKEN")
-        check(lane in us.session.synced(), "no SyncEnd")
-        equal(us.session.peer_offer.linger, 60, "the linger of the configuration")
+        check(lane in us.session.synced(), "no EndOfSync arrived")
+        equal(us.session.peer_params.linger, 60, "the linger of the configuration")
 
 
 async def a_flow_moves_bytes_both_ways(place: Place) -> None:
@@ -171,7 +173,7 @@ async def a_flow_moves_bytes_both_ways(place: Place) -> None:
 
 
 def _migration_on_the_wire(lane: Lane, since: float) -> None:
-    """What qlog must show of a migration after `since` (ms): RFC 9000 §8.2 and §9.5."""
+    """Checks in qlog that a migration after `since` (ms) follows RFC 9000 §8.2 and §9.5."""
 
     def later(name: str) -> list[dict]:
         return [event for event in lane.qlog(name) if event["time"] >= since]
@@ -196,7 +198,7 @@ def _migration_on_the_wire(lane: Lane, since: float) -> None:
             and (event["time"] < since) == before
         }
 
-    # A connection ID is not used on two paths: not by us, and not by the acceptor.
+    # Neither end uses a connection ID on two paths.
     equal(ids("sent", True) & ids("sent", False), set(), "our packets' IDs on both paths")
     check(ids("received", False) - ids("received", True), "its packets' ID did not change")
     offered = lane.frames("received", "new_connection_id")
@@ -204,7 +206,7 @@ def _migration_on_the_wire(lane: Lane, since: float) -> None:
     check(ids("sent", False) <= fresh, "an ID that the acceptor did not offer")
     retired = [f["sequence_number"] for _, f in lane.frames("sent", "retire_connection_id")]
     check(0 in retired, "the first ID was not retired")
-    # The same connection: one handshake, packet numbers that go on.
+    # It is the same connection: there is no second handshake.
     hellos = [
         e for e in later("transport:packet_sent") if e["data"]["header"]["packet_type"] != "1RTT"
     ]
@@ -245,7 +247,7 @@ async def the_lane_migrates_there_and_back_without_a_flow(place: Place) -> None:
     async with _both(place) as (us, daemon):
         lane = await us.lane("127.0.41.1")
         for address in ("127.0.42.1", "127.0.41.1"):
-            # The acceptor's new IDs come with its acknowledgements.
+            # The acceptor issues new IDs together with its acknowledgements.
             await asyncio.sleep(0.1)
             at = time.time() * 1000
             lane.migrate(address)
@@ -258,7 +260,7 @@ async def the_lane_migrates_there_and_back_without_a_flow(place: Place) -> None:
 
 
 async def a_nat_that_rebinds_is_followed(place: Place) -> None:
-    """The same address, another port, and this end does not know: no new connection ID."""
+    """The port changes without this end noticing, so there is no new connection ID."""
     origin = await Origin().start()
     async with _both(place) as (us, daemon):
         lane = await us.lane("127.0.41.1")
@@ -311,7 +313,7 @@ async def two_lanes_carry_one_flow_and_either_may_go(place: Place) -> None:
 
 
 async def a_lane_that_goes_silent_costs_no_byte(place: Place) -> None:
-    """Its path swallows everything, both ways; nobody is told."""
+    """The path of a lane drops everything, both ways, without a signal."""
     origin = await Origin().start()
     async with _both(place) as (us, _):
         first, second = await us.lane("127.0.41.1"), await us.lane("127.0.42.1")
@@ -320,12 +322,12 @@ async def a_lane_that_goes_silent_costs_no_byte(place: Place) -> None:
         async def silence() -> None:
             while flow.received.prefix < MIB:
                 await asyncio.sleep(0.001)
-            first.silent = True
-            # The acceptor tells on the other lane that this one does not acknowledge, and by now
-            # it has no reason to take that back.
+            first.blackholed = True
+            # The acceptor advertises on the other lane that it suspects this one, and after this
+            # time it has no reason to withdraw that.
             await asyncio.sleep(0.3)
             await _until("LaneHealth on the lane that is silent", lambda: first.peer_suspects)
-            # Our own rung: a lane that we know to be dead is given up.
+            # This end closes a lane that it knows to be dead.
             first.close()
 
         await _exchange(flow, 3 * MIB, 6 * MIB, silence)
@@ -369,13 +371,13 @@ async def a_direction_that_ends_leaves_the_other_open(place: Place) -> None:
         flow = us.session.open(wire.Address(origin.host, origin.port))
         await flow.write(struct.pack(">Q", 0) + b"to the end")
         flow.finish()
-        # The origin answers only when it has read the end.
+        # The origin answers only after it has read the end.
         equal((await flow.read_exactly(32)).hex(), digest(b"to the end"), "the hash there")
         equal(await flow.read(), b"", "the end")
         equal((origin.ends, origin.resets), (1, 0), "ends and resets at the origin")
         await _forgotten(us.session)
 
-        # And where the far side ends first.
+        # The other order: the destination ends first.
         async def hang_up(reader, writer):
             writer.write(b"bye")
             writer.write_eof()
@@ -405,7 +407,7 @@ async def a_reset_delivers_what_precedes_it(place: Place) -> None:
         equal(origin.last, b"before the reset", "what came before it")
         await _forgotten(us.session)
 
-        # The other way: the origin's TCP connection is reset under the flow.
+        # The other direction: the destination resets its TCP connection.
         async def abort(reader, writer):
             await reader.readexactly(5)
             linger = struct.pack("ii", 1, 0)
@@ -430,7 +432,7 @@ async def an_open_that_comes_on_two_lanes_and_again_is_one_dial(place: Place) ->
         for lane in lanes:
             while lane not in us.session.synced():
                 await asyncio.sleep(0.001)
-        # By hand, before the session says anything: four segments with the open, and facts with it.
+        # By hand, before the session sends anything: four segments and four facts with the open.
         flow = us.session.open(wire.Address(origin.host, origin.port))
         hello = struct.pack(">Q", 0) + b"once"
         header = wire.SegmentHeader(flow.id, 0, flow.opening)
@@ -442,11 +444,11 @@ async def an_open_that_comes_on_two_lanes_and_again_is_one_dial(place: Place) ->
         equal((await flow.read_exactly(32)).hex(), digest(b"once"), "the hash there")
         equal(await flow.read(), b"", "the end")
         await _forgotten(us.session)
-        # The id is finished: nothing opens it again, and the fact is still echoed.
-        us.session.heard.clear()
+        # The id is finished: nothing opens it again, and the fact is still acknowledged.
+        us.session.messages.clear()
         lanes[0].send(wire.FlowState(flow.id, 99, 1 << 20, open=flow.opening))
         lanes[1].send_segment(header, hello)
-        await _echoed(us.session, flow.id, 99)
+        await _acked(us.session, flow.id, 99)
         await asyncio.sleep(0.1)
         equal(origin.connections, 1, "connections to the origin")
         check(all(lane.closed is None for lane in lanes), "a lane was closed")
@@ -464,21 +466,21 @@ async def pings_are_answered_as_long_as_they_are(place: Place) -> None:
             times.append(micros)
             await asyncio.sleep(0.01)
         check(times == sorted(times), "the times of the pongs do not grow:", times)
-        # A kind that does not exist is ignored.
+        # An unknown kind is ignored.
         lane.send_datagram(b"\x07\x01")
         lane.send_datagram(wire.ping(1))
         equal((await asyncio.wait_for(lane.pongs.get(), 5))[0], 1, "the pong after them")
 
 
 async def _small_exchanges(us: _Peer, origin: Origin) -> list[set[int]]:
-    """Flows of a few bytes each; the lanes that the answers came on."""
+    """Opens flows of a few bytes each; returns the lanes that the answers arrived on."""
     lanes = []
     for _ in range(20):
-        us.session.came.clear()
+        us.session.segments.clear()
         flow = us.session.open(wire.Address(origin.host, origin.port))
         await _exchange(flow, 100, 100)
         await _forgotten(us.session)
-        lanes.append({lane for lane, header in us.session.came if header.flow == flow.id})
+        lanes.append({lane for lane, header in us.session.segments if header.flow == flow.id})
     return lanes
 
 
@@ -486,51 +488,51 @@ async def a_lane_that_drains_gets_nothing_new(place: Place) -> None:
     origin = await Origin().start()
     async with _both(place) as (us, _):
         kept, drained = await us.lane("127.0.41.1"), await us.lane("127.0.42.1")
-        # A machine that stands still for some 10 ms makes a lane suspect, and then the other is
-        # the better one, draining or not; so most of them have to be as they should.
+        # If the machine stalls for some 10 ms, a lane becomes suspect, and the other one is
+        # better even if it drains. So most exchanges, not all, must be as expected.
         before = await _small_exchanges(us, origin)
         both = [lanes for lanes in before if lanes == {kept.number, drained.number}]
         check(len(both) >= 15, "thin flows of mode auto use both lanes, but:", before)
-        us.session.use(drained, version=1, draining=True)
-        # An older word, and one on a lane that there is not, change nothing.
-        us.session.use(drained, version=0, draining=False)
+        us.session.advertise_use(drained, version=1, draining=True)
+        # An older advertisement, and one about an unknown lane, change nothing.
+        us.session.advertise_use(drained, version=0, draining=False)
         for lane in (kept, drained):
             lane.send(wire.LaneUse(77, 1, 200))
         await asyncio.sleep(0.1)
         after = await _small_exchanges(us, origin)
         only = [lanes for lanes in after if lanes == {kept.number}]
         check(len(only) >= 15, "segments on the lane that drains:", after)
-        # And a cost from 128 up is for when there is nothing cheaper.
-        us.session.use(drained, version=2, draining=False)
-        us.session.use(kept, version=1, cost=200)
+        # A lane of cost 128 or more is used only where there is no cheaper one.
+        us.session.advertise_use(drained, version=2, draining=False)
+        us.session.advertise_use(kept, version=1, cost=200)
         await asyncio.sleep(0.1)
         after = await _small_exchanges(us, origin)
         only = [lanes for lanes in after if lanes == {drained.number}]
         check(len(only) >= 15, "segments on the lane that costs:", after)
 
 
-async def facts_are_restated_until_they_are_echoed(place: Place) -> None:
+async def facts_are_retransmitted_until_they_are_acknowledged(place: Place) -> None:
     origin = await Origin().start()
     async with _both(place) as (us, _):
         for address in ("127.0.41.1", "127.0.42.1"):
             await us.lane(address)
-        # We hold back our echoes: the acceptor says it again, under the same version.
-        us.session.mute = True
+        # This peer acknowledges nothing: the acceptor retransmits, under the same version.
+        us.session.withhold_acks = True
         flow = us.session.open(wire.Address(origin.host, origin.port))
         await flow.opened()
         await asyncio.sleep(1.2)
-        facts = [m for m in us.session.heard if isinstance(m, wire.FlowState)]
+        facts = [m for m in us.session.messages if isinstance(m, wire.FlowState)]
         latest = max(fact.version for fact in facts)
         again = [fact for fact in facts if fact.version == latest]
-        check(len(again) >= 2 * 3, "restated at 0, 250 and 750 ms on both lanes, but:", facts)
+        check(len(again) >= 2 * 3, "sent at 0, 250 and 750 ms on both lanes, but:", facts)
         check(all(fact == again[0] for fact in again), "one version with two states:", again)
-        us.session.mute = False
+        us.session.withhold_acks = False
         await asyncio.sleep(0.3)
-        us.session.heard.clear()
-        # The next one would come after 1 s and after 2 s.
+        us.session.messages.clear()
+        # The next retransmissions would follow after 1 s and 2 s.
         await asyncio.sleep(2.5)
-        facts = [m for m in us.session.heard if isinstance(m, wire.FlowState)]
-        equal(facts, [], "facts after their echo")
+        facts = [m for m in us.session.messages if isinstance(m, wire.FlowState)]
+        equal(facts, [], "facts after their acknowledgement")
 
 
 async def closing_ends_the_session_and_its_flows(place: Place) -> None:

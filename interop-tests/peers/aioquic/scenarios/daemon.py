@@ -1,4 +1,4 @@
-"""A real `throughline run`."""
+"""A real daemon: `throughline run`."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from . import Failed, Place
 
 
 async def keygen(place: Place, name: str) -> bytes:
-    """Writes NAME.key, where it is not there; returns the peer that it is."""
+    """Creates NAME.key if it does not exist; returns its peer id."""
     file = place.directory / f"{name}.key"
     return parsed(await output(place, "id" if file.exists() else "keygen", file))
 
@@ -27,7 +27,7 @@ async def output(place: Place, *arguments) -> str:
 
 
 class Daemon:
-    """Runs a configuration until the block ends."""
+    """A daemon that runs a configuration until the `async with` block ends."""
 
     def __init__(self, place: Place, name: str, configuration: str):
         self.place, self.name = place, name
@@ -67,21 +67,21 @@ class Daemon:
                 self.log.append(re.sub(r"\x1b\[[0-9;]*m", "", line.decode()).rstrip())
                 self._said.notify_all()
 
-    async def says(self, part: str, patience: float = 10.0) -> str:
-        """Waits for a line that holds `part`."""
+    async def says(self, part: str, timeout: float = 10.0) -> str:
+        """Waits for a log line that contains `part`; returns it."""
 
         def line():
             return next((line for line in self.log if part in line), None)
 
         async with self._said:
             try:
-                await asyncio.wait_for(self._said.wait_for(line), patience)
+                await asyncio.wait_for(self._said.wait_for(line), timeout)
             except TimeoutError:
                 raise Failed(f"{self.name} did not say `{part}`") from None
             return line()
 
     async def ingress(self, name: str) -> tuple[str, int]:
-        """The TCP address on which it listens."""
+        """Returns the TCP address of an ingress."""
         line = await self.says(f'ingress="{name}"')
         host, port = re.search(r"addr=(\S+):(\d+)", line).groups()
         return host, int(port)
@@ -90,5 +90,5 @@ class Daemon:
         return json.loads(await output(self.place, "status", "--json", "-c", self.file))
 
     async def sessions(self) -> list[dict]:
-        """With all peers."""
+        """Returns the sessions with all peers."""
         return [one for peer in (await self.status())["peers"] for one in peer["sessions"]]

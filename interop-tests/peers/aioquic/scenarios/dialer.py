@@ -1,5 +1,5 @@
-"""Our dialer, a real daemon with a SOCKS5 ingress, against this peer as the accepting end. The
-peer itself is the destination: a small HTTP server on the far end of the flows."""
+"""A real daemon that dials, with a SOCKS5 ingress, against this peer as the acceptor. The peer is
+also the destination of the flows: a small HTTP server."""
 
 import asyncio
 import shutil
@@ -21,7 +21,7 @@ from .origin import digest, payload
 MIB = 1 << 20
 
 # The uplinks of the dialer; on loopback an address is a provider's prefix.
-HOME, OTHER = "127.0.51.1", "127.0.52.1"
+PRIMARY, SECONDARY = "127.0.51.1", "127.0.52.1"
 # Bytes of a transfer that is under way.
 EARLY = 300_000
 ORIGIN = wire.Name("origin.test", 80)
@@ -29,12 +29,12 @@ ORIGIN = wire.Name("origin.test", 80)
 
 @asynccontextmanager
 async def _near(place: Place, acceptor: Acceptor, key: str | None = None, standby: bool = False):
-    """The daemon, with a lane over each uplink; with `standby`, over the first only."""
+    """Runs the daemon with two uplinks; with `standby`, the second one is metered."""
     configuration = f"""
         [uplinks.a]
-        prefixes = ['{HOME}/32']
+        prefixes = ['{PRIMARY}/32']
         [uplinks.b]
-        prefixes = ['{OTHER}/32']
+        prefixes = ['{SECONDARY}/32']
         metered = {str(standby).lower()}
         [peers.python]
         key = '{key or acceptor.identity}'
@@ -60,7 +60,7 @@ async def _acceptor(place: Place, **options):
 
 
 async def _serve(flow: Flow) -> None:
-    """`GET /N` gives N bytes, `PUT` the SHA-256 of what comes (RFC 9112, as much as curl needs)."""
+    """Answers `GET /N` with N bytes, and `PUT` with the SHA-256 of its body (RFC 9112)."""
     if flow.opening.target != ORIGIN:
         flow.answer(wire.Outcome(wire.REFUSED, "there is one destination here"))
         return
@@ -95,7 +95,7 @@ async def _serve(flow: Flow) -> None:
 
 
 async def _curl(daemon: Daemon, *arguments, body: bytes | None = None) -> tuple[int, bytes]:
-    """Its exit status and what it got."""
+    """Runs curl through the ingress; returns its exit status and what it received."""
     if shutil.which("curl") is None:
         raise Skipped("curl is not installed (apt-get install curl)")
     host, port = await daemon.ingress("socks")
@@ -114,7 +114,7 @@ async def _curl(daemon: Daemon, *arguments, body: bytes | None = None) -> tuple[
 
 
 async def _connect(daemon: Daemon, host: bytes):
-    """Through the ingress (RFC 1928), to port 80: the reply, and the connection."""
+    """Connects through the ingress (RFC 1928) to port 80; returns the reply and the connection."""
     reader, writer = await asyncio.open_connection(*await daemon.ingress("socks"))
     name = bytes([len(host)]) + host
     writer.write(b"\x05\x01\x00\x05\x01\x00\x03" + name + struct.pack(">H", 80))
@@ -130,7 +130,7 @@ async def _download(daemon: Daemon, length: int, *options: str) -> None:
 
 async def _upload(daemon: Daemon, length: int, *options: str) -> None:
     body = payload(8, length)
-    # From a file, so that curl says how long it is.
+    # From a file, so that curl sends a Content-Length.
     file = daemon.place.directory / "body"
     file.write_bytes(body)
     upload = ("--upload-file", str(file), "http://origin.test/")
@@ -155,21 +155,21 @@ async def our_dialer_comes_with_two_lanes_and_moves_bytes_both_ways(place: Place
         numbers = [hello.lane for _, hello in acceptor.hellos]
         check(len(set(numbers)) == len(numbers), "a lane's number came twice:", numbers)
         sources = {lane.connection.get_peer_address()[0] for lane in session.lanes}
-        equal(sources, {HOME, OTHER}, "where the lanes come from")
+        equal(sources, {PRIMARY, SECONDARY}, "where the lanes come from")
         for lane in session.lanes:
             equal(written(lane.connection.peer), (await daemon.status())["id"], "its key")
             _parameters(lane)
         await _download(daemon, 4 * MIB)
         await _upload(daemon, 2 * MIB)
         await _until("forgotten flows", lambda: not session.flows)
-        # Outcomes reach the application: 5 is "connection refused" (RFC 1928 §6).
+        # An outcome reaches the application: 5 is "connection refused" (RFC 1928 §6).
         reply, _, writer = await _connect(daemon, b"other")
         equal(reply, 5, "the SOCKS5 reply to a flow that was refused")
         writer.close()
 
 
 def _validated(lane: Lane, since: float) -> None:
-    """What qlog must show at the accepting end (RFC 9000 §8.2, §9.5)."""
+    """Checks in the acceptor's qlog that the new path was validated (RFC 9000 §8.2, §9.5)."""
 
     def frames(way: str, kind: str, field: str) -> set:
         events = [e for e in lane.qlog(f"transport:packet_{way}") if e["time"] >= since]
@@ -202,12 +202,12 @@ def _validated(lane: Lane, since: float) -> None:
 
 
 async def our_dialer_migrates_and_this_peer_validates_the_path(place: Place) -> None:
-    """One lane, the second uplink a metered standby; the first one's ISP swallows everything under
-    a download and an upload."""
+    """There is one lane, and the second uplink is a metered standby. The first uplink's ISP drops
+    everything during a download and an upload."""
     for data in ((7, 4 * MIB), (8, 4 * MIB)):
         payload(*data)
-    # A machine that stands still for some 30 ms makes the only lane suspect, and it moves before we
-    # cut anything. Then there is nothing to be seen, and we begin anew.
+    # If the machine stalls for some 30 ms, the only lane becomes suspect and migrates before
+    # anything fails. Then there is nothing to check, and the scenario starts anew.
     for attempt in range(5):
         if await _migrates_once(place):
             return
@@ -229,19 +229,19 @@ async def _migrates_once(place: Place) -> bool:
             down = any(flow.sent_to > EARLY for flow in live)
             return down and any(flow.received.prefix > EARLY for flow in live)
 
-        # Python is no match for what two cores of Rust can send.
+        # Python cannot receive as fast as the daemon can send.
         slow = ("--limit-rate", "2M")
         transfers = asyncio.gather(
             _download(daemon, 4 * MIB, *slow), _upload(daemon, 4 * MIB, *slow)
         )
         await _until("both transfers under way", under_way)
         check(not transfers.done(), "over before the cut")
-        if session.lanes != [lane] or at() != HOME:
+        if session.lanes != [lane] or at() != PRIMARY:
             await transfers
             return False
         cut = time.time() * 1000
-        acceptor.endpoint.silent.add(HOME)
-        await _until("the lane on the other path", lambda: at() == OTHER)
+        acceptor.endpoint.blackholed.add(PRIMARY)
+        await _until("the lane on the other path", lambda: at() == SECONDARY)
         await transfers
         check(lane.closed is None, "the lane was closed:", lane.closed)
         _validated(lane, cut)
@@ -278,7 +278,7 @@ async def our_dialer_resumes_when_all_lanes_are_gone(place: Place) -> None:
 
 
 async def our_dialer_learns_that_its_session_is_unknown_and_makes_another(place: Place) -> None:
-    """As after a restart: the connections through it end, and it goes on."""
+    """As after a restart of the acceptor: flows end, and new ones go over another session."""
     async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
         await _until("two lanes", lambda: len(acceptor.hellos) >= 2)
         session = _session(acceptor)
@@ -316,7 +316,7 @@ async def our_dialer_refuses_another_key_another_alpn_and_a_later_version(place:
             lane = await _until("an attempt", lambda: acceptor.endpoint.lanes[:1])
             await asyncio.wait_for(lane[0].gone.wait(), 5)
             check(lane[0].closed.alert is not None, "closed without a TLS alert:", lane[0].closed)
-            equal(acceptor.hellos, [], "what it said to a stranger")
+            equal(acceptor.hellos, [], "what it sent to an unknown peer")
             equal(await daemon.sessions() and (await daemon.sessions())[0]["lanes"], [], "lanes")
     async with _acceptor(place, alpn=("h3",)) as acceptor, _near(place, acceptor):
         lane = await _until("an attempt", lambda: acceptor.endpoint.lanes[:1])
@@ -337,7 +337,7 @@ async def our_dialer_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_anothe
     async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
         await _until("two lanes", lambda: len(acceptor.hellos) >= 2)
         session = _session(acceptor)
-        # It asks for something only after all this.
+        # The request follows after all the violations.
         reply, reader, writer = await _connect(daemon, b"origin.test")
         equal(reply, 0, "the SOCKS5 reply")
         (flow,) = session.flows.values()
@@ -351,7 +351,7 @@ async def our_dialer_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_anothe
             "an unseen flow without its open": lambda lane: lane.send_segment(
                 wire.SegmentHeader(1001, 0), b"x"
             ),
-            "a byte far beyond the window": lambda lane: lane.send_segment(
+            "a byte far beyond the max offset": lambda lane: lane.send_segment(
                 wire.SegmentHeader(flow.id, 1 << 40), b"x"
             ),
         }.items():
@@ -375,5 +375,5 @@ async def this_peer_refuses_a_dialer_that_it_does_not_know(place: Place) -> None
             await asyncio.wait_for(lane[0].gone.wait(), 5)
             equal(lane[0].closed.alert, 42, "the alert")
             await asyncio.sleep(0.3)
-            equal(acceptor.hellos, [], "what a stranger said")
+            equal(acceptor.hellos, [], "what an unknown peer sent")
             check(not any("lane up" in line for line in daemon.log), "a lane came up")

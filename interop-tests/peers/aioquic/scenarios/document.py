@@ -19,14 +19,14 @@ def _examples() -> dict[str, bytes]:
 
 
 async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -> None:
-    offer = wire.Offer(linger=43200, initial_window=262144, flow_limit=1024)
+    params = wire.SessionParams(linger=43200, initial_window=262144, flow_limit=1024)
     opening = wire.Open(wire.Name("db.internal", 5432))
     messages = {
-        "Hello": wire.Hello(0x00112233445566778899AABBCCDDEEFF, wire.CREATE, 1, offer),
+        "Hello": wire.Hello(0x00112233445566778899AABBCCDDEEFF, wire.CREATE, 1, params),
         "FlowState": wire.FlowState(
             flow=6,
             version=3,
-            window=262144,
+            max_offset=262144,
             ranges=[(0, 1000), (1200, 1500)],
             final_size=70000,
             outcome=wire.Outcome(wire.OPENED),

@@ -1,4 +1,4 @@
-"""TCP servers on loopback, as applications behind an egress have them."""
+"""TCP servers on loopback: the destinations behind an egress."""
 
 import asyncio
 import functools
@@ -18,8 +18,9 @@ def digest(data: bytes) -> str:
 
 
 class Origin:
-    """For each connection: reads 8 bytes of how much it shall send, sends that (`payload`, with
-    the seed 2) while it reads on to the end, and then sends the SHA-256 of what it read."""
+    """A server that, on each connection, reads the length of its answer (8 bytes), sends that many
+    bytes (`payload` with the seed 2) while it reads to the end, and then sends the SHA-256 of what
+    it read."""
 
     SEED = 2
 

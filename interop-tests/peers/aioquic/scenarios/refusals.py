@@ -1,4 +1,4 @@
-"""What our acceptor must refuse, and what must not disturb anything else; and what this peer
+"""What the daemon's acceptor must refuse without disturbing anything else; and what this peer
 refuses of it."""
 
 import asyncio
@@ -9,10 +9,10 @@ from peer import wire
 from peer.flow import FlowFailed
 from peer.identity import Identity, self_signed
 from peer.lane import Handler, Lane, LaneClosed
-from peer.session import OFFER, Rejected, Session
+from peer.session import PARAMS, Rejected, Session
 
 from . import Place, check, equal
-from .acceptor import _both, _echoed, _exchange, _far, _forgotten, _lanes, _Peer
+from .acceptor import _acked, _both, _exchange, _far, _forgotten, _lanes, _Peer
 from .daemon import Daemon
 from .origin import Origin
 
@@ -27,7 +27,7 @@ GARBAGE = bytes.fromhex("1603010200010001fc0303")
 
 
 class _Inbox(Handler):
-    """A lane without a session: what comes is kept."""
+    """The handler of a lane without a session: it keeps the messages."""
 
     def __init__(self):
         self.messages = []
@@ -36,8 +36,8 @@ class _Inbox(Handler):
         self.messages.append(message)
 
 
-async def _closed(lane: Lane, patience: float = 10.0) -> LaneClosed:
-    await asyncio.wait_for(lane.gone.wait(), patience)
+async def _closed(lane: Lane, timeout: float = 10.0) -> LaneClosed:
+    await asyncio.wait_for(lane.gone.wait(), timeout)
     return lane.closed
 
 
@@ -49,8 +49,8 @@ async def _raw(us: _Peer, local: str = "127.0.0.1", **options) -> Lane:
 
 
 async def _refused(us: _Peer, identity: Identity | None = None, **options) -> LaneClosed:
-    """How the acceptor closes a lane whose handshake is not to its liking. The dialer learns it
-    only after its own part of the handshake is complete (§3)."""
+    """Returns how the acceptor closes a lane whose handshake it refuses. The dialer learns of it
+    only after its own handshake is complete (§3)."""
     try:
         lane = await Lane.dial(identity or us.identity, us.peer, "127.0.0.1", us.remote, **options)
     except LaneClosed as closed:
@@ -63,7 +63,7 @@ async def a_key_that_the_acceptor_does_not_know_is_refused(place: Place) -> None
         closed = await _refused(us, Identity())
         check(closed.alert is not None, "closed without a TLS alert:", closed)
         equal(await daemon.sessions(), [], "sessions")
-        # The key that it knows comes in as before.
+        # The known key is still admitted.
         await us.lane()
 
 
@@ -110,7 +110,7 @@ async def another_alpn_and_none_are_refused(place: Place) -> None:
         for alpn in (("throughline/2",), ("h3",), ()):
             closed = await _refused(us, alpn=alpn)
             equal(closed.alert, NO_APPLICATION_PROTOCOL, f"the alert to ALPN {alpn}")
-        # Among others it is found.
+        # It is selected from a list of several.
         lane = await _raw(us, alpn=("h3", wire.ALPN))
         equal(lane.connection.tls.alpn_negotiated, wire.ALPN, "ALPN")
         lane.close()
@@ -138,14 +138,14 @@ async def hellos_are_rejected_by_the_rules_of_the_acceptor(place: Place) -> None
         await _rejected_with(us, wire.BAD_VERSION, other, version=0)
         await _rejected_with(us, wire.UNKNOWN_SESSION, other, intent=wire.RESUME)
         equal(await daemon.sessions(), [], "sessions that a rejected Hello made")
-        # A later version is welcomed with the one that the acceptor speaks.
+        # A higher version is welcomed with the version that the acceptor speaks.
         lane = await _raw(us)
         await us.session.hello(lane, version=7)
-        equal(us.session.heard[0].version, wire.VERSION, "the version of the Welcome")
-        # A lane's number is used once, here and in a repeated create.
+        equal(us.session.messages[0].version, wire.VERSION, "the version of the Welcome")
+        # A lane number is used once only, also in a repeated create.
         await _rejected_with(us, wire.LIMIT, us.session, lane=lane.number)
         await _rejected_with(us, wire.LIMIT, us.session, lane=lane.number, intent=wire.CREATE)
-        # Not more than 16 lanes, and a generation does not fall.
+        # At most 16 lanes, and no lower generation.
         while len(us.session.lanes) < 16:
             await us.lane()
         await _rejected_with(us, wire.LIMIT, us.session)
@@ -153,20 +153,20 @@ async def hellos_are_rejected_by_the_rules_of_the_acceptor(place: Place) -> None
         await us.session.hello(await _raw(us), generation=3)
         await _drop_one(us, daemon)
         await _rejected_with(us, wire.STALE, us.session, generation=2)
-        # A create that is repeated attaches.
+        # A repeated create attaches.
         await us.session.hello(await _raw(us), intent=wire.CREATE, generation=3)
         equal(len(await daemon.sessions()), 1, "sessions")
 
 
 async def a_session_is_not_attached_to_by_another_peer(place: Place) -> None:
-    stranger = Identity()
-    more = f"[peers.other]\nkey = '{stranger}'\n"
+    other = Identity()
+    more = f"[peers.other]\nkey = '{other}'\n"
     async with _both(place, more) as (us, daemon):
         await us.lane()
-        them = _Peer(place, stranger, us.peer, us.remote)
+        them = _Peer(place, other, us.peer, us.remote)
         thief = Session(initiator=True, id=us.session.id)
         await _rejected_with(them, wire.UNKNOWN_SESSION, thief, intent=wire.RESUME)
-        # Under the same number it has a session of its own.
+        # With a create the same id names another session.
         await thief.hello(await _raw(them))
         sessions = await daemon.sessions()
         equal([s["id"] for s in sessions], [f"{thief.id:032x}"] * 2, "sessions")
@@ -180,7 +180,7 @@ async def a_target_outside_the_acl_is_not_dialed(place: Place) -> None:
     async with _far(place, identity) as (_, peer, remote):
         us = _Peer(place, identity, peer, remote)
         await us.lane()
-        # Allowed are the ports of 127.0.0.1, by number.
+        # The ACL allows the ports of 127.0.0.1.
         for target in (
             wire.Address("127.0.0.2", origin.port),
             wire.Address("::ffff:127.0.0.2", origin.port),
@@ -217,7 +217,7 @@ async def _fails(session: Session, target: wire.Target, code: int) -> None:
 
 
 async def _violation(us: _Peer, what: str, act) -> None:
-    """`act` breaks a rule on a lane of its own: that lane is closed, and nothing else."""
+    """Breaks a rule (`act`) on a new lane; checks that this lane is closed, and nothing else."""
     before = list(us.session.lanes)
     lane = await us.lane()
     act(lane)
@@ -242,23 +242,23 @@ async def violations_close_the_lane_and_nothing_else(place: Place) -> None:
         await flow.opened()
 
         def fact(**fields) -> wire.FlowState:
-            return wire.FlowState(**{"flow": flow.id, "version": 50, "window": 0} | fields)
+            return wire.FlowState(**{"flow": flow.id, "version": 50, "max_offset": 0} | fields)
 
         header = wire.SegmentHeader
         opening = flow.opening
-        hello = wire.Hello(us.session.id, wire.RESUME, 99, OFFER)
+        hello = wire.Hello(us.session.id, wire.RESUME, 99, PARAMS)
         rules = {
             "garbage": lambda lane: lane.send(GARBAGE),
             "a type of a later version": lambda lane: lane.send(_message(0x0B, b"")),
             "a message beyond 16384 bytes": lambda lane: lane.send(
                 b"\x40\x40" + wire.varint(16385)
             ),
-            "bytes left over": lambda lane: lane.send(_message(wire.SYNC_END, b"\x00")),
+            "bytes left over": lambda lane: lane.send(_message(wire.END_OF_SYNC, b"\x00")),
             "a message that is too short": lambda lane: lane.send(
-                _message(wire.ECHO, b"\x02\x00\x01")
+                _message(wire.FACT_ACK, b"\x02\x00\x01")
             ),
             "a second Hello": lambda lane: lane.send(hello),
-            "a Welcome of the initiator": lambda lane: lane.send(wire.Welcome(OFFER)),
+            "a Welcome of the initiator": lambda lane: lane.send(wire.Welcome(PARAMS)),
             "the control stream's end": lambda lane: lane.finish_control(),
             "the control stream's reset": lambda lane: lane.reset(0, 0),
             "an unknown flag of a FlowState": lambda lane: lane.send(
@@ -295,20 +295,20 @@ async def violations_close_the_lane_and_nothing_else(place: Place) -> None:
             "a header that ends early": lambda lane: lane.send_segment(b"\x01\x00\x00"),
             "a segment of an unseen id": lambda lane: lane.send_segment(header(1000, 0)),
             "an offset beyond the last": lambda lane: lane.send_segment(
-                header(flow.id, wire.OFFSET_MAX + 1)
+                header(flow.id, wire.MAX_OFFSET + 1)
             ),
-            "a byte beyond the window": lambda lane: lane.send_segment(
-                header(flow.id, flow.edge), b"x"
+            "a byte beyond the max offset": lambda lane: lane.send_segment(
+                header(flow.id, flow.max_offset), b"x"
             ),
             "a datagram without a kind": lambda lane: lane.send_datagram(b""),
             "a ping without its number": lambda lane: lane.send_datagram(b"\x01"),
         }
         for what, act in rules.items():
             await _violation(us, what, act)
-        # A type from 0x40 up is skipped, and a second SyncEnd says nothing new.
+        # A type from 0x40 up is skipped, and a second EndOfSync is ignored.
         (lane,) = us.session.lanes
-        lane.send(wire.SyncEnd(), _message(0x40, b"whatever") + _message(1 << 40, bytes(16384)))
-        # The flow has seen nothing of all this.
+        lane.send(wire.EndOfSync(), _message(0x40, b"whatever") + _message(1 << 40, bytes(16384)))
+        # The flow is not affected.
         await _exchange(flow, MIB, MIB)
         await _forgotten(us.session)
         equal(origin.connections, 1, "connections to the origin")
@@ -323,7 +323,7 @@ async def contradictions_of_a_flow_are_violations(place: Place) -> None:
         await flow.opened()
         size = wire.FlowState(flow.id, 60, 0, final_size=100)
         us.session.lanes[0].send(size)
-        await _echoed(us.session, flow.id, size.version)
+        await _acked(us.session, flow.id, size.version)
         header = wire.SegmentHeader(flow.id, 100)
         for what, act in {
             "a second final size": lambda lane: lane.send(
@@ -335,10 +335,10 @@ async def contradictions_of_a_flow_are_violations(place: Place) -> None:
             ),
         }.items():
             await _violation(us, what, act)
-        # The same again is none.
-        us.session.heard.clear()
+        # Repeating the same fact is no violation.
+        us.session.messages.clear()
         us.session.lanes[0].send(size)
-        await _echoed(us.session, flow.id, size.version)
+        await _acked(us.session, flow.id, size.version)
         equal(len(us.session.lanes), 1, "lanes")
 
 
@@ -347,7 +347,7 @@ async def what_comes_before_the_hello_closes_the_lane(place: Place) -> None:
         for what, first in {
             "garbage": GARBAGE,
             "a fact": wire.FlowState(0, 1, 0),
-            "an intent of 2": wire.Hello(1, 2, 1, OFFER),
+            "an intent of 2": wire.Hello(1, 2, 1, PARAMS),
         }.items():
             lane = await _raw(us)
             lane.send(first)
@@ -357,23 +357,23 @@ async def what_comes_before_the_hello_closes_the_lane(place: Place) -> None:
             )
             equal(lane.handler.messages, [], f"the answer to {what}")
         equal(await daemon.sessions(), [], "sessions")
-        # Nothing at all: it is given 5 s.
+        # A lane on which nothing is sent is closed after 5 s.
         lane = await _raw(us)
         began = asyncio.get_running_loop().time()
         closed = await _closed(lane, 20)
-        took = asyncio.get_running_loop().time() - began
-        check(4 < took < 15, f"a lane without a Hello was closed after {took:.1f} s")
+        elapsed = asyncio.get_running_loop().time() - began
+        check(4 < elapsed < 15, f"a lane without a Hello was closed after {elapsed:.1f} s")
 
 
 async def too_many_flows_are_refused_and_far_too_many_a_violation(place: Place) -> None:
-    """Refused flows count until both ends have forgotten them: we do not echo, so none is."""
+    """Refused flows count until both ends have forgotten them; without acknowledgements none is."""
     async with _both(place) as (us, daemon):
         lane = await us.lane()
-        us.session.mute = True
-        limit = us.session.peer_offer.flow_limit
+        us.session.withhold_acks = True
+        limit = us.session.peer_params.flow_limit
 
         async def outcomes(count: int, code: int) -> None:
-            # The egress looks at 128 at a time.
+            # The egress handles 128 opens at a time.
             for _ in range(0, count, 64):
                 flows = [us.session.open(wire.Address("192.0.2.1", 80)) for _ in range(64)]
                 for flow in flows:
