@@ -62,11 +62,9 @@ impl Pair {
         let mut is_quiet = false;
         while !std::mem::replace(&mut is_quiet, true) {
             for side in 0..2 {
-                for lane in 0..2 {
+                for (lane, id) in LANES.into_iter().enumerate() {
                     for class in [WorkClass::Urgent, WorkClass::Bulk] {
-                        while let Some(work) =
-                            self.ends[side].poll_transmit(self.now, LANES[lane], class)
-                        {
+                        while let Some(work) = self.ends[side].poll_transmit(self.now, id, class) {
                             is_quiet = false;
                             self.deliver(side, lane, work);
                         }
