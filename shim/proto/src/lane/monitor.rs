@@ -74,7 +74,7 @@ pub const ADVERTISEMENT_TTL: Duration = Duration::from_millis(250);
 /// - Each change that the session must act on is one action: [`Action::MarkAtRisk`] when the lane is
 ///   suspected or confirmed, [`Action::Trust`] when it is suspected no more.
 /// - What [`Report::Recovered`] ends, [`Report::Suspected`] began.
-/// - Nothing is returned after [`LaneAction::Close`].
+/// - Nothing is returned after [`LaneAction::Close`](super::LaneAction::Close).
 ///
 /// **What it never does.** It never closes a lane because of loss, of the peer's opinion alone in
 /// less than 10 s, or of a lost address: a lane may get another one. It never trusts a lane because
