@@ -12,6 +12,7 @@
 
 #[macro_use]
 mod define;
+mod detector;
 mod field;
 mod kind;
 mod session_log;
@@ -26,8 +27,9 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tracing::field::display;
 
+pub use self::detector::{OneWayDetectedBy, SuspectedBy};
 pub use self::field::FieldValue;
-pub use self::kind::{EventKind, OneWayDetectedBy, SuspectedBy};
+pub use self::kind::EventKind;
 pub(crate) use self::session_log::SessionLog;
 use crate::clock;
 use throughline_proto::throttle::{Distinct, LogThrottle};

@@ -6,20 +6,37 @@
 //! without a file of their own. The key itself never leaves this module but as the TLS signing
 //! key, and `Debug` prints the public half only.
 
+mod error;
 mod file;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use aws_lc_rs::{hkdf, hmac};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use thiserror::Error;
 
+pub use self::error::IdentityError;
 use throughline_proto::types::PeerId;
 
 /// An Ed25519 key pair; its public half is this host's [`PeerId`]. Clones share the key.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use throughline::{Identity, PeerId};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("key");
+/// let identity = Identity::create(&path)?; // once; mode 0600
+/// let same = Identity::load(&path)?;
+/// assert_eq!(same.peer_id(), identity.peer_id());
+///
+/// let shown = identity.peer_id().to_string(); // for the peer's configuration
+/// assert_eq!(shown.parse::<PeerId>()?, identity.peer_id());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Identity(Arc<Inner>);
 
@@ -31,67 +48,12 @@ struct Inner {
     root: hmac::Key,
 }
 
-/// Why an identity could not be read or written.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// There is no such file.
-    #[error("no identity file at {path}; make one with `throughline keygen {path}`", path = path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is there already; an identity is never overwritten.
-    #[error("{path} exists already and is kept as it is; name another file or remove this one", path = path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Group or others can read or change the file.
-    #[error("identity file {path} is open to other users (mode {mode:04o}); run `chmod 600 {path}`", path = path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file does not hold an Ed25519 private key.
-    #[error("{path} is not an Ed25519 private key in PKCS#8 PEM form: {reason}; make one with `throughline keygen FILE`", path = path.display())]
-    NotAKey {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file could not be read.
-    #[error("cannot read identity file {path}: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The directory that the file is to be in is not there.
-    #[error("there is no directory {path} to write an identity to; run `mkdir -p {path}`", path = path.display())]
-    NoDirectory {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The file could not be written.
-    #[error("cannot write identity file {path}: {source}", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
 impl Identity {
-    /// A new random identity, in memory only.
+    /// Makes a new random identity, in memory only.
     ///
     /// # Panics
     /// If the system has no random numbers to give.
+    #[must_use]
     pub fn generate() -> Self {
         let pair = Ed25519KeyPair::generate().expect("the system gives random numbers");
         let pkcs8 = pair.to_pkcs8v1().expect("a key pair serialises");
@@ -121,7 +83,8 @@ impl Identity {
         Ok(identity)
     }
 
-    /// The public key.
+    /// Returns the public key.
+    #[must_use]
     pub fn peer_id(&self) -> PeerId {
         self.0.peer_id
     }
@@ -129,14 +92,14 @@ impl Identity {
     fn from_pkcs8(der: &[u8]) -> Result<Self, String> {
         // Accepts version 1 (no public key inside, as `openssl genpkey` writes) and version 2.
         let pair =
-            Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|why| why.to_string())?;
+            Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|error| error.to_string())?;
         let public: [u8; 32] =
             pair.public_key().as_ref().try_into().map_err(|_| "the public key is not 32 bytes")?;
         let seed = pair.seed().map_err(|_| "the private key cannot be extracted")?;
         let seed = aws_lc_rs::encoding::AsBigEndian::as_be_bytes(&seed)
             .map_err(|_| "the private key cannot be extracted")?;
         let pkcs8 = PrivatePkcs8KeyDer::from(der.to_vec());
-        let certificate = self_signed(&pkcs8).map_err(|why| why.to_string())?;
+        let certificate = self_signed(&pkcs8).map_err(|error| error.to_string())?;
         Ok(Self(Arc::new(Inner {
             peer_id: PeerId::from_bytes(public),
             pkcs8,

@@ -46,7 +46,8 @@
 //!     .await?;
 //! let mut service = server.serve("capitals")?;
 //! tokio::spawn(async move {
-//!     let mut flow = service.accept().await?.accept();
+//!     let Ok(incoming) = service.accept().await else { return Ok(()) };
+//!     let mut flow = incoming.accept();
 //!     let mut text = String::new();
 //!     flow.read_to_string(&mut text).await?;
 //!     flow.write_all(text.to_uppercase().as_bytes()).await?;

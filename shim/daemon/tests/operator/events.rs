@@ -88,7 +88,7 @@ async fn a_blackhole_emits_events_from_suspicion_to_recovery() {
         |e: &&EventReport| e.uplink.as_deref() == Some("isp-a") && *e.field("detected_by") == "us";
     let suspected = events.iter().find(is_suspicion).unwrap_or_else(|| panic!("{}", text(&events)));
     assert_eq!(suspected.event, "lane-suspected");
-    assert!(suspected.field("silent_ms").as_f64().unwrap() >= 9.0, "{suspected}");
+    assert!(suspected.field("silence_ms").as_f64().unwrap() >= 9.0, "{suspected}");
     assert!(["bulk", "thin"].contains(&suspected.field("rule").as_str().unwrap()));
     // The upload's bytes went over the other lane.
     let hedged = find(&events, "hedged");

@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use throughline_proto::path::Path;
 
-/// What [`Node::drain`](crate::Node::drain) and [`Node::resume`](crate::Node::resume) did.
+/// The outcome of [`Node::drain_uplink`](crate::Node::drain_uplink) and
+/// [`Node::resume_uplink`](crate::Node::resume_uplink).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drain {
@@ -32,6 +33,7 @@ pub struct Drain {
 
 /// There is no such uplink.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 #[error("there is no uplink `{name}`; there {}", known_names(known))]
 pub struct UnknownUplink {
     /// What was asked for.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::kind::{OneWayDetectedBy, SuspectedBy};
+use super::detector::{OneWayDetectedBy, SuspectedBy};
 use throughline_proto::types::{LaneId, PeerId};
 
 /// The value of an event's field, from [`EventKind::fields`](super::EventKind::fields).
@@ -75,14 +75,14 @@ impl EventField for Option<(IpAddr, SocketAddr)> {
     }
 }
 
-/// `detected_by`; at our end also `rule` and `silent_ms`.
+/// `detected_by`; at our end also `rule` and `silence_ms`.
 impl EventField for SuspectedBy {
     fn record(&self, key: &'static str, record: Record<'_>) {
         match self {
-            Self::Us { rule, silent } => {
+            Self::Us { rule, silence } => {
                 record(key, FieldValue::Text("us".to_owned()));
                 record("rule", FieldValue::Text(rule.to_string()));
-                silent.record("silent_ms", record);
+                silence.record("silence_ms", record);
             }
             Self::Peer => record(key, FieldValue::Text("peer".to_owned())),
         }

@@ -3,38 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::detector::{OneWayDetectedBy, SuspectedBy};
 use super::field::{EventField, FieldValue};
 use super::unit::{Bytes, Listed, Span, Suppressed};
-use throughline_proto::lane::SuspicionRule;
 use throughline_proto::types::{LaneId, PeerId};
-
-/// Which end suspects a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SuspectedBy {
-    /// Ours: what we send on the lane is not acknowledged.
-    Us {
-        /// The rule that raised the suspicion.
-        rule: SuspicionRule,
-        /// How long nothing has been acknowledged.
-        silent: Duration,
-    },
-    /// The peer's, as it reports on another lane: what it sends is not acknowledged.
-    Peer,
-}
-
-/// Which end found that a lane works in one direction only: the end whose packets are lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OneWayDetectedBy {
-    /// Ours: our packets are lost, the peer's arrive.
-    Us {
-        /// Packets that arrived since the last probe.
-        received: u64,
-    },
-    /// The peer's, as it reports on another lane: its packets are lost, ours arrive.
-    Peer,
-}
 
 /// A duration of less says nothing yet: the first failure is reported at once.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
@@ -65,9 +37,9 @@ define_events! {
     } => |f| {
         let suppressed = Suppressed(*suppressed, "times for a moment before");
         match detected_by {
-            SuspectedBy::Us { rule, silent } => {
-                let silent = Span(*silent);
-                write!(f, "lane suspected: nothing acknowledged for {silent} ({rule} rule){suppressed}")
+            SuspectedBy::Us { rule, silence } => {
+                let silence = Span(*silence);
+                write!(f, "lane suspected: nothing acknowledged for {silence} ({rule} rule){suppressed}")
             }
             SuspectedBy::Peer => {
                 write!(f, "lane suspected by the peer: it gets no acknowledgement{suppressed}")
@@ -235,7 +207,7 @@ define_events! {
     /// A host that is none of the peers dialed us and was rejected. Emitted once a minute for each
     /// key, and for 16 keys a minute, at the most.
     WARN "unknown-peer-rejected" UnknownPeerRejected {
-        /// The key that was shown, not proven.
+        /// The key that was shown; nothing shows that the host has it.
         key: PeerId,
         /// The address it came from.
         remote: SocketAddr,

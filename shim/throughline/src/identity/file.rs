@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::IdentityError;
+use super::error::IdentityError;
 
 /// Far more than a key in PEM form needs (119 bytes), with room for comments; a wrong path (a log,
 /// a device) is not read to its end.
@@ -78,7 +78,7 @@ pub(super) fn encode_pem(key: &PrivatePkcs8KeyDer<'_>) -> String {
 
 /// The first private key in `text`.
 pub(super) fn decode_pem(text: &[u8]) -> Result<PrivatePkcs8KeyDer<'static>, String> {
-    PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|why| match why {
+    PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|error| match error {
         rustls_pki_types::pem::Error::NoItemsFound => {
             "no `-----BEGIN PRIVATE KEY-----` section in it".to_owned()
         }

@@ -7,10 +7,12 @@ use throughline_proto::types::{Locator, PeerId};
 /// A peer that a node trusts, for [`NodeBuilder::peer`](crate::NodeBuilder::peer).
 ///
 /// ```
+/// use std::net::SocketAddr;
 /// use throughline::{Identity, PeerConfig};
 ///
 /// let key = Identity::generate().peer_id(); // or `"tlk1…".parse()?`
-/// let server = PeerConfig::new(key, "server").locator(([203, 0, 113, 5], 5443));
+/// let address = SocketAddr::from(([203, 0, 113, 5], 5443));
+/// let server = PeerConfig::new(key, "server").locator(address);
 /// assert_eq!(server.locators[0].to_string(), "203.0.113.5:5443");
 /// ```
 #[derive(Clone, Debug)]

@@ -35,14 +35,16 @@ const DELIVERY_AFTER_DROP: Duration = Duration::from_secs(10);
 /// ```
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::net::{IpAddr, SocketAddr};
 /// use std::time::Duration;
 /// use throughline::{Identity, Node, PeerConfig, UplinkConfig};
 ///
 /// let office = Identity::generate().peer_id(); // or `"tlk1…".parse()?`
+/// let address = SocketAddr::from(([127, 0, 0, 1], 5443));
 /// let node = Node::builder()
-///     .uplink(UplinkConfig::new("isp-a").prefix(std::net::IpAddr::from([127, 0, 1, 1])))
-///     .uplink(UplinkConfig::new("isp-b").prefix(std::net::IpAddr::from([127, 0, 2, 1])))
-///     .peer(PeerConfig::new(office, "office").locator(([127, 0, 0, 1], 5443)))
+///     .uplink(UplinkConfig::new("isp-a").prefix(IpAddr::from([127, 0, 1, 1])))
+///     .uplink(UplinkConfig::new("isp-b").prefix(IpAddr::from([127, 0, 2, 1])))
+///     .peer(PeerConfig::new(office, "office").locator(address))
 ///     .build()
 ///     .await?;
 /// for uplink in node.status().uplinks {

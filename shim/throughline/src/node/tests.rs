@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use throughline_proto::types::{Locator, PeerId};
 use throughline_uplinks::UplinkConfig;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(10);
 
 fn peer(id: &Identity, name: &str, locators: Vec<SocketAddr>) -> PeerConfig {
     PeerConfig::new(id.peer_id(), name).locators(locators)
@@ -40,9 +40,9 @@ async fn pair() -> (Node, Node) {
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SOON;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -109,11 +109,11 @@ async fn an_accepted_lane_knows_its_address_and_uplink() {
 }
 
 #[tokio::test]
-async fn a_peer_that_no_dial_can_be_tried_to_is_told_with_the_reason() {
+async fn a_peer_that_no_dial_can_be_tried_to_is_reported_with_the_reason() {
     let there = Identity::generate();
     let locator =
         Locator { host: throughline_proto::types::Host::Name("no.invalid".into()), port: 1 };
-    for (uplinks, locators, why) in [
+    for (uplinks, locators, expected) in [
         (
             uplink("isp-a", [203, 0, 113, 250]),
             vec![SocketAddr::from(([127, 0, 0, 1], 1)).into()],
@@ -123,15 +123,15 @@ async fn a_peer_that_no_dial_can_be_tried_to_is_told_with_the_reason() {
     ] {
         let config = PeerConfig::new(there.peer_id(), "there").locators(locators);
         let node = Node::builder().uplink(uplinks).peer(config).build().await.unwrap();
-        let told = || {
+        let reported = || {
             node.events().recent.iter().any(|event| match &event.kind {
-                EventKind::PeerUnreachable { dial: None, reason, .. } => reason.contains(why),
+                EventKind::PeerUnreachable { dial: None, reason, .. } => reason.contains(expected),
                 _ => false,
             })
         };
-        until(why, told).await;
+        until(expected, reported).await;
         let failing = node.status().peers[0].failing.clone().expect("why there is no lane");
-        assert!(failing.error.contains(why), "{failing:?}");
+        assert!(failing.error.contains(expected), "{failing:?}");
         assert!(node.status().peers[0].sessions.is_empty(), "the peer knows of none");
         node.shutdown(Duration::ZERO).await;
     }

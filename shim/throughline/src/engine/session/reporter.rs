@@ -22,9 +22,7 @@ impl LaneEntry {
             }
             Report::Suspected { detected_by, suppressed } => {
                 let detected_by = match detected_by {
-                    lane::SuspectedBy::Us { rule, silence } => {
-                        SuspectedBy::Us { rule, silent: silence }
-                    }
+                    lane::SuspectedBy::Us { rule, silence } => SuspectedBy::Us { rule, silence },
                     lane::SuspectedBy::Peer => SuspectedBy::Peer,
                 };
                 EventKind::LaneSuspected { detected_by, suppressed }

@@ -18,7 +18,7 @@ fn ms(millis: u64) -> Duration {
 fn samples() -> Vec<EventKind> {
     let local: SocketAddr = "192.0.2.7:40001".parse().unwrap();
     let remote: SocketAddr = "203.0.113.5:5443".parse().unwrap();
-    let ours = SuspectedBy::Us { rule: SuspicionRule::Bulk, silent: ms(12) };
+    let ours = SuspectedBy::Us { rule: SuspicionRule::Bulk, silence: ms(12) };
     let (from, to) = ("isp-a".to_owned(), "isp-b".to_owned());
     let because = |reason: &str| reason.to_owned();
     let dial = Some((local.ip(), remote));
