@@ -35,10 +35,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use self::args::DemoArgs;
-use client::{Client, Route};
+use client::{Client, Connector};
 use flow::{Clock, Ending, Flows};
 use origin::{Origin, OriginPlan};
-use pair::{Pair, Plan};
+use pair::{Pair, PairOptions};
 use report::Report;
 use scene::Scene;
 use script::{Isp, Script};
@@ -85,10 +85,10 @@ pub async fn run(args: DemoArgs) -> ExitCode {
 /// Plays the script with the daemons that `start` starts.
 async fn play<S>(args: &DemoArgs, screen: Screen, start: S) -> Result<Report, String>
 where
-    S: AsyncFnOnce(Plan<'_>) -> Result<Pair, String>,
+    S: AsyncFnOnce(PairOptions<'_>) -> Result<Pair, String>,
 {
     let internet = internet(args)?;
-    let pair = start(Plan { internet: &internet, mode: args.mode }).await?;
+    let pair = start(PairOptions { internet: &internet, mode: args.mode }).await?;
 
     let (clock, stop) = (Clock::start(), Arc::new(AtomicBool::new(false)));
     let flows = flow::flows();
@@ -99,14 +99,14 @@ where
         .tcp(([127, 0, 0, 1], 0).into(), origin.echo, Isp::A.name())
         .map_err(|error| error.to_string())?;
     let client = Client { seed: args.seed, clock, stop: Arc::clone(&stop) };
-    let through = |server| Route::Socks { proxy: pair.socks, server };
+    let through = |server| Connector::Socks { proxy: pair.socks, server };
 
     let mut clients = JoinSet::new();
     let [download, upload, echo, tcp_echo] = flows.each_ref().map(Arc::clone);
     clients.spawn(client.clone().download(through(origin.http), download));
     clients.spawn(client.clone().upload(through(origin.http), upload));
     clients.spawn(client.clone().echo(through(origin.echo), echo));
-    clients.spawn(client.echo(Route::Direct(tcp), tcp_echo));
+    clients.spawn(client.echo(Connector::Direct(tcp), tcp_echo));
 
     let scene = Scene {
         title: title(args),

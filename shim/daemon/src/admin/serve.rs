@@ -17,7 +17,7 @@ use super::protocol::{
 use super::socket::AdminSocket;
 use crate::proxy::tasks::Tasks;
 use crate::report::Report;
-use throughline::{Events, Followed, Node};
+use throughline::{Drain, Events, Followed, Node, UnknownUplink};
 
 /// Concurrent followers of events.
 ///
@@ -98,7 +98,11 @@ impl Service {
                 Answer::Error(format!("the request is longer than {MAX_REQUEST} bytes"))
             }
             Ok(Request::Events { follow }) => return self.events(stream, follow).await,
-            Ok(request) => self.answer(&request),
+            Ok(Request::Status) => Answer::Status(Box::new(Report::from(&self.node.status()))),
+            Ok(Request::DrainUplink { uplink }) => uplink_answer(&self.node.drain_uplink(&uplink)),
+            Ok(Request::ResumeUplink { uplink }) => {
+                uplink_answer(&self.node.resume_uplink(&uplink))
+            }
             Err(error) => Answer::Error(format!(
                 "not a valid request: {error}; write one like {{\"command\":\"status\"}}"
             )),
@@ -106,20 +110,6 @@ impl Service {
         write_line(stream, &answer).await?;
         stream.shutdown().await?;
         Ok(Next::Done)
-    }
-
-    fn answer(&self, request: &Request) -> Answer {
-        let drained = match request {
-            Request::Status | Request::Events { .. } => {
-                return Answer::Status(Box::new(Report::from(&self.node.status())));
-            }
-            Request::DrainUplink { uplink } => self.node.drain_uplink(uplink),
-            Request::ResumeUplink { uplink } => self.node.resume_uplink(uplink),
-        };
-        match drained {
-            Ok(drain) => Answer::Uplink(UplinkAnswer::from(&drain)),
-            Err(error) => Answer::Refused(error.to_string()),
-        }
     }
 
     /// Writes the recent events. A follower gets new ones afterwards, without a deadline.
@@ -171,6 +161,13 @@ impl Service {
             _ = disconnected => Ok(()),
             () = self.tasks.draining() => Ok(()),
         }
+    }
+}
+
+fn uplink_answer(changed: &Result<Drain, UnknownUplink>) -> Answer {
+    match changed {
+        Ok(drain) => Answer::Uplink(UplinkAnswer::from(drain)),
+        Err(error) => Answer::Refused(error.to_string()),
     }
 }
 

@@ -27,14 +27,14 @@ pub(super) struct Client {
 
 /// How a client reaches its server.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Route {
+pub(super) enum Connector {
     /// Through the SOCKS5 proxy `proxy` to `server`.
     Socks { proxy: SocketAddr, server: SocketAddr },
     /// Directly.
     Direct(SocketAddr),
 }
 
-impl Route {
+impl Connector {
     async fn connect(self) -> Result<TcpStream, String> {
         let connect = async {
             match self {
@@ -58,20 +58,20 @@ impl Route {
 
 impl Client {
     /// Downloads until the end of the run and records the ending.
-    pub(super) async fn download(self, route: Route, flow: Arc<Flow>) {
-        let ending = self.run_download(route, &flow).await;
+    pub(super) async fn download(self, connector: Connector, flow: Arc<Flow>) {
+        let ending = self.run_download(connector, &flow).await;
         flow.end(ending.unwrap_or_else(Ending::Died));
     }
 
     /// Uploads until the end of the run and records the ending.
-    pub(super) async fn upload(self, route: Route, flow: Arc<Flow>) {
-        let ending = self.run_upload(route).await;
+    pub(super) async fn upload(self, connector: Connector, flow: Arc<Flow>) {
+        let ending = self.run_upload(connector).await;
         flow.end(ending.unwrap_or_else(Ending::Died));
     }
 
     /// Sends small messages to an echo server until the end of the run and records the ending.
-    pub(super) async fn echo(self, route: Route, flow: Arc<Flow>) {
-        let ending = self.run_echo(route, &flow).await;
+    pub(super) async fn echo(self, connector: Connector, flow: Arc<Flow>) {
+        let ending = self.run_echo(connector, &flow).await;
         flow.end(ending.unwrap_or_else(Ending::Died));
     }
 }

@@ -16,7 +16,7 @@ use throughline_emulator::Emulator;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(500);
 
 /// The settings of the two daemons.
-pub(super) struct Plan<'a> {
+pub(super) struct PairOptions<'a> {
     /// The internet between them.
     pub(super) internet: &'a Emulator,
     /// How flows use the lanes.
@@ -109,7 +109,7 @@ mode = "{mode}"
 }
 
 /// Starts both daemons, each from a configuration text, as `throughline run` would.
-pub(super) async fn start(plan: Plan<'_>) -> Result<Pair, String> {
+pub(super) async fn start(options: PairOptions<'_>) -> Result<Pair, String> {
     // Keys and admin sockets live here; it goes when both daemons have ended.
     let home = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
     let far_key =
@@ -120,8 +120,8 @@ pub(super) async fn start(plan: Plan<'_>) -> Result<Pair, String> {
 
     let far = launch(&home.path().join("far.toml"), &far_config(near_key)).await?;
     let far_addr = *far.node().local_addrs().first().ok_or("the far daemon does not listen")?;
-    let locators = locators(&plan, far_addr)?;
-    let near = near_config(far_key, &locators, plan.mode);
+    let locators = locators(&options, far_addr)?;
+    let near = near_config(far_key, &locators, options.mode);
     let near = launch(&home.path().join("near.toml"), &near).await?;
     let socks = near.ingress_addr("socks").ok_or("the near daemon has no ingress")?;
 
@@ -134,8 +134,8 @@ pub(super) async fn start(plan: Plan<'_>) -> Result<Pair, String> {
 }
 
 /// Opens the far daemon's locators in the emulated internet.
-fn locators(plan: &Plan<'_>, far: SocketAddr) -> Result<Vec<SocketAddr>, String> {
-    let open = |isp| plan.internet.udp_locator(locator_addr(isp), far, None);
+fn locators(options: &PairOptions<'_>, far: SocketAddr) -> Result<Vec<SocketAddr>, String> {
+    let open = |isp| options.internet.udp_locator(locator_addr(isp), far, None);
     let opened: Result<_, _> = Isp::BOTH.into_iter().map(open).collect();
     opened.map_err(|error| error.to_string())
 }

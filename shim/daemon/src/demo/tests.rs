@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::pair::{Pair, Plan};
+use super::pair::{Pair, PairOptions};
 use super::report::Report;
 use super::view::Screen;
 use super::{DemoArgs, play};
@@ -95,7 +95,7 @@ async fn demo(fault: Fault) -> Report {
         plain: false,
         seed: 5,
     };
-    play(&args, Screen::Silent, async |_: Plan<'_>| stand_in(fault).await).await.unwrap()
+    play(&args, Screen::Silent, async |_: PairOptions<'_>| stand_in(fault).await).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use throughline_daemon::admin::{self, UplinkChange};
 use throughline_daemon::run::Daemon;
 use throughline_emulator::{IspHandle, Way};
+use throughline_fixture::{DaemonPair, alone};
 
 use super::flows::Flows;
-use super::site::{RTT, Site, lanes};
+use super::site::{RTT, lanes, start_pair};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,8 +27,8 @@ async fn passes(isp: &IspHandle, time: Duration) -> u64 {
 }
 
 /// Returns how often each end suspected each of its lanes, however briefly.
-fn suspicions(site: &Site) -> BTreeMap<(usize, u64), u64> {
-    let reports = [&site.near, &site.far].map(|daemon| (&daemon.node().status()).into());
+fn suspicions(pair: &DaemonPair) -> BTreeMap<(usize, u64), u64> {
+    let reports = [&pair.near, &pair.far].map(|daemon| (&daemon.node().status()).into());
     let of = |(end, report)| {
         lanes(report).into_iter().map(move |lane| ((end, lane.id), lane.suspicions))
     };
@@ -40,18 +41,19 @@ const IDLE_BYTES: u64 = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_uplink_is_idle_within_a_second_and_no_flow_is_delayed() {
-    let site = Site::start().await;
-    let flows = Flows::start(site.socks()).await;
+    let _alone = alone().await;
+    let pair = start_pair().await;
+    let flows = Flows::start(pair.socks()).await;
     tokio::time::sleep(SECOND).await;
     // Flows stay with the first lane that was up: drain the uplink that carries more.
-    let (on_a, on_b) = (site.isp("isp-a"), site.isp("isp-b"));
+    let (on_a, on_b) = (pair.isp("isp-a"), pair.isp("isp-b"));
     let (a, b) = tokio::join!(passes(&on_a, SECOND), passes(&on_b, SECOND));
     let (drained, other) = if a >= b { (on_a, on_b) } else { (on_b, on_a) };
     assert!(a.max(b) > 1_000_000, "bulk is on neither: {a} and {b} bytes");
 
     let (began, down, up) =
         (Instant::now(), flows.down.load(Ordering::Relaxed), flows.up.load(Ordering::Relaxed));
-    let answer = admin::change_uplink(&site.near_socket(), drained.name(), UplinkChange::Drain)
+    let answer = admin::change_uplink(&pair.near_socket(), drained.name(), UplinkChange::Drain)
         .await
         .unwrap();
     assert!(answer.draining && answer.changed && answer.warning.is_none(), "{answer:?}");
@@ -59,7 +61,7 @@ async fn a_drained_uplink_is_idle_within_a_second_and_no_flow_is_delayed() {
     let worst = flows.worst_echo(began);
     let mut tries = 0;
     loop {
-        let before = suspicions(&site);
+        let before = suspicions(&pair);
         let rest = passes(&drained, 2 * SECOND).await;
         println!("worst echo {worst:?}; {} then passed {rest} bytes in 2 s", drained.name());
         if rest <= IDLE_BYTES {
@@ -68,7 +70,7 @@ async fn a_drained_uplink_is_idle_within_a_second_and_no_flow_is_delayed() {
         // On a machine that is too busy to acknowledge in time, the other uplink's lanes are
         // suspected, and a draining lane is better than none. Then the test measures again.
         tries += 1;
-        let now = suspicions(&site);
+        let now = suspicions(&pair);
         let suspected =
             now.iter().any(|(lane, count)| *count > before.get(lane).copied().unwrap_or(0));
         assert!(suspected && tries < 5, "{rest} bytes over a drained uplink");
@@ -88,23 +90,24 @@ async fn a_drained_uplink_is_idle_within_a_second_and_no_flow_is_delayed() {
     let worst = flows.worst_echo(cut);
     assert!(worst <= RTT + Duration::from_millis(80), "{worst:?} at the cut");
 
-    admin::change_uplink(&site.near_socket(), drained.name(), UplinkChange::Resume).await.unwrap();
-    site.until("the thin flow uses it again", async |_| {
+    admin::change_uplink(&pair.near_socket(), drained.name(), UplinkChange::Resume).await.unwrap();
+    pair.until("the thin flow uses it again", async |_| {
         passes(&drained, SECOND / 10).await > 2_000
     })
     .await;
     assert!(passes(&other, SECOND).await > 100_000);
     flows.end().await;
-    site.end().await;
+    pair.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_the_last_uplink_warns_and_flows_stay_on_it() {
-    let site = Site::start().await;
-    let flows = Flows::start(site.socks()).await;
+    let _alone = alone().await;
+    let pair = start_pair().await;
+    let flows = Flows::start(pair.socks()).await;
     for (uplink, warns) in [("isp-a", false), ("isp-b", true)] {
         let answer =
-            admin::change_uplink(&site.near_socket(), uplink, UplinkChange::Drain).await.unwrap();
+            admin::change_uplink(&pair.near_socket(), uplink, UplinkChange::Drain).await.unwrap();
         assert_eq!(answer.warning.is_some(), warns, "{answer:?}");
     }
     tokio::time::sleep(SECOND).await;
@@ -112,32 +115,33 @@ async fn draining_the_last_uplink_warns_and_flows_stay_on_it() {
     tokio::time::sleep(SECOND).await;
     assert!(flows.down.load(Ordering::Relaxed) > down + 1_000_000, "the download stands still");
     flows.end().await;
-    site.end().await;
+    pair.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_that_was_dialed_drains_an_uplink_of_its_own() {
-    let site = Site::start().await;
+    let _alone = alone().await;
+    let pair = start_pair().await;
     // Lanes are accepted at 127.0.0.1 there, which is the only uplink with a lane.
     let uplink = |daemon: &Daemon| {
         let status = daemon.node().status();
         lanes(&(&status).into())[0].uplink.clone().expect("the uplink of an accepted lane")
     };
-    let (name, socket) = (uplink(&site.far), site.far_socket());
-    let mut events = site.near.node().events().live;
+    let (name, socket) = (uplink(&pair.far), pair.far_socket());
+    let mut events = pair.near.node().events().live;
     let answer = admin::change_uplink(&socket, &name, UplinkChange::Drain).await.unwrap();
     assert!(answer.draining, "{answer:?}");
-    site.until("the far end lists it as draining", async |site| {
-        let report = site.far_report().await;
+    pair.until("the far end lists it as draining", async |pair| {
+        let report = pair.far_report().await;
         report.uplinks.iter().any(|u| u.name == name && u.draining && u.lanes >= 2)
     })
     .await;
     // Every lane drains, so every lane stays in use: a flow still gets through.
-    let flows = Flows::start(site.socks()).await;
+    let flows = Flows::start(pair.socks()).await;
     tokio::time::sleep(SECOND / 2).await;
     assert!(flows.down.load(Ordering::Relaxed) > 100_000);
     flows.end().await;
-    site.end().await;
+    pair.shutdown().await;
     // The near end has no such uplink and emits no event about it.
     while let Some(event) = events.next().await {
         let text = format!("{event:?}");

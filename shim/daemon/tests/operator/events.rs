@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use throughline_daemon::admin::{self, EventReport, EventUpdate};
 use throughline_emulator::Way;
+use throughline_fixture::{DEADLINE, alone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::flows::{Flows, connect};
-use super::site::{Site, TEST_TIMEOUT};
+use super::site::start_pair;
 
 /// Bounds an outage: lanes that migrate from one dead path to another end at QUIC's idle timeout, 30 s.
 const OUTAGE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,9 +35,10 @@ fn text(events: &[EventReport]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_set_up_of_a_session_emits_events_with_names_and_times() {
-    let site = Site::start().await;
+    let _alone = alone().await;
+    let pair = start_pair().await;
     for (socket, peer, dialed) in
-        [(site.near_socket(), "centre", true), (site.far_socket(), "branch", false)]
+        [(pair.near_socket(), "far", true), (pair.far_socket(), "near", false)]
     {
         let events = recent_events(&socket).await;
         let up = find(&events, "lane-up");
@@ -60,30 +62,31 @@ async fn the_set_up_of_a_session_emits_events_with_names_and_times() {
         let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
         assert_eq!(seqs, (0..events.len() as u64).collect::<Vec<_>>());
     }
-    site.end().await;
+    pair.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blackhole_emits_events_from_suspicion_to_recovery() {
-    let site = Site::start().await;
-    let flows = Flows::start(site.socks()).await;
+    let _alone = alone().await;
+    let pair = start_pair().await;
+    let flows = Flows::start(pair.socks()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    site.isp("isp-a").blackhole(Way::Both);
+    pair.isp("isp-a").blackhole(Way::Both);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    site.isp("isp-a").heal(Way::Both);
+    pair.isp("isp-a").heal(Way::Both);
     let recovered = |events: &[EventReport]| {
         find(events, "lane-recovered").iter().any(|e| {
             e.uplink.as_deref() == Some("isp-a")
                 && e.field("duration_ms").as_f64().is_some_and(|ms| ms > 1000.0)
         })
     };
-    site.until("the near end reports the recovery", async |site| {
-        recovered(&recent_events(&site.near_socket()).await)
+    pair.until("the near end reports the recovery", async |pair| {
+        recovered(&recent_events(&pair.near_socket()).await)
     })
     .await;
     flows.end().await;
 
-    let events = recent_events(&site.near_socket()).await;
+    let events = recent_events(&pair.near_socket()).await;
     let is_suspicion =
         |e: &&EventReport| e.uplink.as_deref() == Some("isp-a") && *e.field("detected_by") == "us";
     let suspected = events.iter().find(is_suspicion).unwrap_or_else(|| panic!("{}", text(&events)));
@@ -105,43 +108,44 @@ async fn a_blackhole_emits_events_from_suspicion_to_recovery() {
     assert_eq!(*held_a.field("duration_ms"), 10_000.0, "{held_a}");
     assert!(!held.iter().any(|e| e.uplink.as_deref() == Some("isp-b")), "{}", text(&events));
     println!("{}", text(&events));
-    site.end().await;
+    pair.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_one_way_failure_is_reported_at_both_ends() {
-    let site = Site::start().await;
-    let flows = Flows::start(site.socks()).await;
+    let _alone = alone().await;
+    let pair = start_pair().await;
+    let flows = Flows::start(pair.socks()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     // The near end's packets are lost; the far end's arrive.
-    site.isp("isp-a").blackhole(Way::Up);
-    site.until("the near end reports it", async |site| {
-        let events = recent_events(&site.near_socket()).await;
+    pair.isp("isp-a").blackhole(Way::Up);
+    pair.until("the near end reports it", async |pair| {
+        let events = recent_events(&pair.near_socket()).await;
         let reported = find(&events, "lane-one-way");
         assert!(reported.iter().all(|e| *e.field("detected_by") == "us"), "{}", text(&events));
         reported.iter().any(|e| e.uplink.as_deref() == Some("isp-a"))
     })
     .await;
-    site.until("the far end reports it too, as the near end does", async |site| {
-        let events = recent_events(&site.far_socket()).await;
+    pair.until("the far end reports it too, as the near end does", async |pair| {
+        let events = recent_events(&pair.far_socket()).await;
         let reported = find(&events, "lane-one-way");
         assert!(reported.iter().all(|e| *e.field("detected_by") == "peer"), "{}", text(&events));
         !reported.is_empty()
     })
     .await;
     flows.end().await;
-    site.end().await;
+    pair.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_without_lanes_is_detached_and_resumed_and_followers_see_it() {
-    let site = Site::start_beside_others().await;
-    let mut followed = admin::events(&site.near_socket(), true).await.unwrap();
+    let pair = start_pair().await;
+    let mut followed = admin::events(&pair.near_socket(), true).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut app = connect(site.socks(), listener.local_addr().unwrap()).await.unwrap();
+    let mut app = connect(pair.socks(), listener.local_addr().unwrap()).await.unwrap();
     let (mut served, _) = listener.accept().await.unwrap();
     for isp in ["isp-a", "isp-b"] {
-        site.isp(isp).blackhole(Way::Both);
+        pair.isp(isp).blackhole(Way::Both);
     }
     app.write_all(b"hello").await.unwrap();
     let mut wait_for = async |kind: &str| {
@@ -160,32 +164,33 @@ async fn a_session_without_lanes_is_detached_and_resumed_and_followers_see_it() 
     assert!(!down.field("reason").as_str().unwrap().is_empty(), "{down}");
     let detached = wait_for("session-detached").await;
     assert_eq!(*detached.field("linger_ms"), 12.0 * 3600.0 * 1e3);
-    let report = site.near_report().await;
+    let report = pair.near_report().await;
     let failure = report.peers[0].dial_failure.as_ref().expect("why there is no lane");
     assert!(failure.reason.contains("no answer within"), "{failure:?}");
     assert!(report.to_string().contains("no answer within"), "{report}");
     for isp in ["isp-a", "isp-b"] {
-        site.isp(isp).heal(Way::Both);
+        pair.isp(isp).heal(Way::Both);
     }
     let resumed = wait_for("session-resumed").await;
     assert!(resumed.field("duration_ms").as_f64().unwrap() > 0.0, "{resumed}");
-    site.until("no dial fails any more", async |site| {
-        site.near_report().await.peers[0].dial_failure.is_none()
+    pair.until("no dial fails any more", async |pair| {
+        pair.near_report().await.peers[0].dial_failure.is_none()
     })
     .await;
     let mut hello = [0; 5];
-    timeout(TEST_TIMEOUT, served.read_exact(&mut hello)).await.expect("lost").unwrap();
+    timeout(DEADLINE, served.read_exact(&mut hello)).await.expect("lost").unwrap();
     assert_eq!(&hello, b"hello");
-    site.end().await;
+    pair.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_flow_is_reported_at_both_ends() {
-    let site = Site::start().await;
+    let _alone = alone().await;
+    let pair = start_pair().await;
     // Only 127.0.0.1 is allowed.
     let target = "127.0.0.2:1".parse().unwrap();
-    assert_eq!(connect(site.socks(), target).await.unwrap_err(), 2);
-    for socket in [site.near_socket(), site.far_socket()] {
+    assert_eq!(connect(pair.socks(), target).await.unwrap_err(), 2);
+    for socket in [pair.near_socket(), pair.far_socket()] {
         let events = recent_events(&socket).await;
         let refused = find(&events, "flow-refused");
         assert_eq!(refused.len(), 1, "{}", text(&events));
@@ -196,5 +201,5 @@ async fn a_refused_flow_is_reported_at_both_ends() {
             refused[0]
         );
     }
-    site.end().await;
+    pair.shutdown().await;
 }

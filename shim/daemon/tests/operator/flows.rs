@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use throughline_fixture::DEADLINE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-use super::site::TEST_TIMEOUT;
 
 /// The size of an echo, in bytes.
 const ECHO_SIZE: usize = 64;
@@ -28,7 +27,7 @@ pub(crate) async fn connect(ingress: SocketAddr, to: SocketAddr) -> Result<TcpSt
     request.extend_from_slice(&to.port().to_be_bytes());
     tcp.write_all(&request).await.unwrap();
     let mut reply = [0; 12];
-    timeout(TEST_TIMEOUT, tcp.read_exact(&mut reply)).await.expect("no reply").unwrap();
+    timeout(DEADLINE, tcp.read_exact(&mut reply)).await.expect("no reply").unwrap();
     tcp.set_nodelay(true).unwrap();
     if reply[3] == 0 { Ok(tcp) } else { Err(reply[3]) }
 }
@@ -77,7 +76,7 @@ impl Flows {
     pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
-            timeout(TEST_TIMEOUT, task).await.expect("a flow hangs").unwrap();
+            timeout(DEADLINE, task).await.expect("a flow hangs").unwrap();
         }
     }
 }
@@ -86,7 +85,7 @@ impl Flows {
 async fn pipe(ingress: SocketAddr) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let app = connect(ingress, listener.local_addr().unwrap()).await.unwrap();
-    let (server, _) = timeout(TEST_TIMEOUT, listener.accept()).await.unwrap().unwrap();
+    let (server, _) = timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
     server.set_nodelay(true).unwrap();
     (server, app)
 }
@@ -138,7 +137,7 @@ async fn ask(
         echo[..8].copy_from_slice(&number.to_be_bytes());
         tcp.write_all(&echo).await.unwrap();
         let mut answer = [0; ECHO_SIZE];
-        timeout(TEST_TIMEOUT, tcp.read_exact(&mut answer)).await.expect("no echo").unwrap();
+        timeout(DEADLINE, tcp.read_exact(&mut answer)).await.expect("no echo").unwrap();
         assert_eq!(answer, echo);
         echoes.lock().push((Instant::now(), asked.elapsed()));
         tokio::time::sleep_until((asked + ECHO_INTERVAL).into()).await;

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use throughline::{Identity, PeerId};
 use throughline_daemon::run::Daemon;
+use throughline_fixture::DEADLINE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
 use super::flows::connect;
-use super::site::{TEST_TIMEOUT, daemon};
+use super::site::daemon;
 
 /// Sooner than a waiting flow fails (10 s); a busy machine gets most of that.
 const AT_ONCE: Duration = Duration::from_secs(6);
@@ -71,10 +72,10 @@ async fn direct_connects_from_this_host_while_the_peer_is_down() {
     let began = Instant::now();
     let mut app = connect(ingress(&near), target).await.unwrap();
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
-    let (mut served, _) = timeout(TEST_TIMEOUT, listener.accept()).await.unwrap().unwrap();
+    let (mut served, _) = timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
     app.write_all(b"hello").await.unwrap();
     let mut hello = [0; 5];
-    timeout(TEST_TIMEOUT, served.read_exact(&mut hello)).await.unwrap().unwrap();
+    timeout(DEADLINE, served.read_exact(&mut hello)).await.unwrap().unwrap();
     assert_eq!(&hello, b"hello");
     assert_eq!(flows(&near), 0);
     near.shutdown(Duration::ZERO).await;

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::super::flow::{Ending, Flow};
 use super::super::origin::UploadReceipt;
 use super::super::payload::{HASH_TRAILER, PayloadBody, hex};
-use super::{Client, Route};
+use super::{Client, Connector};
 
 /// Aborts a connection's task when dropped.
 struct AbortOnDrop(AbortHandle);
@@ -26,13 +26,17 @@ impl Drop for AbortOnDrop {
 }
 
 impl Client {
-    pub(super) async fn run_download(&self, route: Route, flow: &Flow) -> Result<Ending, String> {
+    pub(super) async fn run_download(
+        &self,
+        connector: Connector,
+        flow: &Flow,
+    ) -> Result<Ending, String> {
         let request = Request::get("/download")
             .header(HOST, "origin")
             .header(TE, "trailers")
             .body(Empty::<Bytes>::new())
             .map_err(with_causes)?;
-        let (response, _connection) = send(route, request).await?;
+        let (response, _connection) = send(connector, request).await?;
         let mut body = response.into_body();
         let (mut hasher, mut trailer) = (Sha256::new(), None);
         while let Some(frame) = body.frame().await {
@@ -51,7 +55,7 @@ impl Client {
         Ok(compare(&sent, &hex(&hasher.finalize())))
     }
 
-    pub(super) async fn run_upload(&self, route: Route) -> Result<Ending, String> {
+    pub(super) async fn run_upload(&self, connector: Connector) -> Result<Ending, String> {
         let body = PayloadBody::new(!self.seed, Arc::clone(&self.stop), None);
         let sent = body.sent();
         let request = Request::post("/upload")
@@ -59,7 +63,7 @@ impl Client {
             .header(TRAILER, HASH_TRAILER)
             .body(body)
             .map_err(with_causes)?;
-        let (response, _connection) = send(route, request).await?;
+        let (response, _connection) = send(connector, request).await?;
         let answer = response.into_body().collect().await.map_err(with_causes)?.to_bytes();
         let receipt: UploadReceipt = serde_json::from_slice(&answer).map_err(with_causes)?;
         let sent = sent.lock().clone();
@@ -73,13 +77,13 @@ impl Client {
 
 /// Sends a request over a connection of its own, which lives as long as the returned guard.
 async fn send<B>(
-    route: Route,
+    connector: Connector,
     request: Request<B>,
 ) -> Result<(Response<Incoming>, AbortOnDrop), String>
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
-    let stream = route.connect().await?;
+    let stream = connector.connect().await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(with_causes)?;
     // What goes wrong with the connection shows in the request.
     let task = tokio::spawn(async { drop(connection.await) });

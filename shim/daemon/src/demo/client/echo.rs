@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::super::flow::{Ending, Flow};
 use super::super::payload::Payload;
-use super::{Client, Route};
+use super::{Client, Connector};
 
 /// The size of a message, in bytes.
 const MESSAGE: usize = 64;
@@ -16,8 +16,12 @@ const MESSAGE: usize = 64;
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Client {
-    pub(super) async fn run_echo(&self, route: Route, flow: &Flow) -> Result<Ending, String> {
-        let mut stream = route.connect().await?;
+    pub(super) async fn run_echo(
+        &self,
+        connector: Connector,
+        flow: &Flow,
+    ) -> Result<Ending, String> {
+        let mut stream = connector.connect().await?;
         let (mut reader, mut writer) = stream.split();
         let write = async {
             let (mut payload, mut ticks) = (Payload::new(self.seed), interval(MESSAGE_INTERVAL));
