@@ -1,6 +1,8 @@
 //! The fields at the top level.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::error::ConfigError;
 use super::raw::{SpannedList, SpannedText};
@@ -28,6 +30,11 @@ pub(super) fn listen(
     Ok(listen)
 }
 
+/// What `linger` may be. Less than a second would end flows in the gap between two lanes; a year is
+/// longer than any outage that somebody waits for.
+const LINGER: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
+
 /// Parses `linger` and `memory`.
 pub(super) fn limits(
     source: &Source<'_>,
@@ -38,10 +45,14 @@ pub(super) fn limits(
     if let Some((text, span)) = linger.map(located) {
         limits.linger = humantime::parse_duration(text).map_err(|error| {
             source.error(
-                span,
+                span.clone(),
                 format!("`{text}` is not a duration ({error}); write one like 90s, 30m or 12h."),
             )
         })?;
+        if !LINGER.contains(&limits.linger) {
+            let message = format!("`{text}` is out of range; write a duration from 1s to 365d.");
+            return Err(source.error(span, message));
+        }
     }
     if let Some((text, span)) = memory.map(located) {
         limits.memory = size::bytes(text).ok_or_else(|| {

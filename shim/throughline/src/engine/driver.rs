@@ -9,7 +9,7 @@
 mod monitoring;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(
             let late_by = late_by.unwrap_or_default();
             let wake = Wake { late_by, resumed, uplinks: &snapshot };
             core.session.handle_timeout(now);
-            let linger = end_after_linger(core, now);
+            let linger = end_after_linger(core, now, session.is_established());
             observe_lanes(core, session.log(), now, &wake);
             (resumed, linger)
         });
@@ -58,10 +58,16 @@ pub(crate) async fn run(
     }
 }
 
+/// How long a session that no lane has ever attached to is kept at least, however short its linger
+/// time: some dials, each with its time-out.
+const MIN_CONNECTING: Duration = Duration::from_secs(60);
+
 /// Ends a session that was without a lane for too long; returns when it would be.
-fn end_after_linger(core: &mut Core, now: Instant) -> Option<Instant> {
+fn end_after_linger(core: &mut Core, now: Instant, established: bool) -> Option<Instant> {
     let since = core.detached_since?;
-    let left = core.session.params().linger.saturating_sub(since.elapsed());
+    let linger = core.session.params().linger;
+    let patience = if established { linger } else { linger.max(MIN_CONNECTING) };
+    let left = patience.saturating_sub(since.elapsed());
     if left.is_zero() {
         core.session.handle_session_lost("no lane came back within the linger time");
     }

@@ -168,8 +168,10 @@ impl SessionHandle {
         let (result, over) = {
             let mut core = self.0.core.lock();
             let result = f(&mut core, Instant::now());
+            let had_locators = core.locators_changed;
             let over = core.dispatch(&mut wakers, &mut incoming);
-            if core.rearm() || core.locators_changed {
+            // Locators once for each change: only a dialer takes them, and an acceptor has none.
+            if core.rearm() || (core.locators_changed && !had_locators) {
                 self.0.driver.notify_one();
             }
             (result, over)
@@ -225,3 +227,6 @@ impl std::fmt::Debug for SessionHandle {
         f.debug_tuple("SessionHandle").field(&self.0.id).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,15 +104,20 @@ impl Sessions {
         self.all().map(|session| session.with(|core, _| core.session.flows().count())).sum()
     }
 
-    /// Returns the session to open flows in: an established one with lanes, else the latest
-    /// established one.
+    /// Returns the session to open flows in: of the established ones one with a lane that answers, else
+    /// one with a lane, else the latest.
     pub(crate) fn usable(&self, peer: PeerId) -> Option<SessionHandle> {
         let sessions = self.with_peer(peer);
         // A session that has just been lost is closed a moment before it is over.
         let open = |s: &&SessionHandle| s.with(|core, _| core.session.closed().is_none());
-        let established = || sessions.iter().rev().filter(|s| s.is_established()).filter(open);
-        let attached = established().find(|s| s.with(|core, _| !core.lanes.is_empty()));
-        attached.or_else(|| established().next()).cloned()
+        let usefulness = |s: &&SessionHandle| {
+            s.with(|core, _| {
+                let answers = core.lanes.keys().any(|id| core.session.lane_is_up(*id));
+                (answers, !core.lanes.is_empty())
+            })
+        };
+        // The last of equals: the latest.
+        sessions.iter().filter(|s| s.is_established()).filter(open).max_by_key(usefulness).cloned()
     }
 
     /// Returns for how long no lane to the peer has answered; `None` where one does. A peer that was
@@ -144,16 +149,17 @@ impl Sessions {
         }
     }
 
-    /// Begins a session with the peer, unless there is one or no locator of the peer is known.
-    pub(crate) fn initiate(self: &Arc<Self>, peer: PeerId) {
+    /// Begins a session with the peer, unless there is one or no locator of the peer is known; returns
+    /// whether it did.
+    pub(crate) fn initiate(self: &Arc<Self>, peer: PeerId) -> bool {
         if self.context.peers.locators(peer).is_empty() {
-            return;
+            return false;
         }
         let mut registered = self.registered.lock();
         let sessions = registered.entry(peer).or_default();
         sessions.retain(|r| !r.session.is_over());
         if !sessions.is_empty() {
-            return;
+            return false;
         }
         let id = SessionId(rand::random());
         let session = self.session(id, peer, Side::Initiator, self.params());
@@ -161,6 +167,7 @@ impl Sessions {
         drop(registered);
         let dialer = Dialer::new(self.context.clone(), peer);
         self.drive(session, Some(dialer));
+        true
     }
 
     /// Has every lane probed after the system slept: nothing is known of any, and a session's linger

@@ -9,33 +9,37 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::sessions::Sessions;
 use crate::clock::{self, SuspendDetector};
 use throughline_proto::types::PeerId;
 use throughline_uplinks::Snapshot;
 
-/// A session that ended is followed by another after this, so that a peer that keeps rejecting us
-/// costs little.
+/// Sessions with a peer are begun this far apart, so that a peer that keeps rejecting us, or a linger
+/// time that is over at once, costs little. A session that lived longer is replaced at once.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Keeps a session with a peer that can be dialed.
 pub(crate) async fn keep_session(sessions: Weak<Sessions>, peer: PeerId) {
+    let mut may_begin = Instant::now();
     loop {
+        tokio::time::sleep_until(may_begin).await;
         let Some(registry) = sessions.upgrade() else { return };
         if registry.is_shutting_down() {
             return;
         }
-        registry.initiate(peer);
+        if registry.initiate(peer) {
+            may_begin = Instant::now() + RESTART_DELAY;
+        }
         let mut changes = registry.changes();
         let exists = !registry.with_peer(peer).is_empty();
         drop(registry);
-        if exists {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        } else {
+        if !exists {
+            // No locator is known.
             tokio::time::sleep(RESTART_DELAY).await;
+        } else if changes.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -96,6 +96,27 @@ async fn a_linger_runs_out_while_the_machine_sleeps() {
 }
 
 #[tokio::test]
+async fn a_linger_of_nothing_makes_no_storm_of_sessions() {
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let nobody = Identity::generate();
+    let locator = silent.local_addr().unwrap();
+    let node = Node::builder()
+        .peer(peer(&nobody, "gone", vec![locator]))
+        .limits(Limits::default().linger(Duration::ZERO));
+    let node = node.build().await.unwrap();
+    let mut seen = std::collections::HashSet::new();
+    let until = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < until {
+        seen.extend(node.sessions().with_peer(nobody.peer_id()).iter().map(SessionHandle::id));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(seen.len(), 1, "a session that no lane has attached to yet is kept");
+    let over =
+        |event: &std::sync::Arc<crate::Event>| matches!(event.kind, EventKind::SessionOver { .. });
+    assert!(!node.events().recent.iter().any(over));
+}
+
+#[tokio::test]
 async fn an_accepted_lane_knows_its_address_and_uplink() {
     let (left, right) = pair().await;
     until("two lanes at the far end", || pings(&right, left.id()).len() == 2).await;

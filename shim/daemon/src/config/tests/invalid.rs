@@ -43,6 +43,8 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
         10,
         "`soon` is not a duration (expected number at 0); write one like 90s, 30m or 12h.",
     ),
+    ("linger = '0s'", 2, 10, "`0s` is out of range; write a duration from 1s to 365d."),
+    ("linger = '9000y'", 2, 10, "`9000y` is out of range; write a duration from 1s to 365d."),
     ("memory = 'lots'", 2, 10, "`lots` is not an amount of memory; write one like 256MiB."),
     ("memory = '1kB'", 2, 10, "`1kB` is too little memory; write at least 1MiB."),
     (
