@@ -7,6 +7,7 @@ use throughline_proto::wire::fact::Locators;
 use throughline_proto::wire::hello::SessionParams;
 
 use super::*;
+use throughline_proto::types::LaneId;
 
 struct NoFlows;
 
