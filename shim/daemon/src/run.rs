@@ -145,7 +145,7 @@ impl Daemon {
             let tasks = self.tasks.clone();
             match kind {
                 IngressKind::Socks5(credentials) => {
-                    self.tasks.spawn(socks5::serve(listener, name, credentials, dispatcher, tasks))
+                    self.tasks.spawn(socks5::serve(listener, name, credentials, dispatcher, tasks));
                 }
                 IngressKind::Forward(to) => {
                     self.tasks.spawn(forward::serve(listener, name, to, dispatcher, tasks));
