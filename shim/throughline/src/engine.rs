@@ -6,8 +6,8 @@
 //! |---|---|
 //! | [`accept`], [`upkeep`] | accepts lanes; keeps a session with each peer that can be dialed |
 //! | [`sessions`] | which sessions there are; who may attach to which |
-//! | [`driver`] | the task of a session: its timers, its lanes' health, its dialer |
-//! | [`dial`] | sets up, moves and closes lanes, as the planner decides |
+//! | [`driver`] | the task of a session: its timers, its lanes' monitors, its dialer |
+//! | [`dial`] | sets up, migrates and closes lanes, as the planner decides |
 //! | [`lane`] | the tasks of one QUIC connection |
 //! | [`session`] | a session's state under its lock, and what is kept of each lane |
 //! | [`quic`] | sockets, TLS, QUIC's settings, close codes |

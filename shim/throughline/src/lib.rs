@@ -78,6 +78,7 @@
 //! The library runs within a tokio runtime. It logs through `tracing`.
 
 mod clock;
+mod config;
 mod engine;
 mod events;
 mod identity;
@@ -85,6 +86,7 @@ mod node;
 mod status;
 mod stream;
 
+pub use config::{Limits, PeerConfig};
 pub use engine::drains::{Drain, UnknownUplink};
 pub use events::{
     Event, EventKind, EventStream, Events, FieldValue, Followed, OneWayDetectedBy, SuspectedBy,
@@ -92,8 +94,7 @@ pub use events::{
 pub use identity::{Identity, IdentityError};
 pub use ipnet::IpNet;
 pub use node::{
-    AcceptError, BuildError, ConnectError, IncomingFlow, Limits, Listener, Node, NodeBuilder,
-    PeerConfig, ServeError,
+    AcceptError, BuildError, ConnectError, IncomingFlow, Listener, Node, NodeBuilder, ServeError,
 };
 pub use status::{
     Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,

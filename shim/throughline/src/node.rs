@@ -5,7 +5,6 @@
 
 mod addresses;
 mod builder;
-pub(crate) mod config;
 mod connect;
 mod drain;
 mod handle;
@@ -16,7 +15,6 @@ mod shutdown;
 mod status;
 
 pub use self::builder::{BuildError, NodeBuilder};
-pub use self::config::{Limits, PeerConfig};
 pub use self::connect::ConnectError;
 pub use self::handle::Node;
 pub use self::incoming::IncomingFlow;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::node::config::PeerConfig;
+use crate::config::PeerConfig;
 use throughline_proto::types::{Locator, PeerId, PeerName};
 
 /// The peers; clones share them. The lock is a leaf.

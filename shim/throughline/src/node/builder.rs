@@ -7,9 +7,9 @@ use quinn::{Endpoint, TokioRuntime};
 use thiserror::Error;
 
 use super::addresses;
-use super::config::{Limits, PeerConfig};
 use super::handle::Node;
 use super::router::Router;
+use crate::config::{Limits, PeerConfig};
 use crate::engine::accept;
 use crate::engine::context::NodeContext;
 use crate::engine::peers::Peers;

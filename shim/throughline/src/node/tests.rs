@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::BootTime;
+use crate::config::{Limits, PeerConfig};
 use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
 use crate::identity::Identity;
