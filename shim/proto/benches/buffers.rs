@@ -81,8 +81,8 @@ fn assembler(c: &mut Criterion) {
     benches.bench_function("packets of two lanes, half a window apart", |b| {
         let interleaved = || {
             let mut first = chunks(PACKET);
-            let second = first.split_off(first.len() / 2);
-            second.into_iter().zip(first).flat_map(|(late, early)| [late, early])
+            let later = first.split_off(first.len() / 2);
+            later.into_iter().zip(first).flat_map(|(late, early)| [late, early])
         };
         b.iter_batched(interleaved, assemble, BatchSize::SmallInput);
     });

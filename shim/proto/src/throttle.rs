@@ -102,12 +102,12 @@ mod tests {
 
     #[test]
     fn distinct_occurrences_are_bounded_by_their_number_alone() {
-        let second = Duration::from_secs(1);
-        let (mut throttle, t) = (LogThrottle::new(10, second), Instant::now());
+        let interval = Duration::from_secs(1);
+        let (mut throttle, t) = (LogThrottle::new(10, interval), Instant::now());
         let reported = (0..25).filter(|_| throttle.admit(t, Distinct).is_some()).count();
         assert_eq!(reported, 10);
-        assert_eq!(throttle.admit(t + second, Distinct), Some(15));
-        assert_eq!(throttle.admit(t + second, Distinct), Some(0));
+        assert_eq!(throttle.admit(t + interval, Distinct), Some(15));
+        assert_eq!(throttle.admit(t + interval, Distinct), Some(0));
     }
 
     #[test]

@@ -168,13 +168,13 @@ mod tests {
 
     #[test]
     fn a_suspension_is_noticed_once_and_a_busy_machine_is_none() {
-        let second = Duration::from_secs(1);
-        let mut detector = SuspendDetector { known: 10 * second };
-        assert_eq!(detector.compare(10 * second + MIN_SUSPENSION / 2), None);
-        assert_eq!(detector.compare(3610 * second), Some(3600 * second));
-        assert_eq!(detector.compare(3610 * second), None);
+        let secs = Duration::from_secs;
+        let mut detector = SuspendDetector { known: secs(10) };
+        assert_eq!(detector.compare(secs(10) + MIN_SUSPENSION / 2), None);
+        assert_eq!(detector.compare(secs(3610)), Some(secs(3600)));
+        assert_eq!(detector.compare(secs(3610)), None);
         // The clocks never come closer; if they seem to, nothing has happened.
-        assert_eq!(detector.compare(second), None);
+        assert_eq!(detector.compare(secs(1)), None);
     }
 
     #[test]

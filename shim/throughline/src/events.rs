@@ -155,13 +155,12 @@ struct Ring {
 
 impl Default for EventLog {
     fn default() -> Self {
-        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         Self(Arc::new(Mutex::new(Ring {
             recent: VecDeque::new(),
             next_seq: 0,
             followers: broadcast::Sender::new(MAX_BEHIND),
-            refused_flows: LogThrottle::new(MAX_REFUSED_PER_SECOND, second),
-            unknown_peers: LogThrottle::new(MAX_UNKNOWN_PEERS_PER_MINUTE, minute),
+            refused_flows: LogThrottle::new(MAX_REFUSED_PER_SECOND, Duration::from_secs(1)),
+            unknown_peers: LogThrottle::new(MAX_UNKNOWN_PEERS_PER_MINUTE, Duration::from_secs(60)),
         })))
     }
 }

@@ -22,7 +22,7 @@ fn delivered(link: &mut Link<u32>, now: Instant) -> Vec<u32> {
 }
 
 fn is_dropped(admission: &Admission<u32>, reason: DropReason) -> bool {
-    matches!(admission, Admission::Dropped(_, why) if *why == reason)
+    matches!(admission, Admission::Dropped(_, found) if *found == reason)
 }
 
 #[test]

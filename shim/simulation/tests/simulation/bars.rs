@@ -60,7 +60,7 @@ bars! {
     of_a_lost_carrier_or_address: Failure::Carrier, false, 50, 30, 60;
     of_what_an_end_sends_being_lost: Failure::OneWayUp, false, 80, 30, 80;
     of_what_an_end_is_sent_being_lost: Failure::OneWayDown, false, 80, 30, 80;
-    of_a_cold_standby: Failure::Blackhole, true, 150, 150, 150;
+    of_an_idle_standby: Failure::Blackhole, true, 150, 150, 150;
     of_a_crosswise_double_failure: Failure::Crosswise, false, 400, 400, 400;
     of_a_total_outage_of_40_s: Failure::AllDown(40 * SEC), false, 300, 300, 300;
     of_an_mtu_black_hole: Failure::Narrow, false, 300, 300, 300;

@@ -47,13 +47,13 @@ fn refused_flows_do_not_push_out_the_rest_and_are_counted() {
     (0..5000).for_each(|_| log.emit_flow_refused(Subject::default(), "a:1", "no"));
     let recent = log.follow().recent;
     assert!((1..=2 * MAX_REFUSED_PER_SECOND).contains(&recent.len()), "{}", recent.len());
-    let second = Instant::now() + Duration::from_secs(1);
-    let suppressed = log.0.lock().refused_flows.admit(second, Distinct).unwrap();
-    let counted = |event: &Event| match event.kind {
+    let next_second = Instant::now() + Duration::from_secs(1);
+    let suppressed = log.0.lock().refused_flows.admit(next_second, Distinct).unwrap();
+    let occurrences = |event: &Event| match event.kind {
         EventKind::FlowRefused { suppressed, .. } => suppressed + 1,
         _ => panic!("{event:?}"),
     };
-    assert_eq!(recent.iter().map(|event| counted(event)).sum::<u64>() + suppressed, 5000);
+    assert_eq!(recent.iter().map(|event| occurrences(event)).sum::<u64>() + suppressed, 5000);
 }
 
 #[test]

@@ -78,10 +78,10 @@ async fn after_a_sleep_every_lane_is_probed_at_once() {
 
 #[tokio::test]
 async fn a_linger_runs_out_while_the_machine_sleeps() {
-    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let unanswering = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let nobody = Identity::generate();
     let limits = Limits::default().linger(Duration::from_secs(60));
-    let locator = silent.local_addr().unwrap();
+    let locator = unanswering.local_addr().unwrap();
     let node = Node::builder().peer(peer(&nobody, "gone", vec![locator])).limits(limits);
     let node = node.build().await.unwrap();
     until("a session", || !node.sessions().with_peer(nobody.peer_id()).is_empty()).await;
@@ -92,15 +92,15 @@ async fn a_linger_runs_out_while_the_machine_sleeps() {
     });
     node.sessions().resumed_after(Duration::from_secs(61));
     until("the end of the session", || session.is_over()).await;
-    let why = session.end_reason().unwrap();
-    assert_eq!(why, "no lane came back within the linger time");
+    let reason = session.end_reason().unwrap();
+    assert_eq!(reason, "no lane came back within the linger time");
 }
 
 #[tokio::test]
 async fn a_linger_of_nothing_makes_no_storm_of_sessions() {
-    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let unanswering = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let nobody = Identity::generate();
-    let locator = silent.local_addr().unwrap();
+    let locator = unanswering.local_addr().unwrap();
     let node = Node::builder()
         .peer(peer(&nobody, "gone", vec![locator]))
         .limits(Limits::default().linger(Duration::ZERO));

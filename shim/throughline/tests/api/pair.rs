@@ -9,11 +9,11 @@ use throughline::{
 use tokio::time::timeout;
 
 /// More than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Waits for something that is to happen soon.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("not within the patience of the test")
+    timeout(STEP_TIMEOUT, what).await.expect("not within the patience of the test")
 }
 
 fn uplink(name: &str, address: &str) -> UplinkConfig {

@@ -30,9 +30,11 @@ impl State {
 }
 
 /// What the planner does at once: dials, and what it does with lane 9.
+#[derive(Clone, Copy)]
 struct AtOnce(&'static str);
 
 /// What the planner does [`LATER`].
+#[derive(Clone, Copy)]
 struct Later(&'static str);
 
 const NOTHING: &str = "";

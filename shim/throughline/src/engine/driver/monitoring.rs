@@ -86,7 +86,7 @@ fn probe(entry: &LaneEntry) {
 
 fn close_reason(reason: CloseReason) -> (VarInt, &'static str) {
     match reason {
-        CloseReason::Unresponsive => (close::SILENT, "nothing heard for 10 s"),
+        CloseReason::Unresponsive => (close::UNRESPONSIVE, "nothing heard for 10 s"),
         CloseReason::OneWay => {
             (close::ONE_WAY, "what is sent is not acknowledged, although packets come")
         }

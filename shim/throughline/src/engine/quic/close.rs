@@ -17,7 +17,7 @@ pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(1);
 pub(crate) const REPLACED: VarInt = VarInt::from_u32(2);
 
 /// Nothing was received on the lane for too long.
-pub(crate) const SILENT: VarInt = VarInt::from_u32(3);
+pub(crate) const UNRESPONSIVE: VarInt = VarInt::from_u32(3);
 
 /// The lane was not admitted ([`throughline_proto::wire::hello::Reject`] says why).
 pub(crate) const REJECTED: VarInt = VarInt::from_u32(4);
