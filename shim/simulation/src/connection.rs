@@ -16,8 +16,11 @@ const OVERHEAD: usize = 40;
 /// Fits beside an acknowledgement.
 const PROBE: usize = 1100;
 const ACK_DELAY: Nanos = 5 * MS;
-/// A connection that hears nothing for so long while it waits for something is dead.
-const IDLE: Nanos = 10 * SEC;
+/// A sample of the round-trip time counts in full up to twice this.
+const MIN_SAMPLE_BOUND: Nanos = 30 * MS;
+/// A connection that hears nothing for so long while it waits for something is dead. Its monitor gives it
+/// up sooner, unless its host sleeps.
+const IDLE: Nanos = 30 * SEC;
 const KEEP_ALIVE: Nanos = 4 * SEC;
 
 #[derive(Clone, Debug)]
@@ -301,7 +304,10 @@ impl End {
         }
         let Some((number, at)) = newest else { return };
         if self.largest_acked.is_none_or(|largest| largest < number) {
-            let sample = now - at;
+            // As the daemon's sensor does it: the first acknowledgement after a sleep or an outage may
+            // be of a packet from before it.
+            let bound = 2 * (self.srtt + 4 * self.var).max(MIN_SAMPLE_BOUND);
+            let sample = (now - at).min(bound);
             self.var = (3 * self.var + self.srtt.abs_diff(sample)) / 4;
             self.srtt = (7 * self.srtt + sample) / 8;
             self.largest_acked = Some(number);

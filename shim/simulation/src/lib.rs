@@ -4,8 +4,8 @@
 //! Each seed draws a network (uplinks, one perhaps metered; prefixes of the peer; a road from each to
 //! each), flows and a schedule of misfortunes: loss, reordering, duplication, delay; blackholes both
 //! ways or one, of a road, an uplink, a prefix, or crosswise; large packets lost; addresses lost,
-//! replaced, deprecated; drains by either end, costs; lane death, false suspicions, total outage of
-//! minutes, peer restart. Then everything heals, and the run must drain: every flow ended properly at
+//! replaced, deprecated; drains by either end, costs; lane death, false suspicions, a host that sleeps
+//! for seconds, total outage of minutes, peer restart. Then everything heals, and the run must drain: every flow ended properly at
 //! both ends, every byte once and in order, one incoming flow per open, nothing held and no timer
 //! left. At last the lanes must be those that are wanted, disjoint, and no more.
 //!
@@ -20,6 +20,7 @@ mod judge;
 mod link;
 mod plan;
 mod sensor;
+mod sleep;
 mod streams;
 mod world;
 

@@ -123,6 +123,11 @@ pub(crate) enum Misfortune {
     Outage {
         duration: Nanos,
     },
+    /// A host neither runs nor reads its sockets for so long.
+    Sleep {
+        side: usize,
+        duration: Nanos,
+    },
     FalseAlarm {
         side: usize,
     },
@@ -204,6 +209,8 @@ pub(crate) struct Scenario {
     pub(crate) smooth: bool,
     pub(crate) initial_window: u64,
     pub(crate) memory: u64,
+    /// What a socket keeps while nobody reads it.
+    pub(crate) socket_buffer: u64,
     pub(crate) max_flows: usize,
     pub(crate) flows: Vec<FlowPlan>,
     pub(crate) misfortunes: Vec<(Nanos, Misfortune)>,
@@ -237,6 +244,7 @@ impl Scenario {
             smooth: false,
             initial_window: one_of(rng, &[2_000, 16_384, 65_536, 262_144, 1 << 20]),
             memory: one_of(rng, &[200_000, 4 << 20, 256 << 20]),
+            socket_buffer: one_of(rng, &[212_992, 4 << 20]),
             max_flows: one_of(rng, &[3, 64, 1000]),
             flows,
             misfortunes,
@@ -276,6 +284,10 @@ fn draw_misfortune(rng: &mut SmallRng) -> Misfortune {
         82..91 => {
             let cost = one_of(rng, &[0, 10, 200]);
             Misfortune::Use { side, cost, draining: rng.random_bool(0.4) }
+        }
+        91..95 => {
+            let duration = one_of(rng, &[50 * MS, SEC, 7 * SEC, 20 * SEC]);
+            Misfortune::Sleep { side, duration }
         }
         _ => Misfortune::Weather,
     }

@@ -7,6 +7,7 @@ mod misfortune;
 mod network;
 mod planning;
 mod pump;
+mod sleeping;
 mod steps;
 
 use std::cmp::Reverse;
@@ -30,6 +31,7 @@ use crate::flows::FlowRun;
 use crate::judge::{self, Report, Watch};
 use crate::link::{Link, MS, Nanos, SEC};
 use crate::plan::{Recovery, Scenario};
+use crate::sleep::Sleep;
 
 /// After healing, everything must have drained within this.
 const DRAIN: Nanos = 240 * SEC;
@@ -103,6 +105,7 @@ pub struct World {
     dials: BTreeMap<LaneId, PathKey>,
     /// Everything is silent until then.
     outage_until: Nanos,
+    sleeps: [Sleep; 2],
     healed: bool,
     /// When the sessions had nothing left to do.
     drained_at: Option<Nanos>,
@@ -144,6 +147,7 @@ impl World {
             plan_at: Nanos::MAX,
             dials: BTreeMap::new(),
             outage_until: 0,
+            sleeps: [Sleep::default(); 2],
             healed: false,
             drained_at: None,
             era: 0,
@@ -216,6 +220,7 @@ impl World {
     }
 
     fn handle(&mut self, what: SimEvent) {
+        let Some(what) = self.unless_asleep(what) else { return };
         match what {
             SimEvent::Arrive { lane, side, packet, from } => self.arrive(lane, side, packet, from),
             SimEvent::LaneTimer { lane, side } => self.lane_timer(lane, side),
@@ -265,6 +270,9 @@ impl World {
             }
         }
         for side in 0..2 {
+            if self.is_asleep(side) {
+                continue;
+            }
             self.check_lanes_that_are_due(side);
             let Some(at) = self.hosts[side].session.next_timeout() else { continue };
             let at = at.saturating_duration_since(self.base).as_nanos() as Nanos;

@@ -191,6 +191,7 @@ fn plan(case: Case, fails_at: Nanos) -> Scenario {
         smooth: true,
         initial_window: 1 << 20,
         memory: 256 << 20,
+        socket_buffer: 212_992,
         max_flows: 10,
         flows: vec![flow],
         misfortunes: vec![(fails_at, Misfortune::Fails(case.failure, case.side))],

@@ -7,7 +7,7 @@ use throughline_proto::hold_down::HoldState;
 use throughline_proto::lane::Condition;
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::selection::Cost;
-use throughline_proto::session::LaneInfo;
+use throughline_proto::session::{HeldWrite, LaneInfo};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::control::Decoder;
 
@@ -46,6 +46,7 @@ impl World {
                 attached: [false; 2],
                 dead: [false; 2],
                 armed: [Nanos::MAX; 2],
+                held: [HeldWrite::default(), HeldWrite::default()],
                 decoders: [Decoder::default(), Decoder::default()],
                 incoming: [BTreeMap::new(), BTreeMap::new()],
                 early: [Vec::new(), Vec::new()],

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use throughline_proto::lane::Condition;
 use throughline_proto::path::PathKey;
+use throughline_proto::session::HeldWrite;
 use throughline_proto::types::FlowId;
 use throughline_proto::wire::control::Decoder;
 
@@ -35,6 +36,8 @@ pub(crate) struct Lane {
     pub(crate) attached: [bool; 2],
     pub(crate) dead: [bool; 2],
     pub(crate) armed: [Nanos; 2],
+    /// Bulk that waits for room.
+    pub(crate) held: [HeldWrite; 2],
     pub(crate) decoders: [Decoder; 2],
     pub(crate) incoming: [BTreeMap<u64, Incoming>; 2],
     /// Frames that came before the end attached the lane.

@@ -53,6 +53,7 @@ impl World {
             Misfortune::Loses { side, lossy } => self.seem_lossy(side, lossy),
             Misfortune::Use { side, cost, draining } => self.advertise_use(side, cost, draining),
             Misfortune::Outage { duration } => self.outage(duration),
+            Misfortune::Sleep { side, duration } => self.sleeps[side].extend(self.now, duration),
             Misfortune::Fails(failure, side) => self.fails(failure, side),
             Misfortune::Restart { side } => self.restart(side),
             Misfortune::Close { side } => self.close(side),
@@ -254,8 +255,9 @@ impl World {
     }
 
     pub(super) fn heal(&mut self) {
-        if self.now < self.outage_until {
-            return self.at(self.outage_until, SimEvent::Heal);
+        let over_at = self.outage_until.max(self.awake_at());
+        if self.now < over_at {
+            return self.at(over_at, SimEvent::Heal);
         }
         self.healed = true;
         self.say(|| "everything heals".to_owned());

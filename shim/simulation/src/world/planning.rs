@@ -121,7 +121,8 @@ impl World {
     pub(super) fn handshake(&mut self, id: LaneId, attempt: u32) {
         let Some(key) = self.dials.get(&id).copied() else { return };
         let luck = self.luck();
-        if self.network.is_open(self.now, key) && luck > 0.1 {
+        // An acceptor that sleeps answers when it wakes: too late for this attempt.
+        if self.network.is_open(self.now, key) && luck > 0.1 && !self.is_asleep(1) {
             let rtt = self.network.rtt(super::network::road(key));
             let delay = self.network.link(super::network::road(key), 0).delay();
             self.at(self.now + rtt + delay, SimEvent::Attach { lane: id, side: 1 });

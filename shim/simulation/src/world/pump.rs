@@ -1,12 +1,13 @@
 //! A lane's work: what the session has for it becomes packets, and packets become calls.
 
 use std::collections::btree_map::Entry;
-use std::time::Duration;
 
 use bytes::Bytes;
 use throughline_proto::lane::{AddressListing, LaneAction, Observation};
 use throughline_proto::path::PathKey;
-use throughline_proto::session::{Priority, SegmentVerdict, StreamOp, Transmit, WorkClass};
+use throughline_proto::session::{
+    HeldWrite, Priority, SegmentVerdict, SegmentWrite, StreamOp, Transmit, WorkClass,
+};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::control::Message;
@@ -14,7 +15,7 @@ use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 
 use super::lane::{Incoming, Lane};
 use super::{SimEvent, World};
-use crate::connection::{Frame, Packet};
+use crate::connection::{End, Frame, Packet};
 use crate::link::Nanos;
 use crate::streams::CONTROL;
 
@@ -24,44 +25,22 @@ impl World {
         let instant = self.instant();
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
         let session = &mut self.hosts[side].session;
-        let end = &mut lane.ends[side];
         loop {
-            let work = match session.poll_transmit(instant, id, WorkClass::Urgent) {
-                Some(work) => Some(work),
-                None if end.has_room() => session.poll_transmit(instant, id, WorkClass::Bulk),
-                None => None,
-            };
-            let Some(work) = work else { break };
-            match work {
-                Transmit::Control(bytes) | Transmit::Close(bytes) => {
-                    end.outbox.write(CONTROL, bytes);
-                }
-                Transmit::Segment(write) => {
-                    let stream = write.key + 1;
-                    let class = match write.priority {
-                        Priority::Thin => 1,
-                        Priority::Resent => 2,
-                        Priority::Bulk => 3,
-                    };
-                    end.outbox.check_class(stream, class);
-                    if let Some(header) = write.header {
-                        end.outbox.open(stream, class);
-                        end.outbox.write(stream, header);
-                    }
-                    if let Some(state) = end.outbox.streams.get_mut(&stream) {
-                        state.writes += 1;
-                        state.payload += write.data.iter().map(|d| d.len() as u64).sum::<u64>();
-                        assert!(state.payload <= MAX_SEGMENT, "a segment of {}", state.payload);
-                        assert!(state.writes <= 512, "{} writes", state.writes);
-                    }
-                    write.data.into_iter().for_each(|data| end.outbox.write(stream, data));
-                    if write.last {
-                        end.outbox.finish(stream);
-                    }
-                }
-                Transmit::Stream { key, op: StreamOp::Finish } => end.outbox.finish(key + 1),
-                Transmit::Stream { op: StreamOp::Release, .. } => {}
-                Transmit::Stream { key, op: StreamOp::Reset } => end.reset(key + 1),
+            if let Some(work) = session.poll_transmit(instant, id, WorkClass::Urgent) {
+                transmit(&mut lane.ends[side], &mut lane.held[side], work);
+                continue;
+            }
+            let held = &mut lane.held[side];
+            if held.is_empty()
+                && let Some(Transmit::Segment(write)) =
+                    session.poll_transmit(instant, id, WorkClass::Bulk)
+            {
+                held.hold(write);
+            }
+            let end = &mut lane.ends[side];
+            match held.take_if(end.has_room()) {
+                Some(write) => write_segment(end, write),
+                None => break,
             }
         }
         self.flush(id, side);
@@ -84,7 +63,8 @@ impl World {
 
     /// Shows the lane's monitor what its end sees, and does what it wants done.
     pub(super) fn observe(&mut self, id: LaneId, side: usize) {
-        let (now, instant) = (self.now, self.instant());
+        let (now, instant, late_by) =
+            (self.now, self.instant(), self.sleeps[side].late_by(self.now));
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.attached[side]) else { return };
         let listed = match side {
             0 => self.network.is_alive(lane.key.local),
@@ -97,7 +77,7 @@ impl World {
             received: &|| received,
             remote: [lane.key.remote, (lane.heard_from.local, 0).into()][side],
             address: if listed { AddressListing::Listed } else { AddressListing::Unlisted },
-            late_by: Duration::ZERO,
+            late_by,
             resumed: false,
         };
         let session = &mut self.hosts[side].session;
@@ -301,5 +281,42 @@ impl World {
             lane.armed[side] = now;
             self.at(now, SimEvent::LaneTimer { lane: id, side });
         }
+    }
+}
+
+/// Does what is urgent, although bulk may wait for room.
+fn transmit(end: &mut End, held: &mut HeldWrite, work: Transmit) {
+    match work {
+        Transmit::Control(bytes) | Transmit::Close(bytes) => end.outbox.write(CONTROL, bytes),
+        Transmit::Segment(write) => write_segment(end, write),
+        Transmit::Stream { key, op } => match held.before(key, op) {
+            Some(StreamOp::Finish) => end.outbox.finish(key + 1),
+            Some(StreamOp::Reset) => end.reset(key + 1),
+            Some(StreamOp::Release) | None => {}
+        },
+    }
+}
+
+fn write_segment(end: &mut End, write: SegmentWrite) {
+    let stream = write.key + 1;
+    let class = match write.priority {
+        Priority::Thin => 1,
+        Priority::Resent => 2,
+        Priority::Bulk => 3,
+    };
+    end.outbox.check_class(stream, class);
+    if let Some(header) = write.header {
+        end.outbox.open(stream, class);
+        end.outbox.write(stream, header);
+    }
+    if let Some(state) = end.outbox.streams.get_mut(&stream) {
+        state.writes += 1;
+        state.payload += write.data.iter().map(|d| d.len() as u64).sum::<u64>();
+        assert!(state.payload <= MAX_SEGMENT, "a segment of {}", state.payload);
+        assert!(state.writes <= 512, "{} writes", state.writes);
+    }
+    write.data.into_iter().for_each(|data| end.outbox.write(stream, data));
+    if write.last {
+        end.outbox.finish(stream);
     }
 }

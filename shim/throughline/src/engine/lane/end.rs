@@ -27,6 +27,10 @@ pub(super) enum LaneEnd {
     /// The peer takes no control messages.
     #[error("protocol violation: control stream {0}")]
     ControlWrite(#[source] WriteError),
+    /// A segment's stream took no bytes although the peer did not stop it. Never expected; ending
+    /// the lane has others send them.
+    #[error("segment stream {0}")]
+    SegmentWrite(#[source] WriteError),
     /// The session is over.
     #[error("session over")]
     SessionOver,

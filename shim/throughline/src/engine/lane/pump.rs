@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::end::LaneEnd;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::LaneSensor;
-use throughline_proto::session::{SegmentWrite, StreamOp, Transmit, WorkClass};
+use throughline_proto::session::{HeldWrite, SegmentWrite, StreamOp, Transmit, WorkClass};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::datagram::Datagram;
 
@@ -83,19 +83,18 @@ impl Pump {
     }
 
     async fn pump(&mut self) -> Result<std::convert::Infallible, LaneEnd> {
-        let mut held: Option<SegmentWrite> = None;
+        let mut held = HeldWrite::default();
         let work = self.work.clone();
         loop {
             while let Some(transmit) = self.poll(WorkClass::Urgent) {
-                self.perform(transmit).await?;
+                self.perform(transmit, &mut held).await?;
             }
-            if held.is_none() {
-                held = match self.poll(WorkClass::Bulk) {
-                    Some(Transmit::Segment(write)) => Some(write),
-                    _ => None,
-                };
+            if held.is_empty()
+                && let Some(Transmit::Segment(write)) = self.poll(WorkClass::Bulk)
+            {
+                held.hold(write);
             }
-            let Some(write) = held.as_mut() else {
+            let Some(write) = held.get_mut() else {
                 work.notified().await;
                 continue;
             };
@@ -105,7 +104,7 @@ impl Pump {
                 biased;
                 result = self.write(write) => {
                     result?;
-                    held = None;
+                    held = HeldWrite::default();
                 }
                 () = work.notified() => {}
             }
@@ -134,7 +133,8 @@ impl Pump {
         }
     }
 
-    async fn perform(&mut self, transmit: Transmit) -> Result<(), LaneEnd> {
+    /// Does what is urgent, although bulk may wait for room.
+    async fn perform(&mut self, transmit: Transmit, held: &mut HeldWrite) -> Result<(), LaneEnd> {
         match transmit {
             Transmit::Control(bytes) => {
                 self.connection.set_send_window(URGENT_WINDOW);
@@ -153,22 +153,28 @@ impl Pump {
                 self.connection.set_send_window(URGENT_WINDOW);
                 self.write(&mut write).await
             }
-            Transmit::Stream { key, op: StreamOp::Finish } => {
+            Transmit::Stream { key, op } => {
+                if let Some(op) = held.before(key, op) {
+                    self.end_stream(key, op);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn end_stream(&mut self, key: u64, op: StreamOp) {
+        match op {
+            StreamOp::Finish => {
                 if let Some(stream) = self.segments.get_mut(&key) {
                     let _ = stream.finish();
                 }
-                Ok(())
             }
-            Transmit::Stream { key, op: StreamOp::Release } => {
-                // Dropping a stream finishes it.
-                self.segments.remove(&key);
-                Ok(())
-            }
-            Transmit::Stream { key, op: StreamOp::Reset } => {
+            // Dropping a stream finishes it.
+            StreamOp::Release => drop(self.segments.remove(&key)),
+            StreamOp::Reset => {
                 if let Some(mut stream) = self.segments.remove(&key) {
                     let _ = stream.reset(SUPERSEDED);
                 }
-                Ok(())
             }
         }
     }
@@ -180,8 +186,7 @@ impl Pump {
             let _ = stream.set_priority(write.priority as i32);
             self.segments.insert(write.key, stream);
         }
-        // A stream that the peer stopped, or that was reset, takes nothing more: the flow is
-        // finished, or its bytes came another way.
+        // A stream that the peer stopped takes nothing more: the flow is finished there.
         let Some(stream) = self.segments.get_mut(&write.key) else { return Ok(()) };
         if let Some(header) = write.header.take() {
             write.data.insert(0, header);
@@ -192,10 +197,12 @@ impl Pump {
                     write.data.drain(..written.chunks);
                 }
                 Err(WriteError::ConnectionLost(error)) => return Err(error.into()),
-                Err(_) => {
+                Err(WriteError::Stopped(_)) => {
                     self.segments.remove(&write.key);
                     return Ok(());
                 }
+                // The session counts on this lane for these bytes: without it others send them.
+                Err(error) => return Err(LaneEnd::SegmentWrite(error)),
             }
         }
         if write.last {
