@@ -13,6 +13,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A source file is not Rust.
     #[error("cannot parse {}", path.display())]
     Parse {
@@ -45,7 +53,21 @@ pub enum Error {
         /// What the program wrote to its error output.
         stderr: String,
     },
-    /// The output of `cargo metadata` is not understood.
-    #[error("cannot understand the output of cargo metadata: {0}")]
-    Metadata(#[from] serde_json::Error),
+    /// The output of `cargo metadata` or rustdoc is not JSON.
+    #[error("cannot understand the output of cargo metadata or rustdoc: {0}")]
+    Json(#[from] serde_json::Error),
+    /// This rustdoc is not of the version that is understood.
+    #[error(
+        "rustdoc writes version {found} of its JSON, and public-api reads {known}: run this with \
+         Rust 1.95, or update `public-api` and `FORMAT` in shim/xtask/src/api.rs"
+    )]
+    RustdocFormat {
+        /// The version that this rustdoc writes.
+        found: u64,
+        /// The one that is understood.
+        known: u64,
+    },
+    /// The output of rustdoc is not understood.
+    #[error("cannot understand the output of rustdoc")]
+    Rustdoc(#[from] Box<public_api::Error>),
 }

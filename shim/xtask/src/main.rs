@@ -4,10 +4,12 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{circles, files, layers, sizes, words, workspace};
+use xtask::{api, circles, files, layers, sizes, words, workspace};
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
+  api             how the public API differs from docs/api/throughline.txt
+  api --update    writes that file
   circles         files of a crate that import one another
   layers          dependencies on crates that are above
   words [FOLDER]  words that docs/GLOSSARY.md has replaced, and where
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = workspace::root();
     let verdict = match arguments[..] {
+        ["api"] => compare_api(&root),
+        ["api", "--update"] => update_api(&root),
         ["circles"] => print_circles(&root),
         ["layers"] => print_layers(&root),
         ["words"] => print_words(&root, Path::new("")),
@@ -63,6 +67,30 @@ fn print_error(error: &dyn Error) {
         eprintln!("  because: {cause}");
         source = cause.source();
     }
+}
+
+fn compare_api(root: &Path) -> Verdict {
+    let comparison = api::compare(root)?;
+    for line in &comparison.difference {
+        println!("{line}");
+    }
+    if !comparison.difference.is_empty() {
+        println!("if the public API is to change so: cargo xtask api --update");
+    }
+    Ok(all_is_exported(&comparison) && comparison.difference.is_empty())
+}
+
+fn update_api(root: &Path) -> Verdict {
+    let comparison = api::compare(root)?;
+    api::update(root, &comparison.now)?;
+    Ok(all_is_exported(&comparison))
+}
+
+fn all_is_exported(comparison: &api::Comparison) -> bool {
+    for path in &comparison.not_exported {
+        println!("{path} is in the public API, and is not exported at its root");
+    }
+    comparison.not_exported.is_empty()
 }
 
 fn print_circles(root: &Path) -> Verdict {

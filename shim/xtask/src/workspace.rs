@@ -30,12 +30,19 @@ pub fn root() -> PathBuf {
 
 /// Runs cargo in `root` and returns what it printed.
 pub fn cargo(root: &Path, arguments: &[&str]) -> Result<String, Error> {
+    output(Command::new(program()).args(arguments).current_dir(root), arguments)
+}
+
+/// Runs cargo in `root` with `rustdoc` in rustdoc's place.
+pub fn cargo_with_rustdoc(root: &Path, arguments: &[&str], rustdoc: &Path) -> Result<(), Error> {
+    let mut cargo = Command::new(program());
+    output(cargo.args(arguments).current_dir(root).env("RUSTDOC", rustdoc), arguments).map(drop)
+}
+
+fn output(cargo: &mut Command, arguments: &[&str]) -> Result<String, Error> {
     let command = format!("cargo {}", arguments.join(" "));
-    let output = Command::new(program())
-        .args(arguments)
-        .current_dir(root)
-        .output()
-        .map_err(|source| Error::Start { command: command.clone(), source })?;
+    let output =
+        cargo.output().map_err(|source| Error::Start { command: command.clone(), source })?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(Error::Failed { command, stderr });
