@@ -10,6 +10,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// Where root's lock lies; nobody else can write there.
+const SYSTEM_DIRECTORY: &str = "/run";
+
 /// The lock; released when it is dropped.
 #[derive(Debug)]
 pub(super) struct RoutesLock(
@@ -28,7 +31,7 @@ pub(super) enum LockError {
 impl RoutesLock {
     /// Takes the lock of this process's network namespace.
     pub(super) fn acquire() -> Result<Self, LockError> {
-        let namespace = fs::metadata("/proc/self/ns/net").map_err(LockError::Io)?.ino();
+        let namespace = namespace().map_err(LockError::Io)?;
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for directory in directories() {
             match Self::acquire_in(&directory, namespace) {
@@ -39,12 +42,22 @@ impl RoutesLock {
         Err(LockError::Io(last))
     }
 
+    /// Takes the lock for a process that removes what a crash left. Where the lock file is another
+    /// user's, which this one cannot look into, the lock counts as taken: the rules may be in use.
+    pub(super) fn acquire_for_removal() -> Result<Self, LockError> {
+        let namespace = namespace().map_err(LockError::Io)?;
+        let user = user().map_err(LockError::Io)?;
+        match is_anothers(&lock_file(Path::new(SYSTEM_DIRECTORY), namespace), user) {
+            true => Err(LockError::Taken),
+            false => Self::acquire(),
+        }
+    }
+
     fn acquire_in(directory: &Path, namespace: u64) -> Result<Self, LockError> {
         prepare(directory).map_err(LockError::Io)?;
-        let path = directory.join(format!("throughline-routes-{namespace}.lock"));
         let mut options = OpenOptions::new();
         let options = options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options.open(path).map_err(LockError::Io)?;
+        let file = options.open(lock_file(directory, namespace)).map_err(LockError::Io)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(LockError::Taken),
@@ -56,9 +69,27 @@ impl RoutesLock {
 /// Returns where the lock may lie, best first: what root alone writes to, then what this user does.
 fn directories() -> Vec<PathBuf> {
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let uid = fs::metadata("/proc/self").map_or(0, |process| process.uid());
-    let fallback = std::env::temp_dir().join(format!("throughline-{uid}"));
-    [Some("/run".into()), own, Some(fallback)].into_iter().flatten().collect()
+    let fallback = std::env::temp_dir().join(format!("throughline-{}", user().unwrap_or(0)));
+    [Some(SYSTEM_DIRECTORY.into()), own, Some(fallback)].into_iter().flatten().collect()
+}
+
+/// Returns the number of this process's network namespace.
+fn namespace() -> io::Result<u64> {
+    Ok(fs::metadata("/proc/self/ns/net")?.ino())
+}
+
+/// Returns the user that this process runs as.
+fn user() -> io::Result<u32> {
+    Ok(fs::metadata("/proc/self")?.uid())
+}
+
+fn lock_file(directory: &Path, namespace: u64) -> PathBuf {
+    directory.join(format!("throughline-routes-{namespace}.lock"))
+}
+
+/// Returns whether there is such a file, and another user than `user` made it.
+fn is_anothers(file: &Path, user: u32) -> bool {
+    fs::symlink_metadata(file).is_ok_and(|found| found.uid() != user)
 }
 
 /// Makes the directory if it is missing, and refuses one that another user could write to.
@@ -68,8 +99,7 @@ fn prepare(directory: &Path) -> io::Result<()> {
         _ => {}
     }
     let found = fs::symlink_metadata(directory)?;
-    let user = fs::metadata("/proc/self")?.uid();
-    let safe = found.is_dir() && [0, user].contains(&found.uid()) && found.mode() & 0o022 == 0;
+    let safe = found.is_dir() && [0, user()?].contains(&found.uid()) && found.mode() & 0o022 == 0;
     safe.then_some(()).ok_or_else(|| io::ErrorKind::PermissionDenied.into())
 }
 
@@ -93,6 +123,17 @@ mod tests {
         assert!(RoutesLock::acquire_in(&directory, 2).is_ok());
         drop(held);
         assert!(RoutesLock::acquire_in(&directory, 1).is_ok());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_lock_of_another_user_may_be_held_and_a_missing_or_own_one_is_not_anothers() {
+        let directory = directory("routes-lock-foreign");
+        let file = lock_file(&directory, 1);
+        let user = user().unwrap();
+        assert!(!is_anothers(&file, user + 1), "there is none");
+        drop(RoutesLock::acquire_in(&directory, 1).unwrap());
+        assert!(is_anothers(&file, user + 1) && !is_anothers(&file, user));
         fs::remove_dir_all(directory).unwrap();
     }
 

@@ -156,7 +156,7 @@ pub(crate) fn remove_leftovers() {
         if kernel_routes::read_rules(&mut socket)?.is_empty() {
             return Ok(0);
         }
-        let Ok(_lock) = RoutesLock::acquire() else { return Ok(0) };
+        let Ok(_lock) = RoutesLock::acquire_for_removal() else { return Ok(0) };
         kernel_routes::remove_all(&mut socket)
     };
     match remove() {
