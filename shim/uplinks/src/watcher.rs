@@ -95,7 +95,7 @@ impl Watcher {
                 (None, Some((what, _))) => {
                     let read =
                         self.read_and_publish(source, what, what != ChangeKind::Addresses).await;
-                    if self.note_failure(read.err().as_ref()) {
+                    if self.note_failure(what, read.err().as_ref()) {
                         continue;
                     }
                     due = match (due, what) {
@@ -125,13 +125,14 @@ impl Watcher {
     }
 
     /// Takes in whether a reading failed, and logs the first failure of a row and its end; returns
-    /// whether it failed.
-    fn note_failure(&mut self, error: Option<&io::Error>) -> bool {
+    /// whether it failed. Addresses do not wait for routes that cannot be read.
+    fn note_failure(&mut self, what: ChangeKind, error: Option<&io::Error>) -> bool {
         let Some(error) = error else {
-            if std::mem::take(&mut self.failures) > 0 {
+            // Addresses that can be read end no row of routes that cannot.
+            let ends = self.retry_at.take().is_some() || what != ChangeKind::Addresses;
+            if ends && std::mem::take(&mut self.failures) > 0 {
                 info!("the addresses and routes of this host can be read again");
             }
-            self.retry_at = None;
             return false;
         };
         if self.failures == 0 {
@@ -139,7 +140,13 @@ impl Watcher {
         }
         let patience = MIN_READ_RETRY * (1 << self.failures.min(10));
         self.failures += 1;
-        self.retry_at = Some(Instant::now() + patience.min(MAX_READ_RETRY));
+        let retry_at = Instant::now() + patience.min(MAX_READ_RETRY);
+        if what != ChangeKind::Addresses {
+            self.routes_from = Some(retry_at + ROUTES_GAP);
+        }
+        if what != ChangeKind::Routes {
+            self.retry_at = Some(retry_at);
+        }
         true
     }
 

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -17,6 +17,8 @@ struct Scripted {
 struct Reads {
     /// How many of the next readings fail.
     failing: AtomicUsize,
+    /// Whether the routes cannot be read.
+    without_routes: AtomicBool,
     addresses: AtomicUsize,
     routes: AtomicUsize,
     last: Mutex<(Option<Instant>, Option<Instant>)>,
@@ -33,6 +35,9 @@ impl Source for Scripted {
             return Err(io::Error::from_raw_os_error(24)); // EMFILE
         }
         if what != ChangeKind::Addresses {
+            if self.reads.without_routes.load(Ordering::Relaxed) {
+                return Err(io::Error::from_raw_os_error(105)); // ENOBUFS
+            }
             self.reads.routes.fetch_add(1, Ordering::Relaxed);
             self.reads.last.lock().1 = Some(Instant::now());
         }
@@ -160,4 +165,21 @@ async fn a_reading_that_fails_is_tried_again_and_the_published_state_stays_meanw
     // Later changes are followed as before.
     fixture.notifications.try_send(ChangeKind::Addresses).unwrap();
     fixture.snapshot.wait_for(|s| s.generation >= 3).await.unwrap();
+}
+
+#[tokio::test]
+async fn addresses_are_followed_although_routes_cannot_be_read() {
+    let mut fixture = fixture().await;
+    fixture.reads.without_routes.store(true, Ordering::Relaxed);
+    tokio::time::sleep(ROUTES_GAP * 2).await;
+    for generation in 2..6 {
+        let since = Instant::now();
+        fixture.notifications.try_send(ChangeKind::Everything).unwrap();
+        fixture.snapshot.wait_for(|s| s.generation == generation).await.unwrap();
+        assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    }
+    assert_eq!(fixture.reads(), (5, 1));
+    fixture.reads.without_routes.store(false, Ordering::Relaxed);
+    fixture.snapshot.wait_for(|s| s.generation == 6).await.unwrap();
+    assert_eq!(fixture.reads(), (5, 2));
 }
