@@ -90,6 +90,8 @@ pub(crate) struct End {
     received: u64,
     pub(crate) srtt: Nanos,
     pub(crate) var: Nanos,
+    /// When a sample was last too long to count in full.
+    bounded_at: Option<Nanos>,
 }
 
 impl End {
@@ -116,6 +118,7 @@ impl End {
             received: 0,
             srtt: rtt,
             var: rtt / 2,
+            bounded_at: None,
         }
     }
 
@@ -307,9 +310,13 @@ impl End {
             // As the daemon's sensor does it: the first acknowledgement after a sleep or an outage may
             // be of a packet from before it.
             let bound = 2 * (self.srtt + 4 * self.var).max(MIN_SAMPLE_BOUND);
-            let sample = (now - at).min(bound);
-            self.var = (3 * self.var + self.srtt.abs_diff(sample)) / 4;
-            self.srtt = (7 * self.srtt + sample) / 8;
+            let is_long = now - at > bound;
+            if !is_long || self.bounded_at.is_none_or(|bounded| at > bounded) {
+                let sample = (now - at).min(bound);
+                self.var = (3 * self.var + self.srtt.abs_diff(sample)) / 4;
+                self.srtt = (7 * self.srtt + sample) / 8;
+                self.bounded_at = if is_long { Some(now) } else { self.bounded_at };
+            }
             self.largest_acked = Some(number);
         }
         self.pto_count = 0;

@@ -120,8 +120,7 @@ impl Record {
             self.last_full = Some(now);
         }
         if let Some(sent) = acked.newest_sent {
-            let sample = now.saturating_duration_since(sent);
-            self.rtt = Some(Rtt::after(self.rtt, sample));
+            self.rtt = Some(Rtt::after(self.rtt, now, sent));
         }
         // Acknowledgements of acknowledgements are no sign of progress.
         if newest.is_some() || acked.old_path_bytes > 0 {
@@ -136,11 +135,7 @@ impl Record {
 
     /// Returns what has been recorded up to now.
     pub(super) fn snapshot(&self) -> SensorSnapshot {
-        let rtt = self.rtt.unwrap_or(Rtt {
-            smoothed: INITIAL_RTT,
-            variation: INITIAL_RTT / 2,
-            min: INITIAL_RTT,
-        });
+        let rtt = self.rtt.unwrap_or(Rtt::initial(INITIAL_RTT));
         SensorSnapshot {
             in_flight: self.in_flight.saturating_sub(self.old_path_bytes),
             cwnd: self.cwnd,

@@ -25,6 +25,11 @@ use crate::wire::fact::Suspicion;
 /// repeated with every probe, of which there is one each 100 ms; this allows for one lost.
 pub const ADVERTISEMENT_TTL: Duration = Duration::from_millis(250);
 
+/// The longest that a suspicion without progress counts as a guess, however long the retransmission
+/// timeout is: the timeout of a path that nothing is known of (RFC 6298 §2). Guesses are hedged from a
+/// budget that only acknowledgements fill, so that a flow that has none may wait for so long.
+const MAX_GUESS: Duration = Duration::from_secs(1);
+
 /// Decides what becomes of one lane at one end.
 ///
 /// Sans-I/O: feed it [`Observation`]s, the peer's advertisements and migrations, each with `now`;
@@ -52,7 +57,7 @@ pub const ADVERTISEMENT_TTL: Duration = Duration::from_millis(250);
 /// | edge | when |
 /// |---|---|
 /// | raised | our bulk or thin rule ([`SuspicionDetector`]), our address is lost, or the peer suspects the lane |
-/// | confirmed | nothing full was acknowledged for a retransmission timeout, our address is lost, or the peer suspects it for a timeout |
+/// | confirmed | nothing full was acknowledged for a retransmission timeout, or a second, our address is lost, or the peer suspects it for a timeout |
 /// | progress | a full packet, sent whenever, was acknowledged |
 /// | ended | we trust it: a full packet sent after the suspicion was raised is acknowledged, the address is back, or the lane has another path; and the peer trusts it, or did not repeat its suspicion for [`ADVERTISEMENT_TTL`] |
 /// | one-way | the peer's packets come, and valid probes were not answered |

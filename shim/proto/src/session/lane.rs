@@ -10,7 +10,7 @@ use self::outbox::Outbox;
 use self::usage::Usage;
 use super::event::SessionEvent;
 use super::work::WorkClass;
-use crate::lane::{self, Health, LaneMonitor};
+use crate::lane::{self, LaneMonitor};
 use crate::selection::{Candidate, Cost};
 use crate::types::LaneId;
 
@@ -80,7 +80,7 @@ impl Lane {
 
     /// Returns whether the suspicion may yet prove spurious.
     pub(super) fn is_guess(&self) -> bool {
-        self.is_suspect() && self.monitor.health() != Health::Suspect { confirmed: true }
+        self.is_suspect() && !self.monitor.condition().confirmed
     }
 
     /// Returns whether either end is about to close the lane.

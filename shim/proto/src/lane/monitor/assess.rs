@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ADVERTISEMENT_TTL, Address, LaneMonitor, PeerSuspicion};
+use super::{ADVERTISEMENT_TTL, Address, LaneMonitor, MAX_GUESS, PeerSuspicion};
 use crate::lane::action::Action;
 use crate::lane::episode::Episode;
 use crate::lane::observation::{AddressListing, Observation, SensorSnapshot};
@@ -111,7 +111,7 @@ impl LaneMonitor {
             }
             Verdict::Suspect { progressless, recheck_at, .. } => {
                 self.check_at(Some(recheck_at));
-                let timeout = self.detector.rto(&seen.sensor);
+                let timeout = self.detector.rto(&seen.sensor).min(MAX_GUESS);
                 let confirmed = progressless >= timeout && self.rules.apply(Rule::TimeoutConfirms);
                 Health::Suspect { confirmed }
             }

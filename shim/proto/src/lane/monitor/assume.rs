@@ -21,6 +21,9 @@ impl LaneMonitor {
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         self.assess(now, health, proof, 0, &mut actions);
+        if let Some(episode) = &mut self.episode {
+            episode.confirmed = health == Health::Suspect { confirmed: true };
+        }
         actions
     }
 

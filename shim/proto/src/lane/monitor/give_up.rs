@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Address, LaneMonitor};
+use super::{Address, LaneMonitor, MAX_GUESS};
 use crate::lane::action::{Action, CloseReason, LaneAction};
 use crate::lane::observation::{Observation, SensorSnapshot};
 use crate::lane::report::{FailedDirection, Report};
@@ -62,7 +62,7 @@ impl LaneMonitor {
         actions: &mut Vec<Action>,
     ) {
         let rto = self.detector.rto(&seen.sensor);
-        self.confirm(now, rto);
+        self.confirm(now, rto, actions);
         let sure = self.health == Health::Suspect { confirmed: true };
         let Some(episode) = &mut self.episode else { return };
         if episode.is_unresponsive(now) {
@@ -88,12 +88,16 @@ impl LaneMonitor {
 
     /// Confirms a suspicion. What the peer sends and cannot see acknowledged for a timeout is as
     /// lost as what we send.
-    fn confirm(&mut self, now: Instant, rto: Duration) {
+    fn confirm(&mut self, now: Instant, rto: Duration, actions: &mut Vec<Action>) {
         let sure = self.health == Health::Suspect { confirmed: true };
         let by_peer = self.peer.is_some() && self.rules.apply(Rule::PeerConfirms);
         let Some(episode) = &mut self.episode else { return };
-        let confirm_at = episode.since + rto;
+        let confirm_at = episode.since + rto.min(MAX_GUESS);
+        let before = episode.confirmed;
         episode.confirmed = sure || by_peer && now >= confirm_at;
+        if episode.confirmed && !sure && !before {
+            actions.push(Action::MarkAtRisk);
+        }
         let unsure = by_peer && !episode.confirmed;
         self.check_at(unsure.then_some(confirm_at));
     }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod given;
+mod guess;
 mod input;
 mod invariants;
 mod rules;
