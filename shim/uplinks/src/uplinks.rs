@@ -21,6 +21,7 @@ use crate::grouping::Uplink;
 use crate::netlink;
 use crate::paths;
 use crate::snapshot::Snapshot;
+use crate::source::ChangeKind;
 use crate::status::UplinkStatus;
 use crate::watcher::{BeforePublish, Watcher};
 
@@ -150,7 +151,11 @@ async fn run(mut watcher: Watcher) {
         if failing.admit(Instant::now(), ()).is_some() {
             warn!("changes of addresses cannot be followed ({error}); looking once a second");
         }
-        let _ = tokio::time::timeout(NETLINK_RETRY, watcher.run(&mut Enumeration)).await;
+        let _ = tokio::time::timeout(
+            NETLINK_RETRY,
+            watcher.run(&mut Enumeration, ChangeKind::Addresses),
+        )
+        .await;
     }
 }
 
@@ -158,7 +163,7 @@ async fn run(mut watcher: Watcher) {
 #[cfg(target_os = "linux")]
 async fn watch(watcher: &mut Watcher) -> io::Error {
     match netlink::NetlinkSource::new() {
-        Ok(mut source) => watcher.run(&mut source).await,
+        Ok(mut source) => watcher.run(&mut source, ChangeKind::Everything).await,
         Err(error) => error,
     }
 }
@@ -166,7 +171,7 @@ async fn watch(watcher: &mut Watcher) -> io::Error {
 /// Enumerates: the system has no notifications that this program knows.
 #[cfg(not(target_os = "linux"))]
 async fn watch(watcher: &mut Watcher) -> io::Error {
-    watcher.run(&mut Enumeration).await
+    watcher.run(&mut Enumeration, ChangeKind::Addresses).await
 }
 
 /// Returns what is to be done with a snapshot before it is published: set the routes it asks for.

@@ -75,10 +75,10 @@ impl Watcher {
         }
     }
 
-    /// Watches until the source can notify no more; returns why. A reading that fails is tried again,
+    /// Watches until the source can notify no more; returns why. It begins by reading `first`. A reading that fails is tried again,
     /// ever more patiently, and what is published stays as it is meanwhile.
-    pub(crate) async fn run(&mut self, source: &mut impl Source) -> io::Error {
-        let mut due = Some(ChangeKind::Everything);
+    pub(crate) async fn run(&mut self, source: &mut impl Source, first: ChangeKind) -> io::Error {
+        let mut due = Some(first);
         loop {
             let ready = self.next_reading(due);
             let notified = match ready {

@@ -73,7 +73,7 @@ async fn fixture() -> Fixture {
     let reads = Arc::new(Reads::default());
     let mut source = Scripted { notifications: received, reads: reads.clone() };
     let mut watcher = Watcher::new(Arc::from([]), publish, Box::new(|_| ()));
-    let task = tokio::spawn(async move { watcher.run(&mut source).await });
+    let task = tokio::spawn(async move { watcher.run(&mut source, ChangeKind::Everything).await });
     snapshot.wait_for(|s| s.generation == 1).await.unwrap();
     Fixture { notifications, reads, snapshot, task }
 }
