@@ -60,13 +60,13 @@ impl Listing {
     }
 
     fn rename(&self, path: &str) -> String {
-        let names = self.re_exports.iter().filter_map(|each| {
+        let mut names = self.re_exports.iter().filter_map(|each| {
             let rests = [&each.source, &each.definition].map(|from| path.strip_prefix(&**from));
             let is_whole = |rest: &&str| rest.is_empty() || rest.starts_with("::");
             let rest = rests.into_iter().flatten().find(is_whole)?;
             Some(format!("{}{rest}", each.name))
         });
-        names.last().unwrap_or_else(|| path.to_owned())
+        names.next().unwrap_or_else(|| path.to_owned())
     }
 }
 
@@ -98,11 +98,11 @@ fn subject(line: &str) -> Option<String> {
 /// Returns whether an implementation is one that nearly every type has.
 fn is_usual(line: &str) -> bool {
     const USUAL: [&str; 5] = ["Freeze", "Send", "Sync", "Unpin", "UnsafeUnpin"];
-    let has = |name: &&str| line.starts_with(&format!("impl core::marker::{name} for "));
+    let has = |name: &str| line.starts_with(&format!("impl core::marker::{name} for "));
     let is_internal =
         ["::Freeze for", "::StructuralPartialEq for", "::unwind_safe::", "::UnsafeUnpin"];
     line.starts_with("impl")
-        && (USUAL.iter().any(|name| has(&name))
+        && (USUAL.iter().any(|name| has(name))
             || is_internal.iter().any(|each| line.contains(each)))
 }
 
