@@ -49,17 +49,14 @@ async fn main() -> Result<(), Error> {
         let mut flow = service.accept().await?.accept();
         let (mut buffer, mut total, mut wrong) = (vec![0; 64 << 10], 0, 0);
         let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
-        loop {
-            let count = flow.read(&mut buffer).await?;
+        while let count @ 1.. = flow.read(&mut buffer).await? {
             longest = longest.max(last.elapsed());
             last = Instant::now();
             wrong += (0..count).filter(|at| buffer[*at] != byte(total + at)).count();
             total += count;
-            if count == 0 {
-                flow.shutdown().await?;
-                return Ok::<_, Error>((total, wrong, longest));
-            }
         }
+        flow.shutdown().await?;
+        Ok::<_, Error>((total, wrong, longest))
     });
 
     let isps = isps.map(|(name, _)| internet.isp(name));

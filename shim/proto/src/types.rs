@@ -9,10 +9,10 @@ mod name;
 mod outcome;
 mod target;
 
-pub use address_class::AddressClass;
+pub use address_class::{AddressClass, ParseAddressClassError};
 pub use ids::{FlowId, LaneId, ParsePeerIdError, PeerId, SessionId, Side};
 pub use locator::Locator;
 pub use mode::{Mode, ParseModeError};
 pub use name::PeerName;
 pub use outcome::{FailureCode, OpenFailure};
-pub use target::{Host, MAX_NAME, ParseTargetError, Target, unrepeated};
+pub use target::{Host, MAX_NAME, ParseTargetError, Target};

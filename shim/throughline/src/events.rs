@@ -33,7 +33,7 @@ pub use self::kind::EventKind;
 pub(crate) use self::session_log::SessionLog;
 use crate::clock;
 use throughline_proto::throttle::{Distinct, LogThrottle};
-use throughline_proto::types::{LaneId, PeerId, PeerName, SessionId, unrepeated};
+use throughline_proto::types::{LaneId, PeerId, PeerName, SessionId, Target};
 
 /// How far a follower may fall behind: a quarter of what is kept.
 const MAX_BEHIND: usize = 256;
@@ -178,10 +178,10 @@ impl EventLog {
     }
 
     /// Emits that a flow to `target` was refused, unless that happens too often.
-    pub(crate) fn emit_flow_refused(&self, about: Subject, target: &str, reason: &str) {
+    pub(crate) fn emit_flow_refused(&self, about: Subject, target: &Target, reason: &str) {
         let admitted = self.0.lock().refused_flows.admit(Instant::now(), Distinct);
         let Some(suppressed) = admitted else { return };
-        let (target, reason) = (target.to_owned(), unrepeated(target, reason).to_owned());
+        let (target, reason) = (target.to_string(), target.strip_from(reason).to_owned());
         self.emit(about, EventKind::FlowRefused { target, reason, suppressed });
     }
 

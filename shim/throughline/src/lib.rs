@@ -102,8 +102,9 @@ pub use status::{
 pub use stream::{FlowReader, FlowStream, FlowWriter};
 pub use throughline_proto::lane::SuspicionRule;
 pub use throughline_proto::types::{
-    AddressClass, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure, ParseModeError,
-    ParsePeerIdError, ParseTargetError, PeerId, PeerName, SessionId, Side, Target, unrepeated,
+    AddressClass, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure,
+    ParseAddressClassError, ParseModeError, ParsePeerIdError, ParseTargetError, PeerId, PeerName,
+    SessionId, Side, Target,
 };
 pub use throughline_uplinks::{EgressState, EgressStatus, ManageError, UplinkConfig, UplinkStatus};
 

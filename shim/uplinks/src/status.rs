@@ -7,6 +7,7 @@ use throughline_proto::types::AddressClass;
 
 /// One way out of this host.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct UplinkStatus {
     /// Its name.
     pub name: String,
@@ -24,6 +25,7 @@ pub struct UplinkStatus {
 
 /// How packets from one of our addresses leave for an address of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EgressStatus {
     /// Our address.
     pub local: IpAddr,
@@ -40,6 +42,7 @@ pub struct EgressStatus {
 /// Whether packets leave by the uplink that their source address belongs to. Another provider drops
 /// them (BCP 38).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EgressState {
     /// They leave by their own uplink.
     Own,

@@ -97,14 +97,12 @@ impl<'a> Owners<'a> {
 fn class(source: &Source<'_>, class: Option<&SpannedText>) -> Result<AddressClass, ConfigError> {
     match class.map(located) {
         None => Ok(AddressClass::default()),
-        Some(("pa", _)) => Ok(AddressClass::ProviderAssigned),
-        Some(("pi", _)) => Ok(AddressClass::ProviderIndependent),
-        Some((text, span)) => {
+        Some((text, span)) => text.parse().map_err(|_| {
             let message = format!(
                 "`{text}` is not a `class`; write \"pa\" (provider-assigned addresses) or \"pi\" \
                  (provider-independent addresses)."
             );
-            Err(source.error(span, message))
-        }
+            source.error(span, message)
+        }),
     }
 }

@@ -20,7 +20,6 @@ use self::acl::Acl;
 use self::dial::dial;
 use crate::proxy::relay::relay;
 use crate::proxy::tasks::Tasks;
-use throughline::unrepeated;
 use throughline::{FailureCode, IncomingFlow, Listener, OpenFailure, PeerId, Target};
 
 /// Concurrent dials per peer: enough for a browser that opens everything at once, too few to scan
@@ -69,8 +68,8 @@ impl Egress {
                 debug!(%peer, %target, ?relayed, "flow ended");
             }
             Err(failure) => {
-                let text = target.to_string();
-                info!(%peer, target = text, "flow refused: {}", unrepeated(&text, &failure.detail));
+                let reason = target.strip_from(&failure.detail);
+                info!(%peer, %target, "flow refused: {reason}");
                 incoming.refuse(failure);
             }
         }

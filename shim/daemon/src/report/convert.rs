@@ -47,7 +47,7 @@ impl From<&EgressStatus> for EgressReport {
             EgressState::WrongUplink { uplink } => ("wrong-uplink", uplink.clone()),
             EgressState::Local => ("local", None),
             EgressState::NoRoute => ("no-route", None),
-            EgressState::Unknown => ("unknown", None),
+            _ => ("unknown", None),
         };
         Self {
             local: check.local,

@@ -47,9 +47,11 @@ pub enum ParseTargetError {
     Host(String),
 }
 
-impl Host {
+impl FromStr for Host {
+    type Err = ParseTargetError;
+
     /// Parses an address (IPv6 with or without brackets) or a host name.
-    pub fn parse(text: &str) -> Result<Self, ParseTargetError> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(inner) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
             return inner
                 .parse::<Ipv6Addr>()
@@ -84,6 +86,16 @@ impl Target {
     pub fn service(name: impl Into<String>) -> Self {
         Self::Service(name.into())
     }
+
+    /// Returns `message` without this target's name in front, for output that has named the target
+    /// already: of `h:1`, `h:1: refused` becomes `refused`.
+    pub fn strip_from<'a>(&self, message: &'a str) -> &'a str {
+        let without = message.strip_prefix(&*self.to_string());
+        let joints = [": ", " is ", " "];
+        let rest =
+            without.and_then(|rest| joints.iter().find_map(|joint| rest.strip_prefix(joint)));
+        rest.unwrap_or(message)
+    }
 }
 
 impl FromStr for Target {
@@ -97,7 +109,7 @@ impl FromStr for Target {
             Ok(0) | Err(_) => return Err(ParseTargetError::Port(port.to_owned())),
             Ok(port) => port,
         };
-        Ok(Self::Tcp { host: Host::parse(host)?, port })
+        Ok(Self::Tcp { host: host.parse()?, port })
     }
 }
 
@@ -108,14 +120,6 @@ impl fmt::Display for Target {
             Self::Service(name) => write!(f, "service {name}"),
         }
     }
-}
-
-/// Returns `text` without the name of `target` in front, for messages that have named the target
-/// already: `h:1: refused` becomes `refused`.
-pub fn unrepeated<'a>(target: &str, text: &'a str) -> &'a str {
-    let rest = text.strip_prefix(target).unwrap_or(text);
-    let said = [": ", " is ", " "].iter().find_map(|joint| rest.strip_prefix(joint));
-    if rest.len() < text.len() { said.unwrap_or(text) } else { text }
 }
 
 #[cfg(test)]
@@ -130,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn hosts_survive_formatting_and_parsing() {
+        for (text, host) in [
+            ("10.0.0.1", Host::Ip([10, 0, 0, 1].into())),
+            ("[::1]", Host::Ip(Ipv6Addr::LOCALHOST.into())),
+            ("db.internal", Host::Name("db.internal".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(host.clone()));
+            assert_eq!(host.to_string(), text);
+        }
+        assert_eq!("::1".parse(), Ok(Host::Ip(Ipv6Addr::LOCALHOST.into())));
+        assert_eq!("[::1".parse::<Host>(), Err(ParseTargetError::Host("[::1".into())));
+    }
+
+    #[test]
     fn a_bad_target_names_what_is_wrong() {
         assert_eq!("host".parse::<Target>(), Err(ParseTargetError::NoPort("host".into())));
         assert_eq!("host:0".parse::<Target>(), Err(ParseTargetError::Port("0".into())));
@@ -139,6 +157,7 @@ mod tests {
 
     #[test]
     fn the_name_of_a_target_is_not_repeated() {
+        let target: Target = "h:1".parse().unwrap();
         for (text, rest) in [
             ("h:1: refused", "refused"),
             ("h:1 is not allowed", "not allowed"),
@@ -147,7 +166,7 @@ mod tests {
             ("no route", "no route"),
             ("h:1", "h:1"),
         ] {
-            assert_eq!(unrepeated("h:1", text), rest);
+            assert_eq!(target.strip_from(text), rest);
         }
     }
 }

@@ -149,7 +149,7 @@ pub fn get_target(buf: &mut impl Buf) -> Result<Target, DecodeError> {
         3 => {
             let name = get_string(buf, "target name", MAX_NAME)?;
             // The name reaches the resolver and the policy, so it must satisfy our own parser.
-            let host = match Host::parse(&name) {
+            let host = match name.parse() {
                 Ok(host @ Host::Name(_)) => host,
                 _ => return Err(DecodeError::Invalid("target name", name.len() as u64)),
             };

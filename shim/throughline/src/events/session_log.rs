@@ -1,7 +1,7 @@
 //! Emits the events of one session and its lanes.
 
 use super::{EventKind, EventLog, Subject};
-use throughline_proto::types::{LaneId, PeerName, SessionId};
+use throughline_proto::types::{LaneId, PeerName, SessionId, Target};
 
 /// Emits events with the names of one session and its peer.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl SessionLog {
     }
 
     /// Emits that we refused a flow of the peer's.
-    pub(crate) fn emit_flow_refused(&self, target: &str, reason: &str) {
+    pub(crate) fn emit_flow_refused(&self, target: &Target, reason: &str) {
         self.events.emit_flow_refused(self.subject(), target, reason);
     }
 

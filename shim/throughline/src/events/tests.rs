@@ -44,7 +44,8 @@ async fn a_stream_ends_with_its_log() {
 #[test]
 fn refused_flows_do_not_push_out_the_rest_and_are_counted() {
     let log = EventLog::default();
-    (0..5000).for_each(|_| log.emit_flow_refused(Subject::default(), "a:1", "no"));
+    let target = "a:1".parse().unwrap();
+    (0..5000).for_each(|_| log.emit_flow_refused(Subject::default(), &target, "no"));
     let recent = log.follow().recent;
     assert!((1..=2 * MAX_REFUSED_PER_SECOND).contains(&recent.len()), "{}", recent.len());
     let next_second = Instant::now() + Duration::from_secs(1);

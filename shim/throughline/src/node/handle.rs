@@ -134,7 +134,7 @@ impl Node {
     /// Emits the event `flow-refused` for a flow that this host's own ingress refused to open, which
     /// only the ingress knows of. Throttled like those that a peer caused.
     pub fn report_refused_flow(&self, target: &Target, reason: &str) {
-        self.context().events.emit_flow_refused(Subject::default(), &target.to_string(), reason);
+        self.context().events.emit_flow_refused(Subject::default(), target, reason);
     }
 
     /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and

@@ -85,7 +85,7 @@ impl IncomingFlow {
 
 /// Refuses a flow to `target`, and reports that.
 pub(super) fn refuse(session: &SessionHandle, id: FlowId, target: &Target, failure: OpenFailure) {
-    session.log().emit_flow_refused(&target.to_string(), &failure.detail);
+    session.log().emit_flow_refused(target, &failure.detail);
     session.with(|core, now| core.session.refuse(now, id, failure));
 }
 

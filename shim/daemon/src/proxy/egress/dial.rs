@@ -78,7 +78,7 @@ mod tests {
     async fn a_mapped_address_is_dialed_and_checked_as_ipv4() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let host = Host::parse("::ffff:127.0.0.1").unwrap();
+        let host: Host = "::ffff:127.0.0.1".parse().unwrap();
         let stream = dial(&host, port, |ip| ip.is_ipv4()).await.unwrap();
         assert!(stream.peer_addr().unwrap().is_ipv4());
     }
@@ -87,7 +87,7 @@ mod tests {
     async fn a_closed_port_is_refused_and_a_disallowed_address_is_never_dialed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let host = Host::parse("127.0.0.1").unwrap();
+        let host: Host = "127.0.0.1".parse().unwrap();
         let failure = dial(&host, port, |_| false).await.unwrap_err();
         assert_eq!(failure.code, FailureCode::NotAllowed);
         drop(listener);
@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_has_its_own_failure_code() {
-        let host = Host::parse("no-such-host.invalid").unwrap();
+        let host: Host = "no-such-host.invalid".parse().unwrap();
         let failure = dial(&host, 1, |_| true).await.unwrap_err();
         let possible = [FailureCode::NameNotFound, FailureCode::TimedOut];
         assert!(possible.contains(&failure.code), "{failure:?}");

@@ -10,7 +10,6 @@ use super::dispatcher::Dispatcher;
 use crate::proxy::relay::close_with_reset;
 use crate::proxy::tasks::Tasks;
 use throughline::Target;
-use throughline::unrepeated;
 
 /// Serves the listener until the tasks are draining.
 ///
@@ -31,8 +30,8 @@ pub async fn serve(
             match dispatcher.open(&ingress, to.clone()).await {
                 Ok(outbound) => outbound.relay(tcp, &ingress, &to).await,
                 Err(error) => {
-                    let (target, error) = (to.to_string(), error.to_string());
-                    info!(%ingress, target, "connection reset: {}", unrepeated(&target, &error));
+                    let error = error.to_string();
+                    info!(%ingress, target = %to, "connection reset: {}", to.strip_from(&error));
                     close_with_reset(tcp);
                 }
             }

@@ -22,7 +22,6 @@ use tracing::{debug, info};
 use super::accept::accept_loop;
 use super::dispatcher::{DispatchError, Dispatcher};
 use crate::proxy::tasks::Tasks;
-use throughline::unrepeated;
 use throughline::{FailureCode, Host, Target};
 
 /// Bounds the time from the connection to the whole request: seconds more than any client needs.
@@ -93,7 +92,7 @@ enum Refusal {
     Command(Socks5Command),
     #[error("{0} is not a valid destination")]
     Destination(TargetAddr),
-    #[error("{target}: {}", unrepeated(&target.to_string(), &error.to_string()))]
+    #[error("{target}: {}", target.strip_from(&error.to_string()))]
     Dispatch { target: Target, error: DispatchError },
 }
 
@@ -181,7 +180,7 @@ async fn authenticate<'a>(
 fn target(address: &TargetAddr) -> Option<Target> {
     let (host, port) = match address {
         TargetAddr::Ip(address) => (Host::Ip(address.ip()), address.port()),
-        TargetAddr::Domain(name, port) => (Host::parse(name).ok()?, *port),
+        TargetAddr::Domain(name, port) => (name.parse().ok()?, *port),
     };
     (port != 0).then_some(Target::Tcp { host, port })
 }

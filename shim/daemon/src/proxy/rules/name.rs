@@ -51,7 +51,7 @@ impl FromStr for NamePattern {
             Some(name) => (Scope::Subdomains, name),
             None => (Scope::Exact, text),
         };
-        match Host::parse(name.strip_suffix('.').unwrap_or(name)) {
+        match name.strip_suffix('.').unwrap_or(name).parse() {
             Ok(Host::Name(name)) => Ok(Self { name, scope }),
             Ok(Host::Ip(_)) | Err(_) => Err(ParseNamePatternError(text.to_owned())),
         }
