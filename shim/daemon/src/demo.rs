@@ -6,8 +6,8 @@
 //! origin, the clients through SOCKS5, and the TCP and UDP sockets. The figures are measured, and
 //! every byte is checked at its receiver.
 //!
-//! A run follows a [script]: the clients work, the ISPs fail and recover, a [view] shows it, and a
-//! [report] judges it.
+//! A run follows a `script`: the clients work, the ISPs fail and recover, a `view` shows it, and a
+//! `report` judges it.
 
 mod args;
 mod client;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, MS};
+use super::bench::Bench;
 use crate::lane::rules::Rules;
 use crate::wire::fact::Suspicion;
 
