@@ -9,10 +9,11 @@ use throughline_fuzz::targets::{TARGETS, Target};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let find = |name: &str| TARGETS.iter().find(|target| target.name == name);
-    match arguments[..] {
-        [name] if let Some(target) = find(name) => fuzz(target, Duration::from_secs(60)),
-        [name, what] if let Some(target) = find(name) => match what.parse() {
+    let named = |name: &str| TARGETS.iter().find(|target| target.name == name);
+    let target = arguments.first().and_then(|name| named(name));
+    match (target, arguments.get(1..).unwrap_or_default()) {
+        (Some(target), []) => fuzz(target, Duration::from_secs(60)),
+        (Some(target), [what]) => match what.parse() {
             Ok(seconds) => fuzz(target, Duration::from_secs(seconds)),
             Err(_) => replay(target, what),
         },
