@@ -1,9 +1,16 @@
 //! Turns the lower-case fragments of libraries into sentences for people.
 
-/// Returns `fragment` as a sentence: it begins with a capital and ends with a full stop.
+/// Returns `fragment` as a sentence: it begins with a capital, unless with a path or a name, and ends
+/// with a full stop.
 pub(crate) fn sentence(fragment: &str) -> String {
     let mut chars = fragment.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let is_word = fragment.split(' ').next().is_some_and(|word| {
+        word.chars().all(|c| c.is_alphabetic() || [',', ':', ';', '\''].contains(&c))
+    });
+    let first = match chars.next() {
+        Some(first) if is_word => first.to_uppercase().to_string(),
+        first => first.map(String::from).unwrap_or_default(),
+    };
     let end = if fragment.ends_with(['.', '?', '!']) { "" } else { "." };
     format!("{first}{}{end}", chars.as_str())
 }
@@ -18,5 +25,7 @@ mod tests {
         assert_eq!(sentence("Is it running?"), "Is it running?");
         assert_eq!(sentence("`x` is not a mode"), "`x` is not a mode.");
         assert_eq!(sentence("/run/t.sock is in use"), "/run/t.sock is in use.");
+        assert_eq!(sentence("site/identity.key exists"), "site/identity.key exists.");
+        assert_eq!(sentence("identity.key exists"), "identity.key exists.");
     }
 }
