@@ -208,7 +208,7 @@ fn losses_on_the_new_path_are_congestion() {
 fn a_grant_lets_a_packet_past_a_full_window_once() {
     let mut path = Path::new();
     path.send(0, WINDOW, 50);
-    // Loss probes, which are not told from acknowledgements, count in quinn's figure.
+    // Loss probes, which cannot be distinguished from acknowledgements, count in quinn's figure.
     path.send_unasked(300, 2400, 52);
     let in_flight = WINDOW + 2400;
     // Not through the controller, which takes note of who asks.
