@@ -24,11 +24,15 @@
 //!
 //! Touch the machine's own network, or need anything outside of it.
 
+pub mod access;
+pub mod activity;
 pub mod bgp;
+pub mod compete;
 pub mod daemons;
 pub mod enter;
 pub mod failure;
 pub mod flow;
+pub mod footprint;
 pub mod host;
 pub mod isp;
 mod mptcp;
@@ -36,25 +40,28 @@ pub mod namespace;
 pub mod plan;
 pub mod scenario;
 pub mod site;
+pub mod system;
+pub mod trial;
 pub mod wan;
 
 use std::time::Duration;
 
+use access::Access;
 use bgp::Bgp;
 use host::Host;
 use isp::Isp;
 use plan::{Family, Prefix};
 use site::{Site, Uplink};
-use wan::{End, Profile, Queue, Wan, Way};
+use wan::{End, Queue, Wan, Way};
 
 use crate::support::Outcome;
 
 /// What a lab is like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Shape {
-    /// How many ISPs the client's site has, 1 or 2.
+    /// How many ISPs the client's site has, 1 to 4.
     pub client_isps: u8,
-    /// How many the server's has.
+    /// How many the server's has, 1 to 4.
     pub server_isps: u8,
     /// Bit/s each way of every ISP.
     pub rate: u64,
@@ -66,6 +73,9 @@ pub struct Shape {
     pub family: Family,
     /// Whether the client's ISPs translate addresses (IPv4 only).
     pub nat: bool,
+    /// What the client's ISPs are like, each by itself, in place of rate, round trip and queue. Where
+    /// there is any, nothing else is slow or far: the server's ISPs have no limit and no delay.
+    pub access: Vec<Access>,
     /// Whether the client's site has a prefix of its own of each family, too, and announces it.
     pub bgp: Option<Bgp>,
 }
@@ -81,8 +91,34 @@ impl Default for Shape {
             queue: Duration::from_millis(50),
             family: Family::V4,
             nat: false,
+            access: Vec::new(),
             bgp: None,
         }
+    }
+}
+
+/// The number of the server's first ISP, where the client has no more than so many.
+const SERVERS_FIRST: u8 = 2;
+
+impl Shape {
+    /// Returns the numbers of the server's ISPs.
+    fn servers(&self) -> std::ops::Range<u8> {
+        let first = self.client_isps.max(SERVERS_FIRST);
+        first..first + self.server_isps
+    }
+
+    /// Returns what ISP `number` is like.
+    fn access_of(&self, number: u8) -> Access {
+        let queue = Queue::Time(self.queue);
+        if self.access.is_empty() {
+            // Each way crosses two wires.
+            return Access::fixed(self.rate, self.rtt / 2, queue);
+        }
+        if number >= self.servers().start {
+            return Access::fixed(0, Duration::ZERO, queue);
+        }
+        let usual = || Access::fixed(self.rate, self.rtt, queue);
+        self.access.get(usize::from(number)).cloned().unwrap_or_else(usual)
     }
 }
 
@@ -133,8 +169,7 @@ impl Lab {
         let mut wan = Wan::default();
         let (client, mut isps) =
             Self::site(&mut wan, &core, &shape, "client", 0..shape.client_isps, shape.nat)?;
-        let (server, more) =
-            Self::site(&mut wan, &core, &shape, "server", 2..2 + shape.server_isps, false)?;
+        let (server, more) = Self::site(&mut wan, &core, &shape, "server", shape.servers(), false)?;
         isps.extend(more);
         wan.start()?;
         for isp in &isps {
@@ -157,12 +192,10 @@ impl Lab {
         for number in numbers {
             let device = isp::name(number);
             let router = Host::router(&device)?;
-            // Each way crosses two wires.
-            let mut profile = Profile::new(shape.rate, shape.rtt / 4);
-            profile.queue = Queue::Time(shape.queue);
+            let access = shape.access_of(number);
             let near = End { namespace: host.namespace(), device: &device };
             let far = End { namespace: router.namespace(), device: isp::SITE };
-            let wire = wan.wire(&near, &far, profile)?;
+            let wire = wan.wire(&near, &far, access)?;
             isps.push(Isp::new(router, number, nat, wire.clone(), core)?);
             let given =
                 if nat { vec![Prefix::behind_nat(number)] } else { Prefix::of_isp(number).into() };

@@ -69,6 +69,28 @@ impl Record {
         Duration::from_micros(inside.map(|s| s.value).max().unwrap_or(0))
     }
 
+    /// Echo: a quantile (0 to 1) of the round trips of the messages sent between `from` and `to`, if
+    /// there are any.
+    pub async fn quantile(&self, part: f64, from: Instant, to: Instant) -> Option<Duration> {
+        let samples = self.samples().await;
+        let sent = |s: &Sample| s.at - Duration::from_micros(s.value);
+        let inside = samples.iter().filter(|s| (from..=to).contains(&sent(s)));
+        let mut trips: Vec<_> = inside.map(|s| s.value).collect();
+        trips.sort_unstable();
+        let index = (part * trips.len() as f64) as usize;
+        trips.get(index.min(trips.len().saturating_sub(1))).copied().map(Duration::from_micros)
+    }
+
+    /// Bulk: the mean rate in bit/s of each `step` from `from` on, up to `to`.
+    pub async fn rates(&self, from: Instant, to: Instant, step: Duration) -> Vec<f64> {
+        let (mut rates, mut begin) = (Vec::new(), from);
+        while begin + step <= to {
+            rates.push(self.rate(begin, begin + step).await);
+            begin += step;
+        }
+        rates
+    }
+
     /// Bulk: how long after `from` the flow first ran at `rate` bit/s over 100 ms.
     pub async fn recovered(&self, from: Instant, rate: u64) -> Option<Duration> {
         const SPAN: Duration = Duration::from_millis(100);
@@ -289,5 +311,23 @@ mod tests {
         assert_eq!(record.rate(begun, after(1_000)).await, 16_000.0);
         assert_eq!(record.rate(begun, after(4_000)).await, 4_000.0);
         assert_eq!(record.rate(after(2_000), after(3_000)).await, 0.0);
+        let steps = record.rates(begun, after(2_400), Duration::from_secs(1)).await;
+        assert_eq!(steps, [16_000.0, 0.0], "what is no whole step is left out");
+    }
+
+    #[tokio::test]
+    async fn a_quantile_is_of_the_messages_that_were_sent_meanwhile() {
+        let begun = Instant::now() + Duration::from_secs(1);
+        let after = |ms| begun + Duration::from_millis(ms);
+        // Sent every 10 ms; the tenth takes 500 ms, the others 20.
+        let trip = |i: u64| if i == 9 { 500 } else { 20 };
+        let sample = |i| Sample { at: after(10 * i + trip(i)), value: trip(i) * 1000 };
+        let record = Record(Arc::new(Mutex::new((0..100).map(sample).collect())));
+        let quantile = async |part, to| record.quantile(part, begun, after(to)).await;
+        assert_eq!(quantile(0.5, 1_000).await, Some(Duration::from_millis(20)));
+        assert_eq!(quantile(0.99, 1_000).await, Some(Duration::from_millis(500)));
+        assert_eq!(quantile(0.99, 80).await, Some(Duration::from_millis(20)));
+        let later = record.quantile(0.5, after(5_000), after(6_000)).await;
+        assert_eq!(later, None);
     }
 }

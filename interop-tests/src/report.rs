@@ -10,6 +10,8 @@
 //! saw into a row of [`model`], which is all that [`table`] and [`page`] know: a report can be
 //! drawn again from its JSON.
 //!
+//! Tables of the field ([`crate::field`]) follow where they are asked for.
+//!
 //! The three files are written after every run. What is there after an interruption is what had
 //! been run.
 
@@ -34,6 +36,7 @@ use model::{Report, Run};
 use options::{Options, ReportPlan};
 use progress::Progress;
 
+use crate::field;
 use crate::lab::enter;
 use crate::support::Outcome;
 
@@ -70,6 +73,7 @@ async fn run(plan: ReportPlan, matrix: Matrix, place: Place) -> Outcome<ExitCode
         parameters: plan.parameters(),
         left_out: matrix.left_out,
         runs: Vec::new(),
+        field: Vec::new(),
     };
     let mut progress = Progress::new(&matrix.cases, plan.runs, plan.watch);
     for _ in 0..plan.runs {
@@ -88,6 +92,11 @@ async fn run(plan: ReportPlan, matrix: Matrix, place: Place) -> Outcome<ExitCode
                 }
             }
         }
+    }
+    if let Some(tables) = &plan.field {
+        report.field = field::make(tables).await?;
+        report.machine.end();
+        place.write(&report)?;
     }
     println!("\n{}\n{place}", table::render(&report));
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

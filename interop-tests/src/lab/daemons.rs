@@ -10,13 +10,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 use throughline::Mode;
 
+use super::footprint::Footprint;
 use super::plan::Prefix;
-use super::{Lab, Side, Site};
+use super::site::{Site, Uplink};
+use super::{Lab, Side};
 use crate::process::{self, Process};
 use crate::support::Outcome;
 
-/// Where the server's daemon is dialed.
+/// Where the server's first daemon is dialed.
 const PORT: u16 = 5443;
+/// Where the client's first daemon takes flows.
+const SOCKS_PORT: u16 = 1080;
 
 /// How the daemons are configured.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,20 @@ pub struct Setup {
     pub mode: Mode,
     /// The client's second uplink is metered: without a lane until needed.
     pub standby: bool,
+    /// The client knows its first uplink only.
+    pub lone: bool,
+    /// The client knows the server by this name, not by its addresses.
+    pub name: Option<&'static str>,
+    /// How many of the client's uplinks are to have a lane before anything begins; without it, all
+    /// that can.
+    pub lanes: Option<usize>,
+}
+
+impl Setup {
+    /// Returns daemons that use every uplink, in this mode.
+    pub fn of(mode: Mode) -> Self {
+        Self { mode, standby: false, lone: false, name: None, lanes: None }
+    }
 }
 
 /// Both daemons.
@@ -44,36 +62,69 @@ impl Daemons {
     /// # Errors
     /// When they do not run, or the lanes do not come up within 10 s; shows the logs.
     pub async fn start(lab: &Lab, setup: Setup) -> Outcome<Self> {
+        Self::start_beside(lab, setup, 0).await
+    }
+
+    /// Starts another pair beside `number` pairs that run already.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_beside(lab: &Lab, setup: Setup, number: u16) -> Outcome<Self> {
         let place = tempfile::tempdir_in(super::enter::PLACE)?;
         let path = place.path();
         let (client_key, server_key) = (keygen(path, "client")?, keygen(path, "server")?);
-        let locators = addresses(&lab.server);
+        let locators = addresses(&lab.server, PORT + number);
+        let socks_port = SOCKS_PORT + number;
         std::fs::write(
             path.join("server.toml"),
             format!(
                 "identity = 'server.key'\nadmin = 'server.sock'\nlisten = {locators:?}\n{}\
                  [peers.client]\nkey = '{client_key}'\nallow = ['localhost:*']\n",
-                uplinks(&lab.server, false)
+                uplinks(&lab.server.uplinks, false)
             ),
         )?;
-        let mode = setup.mode;
+        let (mode, port) = (setup.mode, PORT + number);
+        let locators = setup.name.map_or(locators, |name| vec![format!("{name}:{port}")]);
+        let used = if setup.lone { 1 } else { lab.client.uplinks.len() };
         std::fs::write(
             path.join("client.toml"),
             format!(
                 "identity = 'client.key'\nadmin = 'client.sock'\n{}\
                  [peers.server]\nkey = '{server_key}'\nlocators = {locators:?}\n\
-                 [ingress.socks]\nkind = 'socks5'\nlisten = '127.0.0.1:1080'\nvia = 'server'\n\
+                 [ingress.socks]\nkind = 'socks5'\nlisten = '127.0.0.1:{socks_port}'\nvia = 'server'\n\
                  mode = '{mode}'\n",
-                uplinks(&lab.client, setup.standby) + &independent(lab)
+                uplinks(&lab.client.uplinks[..used], setup.standby) + &independent(lab)
             ),
         )?;
         let server = daemon(lab, Side::Server, path)?;
         let client = daemon(lab, Side::Client, path)?;
         let socks = client.ingress("socks")?;
         let daemons = Self { client, server, socks, place };
-        let both = lab.client.uplinks.len() > 1 && !setup.standby;
-        daemons.lanes_up(if both { 2 } else { 1 }, Duration::from_secs(10)).await?;
+        let lanes = setup.lanes.unwrap_or(if setup.standby { 1 } else { used });
+        daemons.lanes_up(lanes, Duration::from_secs(10)).await?;
         Ok(daemons)
+    }
+
+    /// Kills a daemon, as a crash does, and starts it anew.
+    ///
+    /// # Errors
+    /// When it does not run again.
+    pub fn restart(&mut self, lab: &Lab, side: Side) -> Outcome {
+        let process = match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        };
+        process.kill();
+        *process = daemon(lab, side, self.place.path())?;
+        Ok(())
+    }
+
+    /// Returns a daemon's process.
+    pub fn process(&self, side: Side) -> &Process {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
     }
 
     /// Waits until the client's lanes over `count` different uplinks are up.
@@ -110,11 +161,30 @@ impl Daemons {
     /// # Errors
     /// When the daemon does not answer.
     pub fn lanes(&self, side: Side) -> Outcome<Vec<Value>> {
+        Ok(self.sessions(side)?.iter().flat_map(|session| list(&session["lanes"])).collect())
+    }
+
+    /// Returns the sessions of a daemon, as its `status --json` has them.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub fn sessions(&self, side: Side) -> Outcome<Vec<Value>> {
         let status: Value = serde_json::from_str(&self.admin(side, &["status", "--json"])?)?;
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let peers = list(&status["peers"]);
-        let sessions = peers.iter().flat_map(|peer| list(&peer["sessions"]));
-        Ok(sessions.flat_map(|session| list(&session["lanes"])).collect())
+        Ok(list(&status["peers"]).iter().flat_map(|peer| list(&peer["sessions"])).collect())
+    }
+
+    /// Returns the last thousand events of a daemon.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub fn events(&self, side: Side) -> Outcome<Vec<Value>> {
+        let lines = self.admin(side, &["events", "--json"])?;
+        Ok(lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+
+    /// Returns what a daemon's process takes, as `/proc` has it; nothing where it cannot be found.
+    pub fn footprint(&self, side: Side) -> Option<Footprint> {
+        Footprint::of(&self.place.path().join(format!("{}.toml", name(side))))
     }
 
     /// Runs a command of the program against a daemon's admin socket; what it prints.
@@ -133,6 +203,11 @@ impl Daemons {
     }
 }
 
+/// Returns what a JSON array has.
+pub(super) fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
 /// Returns what a site's files are called.
 fn name(side: Side) -> &'static str {
     match side {
@@ -142,15 +217,15 @@ fn name(side: Side) -> &'static str {
 }
 
 /// Returns where a site can be dialed.
-fn addresses(site: &Site) -> Vec<String> {
+fn addresses(site: &Site, port: u16) -> Vec<String> {
     let addresses = site.uplinks.iter().flat_map(|uplink| uplink.addresses());
-    addresses.map(|address| SocketAddr::from((address, PORT)).to_string()).collect()
+    addresses.map(|address| SocketAddr::from((address, port)).to_string()).collect()
 }
 
 /// By interface, so that they outlive a change of prefixes.
-fn uplinks(site: &Site, standby: bool) -> String {
+fn uplinks(used: &[Uplink], standby: bool) -> String {
     let mut text = String::new();
-    for (order, uplink) in site.uplinks.iter().enumerate() {
+    for (order, uplink) in used.iter().enumerate() {
         let (name, metered) = (&uplink.device, standby && order > 0);
         let _ = write!(text, "[uplinks.{name}]\ninterface = '{name}'\nmetered = {metered}\n");
     }

@@ -2,9 +2,12 @@
 //! say how long they stood still, by the receiver's clock, and whether a byte was wrong.
 
 mod bulk;
+mod congestion;
 mod echo;
+mod idle;
 mod via;
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +19,9 @@ use super::Lab;
 use crate::measure::Record;
 use crate::support::Outcome;
 
-pub use via::Via;
+pub use congestion::Congestion;
+pub use idle::Idle;
+pub use via::{TcpRoute, Via};
 
 /// What a flow does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,17 @@ pub enum Kind {
     Download,
     /// As much as goes, to the server.
     Upload,
+}
+
+impl fmt::Display for Kind {
+    /// As it is written on the command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Echo => "echo",
+            Self::Download => "download",
+            Self::Upload => "upload",
+        })
+    }
 }
 
 /// Flows that run at once; in words with `+` between them.

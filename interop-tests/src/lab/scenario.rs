@@ -5,48 +5,19 @@ mod watch;
 
 use std::time::{Duration, Instant};
 
-use throughline::Mode;
-
 use pulse::Pulse;
 
 use super::bgp::Speakers;
-use super::daemons::{Daemons, Setup};
+use super::compete::{Competing, Competition, Rival};
 use super::failure::{Failure, Struck};
 use super::flow::{Flow, Kind, Via};
-use super::plan::Prefix;
+use super::system::BroughtUp;
 use super::{Lab, Shape, Side};
 use crate::measure::Record;
 use crate::support::Outcome;
 
+pub use super::system::System;
 pub use watch::Watch;
-
-/// What carries the flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum System {
-    /// Two daemons, flows in this mode.
-    Throughline(Mode),
-    /// Plain TCP over the first ISPs; from the site's own prefix, where it has one by BGP.
-    Tcp,
-    /// The kernel's Multipath TCP.
-    Mptcp,
-}
-
-impl std::str::FromStr for System {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "tcp" => Ok(Self::Tcp),
-            "mptcp" => Ok(Self::Mptcp),
-            mode => mode.parse().map(Self::Throughline).map_err(|_| {
-                format!(
-                    "there is no system `{name}`; there are auto, single, bond, redundant, tcp and \
-                     mptcp"
-                )
-            }),
-        }
-    }
-}
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -61,6 +32,8 @@ pub struct Scenario {
     pub side: Side,
     /// What runs, all at once.
     pub flows: Vec<Kind>,
+    /// Other people's traffic over the client's first ISP.
+    pub competition: Competition,
     /// How long a flow may take to end; see [`FINISH_TIMEOUT`].
     pub finish_timeout: Duration,
 }
@@ -70,6 +43,8 @@ pub struct Scenario {
 pub struct Seen {
     /// What each flow did.
     pub flows: Vec<FlowSeen>,
+    /// Other people's traffic, and what each carried in Mbit/s, as [`FlowSeen::rates`].
+    pub rivals: Vec<(Rival, (f64, f64))>,
     /// The ISP that failed.
     pub victim: String,
     /// How late a thread woke that had nothing to wait for but a processor: where this is not small
@@ -124,18 +99,14 @@ impl Scenario {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn run_for(&self, watch: Watch) -> Outcome<Seen> {
-        let shape = self.shape_needed();
-        let lab = Lab::new(shape)?;
-        let _speakers = match shape.bgp {
+        let lab = Lab::new(self.shape_needed())?;
+        let _speakers = match lab.shape.bgp {
             Some(bgp) => Some(Speakers::start(&lab, bgp).await?),
             None => None,
         };
-        let (via, daemons) = self.bring_up(&lab).await?;
-        let mut flows = Vec::new();
-        for kind in &self.flows {
-            flows.push(Flow::start(&lab, &via, *kind).await?);
-        }
-        tokio::time::sleep(WARM_UP).await;
+        let BroughtUp { via, daemons } =
+            self.system.bring_up(&lab, self.failure.needs_standby(), 0).await?;
+        let (flows, competing) = self.start_flows(&lab, &via).await?;
         let pulse = Pulse::start();
         let victim = lab.busier(self.side, Duration::from_millis(200)).await;
         let drain = |uplink: &str| {
@@ -149,6 +120,7 @@ impl Scenario {
         for flow in &flows {
             seen.push(observe(flow, struck).await);
         }
+        let rivals = competing.rates(struck).await;
         let stuck = watch.over(&flows, struck).await;
         let watched = Instant::now();
         for ((flow, stuck), seen) in flows.into_iter().zip(stuck).zip(&mut seen) {
@@ -170,12 +142,13 @@ impl Scenario {
         {
             eprintln!("{}\n{}", daemons.client.log(), daemons.server.log());
         }
-        Ok(Seen { flows: seen, victim, machine, struck, watched })
+        competing.finish().await?;
+        Ok(Seen { flows: seen, rivals, victim, machine, struck, watched })
     }
 
     /// Returns the internet as the failure needs it.
     fn shape_needed(&self) -> Shape {
-        let mut shape = self.shape;
+        let mut shape = self.shape.clone();
         shape.nat |= self.failure.needs_nat();
         if self.failure.needs_lone_isp() {
             match self.side {
@@ -186,24 +159,28 @@ impl Scenario {
         shape
     }
 
-    async fn bring_up(&self, lab: &Lab) -> Outcome<(Via, Option<Daemons>)> {
-        let server = lab.server.uplinks[0].prefixes[0].host;
-        Ok(match self.system {
-            System::Throughline(mode) => {
-                let setup = Setup { mode, standby: self.failure.needs_standby() };
-                let daemons = Daemons::start(lab, setup).await?;
-                (Via::Socks(daemons.socks), Some(daemons))
+    /// Starts the flows and the other people's, in the order that was asked for.
+    async fn start_flows(&self, lab: &Lab, via: &Via) -> Outcome<(Vec<Flow>, Competing)> {
+        let bulk = self.flows.iter().copied().find(|kind| *kind != Kind::Echo);
+        let direction = bulk.unwrap_or(Kind::Download);
+        let mut competing = None;
+        if self.competition.first {
+            competing = Some(self.competition.start(lab, direction).await?);
+            tokio::time::sleep(WARM_UP).await;
+        }
+        let mut flows = Vec::new();
+        for kind in &self.flows {
+            flows.push(Flow::start(lab, via, *kind).await?);
+        }
+        tokio::time::sleep(WARM_UP).await;
+        let Some(competing) = competing else {
+            let competing = self.competition.start(lab, direction).await?;
+            if !self.competition.rivals.is_empty() {
+                tokio::time::sleep(WARM_UP).await;
             }
-            System::Tcp if lab.shape.bgp.is_some() => {
-                // Both are of the first family that there is.
-                (Via::TcpFrom(Prefix::independent(lab.shape.family)[0].host, server), None)
-            }
-            System::Tcp => (Via::Tcp(server), None),
-            System::Mptcp => {
-                super::mptcp::configure(lab)?;
-                (Via::Mptcp(server), None)
-            }
-        })
+            return Ok((flows, competing));
+        };
+        Ok((flows, competing))
     }
 }
 

@@ -9,9 +9,10 @@
 //! real one would, and written to the other device. A TUN device knows no neighbours and no
 //! offloads: a blackhole is silent, and every packet is one that could stand on a cable.
 //!
-//! A link sends one packet after the other at its rate, holds a bounded queue before that (tail
-//! drop), and delivers a delay later. It may lose at random, let packets be overtaken, and refuse
-//! what is too large, silently or with an ICMP error. What is sent into a blackhole, or under way
+//! A link sends one packet after the other at its rate or by a trace of delivery opportunities, holds a
+//! bounded queue before that (tail drop or CoDel), and delivers a delay later, which may vary. It may
+//! lose at random or in bursts, police, let packets be overtaken, and refuse what is too large, silently
+//! or with an ICMP error. What is sent into a blackhole, or under way
 //! when it opens, is lost silently.
 //!
 //! # Life-cycle
@@ -35,12 +36,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use super::access::Access;
 use crate::support::Outcome;
 
 pub use handle::WireHandle;
 pub use port::End;
 pub use throughline_link::{
-    Duplication, Lateness, Loss, Oversize, Profile, Queue, Rate, Reordering, Way,
+    Duplication, Jitter, Lateness, Loss, Oversize, Policer, Profile, Queue, Rate, Reordering, Way,
 };
 
 use engine::Engine;
@@ -54,13 +56,13 @@ pub struct Wan {
 }
 
 impl Wan {
-    /// Makes a wire from `near` to `far`. The devices are down; who owns the namespaces gives them
+    /// Makes a wire from `near`, the customer, to `far`. The devices are down; who owns the namespaces gives them
     /// addresses and brings them up. Nothing passes before [`start`](Self::start).
     ///
     /// # Errors
     /// When a device cannot be made.
-    pub fn wire(&mut self, near: &End<'_>, far: &End<'_>, profile: Profile) -> Outcome<WireHandle> {
-        let handle = WireHandle::new(profile);
+    pub fn wire(&mut self, near: &End<'_>, far: &End<'_>, access: Access) -> Outcome<WireHandle> {
+        let handle = WireHandle::new(access);
         let (near, far) = (Port::make(near)?, Port::make(far)?);
         self.wires.push((near, far, handle.clone()));
         Ok(handle)

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::lab::bgp::Bgp;
+use crate::lab::flow::Congestion;
 use crate::lab::scenario::System;
 use crate::process;
 
@@ -37,7 +38,8 @@ impl Contender {
     pub fn label(self) -> String {
         let system = match self.system {
             System::Throughline(mode) => format!("Throughline {mode}"),
-            System::Tcp => "plain TCP".into(),
+            System::Tcp(Congestion::Usual) => "plain TCP".into(),
+            System::Tcp(congestion) => format!("plain TCP ({})", title(congestion)),
             System::Mptcp => "MPTCP".into(),
         };
         let system = if self.bgp.is_some() { system.replace("plain ", "") } else { system };
@@ -49,11 +51,26 @@ impl Contender {
     }
 }
 
+/// Returns what people call a congestion control.
+fn title(congestion: Congestion) -> &'static str {
+    match congestion {
+        Congestion::Usual => "usual",
+        Congestion::Cubic => "CUBIC",
+        Congestion::Bbr => "BBR",
+        Congestion::Reno => "Reno",
+    }
+}
+
 /// Returns what a contender needs that is not here, and how to get it.
 pub fn missing(contender: Contender) -> Option<&'static str> {
     let kernel = Path::new("/proc/sys/net/mptcp/enabled");
     if contender.system == System::Mptcp && !kernel.exists() {
         return Some("this kernel has no MPTCP (Linux 5.6 or later with CONFIG_MPTCP)");
+    }
+    if let System::Tcp(congestion) = contender.system
+        && !congestion.is_available()
+    {
+        return Some("this kernel has no such congestion control (modprobe tcp_bbr, say)");
     }
     if contender.bgp.is_some() && process::installed("bird").is_none() {
         return Some("`bird` is not installed (apt-get install bird2)");
@@ -64,11 +81,7 @@ pub fn missing(contender: Contender) -> Option<&'static str> {
 impl fmt::Display for Contender {
     /// As it is written on the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.system {
-            System::Throughline(mode) => write!(f, "{mode}")?,
-            System::Tcp => f.write_str("tcp")?,
-            System::Mptcp => f.write_str("mptcp")?,
-        }
+        write!(f, "{}", self.system)?;
         match self.bgp {
             None => Ok(()),
             Some(bgp) => f.write_str(if bgp.bfd { BFD } else { BGP }),
@@ -103,7 +116,8 @@ mod tests {
 
     #[test]
     fn every_system_is_read_as_it_is_written() {
-        for text in Contender::USUAL.into_iter().chain(["bond", "redundant", "auto+bgp"]) {
+        for text in Contender::USUAL.into_iter().chain(["bond", "redundant", "auto+bgp", "tcp-bbr"])
+        {
             let contender: Contender = text.parse().unwrap();
             assert_eq!(contender.to_string(), text);
         }
@@ -115,6 +129,7 @@ mod tests {
         assert_eq!(label("auto"), "Throughline auto");
         assert_eq!(label("tcp"), "plain TCP");
         assert_eq!(label("tcp+bgp"), "TCP + BGP, hold 9 s");
+        assert_eq!(label("tcp-bbr"), "plain TCP (BBR)");
         assert_eq!(label("tcp+bfd"), "TCP + BGP, BFD");
     }
 

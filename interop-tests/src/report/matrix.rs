@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::contender::Contender;
 use super::options::ReportPlan;
+use crate::lab::compete::Competition;
 use crate::lab::failure::Failure;
 use crate::lab::flow::Flows;
 use crate::lab::plan::Family;
@@ -126,6 +127,7 @@ impl Case {
             failure: self.failure,
             side: self.side,
             flows: self.flows.0.clone(),
+            competition: Competition::default(),
             finish_timeout: FINISH_TIMEOUT,
         }
     }
@@ -141,7 +143,7 @@ impl Case {
             _ => Duration::ZERO,
         };
         // What has nothing that would move it stands still until the watch is over.
-        let stands = self.contender.system == System::Tcp
+        let stands = matches!(self.contender.system, System::Tcp(_))
             && !self.contender.bgp.is_some_and(|bgp| bgp.bfd)
             && !self.failure.is_lossy()
             && !matches!(self.failure, Failure::AllDown(_));

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::field::Table;
+
 /// Everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -13,6 +15,9 @@ pub struct Report {
     pub left_out: Vec<String>,
     /// All runs, in the order they were made.
     pub runs: Vec<Run>,
+    /// Tables of the field.
+    #[serde(default)]
+    pub field: Vec<Table>,
 }
 
 /// Where and when.
@@ -170,12 +175,14 @@ impl Report {
     /// Returns whether every run could be made, no flow through Throughline broke, and no byte was wrong.
     /// That another system's flow stands still is what the report is about.
     pub fn is_sound(&self) -> bool {
-        self.runs.iter().all(|run| {
-            run.error.is_none()
-                && run.flows.iter().filter_map(|flow| flow.error.as_ref()).all(|error| {
-                    !run.ours && !error.contains("wrong") && !error.contains("received")
-                })
-        })
+        let tables = self.field.iter().all(Table::is_sound);
+        tables
+            && self.runs.iter().all(|run| {
+                run.error.is_none()
+                    && run.flows.iter().filter_map(|flow| flow.error.as_ref()).all(|error| {
+                        !run.ours && !error.contains("wrong") && !error.contains("received")
+                    })
+            })
     }
 }
 
@@ -206,7 +213,13 @@ pub(super) mod tests {
         };
         let left_out = vec!["MPTCP: this kernel has no MPTCP".into()];
         let runs = vec![run("Throughline auto", 38.0, false), run("plain TCP", 15_000.0, true)];
-        Report { machine, parameters, left_out, runs }
+        let field = vec![Table {
+            title: "Bonds & shares".into(),
+            head: vec!["System".into(), "Mbit/s".into()],
+            rows: vec![vec!["bond".into(), "187.0".into()]],
+            bars: vec!["`bond`: 187.00, wanted ≥ 187: met".into()],
+        }];
+        Report { machine, parameters, left_out, runs, field }
     }
 
     pub(in crate::report) fn run(system: &str, ms: f64, at_least: bool) -> Run {
@@ -256,6 +269,13 @@ pub(super) mod tests {
         report.runs[1].flows[0].error = Some("wrong bytes between 0 and 9".into());
         assert!(!report.is_sound());
         report.runs = vec![run("Throughline auto", 38.0, true)];
+        assert!(!report.is_sound());
+    }
+
+    #[test]
+    fn a_table_of_the_field_in_which_a_flow_broke_is_an_error() {
+        let mut report = report();
+        report.field[0].rows.push(vec!["auto".into(), "**Download: stuck**".into()]);
         assert!(!report.is_sound());
     }
 

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::contender::Contender;
 use super::model::Parameters;
+use crate::field;
 use crate::lab::Side;
 use crate::lab::failure::Failure;
 use crate::lab::flow::{Flows, Kind};
@@ -59,6 +60,13 @@ pub struct Options {
     /// What each ISP queues, in milliseconds.
     #[arg(long, default_value_t = 50)]
     pub queue: u64,
+    /// Tables of the field, too: radio, shares, long-lossy, messages, bonds, turns-bad, outage. Some
+    /// minutes each.
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub field: Vec<field::Which>,
+    /// For the table `radio`: files of delivery opportunities in mahimahi's format, down and up.
+    #[arg(long, value_name = "DOWN,UP", value_delimiter = ',', num_args = 1..=2, requires = "field")]
+    pub traces: Vec<PathBuf>,
     /// Where the files go.
     #[arg(long, value_name = "DIR", default_value = "target/report")]
     pub out: PathBuf,
@@ -97,6 +105,8 @@ pub struct ReportPlan {
     pub queue: Duration,
     /// A sentence for the report.
     pub note: Option<String>,
+    /// Tables of the field.
+    pub field: Option<field::Options>,
 }
 
 /// Plots show so much after a failure, also where nothing happens.
@@ -149,7 +159,19 @@ impl Options {
             rtt: milliseconds(number("rtt", self.rtt, 1..=2000)?),
             queue: milliseconds(number("queue", self.queue, 1..=2000)?),
             note: self.note.clone(),
+            field: self.field(runs as u64)?,
         })
+    }
+
+    /// Returns what is asked for of the field.
+    fn field(&self, runs: u64) -> Outcome<Option<field::Options>> {
+        if self.field.is_empty() {
+            return Ok(None);
+        }
+        let (tables, traces) = (self.field.clone(), self.traces.clone());
+        let options = field::Options { tables, traces, runs, ..field::Options::usual() };
+        options.check()?;
+        Ok(Some(options))
     }
 }
 
@@ -232,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_the_field_are_made_where_they_are_asked_for() {
+        assert!(parse("").unwrap().plan().unwrap().field.is_none());
+        let plan = parse("--field shares,radio --runs 3").unwrap().plan().unwrap();
+        let field = plan.field.unwrap();
+        assert_eq!((field.tables.len(), field.runs, field.rivals.len()), (2, 3, 3));
+        let error = parse("--field radio --traces /nonexistent").unwrap().plan().unwrap_err();
+        assert!(error.to_string().contains("cannot read the trace"), "{error}");
+    }
+
+    #[test]
     fn wrong_arguments_are_answered_with_what_is_possible() {
         for (line, wrong, hint) in [
             ("--systems quic", "`quic`", "redundant"),
@@ -240,6 +272,8 @@ mod tests {
             ("--family v5", "`v5`", "v4, v6, both"),
             ("--flows ping", "`ping`", "echo, download, upload"),
             ("--runs many", "many", "--runs"),
+            ("--field radios", "`radios`", "radio, shares"),
+            ("--traces d", "--field", "required"),
             ("--quick --full", "--full", "--quick"),
         ] {
             let error = parse(line).unwrap_err();

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::model::{Report, Situation};
 use super::plot::{self, escape};
 use super::{prose, table};
+use crate::field;
 use crate::support::Outcome;
 
 const CSS: &str = include_str!("page.css");
@@ -48,6 +49,7 @@ pub fn render(report: &Report) -> Outcome<String> {
     for situation in report.situations() {
         section(&mut page, report, situation)?;
     }
+    field(&mut page, &report.field);
     page += "</body>\n</html>\n";
     Ok(page)
 }
@@ -70,6 +72,20 @@ fn section(page: &mut String, report: &Report, situation: &Situation) -> Outcome
         );
     }
     Ok(())
+}
+
+/// Adds the tables of the field.
+fn field(page: &mut String, tables: &[field::Table]) {
+    if tables.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "<h2>{}</h2>", escape(table::FIELD));
+    for field::Table { title, head, rows, bars } in tables {
+        let _ = writeln!(page, "<h3>{}</h3>", escape(title));
+        html_table(page, &table::Table { head: head.clone(), rows: rows.clone() });
+        let bars: String = bars.iter().map(|bar| format!("<li>{}</li>\n", escape(bar))).collect();
+        let _ = writeln!(page, "<ul>\n{bars}</ul>");
+    }
 }
 
 fn html_table(page: &mut String, table: &table::Table) {
@@ -98,6 +114,8 @@ mod tests {
             "How to read this",
             "prefers-color-scheme: dark",
             "Left out: MPTCP",
+            "<h3>Bonds &amp; shares</h3>",
+            "<li>`bond`: 187.00, wanted ≥ 187: met</li>",
         ] {
             assert!(page.contains(part), "{part}");
         }

@@ -33,8 +33,17 @@ pub fn render(report: &Report) -> String {
         }
     }
     let _ = write!(text, "\n{}\n", READ);
+    if !report.field.is_empty() {
+        let _ = writeln!(text, "\n## {FIELD}");
+    }
+    for table in &report.field {
+        let _ = write!(text, "\n{table}");
+    }
     text
 }
+
+/// What the tables of the field stand under.
+pub(super) const FIELD: &str = "In the field: radio links, other people's traffic, outages";
 
 /// What a table's numbers mean.
 pub(super) const READ: &str = "A stall is the worst round trip of the echoes sent (or under way) \
@@ -178,6 +187,16 @@ mod tests {
         assert!(text.contains(row), "{text}");
         assert!(text.contains("| plain TCP | 1 | ≥ 15.0 s | ≥ 15.0 s |"), "{text}");
         assert!(text.contains("0 of 2 |"), "{text}");
+    }
+
+    #[test]
+    fn tables_of_the_field_follow_with_their_bars() {
+        let mut report = report();
+        let text = render(&report);
+        assert!(text.contains("## In the field") && text.contains("### Bonds & shares"), "{text}");
+        assert!(text.contains("| bond | 187.0 |") && text.contains("187: met"), "{text}");
+        report.field.clear();
+        assert!(!render(&report).contains("In the field"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod crash;
 mod failures;
 mod network;
 mod systems;
+mod weather;
 
 /// Runs an async body in the lab.
 macro_rules! in_the_lab {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use interop_tests::lab::flow::{Flow, Kind, Via};
+use interop_tests::lab::flow::{Congestion, Flow, Kind, TcpRoute, Via};
 use interop_tests::lab::plan::{Family, Prefix};
 use interop_tests::lab::wan::{Oversize, Way};
 use interop_tests::lab::{Lab, Shape};
@@ -106,7 +106,11 @@ in_the_lab!("network", a_wire_has_its_delay_and_a_blackhole_is_silent, async {
 in_the_lab!("network", plain_tcp_fills_a_wire_and_no_more, async {
     let rate = 50_000_000;
     let lab = Lab::new(Shape { rate, ..Shape::default() })?;
-    let via = Via::Tcp(lab.server.uplinks[0].prefixes[0].host);
+    let via = Via::Tcp(TcpRoute {
+        from: None,
+        to: lab.server.uplinks[0].prefixes[0].host,
+        congestion: Congestion::Usual,
+    });
     for kind in [Kind::Download, Kind::Upload] {
         let flow = Flow::start(&lab, &via, kind).await?;
         tokio::time::sleep(4 * SECOND).await;

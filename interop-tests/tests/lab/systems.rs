@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use interop_tests::lab::bgp::Bgp;
+use interop_tests::lab::compete::Competition;
 use interop_tests::lab::failure::Failure;
-use interop_tests::lab::flow::Kind;
+use interop_tests::lab::flow::{Congestion, Kind};
 use interop_tests::lab::plan::Family;
 use interop_tests::lab::scenario::{FINISH_TIMEOUT, FlowSeen, Scenario, System};
 use interop_tests::lab::{Shape, Side};
@@ -27,6 +28,7 @@ async fn echo(
         failure: Failure::Blackhole,
         side: Side::Client,
         flows: vec![Kind::Echo],
+        competition: Competition::default(),
         finish_timeout,
     };
     let seen = scenario.run().await?;
@@ -38,7 +40,8 @@ async fn echo(
 }
 
 in_the_lab!("systems", plain_tcp_is_stuck_when_its_isp_is_silent, async {
-    let seen = echo(System::Tcp, Family::V4, None, Duration::from_secs(5)).await?;
+    let seen =
+        echo(System::Tcp(Congestion::Usual), Family::V4, None, Duration::from_secs(5)).await?;
     assert!(seen.end.is_err(), "{seen:?}");
     Ok(())
 });
@@ -68,7 +71,9 @@ const HOLD: Duration = Duration::from_secs(9);
 
 /// TCP from the site's own prefix: how long it stood still.
 async fn tcp_by_bgp(family: Family, bfd: bool) -> Outcome<Duration> {
-    let seen = echo(System::Tcp, family, Some(Bgp { hold: HOLD, bfd }), FINISH_TIMEOUT).await?;
+    let seen =
+        echo(System::Tcp(Congestion::Usual), family, Some(Bgp { hold: HOLD, bfd }), FINISH_TIMEOUT)
+            .await?;
     assert!(seen.end.is_ok(), "{seen:?}");
     Ok(seen.gap)
 }

@@ -55,6 +55,7 @@ scenarios! {
     this_peer_refuses_an_acceptor_with_another_key
     another_alpn_and_none_are_refused
     hellos_are_rejected_by_the_rules_of_the_acceptor
+    a_later_dialer_is_answered_in_our_version_and_what_it_says_more_is_skipped
     a_session_is_not_attached_to_by_another_peer
     a_target_outside_the_acl_is_not_dialed
     violations_close_the_lane_and_nothing_else
@@ -67,6 +68,8 @@ scenarios! {
     our_dialer_learns_that_its_session_is_unknown_and_makes_another
     our_dialer_tries_again_later_where_it_is_rejected_for_now
     our_dialer_refuses_another_key_another_alpn_and_a_later_version
+    our_dialer_says_that_an_acceptor_does_not_speak_its_version_any_more
+    our_dialer_skips_what_a_later_acceptor_says
     our_dialer_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another
     this_peer_refuses_a_dialer_that_it_does_not_know
 }

@@ -12,6 +12,9 @@ const SETTLED: Duration = Duration::from_secs(8);
 /// One packet per lane and direction in this time is the bar.
 const PERIOD: Duration = Duration::from_secs(15);
 
+/// In one of so many whiles the bar is met.
+const WINDOWS: usize = 3;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_no_more() -> Outcome<()> {
     let _alone = alone().await;
@@ -23,23 +26,35 @@ async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_no_more() -> Outcome
             [stats.up.delivered.packets, stats.down.delivered.packets]
         })
     };
-    let before = count();
-    tokio::time::sleep(3 * PERIOD).await;
-    let after = count();
-    let lanes = |isp: usize| {
-        let uplink = ["isp-a", "isp-b"][isp];
-        let on = |l: &&LaneStatus| l.uplink.as_deref() == Some(uplink);
-        lanes(&pair.near).iter().filter(on).count() as u64
-    };
-    for (isp, (before, after)) in before.iter().zip(after).enumerate() {
-        for (way, (before, after)) in ["up", "down"].iter().zip(before.iter().zip(after)) {
-            let sent = after - before;
-            // None at all would be a lane that a NAT forgets.
-            let lanes = lanes(isp);
-            let right = lanes > 0 && (2 * lanes..=3 * lanes).contains(&sent);
-            assert!(right, "{sent} packets {way} through isp {isp} with {lanes} lanes in 45 s");
+    // A machine that is busy for a moment answers late, and a lane that seems silent is probed: another while then.
+    let mut wrong = Vec::new();
+    for _ in 0..WINDOWS {
+        let before = count();
+        tokio::time::sleep(3 * PERIOD).await;
+        let after = count();
+        let on = |isp: usize| {
+            let uplink = ["isp-a", "isp-b"][isp];
+            let on = |l: &&LaneStatus| l.uplink.as_deref() == Some(uplink);
+            lanes(&pair.near).iter().filter(on).count() as u64
+        };
+        wrong.clear();
+        for (isp, (before, after)) in before.iter().zip(after).enumerate() {
+            for (way, (before, after)) in ["up", "down"].iter().zip(before.iter().zip(after)) {
+                let (sent, lanes) = (after - before, on(isp));
+                // None at all would be a lane that a NAT forgets.
+                if lanes == 0 || !(2 * lanes..=3 * lanes).contains(&sent) {
+                    wrong.push(format!(
+                        "{sent} packets {way} through isp {isp} with {lanes} lanes in 45 s"
+                    ));
+                }
+            }
         }
+        if wrong.is_empty() {
+            break;
+        }
+        println!("    {wrong:?}");
     }
+    assert!(wrong.is_empty(), "{wrong:?}");
     pair.shutdown().await;
     Ok(())
 }

@@ -17,8 +17,9 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 /// What passes from then on, with headers: little more than the 1200 bytes that QUIC asks for.
 const NARROW: usize = 1280;
 
-/// Wide, for the dev profile on a busy machine of two cores: a quiet one in the release profile needs 80–320 ms.
-const BAR: Duration = Duration::from_millis(600);
+/// Wide, for the dev profile on a busy machine of two cores, which looks like a path that pauses: there three
+/// large probes go unanswered before the only lane is closed and dialed anew, 0.7 to 1 s.
+const BAR: Duration = Duration::from_millis(1500);
 
 #[derive(Clone, Copy)]
 struct Case {

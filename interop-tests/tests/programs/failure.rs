@@ -42,6 +42,10 @@ impl Over {
     pub(crate) fn yet(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Bytes that both ISPs have delivered. What keeps lanes alive is some kilobytes a second.
@@ -76,7 +80,7 @@ pub(crate) async fn each_isp_dies(
         revive(pair, isp).await?;
         more(&done, step, &format!("after {} came back", isp.name())).await?;
     }
-    over.0.store(true, Ordering::Relaxed);
+    over.set();
     Ok(died)
 }
 

@@ -5,9 +5,11 @@
 //! A program that is not installed is skipped with a line that says so. `THROUGHLINE_LONG=1` moves
 //! four times as much and cuts for a minute.
 
+mod changes;
 mod crash;
 mod cuts;
 mod database;
+mod datagrams;
 mod failure;
 mod git;
 mod iperf;
@@ -15,6 +17,7 @@ mod live;
 mod netcat;
 mod origin;
 mod postgres;
+mod proxies;
 mod rsync;
 mod ssh;
 mod terminal;

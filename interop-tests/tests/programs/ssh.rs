@@ -29,6 +29,8 @@ pub(crate) struct Server {
 pub(crate) enum Through {
     /// `ProxyCommand nc -X 5`, by the SOCKS5 ingress.
     Proxy(SocketAddr),
+    /// `ProxyCommand throughline nc`, by a SOCKS5 ingress.
+    Throughline(SocketAddr),
     /// A forwarded port.
     Forward(SocketAddr),
 }
@@ -85,6 +87,12 @@ impl Server {
         match through {
             Through::Proxy(socks) => {
                 let proxy = format!("ProxyCommand=nc -X 5 -x {socks} %h %p");
+                command.args(["-o", &proxy, "-p", &self.port.to_string(), "127.0.0.1"]);
+            }
+            Through::Throughline(socks) => {
+                let program = process::throughline().expect("the daemons run it already");
+                let program = program.display();
+                let proxy = format!("ProxyCommand={program} nc --proxy {socks} %h %p");
                 command.args(["-o", &proxy, "-p", &self.port.to_string(), "127.0.0.1"]);
             }
             Through::Forward(addr) => {

@@ -42,8 +42,8 @@ impl LaneControllerFactory {
 }
 
 impl ControllerFactory for LaneControllerFactory {
-    fn build(self: Arc<Self>, _now: Instant, mtu: u16) -> Box<dyn Controller> {
-        Box::new(LaneController::new(Arc::clone(&self.sensor), self.initial_window, mtu))
+    fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
+        Box::new(LaneController::new(Arc::clone(&self.sensor), self.initial_window, mtu, now))
     }
 }
 
@@ -55,6 +55,8 @@ pub struct LaneController {
     path: Window,
     initial_window: u64,
     mtu: u16,
+    /// The latest time that quinn has told.
+    now: Instant,
     /// How many migrations this controller has applied, and when the last one was.
     migrations: u64,
     moved_at: Option<Instant>,
@@ -74,15 +76,17 @@ const FULL_PACKET: (u64, u64) = (9, 10);
 const WINDOW_QUERIES_PER_DATAGRAM: u32 = 2;
 
 impl LaneController {
-    fn new(sensor: Arc<LaneSensor>, initial_window: u64, mtu: u16) -> Self {
+    fn new(sensor: Arc<LaneSensor>, initial_window: u64, mtu: u16, now: Instant) -> Self {
         let id = sensor.register();
         let path = Window::new(initial_window, mtu);
         sensor.on_window(id, path.bytes(), mtu);
+        sensor.on_bulk_window(id, path.bytes(), 0.0, mtu);
         Self {
             id,
             path,
             initial_window,
             mtu,
+            now,
             migrations: sensor.migrations(),
             moved_at: sensor.moved_at(),
             acked: Acked::default(),
@@ -100,8 +104,13 @@ impl LaneController {
             self.moved_at = self.sensor.moved_at();
             self.path = Window::new(self.initial_window, self.mtu);
             self.acked = Acked::default();
-            self.sensor.on_window(self.id, self.path.bytes(), self.mtu);
+            self.report_window();
         }
+    }
+
+    fn report_window(&self) {
+        self.sensor.on_window(self.id, self.path.bytes(), self.mtu);
+        self.sensor.on_bulk_window(self.id, self.path.bytes(), self.path.loss(), self.mtu);
     }
 
     fn packet_acked(
@@ -119,6 +128,8 @@ impl LaneController {
         }
         self.acked.bytes += bytes;
         self.acked.newest_sent = self.acked.newest_sent.max(Some(sent));
+        self.acked.oldest_sent =
+            Some(self.acked.oldest_sent.map_or(sent, |oldest| oldest.min(sent)));
         if bytes * FULL_PACKET.1 >= u64::from(self.mtu) * FULL_PACKET.0 {
             self.acked.newest_full = self.acked.newest_full.max(Some(sent));
         }
@@ -145,6 +156,7 @@ impl LaneController {
 impl Controller for LaneController {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         self.apply_migrations();
+        self.now = now;
         let eliciting = *self.window_queries.get_mut() >= WINDOW_QUERIES_PER_DATAGRAM;
         *self.window_queries.get_mut() = 0;
         self.path.on_sent(now);
@@ -171,24 +183,27 @@ impl Controller for LaneController {
             ..std::mem::take(&mut self.acked)
         };
         self.used = None;
+        self.now = now;
         for delay in self.sensor.on_acked(self.id, now, &acked) {
             self.path.on_delay(now, delay);
         }
+        self.sensor.on_bulk_window(self.id, self.path.bytes(), self.path.loss(), self.mtu);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost: u64) {
         self.apply_migrations();
+        self.now = now;
         if self.sensor.on_lost(self.id, sent, lost) {
-            self.path.on_congestion(now, sent, persistent);
-            self.sensor.on_window(self.id, self.path.bytes(), self.mtu);
+            self.path.on_congestion(now, sent, persistent, lost);
+            self.report_window();
         }
     }
 
     fn on_mtu_update(&mut self, mtu: u16) {
         self.apply_migrations();
         self.mtu = mtu;
-        self.path.on_mtu_update(Instant::now(), mtu);
-        self.sensor.on_window(self.id, self.path.bytes(), mtu);
+        self.path.on_mtu_update(self.now, mtu);
+        self.report_window();
     }
 
     fn window(&self) -> u64 {
@@ -216,6 +231,7 @@ impl Controller for LaneController {
             path: self.path.clone(),
             initial_window: self.initial_window,
             mtu: self.mtu,
+            now: self.now,
             migrations: self.migrations,
             moved_at: self.moved_at,
             acked: Acked::default(),

@@ -11,7 +11,7 @@
 //!   quarter per round, so that a window that is too small recovers within some rounds.
 //! * Above one and a half targets: the formula again, downwards, by a quarter at most, and then a
 //!   round's wait until the effect shows. At once if our own window has just grown; otherwise after
-//!   [`OTHERS_PROBE_ROUNDS`], because the queue may be another sender's probe.
+//!   `OTHERS_PROBE_ROUNDS`, because the queue may be another sender's probe.
 //! * Between them: stay, a packet more per round, and now and then a probe (below).
 //!
 //! **Whose queue is it?** A round trip does not say: it holds the queue of the reverse direction, in
@@ -28,39 +28,37 @@
 //! each one's queue shrinks as the other's grows, and they chase each other.
 //!
 //! **When shrinking does not help**, [`MAX_FUTILE_STEPS`] times in a row, the window is restored. If the
-//! queue is longer than any delay-based sender leaves (four targets), a loss-based one keeps it full:
-//! plain CUBIC competes for [`COMPETITION_PERIOD`], or until the queue is gone, and the base is taken
-//! anew from what was seen meanwhile. If the queue is shorter, the base counts as too low (a longer
-//! route, a lane that began in a queue of ours) and is raised for [`RAISED_BASE_TTL`].
+//! queue is longer than any delay-based sender leaves (four targets), or overflowed although we did not grow, a
+//! loss-based sender keeps it full, and a [`Competition`] begins: CUBIC within bounds, until steps show that
+//! nobody else is there (Copa's competitive mode, and Nimbus' elasticity by experiment: Goyal et al., SIGCOMM
+//! 2022). It also begins where losses, round after round, come with much less than the path's capacity
+//! ([`CROWDED`]): a sender that ignores losses has taken a queue that is too short to show. If the queue is
+//! shorter, the base counts as too low (a longer route, a lane that began in a queue of ours) and is raised for
+//! some seconds.
 //!
 //! What it never does: judge a round that the application limited; shrink for less than 4.5 ms, which
 //! on loopback is many round trips. It does not give lanes that share a path equal shares within
 //! seconds.
 //!
+//! How long the target is, `target` says; the steps and what their effects show are in `steps`.
+//!
 //! Pure: it takes rounds and returns windows.
+
+mod steps;
+mod target;
 
 use std::time::{Duration, Instant};
 
+use self::target::TargetQueue;
+use crate::competition::{Competition, Outcome};
+use crate::delivery::Delivery;
 use crate::rounds::Round;
 use crate::window_probe::{QueueDirection, WindowProbe};
-
-/// The target queue as a part of the base: an idle path then fills by a sixth per round, ...
-const TARGET_DIVISOR: u32 = 6;
-/// ... but at least 3 ms: half of it is about the jitter of timers and schedulers (1–3 ms), and what
-/// else looks like a queue is found out by probes, ...
-const MIN_TARGET: Duration = Duration::from_millis(3);
-/// ... and at most 10 ms, which is far beyond jitter on any path.
-const MAX_TARGET: Duration = Duration::from_millis(10);
 
 /// The least growth per round of an idle path, where the target is small against the base.
 const MIN_GROWTH: f64 = 1.125;
 /// The largest step either way: a wrong guess costs a quarter.
 const MAX_STEP: f64 = 0.25;
-
-/// Rounds with the target queue before a probe, whose own queue (one target) lasts for two.
-const STEADY_ROUNDS: u32 = 7;
-/// Up to this many rounds more, so that two senders do not probe in step.
-const PROBE_JITTER_ROUNDS: u64 = 16;
 
 /// Rounds before a probe as long as no step has confirmed that the queue is ours: what looks like a
 /// queue may be jitter, and the window a tenth of what the path holds.
@@ -75,36 +73,45 @@ const OWN_GROWTH_ROUNDS: u32 = 3;
 /// sake would give up, each time, what our own probes gain.
 const OTHERS_PROBE_ROUNDS: u32 = 8;
 
-/// The part of the expected change from which on a queue is ours: from 1.2 ms of 3, about the jitter
-/// of the least of some samples, to 4 of 10.
-const OWN_SHARE: f64 = 0.4;
-
 /// Steps down in a row, each over two rounds, that had no effect. Between two lanes of ours the
 /// other one reacts within four rounds.
 const MAX_FUTILE_STEPS: u32 = 3;
 
-/// How long plain CUBIC competes before delay control is tried again: long against the rounds that a
-/// trial costs (six of 20–100 ms), short against a bulk transfer.
-pub(super) const COMPETITION_PERIOD: Duration = Duration::from_secs(10);
+/// A path that delivers less than this part of what it did is not ours alone, or is another one ...
+const SQUEEZED: f64 = 0.75;
+/// ... and a queue is ours only if nearly all of a step down shows in it.
+const SQUEEZED_OWN_SHARE: f64 = 0.7;
 
-/// How long a base that probes have shown to be too low stays raised: so long that a probe of the
-/// old one, which takes thirty rounds, costs little; so short that it does not add up where two
-/// directions raise it in turn.
-const RAISED_BASE_TTL: Duration = Duration::from_secs(5);
+/// The part of the expected change from which on nobody else uses the path, if so many steps in a row show
+/// it: one may be noise, and a capacity that is too low would be competed for with half of it.
+const ALONE_SHARE: f64 = 0.7;
+const ALONE_STEPS: u32 = 2;
 
-/// Rounds without a long queue in a row that end the competition early. A loss-based competitor keeps
-/// the queue full but for a round or two.
-const NO_COMPETITOR_ROUNDS: u32 = 10;
+/// A path that loses packets for so many rounds in a row, and delivers less than this part of its capacity
+/// meanwhile, has a sender on it that does not yield to losses: one that does ends them.
+const CROWDED: f64 = 0.6;
+const CROWDED_ROUNDS: u32 = 4;
+
+/// How long after another sender showed a queue that does not follow our window is taken for a competitor's,
+/// however short it is: a longer route loses nothing.
+const EVIDENCE_TTL: Duration = Duration::from_secs(6);
+
+/// From here on what the path delivered at best is no capacity that one could hold half of.
+const UNSTEADY_CAPACITY: f64 = 0.15;
 
 /// The delay control of one path.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DelayControl {
-    /// The least round trip of the path.
-    base: Option<Duration>,
-    /// Until when the base counts as raised, and to what.
-    raised: Option<(Instant, Duration)>,
-    /// Until when CUBIC competes, and the least round trip since it began.
-    competing: Option<(Instant, Option<Duration>)>,
+    target: TargetQueue,
+    /// CUBIC competes.
+    competing: Option<Competition>,
+    /// When another sender last showed: by a loss that we did not cause, or because the least round trip
+    /// became less by more than a lane of ours leaves in the queue.
+    others_seen: Option<Instant>,
+    /// The base when the last round ended.
+    stable_base: Option<Duration>,
+    /// The capacity of the path, if steps have shown that it was ours.
+    capacity: Option<f64>,
     probe: Option<WindowProbe>,
     /// The next round measures what was sent before the last step, and is skipped.
     skip_round: bool,
@@ -113,6 +120,12 @@ pub(super) struct DelayControl {
     probe_after: u32,
     /// The window at which a step has confirmed that the queue is ours, and so the path full.
     confirmed_full: Option<u64>,
+    /// Steps in a row that have shown the path to be ours alone.
+    alone: u32,
+    /// The path has been found to be ours, and to deliver less than it did.
+    peak_is_stale: bool,
+    /// Rounds in a row that lost packets and delivered much less than the capacity.
+    crowded_rounds: u32,
     /// Rounds since the window last grew by more than a packet.
     since_growth: u32,
     /// Rounds in a row with too long a queue.
@@ -127,30 +140,72 @@ pub(super) struct DelayControl {
 impl DelayControl {
     /// Takes in a sample of the path's round trip.
     pub(super) fn on_sample(&mut self, now: Instant, sample: Duration) {
-        let least = |before: Option<Duration>| Some(before.map_or(sample, |b| b.min(sample)));
-        self.base = least(self.base);
-        if let Some((until, base)) = &mut self.raised {
-            *base = sample.min(*base);
-            if now >= *until {
-                self.raised = None;
-            }
+        self.target.on_sample(now, sample);
+        if self.stable_base.is_some_and(|stable| sample + 2 * self.own_target() < stable) {
+            self.stable_base = Some(sample);
+            self.others_seen = Some(now);
         }
-        if let Some((until, seen)) = &mut self.competing {
-            *seen = least(*seen);
-            if now >= *until {
-                self.base = *seen;
-                self.resume();
-            }
+        if let Some(competition) = &mut self.competing {
+            competition.on_sample(sample);
         }
     }
 
-    /// Takes in a conclusive round while CUBIC competes: when the queue is gone, so is the competitor.
-    pub(super) fn observe_competition(&mut self, rtt: Duration) {
-        self.steady_rounds =
-            if self.queue(rtt) <= self.max_queue() { self.steady_rounds + 1 } else { 0 };
-        if self.steady_rounds >= NO_COMPETITOR_ROUNDS {
-            self.resume();
+    /// Takes in a conclusive round while CUBIC competes; returns the window.
+    pub(super) fn compete(
+        &mut self,
+        now: Instant,
+        round: &Round,
+        delivery: &Delivery,
+        window: u64,
+        rtt: Duration,
+    ) -> u64 {
+        let short = self.queue(round.min) <= self.max_queue();
+        let Some(competition) = &mut self.competing else { return window };
+        match competition.on_round(now, round, short, delivery, window, rtt) {
+            Outcome::Window(window) => return window,
+            Outcome::Quiet | Outcome::Alone => {}
+            Outcome::Narrower => (self.peak_is_stale, self.alone) = (true, 0),
+            Outcome::LongerRoute => self.target.set_least(competition.least()),
         }
+        self.resume();
+        window
+    }
+
+    /// Returns the least window while CUBIC competes.
+    pub(super) fn least_window(&self, delivery: &Delivery, rtt: Duration) -> u64 {
+        self.competing.as_ref().map_or(0, |competition| competition.bounds(delivery, rtt)[0])
+    }
+
+    /// Takes in what the path delivers.
+    pub(super) fn on_delivery(&mut self, delivery: &Delivery) {
+        self.target.on_delivery(delivery);
+        let known = self.alone >= ALONE_STEPS && delivery.unsteadiness() < UNSTEADY_CAPACITY;
+        self.capacity = known.then(|| delivery.peak());
+        self.stable_base = self.target.least();
+    }
+
+    /// Returns whether what the path delivered before says nothing of it any more; once.
+    pub(super) fn take_stale_peak(&mut self) -> bool {
+        std::mem::take(&mut self.peak_is_stale)
+    }
+
+    /// Begins to compete where a sender that does not yield to losses has taken most of a short queue's path;
+    /// returns whether it does.
+    pub(super) fn compete_if_crowded(&mut self, now: Instant, round: &Round) -> bool {
+        let crowded = round.lost > 0
+            && self.capacity.is_some_and(|capacity| round.rate() < capacity * CROWDED);
+        self.crowded_rounds = if crowded { self.crowded_rounds + 1 } else { 0 };
+        if self.crowded_rounds < CROWDED_ROUNDS {
+            return false;
+        }
+        self.crowded_rounds = 0;
+        self.competing = Some(Competition::new(now, self.capacity, self.path_rtt()));
+        true
+    }
+
+    /// Takes in a round that says nothing of whether the path is crowded: those in a row end.
+    pub(super) fn skip_crowded(&mut self) {
+        self.crowded_rounds = 0;
     }
 
     fn resume(&mut self) {
@@ -165,12 +220,17 @@ impl DelayControl {
 
     /// Returns the queue in a round trip of `rtt`.
     pub(super) fn queue(&self, rtt: Duration) -> Duration {
-        rtt.saturating_sub(self.base().unwrap_or(rtt))
+        self.target.excess(rtt)
     }
 
     /// Returns the round trip with the target queue.
     pub(super) fn target_rtt(&self) -> Duration {
-        self.base().unwrap_or_default() + self.target()
+        self.path_rtt() + self.target()
+    }
+
+    /// Returns the least round trip of the path.
+    pub(super) fn path_rtt(&self) -> Duration {
+        self.target.base().unwrap_or_default()
     }
 
     /// Returns the longest queue that is left alone.
@@ -184,18 +244,45 @@ impl DelayControl {
         self.skip_round = true;
     }
 
+    /// Takes in that packets were lost at `now`, and the window was reduced from `before` to `window`. A
+    /// loss in a long queue, when the window has not grown, is another sender's doing, if the cut shows that.
+    pub(super) fn on_loss(&mut self, now: Instant, last: &Round, before: u64, window: u64) {
+        self.interrupt();
+        let long = self.queue(last.min) > self.own_target() * 3 / 2;
+        let reverse = self.direction(last) == QueueDirection::Reverse;
+        if (self.since_growth > OWN_GROWTH_ROUNDS || self.is_squeezed(last)) && long && !reverse {
+            self.others_seen = Some(now);
+            let part = 1.0 - window as f64 / before as f64;
+            self.futile_steps = MAX_FUTILE_STEPS - 1;
+            self.window_before_steps = before;
+            self.probe = Some(WindowProbe::overflow(before, last, part));
+        }
+    }
+
+    /// Takes in that a window larger than `window` overflowed the path.
+    pub(super) fn note_full(&mut self, window: u64) {
+        self.full = Some(window);
+    }
+
+    /// Returns whether neither a queue nor an overflow has shown yet.
+    pub(super) fn was_never_full(&self) -> bool {
+        self.full.is_none()
+    }
+
     /// Takes in that growth ended in a queue of our own direction: `window` fills the path.
     pub(super) fn confirm_full(&mut self, window: u64) {
         self.confirmed_full = Some(window);
     }
 
     /// Returns the window after a conclusive round, where it is `window` now and packets are `mtu` bytes.
+    /// A path that never had a queue is filled by `first_step` per round at most.
     pub(super) fn next_window(
         &mut self,
         now: Instant,
         round: &Round,
         window: u64,
         mtu: u64,
+        first_step: f64,
     ) -> u64 {
         let rtt = round.min;
         let queue = self.queue(rtt);
@@ -207,21 +294,25 @@ impl DelayControl {
             return window;
         }
         if queue >= low {
-            let base = self.base().unwrap_or(rtt).as_secs_f64();
+            let base = self.target.base().unwrap_or(rtt).as_secs_f64();
             self.full = Some(scale(window, base / rtt.as_secs_f64()));
         }
         match self.probe.take() {
             Some(probe) if probe.up => self.after_growth(&probe, round, window),
             Some(probe) => self.after_shrinking(&probe, now, round, window),
             None if queue > self.max_queue() && direction != QueueDirection::Reverse => {
-                self.on_long_queue(queue, round, window)
+                self.on_long_queue(now, queue, round, window)
             }
             None if queue < low
                 || (direction == QueueDirection::Reverse && !self.is_full(window)) =>
             {
                 (self.steady_rounds, self.futile_steps, self.since_growth) = (0, 0, 0);
                 self.skip_round = self.full.is_some_and(|full| window * 5 > full * 4);
-                scale(window, self.factor_to_target(rtt).clamp(MIN_GROWTH, 1.0 + MAX_STEP))
+                let factor = match self.full {
+                    None if first_step > MAX_STEP => 1.0 + first_step,
+                    _ => self.factor_to_target(rtt).clamp(MIN_GROWTH, 1.0 + MAX_STEP),
+                };
+                scale(window, factor)
             }
             None => {
                 (self.steady_rounds, self.futile_steps) = (self.steady_rounds + 1, 0);
@@ -257,139 +348,40 @@ impl DelayControl {
         }
     }
 
-    /// Returns the window after a queue that is too long, with no probe under way.
-    fn on_long_queue(&mut self, queue: Duration, round: &Round, window: u64) -> u64 {
-        let ours = self.since_growth <= OWN_GROWTH_ROUNDS || queue >= self.competitor_queue();
-        if ours || self.long_rounds >= OTHERS_PROBE_ROUNDS {
-            self.step_down(round, window)
-        } else {
-            window
-        }
+    /// Returns whether so long a queue is a loss-based sender's if it is not ours: no delay-based sender
+    /// leaves it, or it overflowed although we did not grow.
+    fn shows_others(&self, now: Instant, round: &Round) -> bool {
+        let queue = self.queue(round.min);
+        let forward = round.forward_queue.unwrap_or(queue);
+        self.others_seen_lately(now) || queue.min(2 * forward) >= self.competitor_queue()
     }
 
-    /// Returns the window after the effect of a probe upwards.
-    fn after_growth(&mut self, probe: &WindowProbe, round: &Round, window: u64) -> u64 {
-        let ours = probe.share(round);
-        let room = self.queue(round.min) <= self.max_queue()
-            || self.direction(round) == QueueDirection::Reverse;
-        if ours < OWN_SHARE && room {
-            return self.probe_up(round, window);
-        }
-        self.end_probe();
-        self.confirmed_full = (ours >= OWN_SHARE).then_some(probe.window);
-        interpolate(probe.window, window, ours)
+    fn others_seen_lately(&self, now: Instant) -> bool {
+        self.others_seen.is_some_and(|at| now.saturating_duration_since(at) < EVIDENCE_TTL)
     }
 
-    /// Returns the window after the effect of a step down.
-    fn after_shrinking(
-        &mut self,
-        probe: &WindowProbe,
-        now: Instant,
-        round: &Round,
-        window: u64,
-    ) -> u64 {
-        let rtt = round.min;
-        let queue = self.queue(rtt);
-        let ours = probe.share(round);
-        if ours >= OWN_SHARE {
-            self.confirmed_full = Some(window);
-        }
-        if queue <= self.max_queue() {
-            self.futile_steps = 0;
-            self.end_probe();
-            return interpolate(window, probe.window, 1.0 - ours).min(window);
-        }
-        if ours >= OWN_SHARE {
-            self.futile_steps = 0;
-            return self.step_down(round, window);
-        }
-        self.futile_steps += 1;
-        if self.futile_steps == 1 {
-            self.window_before_steps = probe.window;
-        }
-        if self.futile_steps < MAX_FUTILE_STEPS {
-            self.end_probe();
-            return interpolate(window, probe.window, ours);
-        }
-        (self.futile_steps, self.steady_rounds) = (0, 0);
-        if queue >= self.competitor_queue() {
-            self.competing = Some((now + COMPETITION_PERIOD, None));
-        } else {
-            self.raised = Some((now + RAISED_BASE_TTL, rtt.saturating_sub(self.target())));
-        }
-        self.window_before_steps.max(probe.window)
-    }
-
-    /// Ends a probe; the next round is not judged by it.
-    fn end_probe(&mut self) {
-        (self.steady_rounds, self.long_rounds) = (0, 0);
-        self.since_growth = OWN_GROWTH_ROUNDS + 1;
-        self.skip_round = true;
+    /// Returns whether the path delivers much less than it did: another sender has the rest, or its
+    /// capacity is less.
+    fn is_squeezed(&self, round: &Round) -> bool {
+        self.capacity.is_some_and(|capacity| round.rate() < capacity * SQUEEZED)
     }
 
     /// Returns the queue from which on a loss-based competitor is assumed: no delay-based sender leaves it.
     fn competitor_queue(&self) -> Duration {
-        4 * self.target()
-    }
-
-    fn base(&self) -> Option<Duration> {
-        self.raised.map(|(_, base)| base).or(self.base)
+        4 * self.own_target()
     }
 
     /// Returns the target queue.
     pub(super) fn target(&self) -> Duration {
-        (self.base().unwrap_or_default() / TARGET_DIVISOR).clamp(MIN_TARGET, MAX_TARGET)
+        self.target.wanted()
     }
 
-    fn factor_to_target(&self, rtt: Duration) -> f64 {
-        self.target_rtt().as_secs_f64() / rtt.as_secs_f64().max(1e-6)
+    /// Returns the target queue of a path that is ours.
+    pub(super) fn own_target(&self) -> Duration {
+        self.target.own()
     }
-
-    fn probe_up(&mut self, round: &Round, window: u64) -> u64 {
-        let rtt = round.min;
-        // Not in step with the other direction, whose window differs.
-        let jitter = (window >> 5) + rtt.as_micros() as u64;
-        self.probe_after = STEADY_ROUNDS + (jitter % PROBE_JITTER_ROUNDS) as u32;
-        self.steady_rounds = 0;
-        self.since_growth = 0;
-        self.skip_round = true;
-        let step = (self.target().as_secs_f64() / rtt.as_secs_f64().max(1e-6)).min(MAX_STEP);
-        let step = if self.is_full(window) { step } else { MAX_STEP };
-        self.probe = Some(WindowProbe::new(true, window, round, step));
-        scale(window, 1.0 + step)
-    }
-
-    fn step_down(&mut self, round: &Round, window: u64) -> u64 {
-        let factor = self.factor_to_target(round.min).max(1.0 - MAX_STEP);
-        self.skip_round = true;
-        self.probe = Some(WindowProbe::new(false, window, round, 1.0 - factor));
-        scale(window, factor)
-    }
-}
-
-/// Returns the window between `low` and `high` that keeps the part of a step which left the queue alone,
-/// where `ours` of it did not. Losses during the step may have brought the window below `low`; then it
-/// stays there.
-fn interpolate(low: u64, high: u64, ours: f64) -> u64 {
-    high.saturating_sub(scale(high.saturating_sub(low), ours.clamp(0.0, 1.0)))
 }
 
 fn scale(window: u64, factor: f64) -> u64 {
     (window as f64 * factor) as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_kept_of_a_step_is_within_it_and_a_window_that_losses_shrank_stays() {
-        assert_eq!(interpolate(100, 200, 0.0), 200);
-        assert_eq!(interpolate(100, 200, 0.25), 175);
-        assert_eq!(interpolate(100, 200, 1.0), 100);
-        for ours in [-1.0, 0.0, 0.5, 1.0, 2.0, f64::NAN] {
-            assert!((100..=200).contains(&interpolate(100, 200, ours)), "{ours}");
-            assert_eq!(interpolate(200, 50, ours), 50, "{ours}");
-        }
-    }
 }

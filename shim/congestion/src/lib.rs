@@ -11,15 +11,23 @@
 //!
 //! The state machines are pure: they take `now`. Only the sensor is shared between threads.
 
+mod bulk_window;
+mod competition;
 mod controller;
 mod cubic;
 mod delay_control;
+mod delivery;
+mod loss;
 mod one_way_delay;
 mod pings;
 mod rounds;
 mod sensor;
+mod transport;
 mod window;
 mod window_probe;
 
 pub use controller::{LaneController, LaneControllerFactory};
 pub use sensor::{INITIAL_RTT, LaneSensor};
+pub use transport::{
+    DATAGRAM_BUFFER, DELAY_PROBE_INTERVAL, lane_transport, mtu_discovery, peer_streams,
+};

@@ -9,24 +9,33 @@
 mod ack_clock;
 mod outstanding;
 mod record;
+mod room;
 mod rtt;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use throughline_proto::lane::SensorSnapshot;
+use throughline_proto::lane::{Overtaken, SensorSnapshot};
 use tokio::sync::Notify;
 
 pub(crate) use self::record::Acked;
 pub use self::record::INITIAL_RTT;
 use self::record::Record;
+use self::room::Room;
+use crate::bulk_window::bulk_send_window;
 use crate::pings::Delay;
 
 /// How many packets an allowed probe adds to what is in flight: the one that it lets out, another that quinn
 /// adds for the packet it has under construction, a path-MTU probe that was not reported, and one
 /// because quinn wants strictly less than the window.
 const PROBE_ALLOWANCE_PACKETS: u64 = 4;
+
+/// The same of the first probe since an acknowledgement, which adds one packet and no more: the others would take
+/// with them what else waits, such as the news that this lane is suspect, and large packets may be what is lost.
+/// What waits leaves in QUIC's own probes then, which are small. (Where a path-MTU probe is in flight, none
+/// leaves before the second.)
+const FIRST_PROBE_PACKETS: u64 = 2;
 
 /// The shared face of a lane's congestion controllers.
 #[derive(Debug)]
@@ -36,11 +45,14 @@ pub struct LaneSensor {
     old_path_bytes: AtomicU64,
     /// The least window while a probe is allowed, else 0.
     floor: AtomicU64,
+    /// The bytes of bulk that QUIC may hold.
+    bulk_window: AtomicU64,
     /// How often [`LaneSensor::migrating`] was called.
     migrations: AtomicU64,
     /// How many controllers have registered: their ids.
     controllers: AtomicU64,
     busy: Notify,
+    room: Room,
 }
 
 impl LaneSensor {
@@ -51,9 +63,11 @@ impl LaneSensor {
             record: Mutex::new(Record::new(Instant::now())),
             old_path_bytes: AtomicU64::new(0),
             floor: AtomicU64::new(0),
+            bulk_window: AtomicU64::new(0),
             migrations: AtomicU64::new(0),
             controllers: AtomicU64::new(0),
             busy: Notify::new(),
+            room: Room::default(),
         }
     }
 
@@ -62,9 +76,28 @@ impl LaneSensor {
         self.record.lock().snapshot()
     }
 
-    /// Signalled (with a permit for one waiter) when something is outstanding after nothing was.
+    /// Signalled (with a permit for one waiter) when something is outstanding after nothing was, or when the path takes
+    /// packets of another size.
     pub fn busy(&self) -> &Notify {
         &self.busy
+    }
+
+    /// Has [`room`](Self::room) complete when packets leave, or are in flight no longer, from now on.
+    pub fn want_room(&self) {
+        self.room.want();
+    }
+
+    /// Returns whether the congestion window has room for `bytes` more than are in flight. If not,
+    /// [`room`](Self::room) completes when there may be, where that was [wanted](Self::want_room) before.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let record = self.record.lock();
+        record.in_flight.saturating_sub(record.old_path_bytes) + bytes <= record.cwnd
+    }
+
+    /// Completes when packets have left, or are in flight no longer, since [`has_room`](Self::has_room) was
+    /// asked. One task at a time may wait. Cancel-safe.
+    pub async fn room(&self) {
+        self.room.wait().await;
     }
 
     /// To be called just before `Endpoint::rebind` moves the lane to another local address.
@@ -87,8 +120,10 @@ impl LaneSensor {
     /// Allows one probe: a packet leaves although the window is full. Call it just before the probe is
     /// handed to quinn; the next packet that is sent uses it up.
     pub fn allow_probe(&self) {
-        let record = self.record.lock();
-        let floor = record.in_flight_bound + PROBE_ALLOWANCE_PACKETS * record.mtu;
+        let mut record = self.record.lock();
+        let first = !std::mem::replace(&mut record.probed, true);
+        let packets = if first { FIRST_PROBE_PACKETS } else { PROBE_ALLOWANCE_PACKETS };
+        let floor = record.in_flight_bound + packets * record.mtu;
         self.floor.store(floor, Ordering::Release);
     }
 
@@ -100,6 +135,19 @@ impl LaneSensor {
     /// Takes in that ping `seq` was answered: it arrived when the peer's clock showed `received`, in microseconds.
     pub fn on_pong(&self, seq: u64, received: u64) {
         self.record.lock().pings.answered(seq, received);
+    }
+
+    /// Returns how many bytes of bulk the lane may have in QUIC: little more than its congestion window, or little
+    /// more than its losses keep there.
+    pub fn bulk_window(&self) -> u64 {
+        self.bulk_window.load(Ordering::Acquire)
+    }
+
+    /// Takes in that controller `id` loses the part `loss`, beside its window and packet size.
+    pub(crate) fn on_bulk_window(&self, id: u64, cwnd: u64, loss: f64, mtu: u16) {
+        if self.record.lock().active.is_none_or(|active| active == id) {
+            self.bulk_window.store(bulk_send_window(cwnd, loss, mtu), Ordering::Release);
+        }
     }
 
     /// Returns an id for a new controller.
@@ -139,6 +187,8 @@ impl LaneSensor {
         }
         record.sent += bytes;
         record.in_flight_bound += bytes;
+        let full = record.count_full(last_number, bytes);
+        self.room.changed();
         if !eliciting {
             return;
         }
@@ -146,7 +196,7 @@ impl LaneSensor {
         record.in_flight += bytes;
         record.last_sent = Some(now);
         let was_idle = record.outstanding.is_empty();
-        record.outstanding.push(now, last_number);
+        record.outstanding.push(now, last_number, full);
         record.pings.sent(now);
         drop(record);
         if was_idle {
@@ -161,6 +211,7 @@ impl LaneSensor {
             return vec![];
         }
         record.on_acked(now, acked);
+        self.room.changed();
         self.old_path_bytes.store(record.old_path_bytes, Ordering::Release);
         record.pings.take()
     }
@@ -180,6 +231,7 @@ impl LaneSensor {
         record.old_path_bytes -= old_path_bytes;
         record.in_flight = record.in_flight.saturating_sub(bytes);
         record.in_flight_bound = record.in_flight_bound.saturating_sub(bytes);
+        self.room.changed();
         self.old_path_bytes.store(record.old_path_bytes, Ordering::Release);
         congestion
     }
@@ -189,7 +241,11 @@ impl LaneSensor {
         let mut record = self.record.lock();
         if record.active.is_none_or(|active| active == id) {
             record.cwnd = cwnd;
-            record.mtu = mtu.into();
+            if std::mem::replace(&mut record.mtu, mtu.into()) != u64::from(mtu) {
+                record.overtaken = Overtaken::default();
+                // Whoever observes the lane tells how long datagrams may be.
+                self.busy.notify_one();
+            }
         }
     }
 

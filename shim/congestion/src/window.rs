@@ -21,9 +21,11 @@ use std::time::{Duration, Instant};
 
 use crate::cubic::Cubic;
 use crate::delay_control::DelayControl;
+use crate::delivery::Delivery;
+use crate::loss::{LossModel, REDUCED_ROUNDS, REDUCED_WINDOW};
 use crate::one_way_delay::OneWayDelay;
 use crate::pings::Delay;
-use crate::rounds::Rounds;
+use crate::rounds::{MIN_SAMPLES, Round, Rounds};
 use crate::window_probe::QueueDirection;
 
 /// Slow start doubles up to four times the initial window: two rounds. After that a path of
@@ -38,12 +40,22 @@ const SLOW_START_GROWTH: f64 = 0.2;
 /// that is a fraction of what the path holds.
 const MIN_EXIT_QUEUE: Duration = Duration::from_millis(4);
 
+/// On paths longer than this slow start adds more per round, in proportion, and doubles from 200 ms on: a
+/// satellite's 600 ms would take ten seconds to fill, and what a newcomer finds in another sender's queue
+/// of 200 ms it would never get a share of. What it overshoots is then as long as the path, at most.
+const SHORT_PATH: Duration = Duration::from_millis(40);
+
+/// The least queue that ends slow start, as a part of the path's round trip: what jitter is on long paths,
+/// and less than what a round of our own growth adds.
+const EXIT_DIVISOR: u32 = 8;
+
 /// How long a loss says where the path overflows. CUBIC itself would take longer; but senders come
 /// and go, and a window on a wrong plateau crawls.
 const LOSS_MEMORY: Duration = Duration::from_secs(3);
 
 /// Packets sent over this time and lost, all of them, are an outage: longer than what any queue
-/// drops in a row, shorter than a dead lane is given to come back.
+/// drops in a row, shorter than a dead lane is given to come back. On longer paths it takes two round
+/// trips: a small window leaves in bursts, a round trip apart, and a full queue may have all of one.
 const OUTAGE_AFTER: Duration = Duration::from_millis(300);
 
 /// The least time there is: before the first packet nothing was sent.
@@ -59,12 +71,41 @@ const MAX_HELD_ROUNDS: u32 = 4;
 /// two, and for a queue far longer than the path to be somebody else's.
 const MIN_WINDOW_PACKETS: u64 = 4;
 
+/// Interval of the probes of a smaller window on a path that loses much: they cost a tenth of it then.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const PROBE_ROUNDS: u32 = 8;
+/// The same until they have shown enough.
+const FIRST_PROBES_ROUNDS: u32 = 4;
+
+/// A window so small that a round has too few samples to tell anything grows by a packet per round (as
+/// Reno's, RFC 5681 §3.1).
+const SMALL_WINDOW_PACKETS: u64 = MIN_SAMPLES as u64 + 2;
+
+/// The least window of a path that carries thin flows only, in packets: an initial window (RFC 6928). What
+/// is lost was not lost because of them, and they cannot grow the window again (RFC 7661): a few lost
+/// packets a minute would leave two, and messages would wait for seconds. They send less than 12.5 kB/s each.
+const THIN_WINDOW_PACKETS: u64 = 10;
+
+/// A path carries thin flows only while less than this part of its packets is full.
+const THIN_SHARE: f32 = 0.25;
+
+/// The weight of a packet in that part.
+const SHARE_WEIGHT: f32 = 1.0 / 32.0;
+
 /// The congestion window and what moves it.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     cubic: Cubic,
     rounds: Rounds,
     delay: DelayControl,
+    delivery: Delivery,
+    losses: LossModel,
+    /// The rounds that are left of a probe of a smaller window, and the window before; when the last began.
+    reduced: Option<(u32, u64)>,
+    reduced_at: Option<Instant>,
+    /// The last round, and the smoothed round trip.
+    last_round: Round,
+    rtt: Duration,
     one_way_delay: OneWayDelay,
     mtu: u64,
     initial: u64,
@@ -81,6 +122,10 @@ pub(super) struct Window {
     loss: Option<(Instant, u64)>,
     /// Rounds that slow start has waited for the reverse direction.
     held: u32,
+    /// The part of full packets among the last ones acknowledged.
+    full_share: f32,
+    /// Rounds since a probe of a smaller window ended: the first ones still show it.
+    rounds_since_probe: u32,
 }
 
 impl Window {
@@ -90,6 +135,12 @@ impl Window {
             cubic: Cubic::new(initial, mtu),
             rounds: Rounds::default(),
             delay: DelayControl::default(),
+            delivery: Delivery::default(),
+            losses: LossModel::default(),
+            reduced: None,
+            reduced_at: None,
+            last_round: Round::default(),
+            rtt: Duration::ZERO,
             one_way_delay: OneWayDelay::default(),
             mtu: mtu.into(),
             initial,
@@ -99,12 +150,15 @@ impl Window {
             outage_over: None,
             loss: None,
             held: 0,
+            full_share: 1.0,
+            rounds_since_probe: REDUCED_ROUNDS,
         }
     }
 
     /// Returns the congestion window in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.cubic.window()
+        let thin = self.full_share < THIN_SHARE;
+        self.cubic.window().max(if thin { THIN_WINDOW_PACKETS * self.mtu } else { 0 })
     }
 
     /// Returns the slow start threshold, once there is one.
@@ -115,6 +169,11 @@ impl Window {
     /// Returns whether the window still grows exponentially.
     pub(super) fn in_slow_start(&self) -> bool {
         self.cubic.in_slow_start()
+    }
+
+    /// Returns the part of what is sent that is lost.
+    pub(super) fn loss(&self) -> f64 {
+        self.losses.usual()
     }
 
     /// Takes in that a packet is sent at `now`.
@@ -135,44 +194,97 @@ impl Window {
         // This covers a dial that began while the path was dead: what it lost then is no congestion.
         let answered = self.newest_acked.or(self.began.and_then(|b| b.checked_sub(TICK)));
         if let Some(answered) = answered
-            && sent.saturating_duration_since(answered) >= OUTAGE_AFTER
+            && sent.saturating_duration_since(answered) >= OUTAGE_AFTER.max(2 * self.rtt)
         {
             self.last_outage = Some((answered, sent));
         }
         self.newest_acked = self.newest_acked.max(Some(sent));
+        let full = f32::from(u8::from(2 * bytes >= self.mtu));
+        self.full_share += (full - self.full_share) * SHARE_WEIGHT;
         self.delay.on_sample(now, now.saturating_duration_since(sent));
-        let round = self.rounds.on_ack(now, sent, limited);
-        if self.in_slow_start() {
-            let quick = self.bytes() < self.initial << DOUBLING_ROUNDS;
-            let growth = if quick { 1.0 } else { SLOW_START_GROWTH };
-            let shows = self.visible_queue().filter(|_| self.delay.is_active());
-            let held =
-                matches!(shows, Some((_, QueueDirection::Reverse))) && self.held < MAX_HELD_ROUNDS;
-            if held && round.is_some() {
-                self.held += 1;
+        let round = self.rounds.on_ack(now, sent, bytes, limited);
+        self.count_loss(bytes, 0);
+        self.rtt = rtt;
+        if let Some(round) = &round {
+            self.delivery.on_round(now, round, !self.delay.is_active());
+            if !self.delay.is_active() || !round.conclusive || self.delay.was_never_full() {
+                self.delivery.interrupt();
+            } else if self.reduced.is_none() && self.rounds_since_probe >= REDUCED_ROUNDS {
+                self.delivery.on_full_round(round);
             }
-            match shows {
-                Some((rtt, QueueDirection::Forward)) => self.leave_slow_start(rtt, growth),
-                _ if held => {}
-                _ => {
-                    let bytes = (bytes as f64 * growth) as u64;
-                    self.cubic.on_ack(now, sent, bytes, limited, rtt);
-                }
+            self.rounds_since_probe = self.rounds_since_probe.saturating_add(1);
+            if self.delay.is_active() {
+                self.delay.on_delivery(&self.delivery);
             }
-            return;
+            self.last_round = *round;
         }
-        let free = self.free(now);
-        if !self.delay.is_active() || self.bytes() >= free {
+        if self.in_slow_start() {
+            return self.grow_in_slow_start(now, sent, bytes, limited, round.is_some());
+        }
+        if !self.delay.is_active() || self.bytes() >= self.free(now) {
             self.cubic.on_ack(now, sent, bytes, limited, rtt);
         }
-        let Some(round) = round else { return };
+        if let Some(round) = round {
+            self.on_round(now, &round);
+        }
+    }
+
+    /// Grows by an acknowledgement as long as no queue of ours shows.
+    fn grow_in_slow_start(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        limited: bool,
+        ends_round: bool,
+    ) {
+        let rtt = self.rtt;
+        let quick = self.bytes() < self.initial << DOUBLING_ROUNDS;
+        let growth = if quick { 1.0 } else { self.slow_start_growth() };
+        let shows = self.visible_queue().filter(|_| self.delay.is_active());
+        let held =
+            matches!(shows, Some((_, QueueDirection::Reverse))) && self.held < MAX_HELD_ROUNDS;
+        if held && ends_round {
+            self.held += 1;
+        }
+        match shows {
+            Some((rtt, QueueDirection::Forward)) => self.leave_slow_start(rtt, growth),
+            _ if held => {}
+            _ => {
+                let bytes = (bytes as f64 * growth) as u64;
+                self.cubic.on_ack(now, sent, bytes, limited, rtt);
+            }
+        }
+    }
+
+    /// Chooses the window after a round, outside slow start.
+    fn on_round(&mut self, now: Instant, round: &Round) {
+        let free = self.free(now);
+        let may_be_crowded =
+            round.conclusive && self.delay.is_active() && !self.losses.is_own(self.mtu);
+        if !may_be_crowded {
+            self.delay.skip_crowded();
+        }
         if !round.conclusive {
             self.delay.interrupt();
+            if round.in_use && self.bytes() < SMALL_WINDOW_PACKETS * self.mtu {
+                self.cubic.set_window(self.bytes() + self.mtu);
+            }
         } else if !self.delay.is_active() {
-            self.delay.observe_competition(round.min);
-        } else {
             let before = self.bytes();
-            let window = self.delay.next_window(now, &round, before, self.mtu);
+            let window = self.delay.compete(now, round, &self.delivery, before, self.rtt);
+            if self.delay.take_stale_peak() {
+                self.delivery.forget_peak();
+            }
+            if window != before {
+                self.cubic.set_window(window.max(MIN_WINDOW_PACKETS * self.mtu));
+            }
+        } else if may_be_crowded && self.delay.compete_if_crowded(now, round) {
+            self.reduced = None;
+        } else if !self.try_smaller_window(now, round) {
+            let before = self.bytes();
+            let step = self.slow_start_growth();
+            let window = self.delay.next_window(now, round, before, self.mtu, step);
             let window = if window > before { window.min(free.max(before)) } else { window };
             if window != before {
                 self.cubic.set_window(window.max(MIN_WINDOW_PACKETS * self.mtu));
@@ -186,9 +298,17 @@ impl Window {
         self.rounds.on_forward_queue(delay.sent, queue);
     }
 
-    /// Takes in that packets were lost or marked, the newest of them sent at `sent`. `persistent`: everything was
-    /// lost for so long that the path must be taken for a new one (RFC 9002 §7.6).
-    pub(super) fn on_congestion(&mut self, now: Instant, sent: Instant, persistent: bool) {
+    /// Takes in that packets of `bytes` together were lost or marked, the newest of them sent at `sent`.
+    /// `persistent`: everything was lost for so long that the path must be taken for a new one (RFC 9002 §7.6).
+    pub(super) fn on_congestion(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        persistent: bool,
+        bytes: u64,
+    ) {
+        self.rounds.on_lost(bytes);
+        self.count_loss(0, bytes);
         if self.outage_over.is_some_and(|over| sent < over) {
             return;
         }
@@ -198,12 +318,86 @@ impl Window {
             *self = Self { outage_over: Some(over), ..Self::new(self.initial, self.mtu as u16) };
             return;
         }
-        let before = self.bytes();
-        self.cubic.on_congestion(now, sent);
-        if self.bytes() < before {
-            self.loss = Some((now, before * 9 / 10));
-            self.delay.interrupt();
+        // A probe of a smaller window is a cut already.
+        let tolerated = self.reduced.is_some() || self.is_tolerated();
+        let own = self.losses.is_own_part(self.last_round.loss(), self.mtu);
+        if self.delay.is_active() && (own || tolerated && !self.shows_queue()) {
+            self.loss = Some((now, self.bytes() * 9 / 10));
+            return;
         }
+        let (before, first) = (self.bytes(), self.in_slow_start());
+        self.cubic.on_congestion(now, sent);
+        if self.bytes() >= before {
+            return;
+        }
+        self.reduced = None;
+        let least = if self.delay.is_active() {
+            // What the path delivers without a queue: to go below that would not spare a loss.
+            (self.delivery.recent() * self.delay.path_rtt().as_secs_f64()) as u64
+        } else {
+            self.delay.least_window(&self.delivery, self.rtt)
+        };
+        if least.min(before) > self.bytes() {
+            self.cubic.set_window(least.min(before));
+        }
+        if self.delay.is_active() {
+            self.loss = Some((now, before * 9 / 10));
+            if !first {
+                self.delay.note_full(self.bytes());
+            }
+            self.delay.on_loss(now, &self.last_round, before, self.bytes());
+        }
+    }
+
+    /// Returns whether what is lost without a queue is no congestion.
+    fn is_tolerated(&self) -> bool {
+        self.losses.is_tolerated(self.mtu, self.delay.was_never_full())
+    }
+
+    /// Counts what was delivered and lost.
+    fn count_loss(&mut self, delivered: u64, lost: u64) {
+        match self.reduced {
+            // The first of these rounds shows what was sent before.
+            Some((left, _)) if left >= REDUCED_ROUNDS => {}
+            reduced => self.losses.on_bytes(delivered, lost, reduced.is_some(), self.mtu),
+        }
+    }
+
+    /// Where much is lost without a queue, tries now and then whether as much is lost at a smaller window;
+    /// returns whether that is under way.
+    fn try_smaller_window(&mut self, now: Instant, round: &Round) -> bool {
+        if let Some((left, before)) = self.reduced.take() {
+            if left > 1 {
+                self.reduced = Some((left - 1, before));
+            } else {
+                self.cubic.set_window(before);
+                self.delay.interrupt();
+                self.rounds_since_probe = 0;
+            }
+            return true;
+        }
+        let interval = if self.losses.is_known(self.mtu) {
+            PROBE_INTERVAL.max(PROBE_ROUNDS * round.duration)
+        } else {
+            FIRST_PROBES_ROUNDS * round.duration
+        };
+        let due = self.reduced_at.is_none_or(|at| now.saturating_duration_since(at) >= interval);
+        let filling = self.delay.was_never_full() && self.is_tolerated();
+        if !due || filling || !self.losses.wants_probe() || self.shows_queue() {
+            return false;
+        }
+        self.reduced = Some((REDUCED_ROUNDS, self.bytes()));
+        self.reduced_at = Some(now);
+        self.cubic.set_window((self.bytes() as f64 * REDUCED_WINDOW) as u64);
+        self.delay.interrupt();
+        true
+    }
+
+    /// Returns whether the last round trips show a queue.
+    fn shows_queue(&self) -> bool {
+        let recent = self.rounds.recent_min().unwrap_or(self.last_round.min);
+        let longest = recent.max(self.last_round.min);
+        self.delay.queue(longest) > self.delay.own_target()
     }
 
     /// Takes in that packets are now `mtu` bytes. A smaller MTU means that quinn found larger packets to
@@ -220,6 +414,8 @@ impl Window {
     /// Returns up to which window growth is free of CUBIC's curve.
     fn free(&self, now: Instant) -> u64 {
         match self.loss {
+            _ if self.losses.is_own(self.mtu) => u64::MAX,
+            _ if self.delay.was_never_full() && self.is_tolerated() => u64::MAX,
             Some((at, free)) if now.saturating_duration_since(at) < LOSS_MEMORY => free,
             _ => u64::MAX,
         }
@@ -229,10 +425,17 @@ impl Window {
     /// show all of it in the reverse direction.
     fn visible_queue(&self) -> Option<(Duration, QueueDirection)> {
         let target = self.delay.target();
-        let long = |rtt: &Duration| self.delay.queue(*rtt) >= target.max(MIN_EXIT_QUEUE);
+        let least = target.max(MIN_EXIT_QUEUE).max(self.delay.path_rtt() / EXIT_DIVISOR);
+        let long = |rtt: &Duration| self.delay.queue(*rtt) >= least;
         let rtt = self.rounds.recent_min().filter(long)?;
         let ours = self.rounds.recent_forward_queue().is_none_or(|queue| queue >= target / 2);
         Some((rtt, if ours { QueueDirection::Forward } else { QueueDirection::Reverse }))
+    }
+
+    /// Returns what slow start adds per round once it does not double.
+    fn slow_start_growth(&self) -> f64 {
+        let base = self.delay.path_rtt().as_secs_f64();
+        (SLOW_START_GROWTH * base / SHORT_PATH.as_secs_f64()).clamp(SLOW_START_GROWTH, 1.0)
     }
 
     /// Ends slow start after a round trip of `rtt` with a queue. When that packet was sent the window was

@@ -12,10 +12,12 @@ mod protocol;
 mod serve;
 mod socket;
 
-pub use self::client::{EventReader, EventUpdate, change_uplink, events, status};
+pub use self::client::{EventReader, EventUpdate, change_uplink, events, reload, status};
 pub use self::error::AdminError;
 pub use self::event::EventReport;
-pub use self::protocol::{Answer, Request, UplinkAnswer, UplinkChange};
+pub use self::protocol::{
+    Answer, ReloadAnswer, ReloadRequest, Request, UplinkAnswer, UplinkChange,
+};
 pub use self::socket::AdminSocket;
 
 #[cfg(test)]

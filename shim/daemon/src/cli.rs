@@ -6,31 +6,52 @@
 mod check;
 mod daemon;
 mod events;
+mod explain;
+mod file;
+mod init;
 mod key;
 mod log;
+mod manual;
+mod nc;
 mod output;
+mod reload;
+mod rotate;
 mod run;
 mod status;
+mod successor;
 mod uplink;
 
 pub use self::daemon::DaemonArgs;
 pub use self::events::EventsArgs;
+pub use self::explain::ExplainArgs;
+pub use self::file::FileArgs;
+pub use self::init::InitArgs;
 pub use self::key::KeyArgs;
+pub use self::manual::{CompletionsArgs, ManualArgs};
+pub use self::nc::NcArgs;
+pub use self::reload::ReloadArgs;
+pub use self::rotate::RotateArgs;
 pub use self::run::RunArgs;
 pub use self::status::StatusArgs;
+pub use self::successor::BeginArgs;
 pub use self::uplink::{ListArgs, NameArgs, UplinkCommand};
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::output::fail;
 use crate::demo::{self, DemoArgs};
 
+/// What follows the commands in the help.
+const AFTER_HELP: &str = "\
+Start with `throughline demo`, which needs no root and no configuration. docs/CONFIG.md describes the
+configuration and every command. The variable THROUGHLINE_LOG sets what `run` logs, for example
+THROUGHLINE_LOG=warn,throughline::engine::dial=debug.";
+
 /// Keeps TCP flows alive when an ISP fails: carries them over QUIC on every uplink at once
 #[derive(Debug, Parser)]
-#[command(name = "throughline", version, about, max_term_width = 100)]
+#[command(name = "throughline", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
     /// The command to execute.
     #[command(subcommand)]
@@ -40,24 +61,41 @@ pub struct Cli {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the daemon until SIGTERM or SIGINT
+    /// Run the daemon until SIGTERM or SIGINT; SIGHUP has it read its configuration again
     Run(RunArgs),
+    /// Have the running daemon read its configuration again and take it over, as a whole or not at all
+    Reload(ReloadArgs),
+    /// Write an identity and a first configuration for this host, with the uplinks that it has
+    Init(InitArgs),
     /// Create an identity, write it to FILE (mode 0600) and print its public key
     Keygen(KeyArgs),
     /// Print the public key of the identity in FILE
     Id(KeyArgs),
+    /// Change the key of this host: make the next one; with --finish, put it into use
+    RotateKey(RotateArgs),
     /// Check a configuration and describe what it does
-    Check {
-        /// The configuration file
-        file: PathBuf,
-    },
+    Check(FileArgs),
     /// Show the peers, sessions, lanes and flows of the running daemon
     Status(StatusArgs),
     /// Show recent events: lanes set up, suspected, recovered, migrated or lost, and why
     Events(EventsArgs),
+    /// Say where a connection to HOST:PORT goes, by which rule, and how its peers are reached now
+    Explain(ExplainArgs),
     /// List the uplinks of the running daemon; drain one before maintenance, resume it afterwards
     #[command(subcommand)]
     Uplink(UplinkCommand),
+    /// Print which formats of state `run --take-over` reads, for a daemon that is restarted
+    #[command(hide = true)]
+    StateFormats(FileArgs),
+    /// Start this program with other arguments, and end
+    #[command(hide = true)]
+    BeginSuccessor(BeginArgs),
+    /// Connect standard input and output to a destination, as for ssh: ProxyCommand throughline nc %h %p
+    Nc(NcArgs),
+    /// Print what a shell needs to complete commands, options and files
+    Completions(CompletionsArgs),
+    /// Write the manual, a page for each command, into DIRECTORY
+    Manual(ManualArgs),
     /// Watch flows survive the failure of either of two emulated ISPs, all on this machine
     Demo(DemoArgs),
 }
@@ -75,12 +113,21 @@ pub fn main() -> ExitCode {
 async fn execute(command: Command) -> ExitCode {
     match command {
         Command::Run(args) => run::execute(&args).await,
+        Command::Reload(args) => reload::execute(args).await,
+        Command::Init(args) => init::execute(args).await,
         Command::Keygen(args) => key::generate(&args),
         Command::Id(args) => key::print_public_key(&args),
-        Command::Check { file } => check::execute(&file),
+        Command::RotateKey(args) => rotate::execute(args).await,
+        Command::Check(args) => check::execute(args.file()).await,
         Command::Status(args) => status::execute(args).await,
         Command::Events(args) => events::execute(args).await,
+        Command::Explain(args) => explain::execute(args).await,
         Command::Uplink(command) => uplink::execute(command).await,
+        Command::StateFormats(args) => successor::print_candidate(args.file()),
+        Command::BeginSuccessor(args) => successor::begin(args),
+        Command::Nc(args) => nc::execute(&args),
+        Command::Completions(args) => manual::complete(&args, Cli::command()),
+        Command::Manual(args) => manual::write(&args, Cli::command()),
         Command::Demo(args) => demo::run(args).await,
     }
 }

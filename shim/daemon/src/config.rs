@@ -7,6 +7,8 @@
 mod error;
 mod general;
 mod ingresses;
+mod intercept;
+mod limits;
 mod load;
 mod nearest;
 mod peers;
@@ -14,18 +16,20 @@ mod raw;
 mod rules;
 mod size;
 mod source;
+mod structure;
 mod uplinks;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::proxy::connections::{ConnectionLimits, TcpTimeouts};
 use crate::proxy::egress::acl::Acl;
-use crate::proxy::ingress::socks5::Credentials;
 use crate::proxy::rules::{Policy, Via};
-use throughline::{Identity, Limits, PeerConfig, PeerId, Target, UplinkConfig};
+use throughline::{Identity, Limits, PeerConfig, PeerId, UplinkConfig};
 
 pub use self::error::ConfigError;
+pub use crate::proxy::ingress::{IngressKind, ProxyProtocol};
 
 /// The configuration of a daemon.
 #[derive(Clone)]
@@ -36,6 +40,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// The node's limits.
     pub limits: Limits,
+    /// How many TCP connections there may be.
+    pub connections: ConnectionLimits,
+    /// How TCP connections whose other end is gone are noticed.
+    pub tcp: TcpTimeouts,
     /// The uplinks in order of preference; if empty, they are discovered.
     pub uplinks: Vec<UplinkConfig>,
     /// Whether to install rules and routes so that packets leave by their own uplink.
@@ -48,6 +56,14 @@ pub struct Config {
     pub policy: Policy,
     /// The admin socket.
     pub admin: Admin,
+    /// The TCP address at which metrics can be read, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// What is logged, in the syntax of `EnvFilter`; without it the default.
+    pub log: Option<String>,
+    /// The command that runs for each event, with its arguments; empty where there is none.
+    pub on_event: Vec<String>,
+    /// What becomes of live flows that a reload no longer permits.
+    pub existing_flows: ExistingFlows,
     /// The error for each peer's key in case it is this host's own, which only the identity shows.
     own_key: HashMap<PeerId, ConfigError>,
 }
@@ -86,20 +102,22 @@ pub struct Peer {
 pub struct Ingress {
     /// Its name, which rules refer to.
     pub name: String,
-    /// The TCP address it listens on. Port 0 picks a free one.
+    /// The address it listens on, of TCP, or of UDP where its clients send datagrams. Port 0 picks a free one.
     pub listen: SocketAddr,
     /// The protocol it speaks.
     pub kind: IngressKind,
+    /// Who says who its clients are, and who is told.
+    pub proxy_protocol: ProxyProtocol,
 }
 
-/// The protocol of an ingress.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IngressKind {
-    /// SOCKS5 (RFC 1928), with these credentials if there are any.
-    Socks5(Option<Credentials>),
-    /// None: every connection goes to this target.
-    Forward(Target),
+/// What becomes of live flows of peers that a reload no longer permits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExistingFlows {
+    /// They end.
+    #[default]
+    End,
+    /// They go on; the next ones are refused.
+    Keep,
 }
 
 impl Config {
@@ -115,12 +133,18 @@ impl Config {
             identity,
             listen: Vec::new(),
             limits: Limits::default(),
+            connections: ConnectionLimits::default(),
+            tcp: TcpTimeouts::default(),
             uplinks: Vec::new(),
             manage_routes: false,
             peers: Vec::new(),
             ingresses: Vec::new(),
             policy: Policy::new(Vec::new(), HashMap::new(), Via::Reject),
             admin: Admin::Off,
+            metrics: None,
+            log: None,
+            on_event: Vec::new(),
+            existing_flows: ExistingFlows::default(),
             own_key: HashMap::new(),
         }
     }

@@ -42,6 +42,7 @@ use pair::{Pair, PairOptions};
 use report::Report;
 use scene::Scene;
 use script::{Isp, Script};
+use text::{print_line, reader_gone};
 use throughline_emulator::{Emulator, Profile, Queue, Way};
 use view::Screen;
 
@@ -61,6 +62,7 @@ pub async fn run(args: DemoArgs) -> ExitCode {
     let screen = Screen::choose(&args);
     let played = tokio::select! {
         played = Box::pin(play(&args, screen, pair::start)) => played,
+        () = reader_gone() => return ExitCode::SUCCESS,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("\nThe demo was interrupted.");
             return ExitCode::from(INTERRUPTED);
@@ -69,9 +71,9 @@ pub async fn run(args: DemoArgs) -> ExitCode {
     match played {
         Ok(report) => {
             if args.json {
-                println!("{}", report.json());
+                print_line(report.json());
             } else {
-                println!("\n{}", report.table(screen.paint()));
+                print_line(format_args!("\n{}", report.table(screen.paint())));
             }
             ExitCode::from(u8::from(!report.ok))
         }

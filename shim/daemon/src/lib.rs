@@ -1,15 +1,23 @@
 //! The Throughline daemon: the proxy, its configuration, the admin socket, the command line, the demo.
 //!
 //! ```text
-//! cli ─▸ demo ─▸ run ─▸ config ─▸ proxy ─▸ the library
-//!                 └───▸ admin ──▸ report ─▸ the library
+//! cli ─▸ demo ─▸ run ─▸ reload ─▸ config ─▸ proxy ─▸ the library
+//!                 └───▸ hook ─▸ admin, metrics ─▸ report ─▸ the library
+//!                         └───▸ handover ─▸ proxy
 //! ```
 
 pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod handover;
+mod hook;
+pub mod init;
+mod log_filter;
+pub mod metrics;
 pub mod proxy;
+pub mod reload;
 pub mod report;
 pub mod run;
 mod sentence;
+mod service;

@@ -5,11 +5,17 @@
 //! begin with the thing they belong to.
 
 mod convert;
+mod health;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+/// Returns the report at the moment of the call.
+pub type ReportSource = Arc<dyn Fn() -> Report + Send + Sync>;
 
 /// A daemon at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,10 +28,61 @@ pub struct Report {
     pub uptime_s: f64,
     /// The UDP addresses that it accepts lanes on.
     pub listen: Vec<SocketAddr>,
+    /// How many descriptors there are, and for what.
+    #[serde(default)]
+    pub descriptors: DescriptorsReport,
+    /// The configuration file that it reads at a reload; `null` if there is none.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// How many asynchronous tasks there are: some for each lane, and for each connection.
+    #[serde(default)]
+    pub tasks: usize,
+    /// What the kernel brings here of programs and hosts that know of no proxy; `null` where no ingress intercepts.
+    #[serde(default)]
+    pub interception: Option<InterceptionReport>,
     /// The uplinks, in order.
     pub uplinks: Vec<UplinkReport>,
+    /// What went over the uplinks since the start; one of no name counts lanes whose uplink is not known.
+    #[serde(default)]
+    pub totals: Vec<TotalsReport>,
     /// The peers, in the order of the configuration.
     pub peers: Vec<PeerReport>,
+}
+
+/// How many descriptors there are, and for what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptorsReport {
+    /// The limit of the process.
+    pub limit: usize,
+    /// How many of them connections of applications and destinations may take; the others are for
+    /// lanes.
+    pub for_connections: usize,
+    /// How many of those they have taken.
+    pub connections: usize,
+}
+
+/// What the kernel brings here of programs and hosts that know of no proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterceptionReport {
+    /// The table of nftables.
+    pub table: String,
+    /// Why the rules in it cannot be looked after; `null` if nothing is wrong.
+    pub problem: Option<String>,
+    /// The ingresses of kind `intercept`, in order.
+    pub ingresses: Vec<InterceptingReport>,
+}
+
+/// An ingress that intercepts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterceptingReport {
+    /// Its name.
+    pub name: String,
+    /// What it takes: `tcp` or `udp`.
+    pub protocol: String,
+    /// Whose, and to where, as text.
+    pub of: String,
+    /// The port that the kernel leads to.
+    pub port: u16,
 }
 
 /// An uplink: one way out of the host.
@@ -39,12 +96,18 @@ pub struct UplinkReport {
     pub class: String,
     /// Whether its use is metered, so that it is a standby.
     pub metered: bool,
+    /// Whether it was discovered, not configured.
+    #[serde(default)]
+    pub discovered: bool,
     /// Whether it is drained: nothing new goes over its lanes.
     #[serde(default)]
     pub draining: bool,
     /// The number of lanes on it.
     #[serde(default)]
     pub lanes: usize,
+    /// The number of those that answer.
+    #[serde(default)]
+    pub lanes_up: usize,
     /// By which way packets leave from its addresses to each address of the peers.
     pub egress_checks: Vec<EgressReport>,
 }
@@ -68,6 +131,27 @@ pub struct EgressReport {
     pub problem: Option<String>,
 }
 
+/// What went over an uplink since the daemon's start, and what failed on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TotalsReport {
+    /// The uplink; `null` where it is not known.
+    pub uplink: Option<String>,
+    /// Lanes that were set up, dialed by either end.
+    pub lanes: u64,
+    /// Lanes that did not answer when they ended or were migrated away, or that neither end ended on purpose.
+    pub failed_lanes: u64,
+    /// The live flows of a lane's session when it failed, added up: they went on.
+    pub surviving_flows: u64,
+    /// How often lanes were suspected, however briefly.
+    pub suspicions: u64,
+    /// Bytes sent, with QUIC's overhead.
+    pub sent_bytes: u64,
+    /// Bytes received, with QUIC's overhead.
+    pub received_bytes: u64,
+    /// Bytes declared lost.
+    pub lost_bytes: u64,
+}
+
 /// A peer and its sessions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerReport {
@@ -75,11 +159,17 @@ pub struct PeerReport {
     pub name: String,
     /// Its public key, `tlk1…`.
     pub id: String,
+    /// Other keys that it may show, while it changes its key.
+    #[serde(default)]
+    pub other_keys: Vec<String>,
     /// Its locators as configured.
     pub locators: Vec<String>,
     /// Why and since when every dial to it fails; `null` if that is not so.
     #[serde(default)]
     pub dial_failure: Option<DialFailureReport>,
+    /// Why and since when dials fail for the sake of a key, although other lanes answer; `null` if that is not so.
+    #[serde(default)]
+    pub key_refusal: Option<DialFailureReport>,
     /// The sessions with it that have had a lane.
     pub sessions: Vec<SessionReport>,
 }
@@ -102,10 +192,25 @@ pub struct SessionReport {
     pub side: String,
     /// For how long it has had no lane, in seconds; `null` if it has one.
     pub detached_s: Option<f64>,
+    /// The uplinks, and prefixes of the peer, over which no lane answers although others do; known at the
+    /// initiator.
+    #[serde(default)]
+    pub redundancy_losses: Vec<RedundancyLossReport>,
     /// Its lanes.
     pub lanes: Vec<LaneReport>,
     /// Its live flows.
     pub flows: Vec<FlowReport>,
+}
+
+/// Something without a lane that answers, while others have one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RedundancyLossReport {
+    /// The uplink, or `the peer's PREFIX`.
+    pub domain: String,
+    /// For how long no lane over it has answered, in seconds.
+    pub duration_s: f64,
+    /// Why.
+    pub reason: String,
 }
 
 /// A lane.
@@ -121,6 +226,12 @@ pub struct LaneReport {
     pub local: SocketAddr,
     /// The address at the peer's end.
     pub remote: SocketAddr,
+    /// The key that this end has shown.
+    #[serde(default)]
+    pub our_key: String,
+    /// The key that the peer has shown.
+    #[serde(default)]
+    pub peer_key: String,
     /// `connecting`, `up` or `suspect`.
     pub state: String,
     /// The smoothed round-trip time, in milliseconds.
@@ -139,6 +250,9 @@ pub struct LaneReport {
     /// How often it was suspected, however briefly.
     #[serde(default)]
     pub suspicions: u64,
+    /// How long its path pauses as a rule, in milliseconds: zero where it does not.
+    #[serde(default)]
+    pub usual_pause_ms: f64,
     /// How often this end migrated it to another local address.
     pub migrations: u64,
 }
@@ -163,7 +277,10 @@ pub struct FlowReport {
     /// The part of `duplicate_bytes` that is intended: the flow is sent on two lanes.
     #[serde(default)]
     pub intended_duplicate_bytes: u64,
+    /// Datagrams of a flow of such that were dropped at this end: too many, too old, or too long.
+    #[serde(default)]
+    pub dropped_datagrams: u64,
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,27 +6,46 @@
 //! removed. Dropping a [`Daemon`] ends its tasks at once.
 
 mod error;
+mod ingresses;
+mod interception;
+mod parts;
+mod prepared;
+mod reloader;
+mod start;
+mod succession;
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::error::StartError;
-use crate::admin::{AdminError, AdminSocket};
-use crate::config::{Admin, Config, IdentitySource, Ingress, IngressKind};
+use self::ingresses::Server;
+pub use self::interception::table;
+use self::interception::{intercept, of_bound};
+use self::parts::acls;
+pub use self::parts::identity;
+use self::prepared::Prepared;
+use self::reloader::Live;
+pub use self::reloader::{Paused, ReloadError, ReloadFrom, Reloader, SetLog};
+pub(crate) use self::start::{leave_kept, start_kept};
+pub use self::start::{start, start_from, take_over};
+use self::succession::{Successor, giver};
+use crate::admin::{AdminSocket, ReloadRequest};
+use crate::handover::{Departure, GiveError, Giver, HandedRelay};
+use crate::hook::Hook;
+use crate::metrics::MetricsServer;
+use crate::proxy::connections::{Connections, Descriptors};
 use crate::proxy::egress::Egress;
 use crate::proxy::ingress::dispatcher::Dispatcher;
-use crate::proxy::ingress::{forward, socks5};
-use crate::proxy::rules::Policy;
 use crate::proxy::tasks::Tasks;
-use throughline::{Identity, Listener, Node};
+use crate::report::{DescriptorsReport, Report, ReportSource};
+use crate::service;
+use throughline::{DatagramListener, Listener, Node};
 
 /// Bounds the time that live flows have to end at a shutdown.
 ///
@@ -39,133 +58,154 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// A running daemon.
 pub struct Daemon {
     node: Node,
-    ingresses: Vec<(String, SocketAddr)>,
+    reloader: Reloader,
     admin: Option<PathBuf>,
-    tasks: Tasks,
+    metrics: Option<SocketAddr>,
+    server: Server,
+    giver: Giver,
 }
 
-/// An ingress whose address is bound.
-struct BoundIngress {
-    name: String,
-    addr: SocketAddr,
-    listener: TcpListener,
-    kind: IngressKind,
+fn spawn_egress(egress: &Arc<Egress>, (tcp, udp): (Listener, DatagramListener), tasks: &Tasks) {
+    let serving = egress.clone().serve(tcp, tasks.clone());
+    tasks.spawn_vital("the egress's task".to_owned(), serving);
+    let serving = egress.clone().serve_datagrams(udp, tasks.clone());
+    tasks.spawn_vital("the egress's task of datagrams".to_owned(), serving);
 }
 
-/// Starts a daemon within the current tokio runtime.
-///
-/// It runs until it is dropped, or until [`Daemon::run_until`] ends it.
-///
-/// # Errors
-/// Something in the configuration is unavailable. Then nothing is left running.
-pub async fn start(config: Config) -> Result<Daemon, StartError> {
-    let identity = identity(&config)?;
-    let ingresses = bind_ingresses(config.ingresses).await?;
-    let admin = bind_admin_socket(&config.admin)?;
-    let acls: Vec<_> = config.peers.iter().map(|p| (p.config.id, p.acl.clone())).collect();
-    let mut builder = Node::builder()
-        .identity(identity)
-        .limits(config.limits)
-        .manage_routes(config.manage_routes);
-    builder = config.listen.into_iter().fold(builder, |builder, addr| builder.bind(addr));
-    builder = config.uplinks.into_iter().fold(builder, |builder, uplink| builder.uplink(uplink));
-    builder = config.peers.into_iter().fold(builder, |builder, peer| builder.peer(peer.config));
-    let node = builder.build().await?;
-    let listener = match node.serve_tcp() {
-        Ok(listener) => listener,
-        Err(error) => {
-            node.shutdown(Duration::ZERO).await;
-            return Err(error.into());
-        }
-    };
-    let daemon = Daemon {
-        node,
-        ingresses: ingresses.iter().map(|i| (i.name.clone(), i.addr)).collect(),
-        admin: admin.as_ref().map(|socket| socket.path().to_owned()),
-        tasks: Tasks::default(),
-    };
-    daemon.spawn_ingresses(ingresses, config.policy);
-    daemon.spawn_egress(Egress::new(acls), listener);
-    if let Some(socket) = admin {
-        daemon.tasks.spawn(socket.serve(daemon.node.clone(), daemon.tasks.clone()));
-    }
-    daemon.log_addresses();
-    Ok(daemon)
+/// Returns what the admin socket calls to reload.
+fn reload_request(reloader: &Reloader) -> ReloadRequest {
+    let reloader = reloader.clone();
+    Arc::new(move |dry_run| {
+        let reloader = reloader.clone();
+        Box::pin(async move {
+            let changes = reloader.reload(dry_run).await.map_err(|error| error.to_string())?;
+            Ok(changes.iter().map(ToString::to_string).collect())
+        })
+    })
 }
 
-/// Returns the identity of the daemon, which no peer of the configuration may have.
-///
-/// # Errors
-/// The identity cannot be read, or a peer has the same key.
-pub fn identity(config: &Config) -> Result<Identity, StartError> {
-    let identity = match &config.identity {
-        IdentitySource::File(path) => Identity::load(path)?,
-        IdentitySource::Given(identity) => identity.clone(),
-    };
-    config.check_own_key(identity.peer_id())?;
-    Ok(identity)
-}
-
-async fn bind_ingresses(ingresses: Vec<Ingress>) -> Result<Vec<BoundIngress>, StartError> {
-    let mut bound = Vec::with_capacity(ingresses.len());
-    for Ingress { name, listen, kind } in ingresses {
-        let binding = async {
-            let listener = TcpListener::bind(listen).await?;
-            io::Result::Ok((listener.local_addr()?, listener))
-        };
-        match binding.await {
-            Ok((addr, listener)) => bound.push(BoundIngress { name, addr, listener, kind }),
-            Err(source) => return Err(StartError::Listen { name, addr: listen, source }),
-        }
-    }
-    Ok(bound)
-}
-
-/// Binds the admin socket. Without a configured path, only another daemon at it is an error.
-fn bind_admin_socket(admin: &Admin) -> Result<Option<AdminSocket>, StartError> {
-    match admin {
-        Admin::Off => Ok(None),
-        Admin::At(path) => Ok(Some(AdminSocket::bind(path)?)),
-        Admin::Default => match AdminSocket::bind(&AdminSocket::default_path()) {
-            Ok(socket) => Ok(Some(socket)),
-            Err(error @ AdminError::InUse(_)) => Err(error.into()),
-            Err(error) => {
-                warn!(%error, "running without an admin socket; set its path with `admin`");
-                Ok(None)
-            }
-        },
-    }
+/// Returns what reports the state of the daemon.
+fn report_source(node: Node, descriptors: Descriptors, reloader: Reloader) -> ReportSource {
+    Arc::new(move || {
+        let (limit, for_connections) = descriptors.bounds();
+        let connections = descriptors.in_use();
+        let descriptors = DescriptorsReport { limit, for_connections, connections };
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let interception = reloader.interception();
+        let file = reloader.file();
+        Report { file, descriptors, tasks, interception, ..Report::from(&node.status()) }
+    })
 }
 
 impl Daemon {
-    fn spawn_ingresses(&self, ingresses: Vec<BoundIngress>, policy: Policy) {
-        let dispatcher = Arc::new(Dispatcher::new(self.node.clone(), policy));
-        for BoundIngress { name, listener, kind, .. } in ingresses {
-            let (name, dispatcher) = (Arc::<str>::from(name), Arc::clone(&dispatcher));
-            let tasks = self.tasks.clone();
-            match kind {
-                IngressKind::Socks5(credentials) => {
-                    self.tasks.spawn(socks5::serve(listener, name, credentials, dispatcher, tasks));
-                }
-                IngressKind::Forward(to) => {
-                    self.tasks.spawn(forward::serve(listener, name, to, dispatcher, tasks));
-                }
+    /// Starts the daemon; in the place of another one, that has left then, with its relays.
+    async fn begin(
+        prepared: Prepared,
+        from: Option<ReloadFrom>,
+        former: Option<(Vec<HandedRelay>, Departure)>,
+    ) -> Result<Self, StartError> {
+        let Prepared { config, node, ingresses, metrics, admin, interception } = prepared;
+        let takes_over = former.is_some();
+        let (relays, left) = former.unzip();
+        let (node, flows) = match left {
+            Some(left) => node.start_after(left),
+            None => node.start(),
+        };
+        let served = node.serve_tcp().and_then(|tcp| Ok((tcp, node.serve_udp()?)));
+        let listeners = match served {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                node.shutdown(Duration::ZERO).await;
+                return Err(error.into());
             }
+        };
+        let (tasks, connections) =
+            (Tasks::default(), Connections::new(config.tcp, config.connections));
+        let descriptors = connections.descriptors.clone();
+        let (limit, for_connections) = descriptors.bounds();
+        info!(limit, for_connections, "descriptors; the others are for lanes");
+        let dispatcher = Dispatcher::new(node.clone(), config.policy.clone(), connections.clone());
+        let dispatcher = Arc::new(dispatcher);
+        let server = Server { dispatcher, tasks: tasks.clone(), interception };
+        let intercepted = of_bound(&config, &ingresses);
+        server.interception.mark_for(&intercepted);
+        let running: Vec<_> = ingresses.into_iter().map(|bound| server.spawn(bound)).collect();
+        let egress = Arc::new(Egress::new(acls(&config), connections));
+        Successor { node: &node, server: &server, egress: &egress, ingresses: &running }
+            .go_on(flows, relays.unwrap_or_default());
+        spawn_egress(&egress, listeners, &tasks);
+        intercept(&server, &node, intercepted, takes_over).await?;
+        let admin_path = admin.as_ref().map(|socket| socket.path().to_owned());
+        let hook = Hook::start(&node, config.on_event.clone(), &tasks);
+        let live = Live { node: node.clone(), server: server.clone(), egress, hook };
+        let reloader = Reloader::new(from, config, live, running);
+        if takes_over {
+            reloader.end_revoked_of_former().await;
         }
+        let giver = giver(&node, &server, &reloader, (metrics.as_ref(), admin.as_ref()));
+        let report = report_source(node.clone(), descriptors, reloader.clone());
+        let metrics_addr = metrics.as_ref().map(MetricsServer::addr);
+        if let Some(server) = metrics {
+            let serving = server.serve(report.clone(), tasks.clone());
+            tasks.spawn_vital("the task of the metrics".to_owned(), serving);
+        }
+        let daemon =
+            Self { node, reloader, admin: admin_path, metrics: metrics_addr, server, giver };
+        if let Some(socket) = admin {
+            daemon.spawn_admin(socket, report);
+        }
+        daemon.log_addresses();
+        Ok(daemon)
     }
 
-    fn spawn_egress(&self, egress: Egress, listener: Listener) {
-        self.tasks.spawn(Arc::new(egress).serve(listener, self.tasks.clone()));
+    fn spawn_admin(&self, mut socket: AdminSocket, report: ReportSource) {
+        socket.own_file();
+        let tasks = self.server.tasks.clone();
+        let (node, giver) = (self.node.clone(), self.giver.clone());
+        let reload = reload_request(&self.reloader);
+        let serving = socket.serve(node, report, reload, giver, tasks);
+        self.server.tasks.spawn_vital("the admin socket's task".to_owned(), serving);
+    }
+
+    /// Completes when another process has taken everything over: this one is to end at once, without closing
+    /// anything. Returns the number of that process, where the system says it. Cancel-safe.
+    pub async fn handed_over(&self) -> Option<u32> {
+        self.giver.given().await
+    }
+
+    /// Has everything kept for the next process, which reads these formats of state; this one is to end at once
+    /// then, without closing anything. Else the daemon goes on.
+    ///
+    /// # Errors
+    /// The next process could not read it, or it cannot be kept.
+    pub(crate) async fn keep(&self, formats: &[u64]) -> Result<(), GiveError> {
+        self.giver.keep(formats, &self.server.tasks, service::keep).await
+    }
+
+    /// Hands nothing over from now on, as the daemon is about to end. Returns whether another process has everything
+    /// already, for which this waits where it is being told: nothing is to be closed any more then.
+    pub async fn hand_over_no_more(&self) -> bool {
+        self.giver.give_no_more().await
     }
 
     fn log_addresses(&self) {
-        for (name, addr) in &self.ingresses {
-            info!(ingress = name, %addr, "listening for applications");
-        }
         for addr in self.node.local_addrs() {
             info!(%addr, "listening for peers");
         }
+        if let Some(addr) = self.metrics {
+            info!(%addr, "metrics at /metrics");
+        }
+        for uplink in self.node.status().uplinks {
+            if uplink.addresses.is_empty() {
+                warn!(uplink = uplink.name, "no address of this host belongs to the uplink now");
+            }
+        }
         info!(id = %self.node.id(), "running");
+    }
+
+    /// Returns what reloads the daemon's configuration.
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     /// Returns the node of the daemon.
@@ -175,12 +215,23 @@ impl Daemon {
 
     /// Returns the TCP address that the ingress named `name` actually listens on.
     pub fn ingress_addr(&self, name: &str) -> Option<SocketAddr> {
-        self.ingresses.iter().find(|(known, _)| known == name).map(|(_, addr)| *addr)
+        self.reloader.ingresses().iter().find(|running| running.name == name).map(|r| r.addr)
+    }
+
+    /// Returns the TCP address at which metrics can be read.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Returns the path of the admin socket.
     pub fn admin_path(&self) -> Option<&Path> {
         self.admin.as_deref()
+    }
+
+    /// Completes when the daemon cannot go on, because a task that it needs has panicked: it is to be ended
+    /// and started anew. Cancel-safe.
+    pub async fn broken(&self) {
+        self.server.tasks.broken().await;
     }
 
     /// Runs until `shutdown` completes, then ends gracefully within [`SHUTDOWN_DEADLINE`].
@@ -191,7 +242,9 @@ impl Daemon {
 
     /// Ends the daemon: it accepts nothing new, and resets flows still live after `deadline`.
     pub async fn shutdown(self, deadline: Duration) {
-        self.tasks.drain();
+        let tasks = &self.server.tasks;
+        self.server.interception.stop().await;
+        tasks.drain();
         let flows = self.node.live_flows();
         info!(
             "accepting nothing new; {flows} live flows through peers, and every direct connection, \
@@ -199,13 +252,13 @@ impl Daemon {
         );
         let ended = async {
             // The node resets the remaining flows at the deadline, which ends their relays.
-            tokio::join!(self.node.shutdown(deadline), self.tasks.ended());
+            tokio::join!(self.node.shutdown(deadline), tasks.ended());
         };
         if timeout(deadline + STOP_TIMEOUT, ended).await.is_err() {
             warn!("some flows are still live at the deadline; resetting them");
-            self.tasks.stop();
+            tasks.stop();
             // A task that does not end even now is dropped with the runtime.
-            let _ = timeout(STOP_TIMEOUT, self.tasks.ended()).await;
+            let _ = timeout(STOP_TIMEOUT, tasks.ended()).await;
         }
         info!("ended");
     }
@@ -213,6 +266,10 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.tasks.stop();
+        self.server.tasks.stop();
+        // What another process has is in force for it.
+        if !self.giver.is_given() {
+            self.server.interception.remove();
+        }
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use throughline::Identity;
-use throughline_fixture::{DEADLINE, DaemonPair, forward};
+use throughline_fixture::{DEADLINE, DaemonPair, echo_all, forward, origin, pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Starts two daemons without anything between them; `near` has a SOCKS5 ingress, and `ingresses`.
@@ -33,30 +33,11 @@ async fn socks(ingress: SocketAddr, host: &str, port: u16) -> Result<TcpStream, 
     if reply[3] == 0 { Ok(tcp) } else { Err(reply[3]) }
 }
 
-async fn origin() -> (TcpListener, u16) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    (listener, port)
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i * 31 + i / 253) as u8).collect()
-}
-
-/// Serves one connection: reads to the end and sends it all back.
-async fn echo_all(listener: &TcpListener) {
-    let (mut tcp, _) = listener.accept().await.unwrap();
-    let mut bytes = Vec::new();
-    tcp.read_to_end(&mut bytes).await.unwrap();
-    tcp.write_all(&bytes).await.unwrap();
-    tcp.shutdown().await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_through_socks5_is_byte_exact_and_closes_each_direction_alone() {
     let pair = pair(&ALLOW, "").await;
-    let (listener, port) = origin().await;
-    let served = tokio::spawn(async move { echo_all(&listener).await });
+    let (listener, port) = origin().await.unwrap();
+    let served = tokio::spawn(async move { echo_all(&listener).await.unwrap() });
     let ingress = pair.socks();
     // A name, which only the far side resolves.
     let mut app = socks(ingress, "localhost", port).await.unwrap();
@@ -77,7 +58,7 @@ async fn a_flow_through_socks5_is_byte_exact_and_closes_each_direction_alone() {
 async fn the_outcome_at_the_far_end_reaches_the_application() {
     let pair = pair(&ALLOW, "").await;
     let ingress = pair.socks();
-    let (listener, closed_port) = origin().await;
+    let (listener, closed_port) = origin().await.unwrap();
     drop(listener);
     assert_eq!(socks(ingress, "127.0.0.1", closed_port).await.unwrap_err(), 5);
     assert_eq!(socks(ingress, "127.0.0.2", closed_port).await.unwrap_err(), 2);
@@ -88,7 +69,7 @@ async fn the_outcome_at_the_far_end_reaches_the_application() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_without_an_allow_list_reaches_nothing() {
     let pair = pair(&[], "").await;
-    let (_listener, port) = origin().await;
+    let (_listener, port) = origin().await.unwrap();
     let ingress = pair.socks();
     assert_eq!(socks(ingress, "127.0.0.1", port).await.unwrap_err(), 2);
     pair.shutdown().await;
@@ -96,7 +77,7 @@ async fn a_peer_without_an_allow_list_reaches_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forwarded_port_passes_resets_both_ways() {
-    let (listener, port) = origin().await;
+    let (listener, port) = origin().await.unwrap();
     let pair = pair(&ALLOW, &forward("fwd", port)).await;
     let ingress = pair.ingress("fwd");
 
@@ -121,7 +102,7 @@ async fn a_forwarded_port_passes_resets_both_ways() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_peer_is_used_when_one_is_unreachable() {
-    let (listener, port) = origin().await;
+    let (listener, port) = origin().await.unwrap();
     let unreachable = Identity::generate().peer_id();
     let tables = format!(
         "[peers.nobody]
@@ -133,7 +114,7 @@ async fn the_next_peer_is_used_when_one_is_unreachable() {
          via = ['nobody', 'far']"
     );
     let pair = pair(&ALLOW, &tables).await;
-    let served = tokio::spawn(async move { echo_all(&listener).await });
+    let served = tokio::spawn(async move { echo_all(&listener).await.unwrap() });
     let mut app = TcpStream::connect(pair.ingress("fwd")).await.unwrap();
     app.write_all(b"hello").await.unwrap();
     app.shutdown().await.unwrap();
@@ -146,10 +127,10 @@ async fn the_next_peer_is_used_when_one_is_unreachable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_direct_rule_dials_from_this_host() {
-    let (listener, port) = origin().await;
+    let (listener, port) = origin().await.unwrap();
     let rule = "[[rule]]\nto = 'localhost'\nvia = 'direct'";
     let pair = pair(&[], rule).await;
-    let served = tokio::spawn(async move { echo_all(&listener).await });
+    let served = tokio::spawn(async move { echo_all(&listener).await.unwrap() });
     let ingress = pair.socks();
     let mut app = socks(ingress, "localhost", port).await.unwrap();
     app.write_all(b"hello").await.unwrap();
@@ -164,7 +145,7 @@ async fn a_direct_rule_dials_from_this_host() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_shows_the_lane_and_the_flow() {
     let pair = pair(&ALLOW, "").await;
-    let (_listener, port) = origin().await;
+    let (_listener, port) = origin().await.unwrap();
     let ingress = pair.socks();
     let _app = socks(ingress, "127.0.0.1", port).await.unwrap();
     let report = pair.near_report().await;
@@ -179,7 +160,7 @@ async fn the_status_shows_the_lane_and_the_flow() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_resets_live_flows_at_the_deadline() {
     let pair = pair(&ALLOW, "").await;
-    let (listener, port) = origin().await;
+    let (listener, port) = origin().await.unwrap();
     let ingress = pair.socks();
     let mut app = socks(ingress, "127.0.0.1", port).await.unwrap();
     let (_served, _) = listener.accept().await.unwrap();

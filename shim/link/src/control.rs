@@ -69,10 +69,12 @@ pub struct DuplexHandle {
 impl DuplexHandle {
     /// Returns a handle of a link whose two directions both begin with `profile`.
     pub fn new(profile: Profile) -> Self {
-        Self {
-            up: Arc::new(LinkControl::new(profile.clone())),
-            down: Arc::new(LinkControl::new(profile)),
-        }
+        Self::asymmetric(profile.clone(), profile)
+    }
+
+    /// Returns a handle of a link whose directions begin with a profile each.
+    pub fn asymmetric(up: Profile, down: Profile) -> Self {
+        Self { up: Arc::new(LinkControl::new(up)), down: Arc::new(LinkControl::new(down)) }
     }
 
     /// Returns what is shared with the thread that runs the links up and down, in this order.
@@ -147,6 +149,22 @@ mod tests {
         assert_eq!(link.model().profile().delay, 10 * MS);
         assert_eq!(handle.stats().up.blackholed.packets, 1);
         assert_eq!(handle.stats().down, LinkStats::default());
+    }
+
+    #[test]
+    fn each_direction_has_a_rate_of_its_own() {
+        // 20 Mbit/s down, 0.5 up, as DSL has it.
+        let (up, down) = (Profile::new(500_000, MS), Profile::new(20_000_000, MS));
+        let handle = DuplexHandle::asymmetric(up, down);
+        let t0 = Instant::now();
+        let arrives = |control: &LinkControl| {
+            let mut link = control.link(7);
+            assert_eq!(link.admit(t0, 1250, ()), Admission::Accepted);
+            link.next_due().unwrap() - t0
+        };
+        let [up, down] = handle.controls();
+        assert_eq!(arrives(&up), 21 * MS);
+        assert_eq!(arrives(&down), MS + MS / 2);
     }
 
     #[test]

@@ -7,11 +7,17 @@
 //!
 //! 1. a **blackhole** has everything;
 //! 2. a packet over the **MTU** is dropped, silently or with word to its sender;
-//! 3. **loss** drops a packet whether the queue has room or not ([`Loss`]);
-//! 4. the **line** sends one packet after the other at its [`Rate`], holds a bounded [`Queue`] before
-//!    that, and drops what finds it full (tail drop);
-//! 5. **propagation**: the packet arrives a delay later; some are held up and overtaken
-//!    ([`Reordering`]), some arrive twice ([`Duplication`]).
+//! 3. **loss** drops a packet whether the queue has room or not ([`Loss`]): independently, periodically,
+//!    or in bursts ([`GilbertElliott`]);
+//! 4. a **policer** drops what exceeds its rate and burst ([`Policer`]), without a queue;
+//! 5. the **line** sends one packet after the other at its [`Rate`], fixed or by the delivery
+//!    opportunities of a [`Trace`], and holds a bounded [`Queue`] before that: it drops what finds it
+//!    full (tail drop), and with [`CoDel`] what has waited too long;
+//! 6. **propagation**: the packet arrives a delay later, which may vary ([`Jitter`]); some are held up
+//!    and overtaken ([`Reordering`]), some arrive twice ([`Duplication`]).
+//!
+//! A direction is one link. [`DuplexHandle::asymmetric`] joins two with a profile each. Traces are read
+//! from files of mahimahi's format, or made by [`Weather`] from a seed.
 //!
 //! [`Link`] is a model together with the packets in flight, for an emulator that moves real ones: it
 //! releases them when they are due, loses them to a blackhole that opens while they are under way,
@@ -23,36 +29,38 @@
 //!
 //! # Invariants
 //!
-//! - Packets leave in the order they came, but for those held up on purpose; also when the delay
-//!   shrinks.
+//! - Packets leave in the order they came, but for those held up on purpose and those of
+//!   [`Jitter::Unordered`]; also when the delay shrinks.
 //! - A packet that finds an idle line is never dropped by the queue, however small that is.
 //! - A packet is counted once, when its fate is known.
 //! - Two links of one profile and one seed that are given the same packets treat them alike.
-//!
-//! # Where more goes
-//!
-//! Each part is an enum or a stage of its own, so that one more is one variant and one `match` arm:
-//!
-//! | what | where |
-//! |---|---|
-//! | traces of delivery opportunities (mahimahi), generated weather | `Rate::Trace(Arc<Trace>)`: `Line::enqueue` asks it when the packet's last byte leaves |
-//! | rates per direction | each direction is a link with a profile of its own: a constructor of [`DuplexHandle`] that takes two |
-//! | jitter, independent or correlated | a field `jitter` of [`Profile`], drawn in `Propagation`, which keeps the order |
-//! | Gilbert–Elliott loss | `Loss::Bursty`, its good and bad state in `LossState` |
-//! | token-bucket policers | a stage between loss and line that drops what has no token |
-//! | CoDel | a variant of [`Queue`]: a packet's sojourn time is known when it is enqueued, because the line is first in, first out |
 
+mod codel;
 mod control;
+mod drop_reason;
+mod jitter;
 mod line;
 mod link;
 mod loss;
 mod model;
+mod policer;
 mod profile;
 mod propagation;
+mod rate;
 mod stats;
+mod trace;
+mod weather;
 
+pub use codel::CoDel;
 pub use control::{DuplexHandle, LinkControl, Way};
+pub use drop_reason::DropReason;
+pub use jitter::Jitter;
 pub use link::{Admission, Arrival, Link};
-pub use model::{DropReason, Fate, LinkModel};
-pub use profile::{Duplication, Lateness, Loss, Oversize, Profile, Queue, Rate, Reordering};
+pub use loss::{GilbertElliott, Loss};
+pub use model::{Fate, LinkModel};
+pub use policer::Policer;
+pub use profile::{Duplication, Lateness, Oversize, Profile, Queue, Reordering};
+pub use rate::Rate;
 pub use stats::{DuplexStats, LinkStats, Tally};
+pub use trace::{MAX_OPPORTUNITIES, OPPORTUNITY_BYTES, Trace, TraceError};
+pub use weather::{Preset, Weather};

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::model::{DropReason, Fate, LinkModel};
+use crate::drop_reason::DropReason;
+use crate::model::{Fate, LinkModel};
 use crate::profile::Profile;
 use crate::stats::LinkStats;
 

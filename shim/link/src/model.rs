@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::drop_reason::DropReason;
 use crate::line::Line;
 use crate::loss::LossState;
+use crate::policer::PolicerState;
 use crate::profile::{Oversize, Profile};
 use crate::propagation::Propagation;
 
@@ -17,6 +19,7 @@ pub struct LinkModel {
     profile: Profile,
     blackhole: bool,
     loss: LossState,
+    policer: PolicerState,
     line: Line,
     propagation: Propagation,
     rng: StdRng,
@@ -36,27 +39,6 @@ pub enum Fate {
     Dropped(DropReason),
 }
 
-/// Why a link drops a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The link is a blackhole.
-    Blackhole,
-    /// It is larger than this, and nobody says so.
-    TooLarge {
-        /// The largest that passes, in bytes.
-        mtu: usize,
-    },
-    /// The same, and its sender is to be told.
-    PacketTooBig {
-        /// The largest that passes, in bytes.
-        mtu: usize,
-    },
-    /// Loss that has nothing to do with the queue.
-    Loss,
-    /// The queue is full.
-    QueueFull,
-}
-
 impl LinkModel {
     /// Returns an idle link; `seed` decides what it draws.
     pub fn new(profile: Profile, seed: u64) -> Self {
@@ -64,6 +46,7 @@ impl LinkModel {
             profile,
             blackhole: false,
             loss: LossState::default(),
+            policer: PolicerState::default(),
             line: Line::default(),
             propagation: Propagation::default(),
             rng: StdRng::seed_from_u64(seed),
@@ -97,7 +80,7 @@ impl LinkModel {
 
     /// Returns whether the queue has room at `now`.
     pub fn has_room(&self, now: Instant) -> bool {
-        self.line.has_room(now, self.profile.rate, self.profile.queue)
+        self.line.has_room(now, &self.profile.rate, self.profile.queue)
     }
 
     /// Decides the fate of a packet of `bytes` that comes at `at`.
@@ -114,21 +97,25 @@ impl LinkModel {
         if self.loss.takes_next(self.profile.loss, &mut self.rng) {
             return Fate::Dropped(DropReason::Loss);
         }
-        let Profile { rate, queue, .. } = self.profile;
-        let Some(left) = self.line.enqueue(at, bytes, rate, queue) else {
-            return Fate::Dropped(DropReason::QueueFull);
+        if self.profile.policer.is_some_and(|policer| !self.policer.passes(policer, at, bytes)) {
+            return Fate::Dropped(DropReason::Policed);
+        }
+        let left = match self.line.enqueue(at, bytes, &self.profile.rate, self.profile.queue) {
+            Ok(left) => left,
+            Err(reason) => return Fate::Dropped(reason),
         };
         let (at, duplicate) = self.propagation.arrivals(left, &self.profile, &mut self.rng);
         Fate::Arrives { at, duplicate }
     }
 
     /// Decides the fate of a chunk of a reliable stream whose sender has seen that there is room and
-    /// repeats what is lost by itself: a blackhole has it, but neither loss nor a full queue.
+    /// repeats what is lost by itself: a blackhole has it, but neither loss nor a policer nor a queue.
     pub fn transmit_reliably(&mut self, at: Instant, bytes: usize) -> Fate {
         if self.blackhole {
             return Fate::Dropped(DropReason::Blackhole);
         }
-        let left = self.line.enqueue_unbounded(at, bytes, self.profile.rate);
-        Fate::Arrives { at: self.propagation.arrival(left, &self.profile), duplicate: None }
+        let left = self.line.enqueue_unbounded(at, bytes, &self.profile.rate);
+        let at = self.propagation.arrival(left, &self.profile, &mut self.rng);
+        Fate::Arrives { at, duplicate: None }
     }
 }

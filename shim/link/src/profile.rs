@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use crate::codel::CoDel;
+use crate::jitter::Jitter;
+use crate::loss::Loss;
+use crate::policer::Policer;
+use crate::rate::Rate;
+
 /// How long a queue is where nobody says: what access links often have.
 const DEFAULT_QUEUE: Duration = Duration::from_millis(50);
 
@@ -17,6 +23,10 @@ pub struct Profile {
     pub queue: Queue,
     /// What is lost whatever the queue.
     pub loss: Loss,
+    /// What is dropped before the queue because it exceeds a rate.
+    pub policer: Option<Policer>,
+    /// How much the delay varies.
+    pub jitter: Jitter,
     /// Which packets others overtake.
     pub reordering: Reordering,
     /// Which packets arrive twice.
@@ -27,36 +37,16 @@ pub struct Profile {
     pub oversize: Oversize,
 }
 
-/// How fast a line sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rate {
-    /// Sending takes no time.
-    Unlimited,
-    /// So many bit/s on the wire, headers included.
-    Fixed(u64),
-}
-
 /// How much may wait at a line before it drops what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Queue {
     /// So many bytes, headers included.
     Bytes(u64),
-    /// As much as the line sends in this time.
+    /// As much as the line sends in this time; on a trace, what it will send within it.
     Time(Duration),
-}
-
-/// What a link loses whatever its queue.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Loss {
-    /// Nothing.
-    None,
-    /// Each packet with this probability, 0 to 1, independently of the others.
-    Random(f64),
-    /// Every so many packets one, the last of them.
-    Periodic(u64),
+    /// Managed by CoDel.
+    CoDel(CoDel),
 }
 
 /// Which packets others overtake.
@@ -117,6 +107,8 @@ impl Profile {
             delay,
             queue: Queue::Time(DEFAULT_QUEUE),
             loss: Loss::None,
+            policer: None,
+            jitter: Jitter::None,
             reordering: Reordering::None,
             duplication: Duplication::None,
             mtu: None,
@@ -133,32 +125,19 @@ impl Profile {
     pub fn loss(self, loss: Loss) -> Self {
         Self { loss, ..self }
     }
-}
 
-impl Rate {
-    /// Returns a rate of so many bit/s; 0 is without limit.
-    pub fn from_bits(bits_per_second: u64) -> Self {
-        if bits_per_second == 0 { Self::Unlimited } else { Self::Fixed(bits_per_second) }
+    /// Returns the same with another rate.
+    pub fn rate(self, rate: Rate) -> Self {
+        Self { rate, ..self }
     }
 
-    /// Returns how long the line takes to send `bytes`.
-    pub fn send_time(self, bytes: u64) -> Duration {
-        match self {
-            Self::Unlimited => Duration::ZERO,
-            Self::Fixed(rate) => {
-                let nanos = u128::from(bytes) * 8_000_000_000 / u128::from(rate);
-                Duration::from_nanos(nanos as u64)
-            }
-        }
+    /// Returns the same with another jitter.
+    pub fn jitter(self, jitter: Jitter) -> Self {
+        Self { jitter, ..self }
     }
-}
 
-impl Queue {
-    /// Returns how long the queue lasts at `rate` when it is full.
-    pub(crate) fn time(self, rate: Rate) -> Duration {
-        match self {
-            Self::Bytes(bytes) => rate.send_time(bytes),
-            Self::Time(time) => time,
-        }
+    /// Returns the same with a policer.
+    pub fn policer(self, policer: Policer) -> Self {
+        Self { policer: Some(policer), ..self }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::jitter::JitterState;
 use crate::loss::happens;
 use crate::profile::{Duplication, Lateness, Profile, Reordering};
 
@@ -12,6 +13,7 @@ use crate::profile::{Duplication, Lateness, Profile, Reordering};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Propagation {
     last_arrival: Option<Instant>,
+    jitter: JitterState,
 }
 
 impl Propagation {
@@ -23,12 +25,14 @@ impl Propagation {
         profile: &Profile,
         rng: &mut StdRng,
     ) -> (Instant, Option<Instant>) {
+        let usual = left + profile.delay + self.jitter.next(profile.jitter, left, rng);
         let at = match profile.reordering {
             Reordering::Random { probability, late } if happens(probability, rng) => {
                 // It holds up no other: the order is kept among the rest.
-                left + profile.delay + late.draw(rng)
+                usual + late.draw(rng)
             }
-            _ => self.in_order(left + profile.delay),
+            _ if profile.jitter.reorders() => usual,
+            _ => self.in_order(usual),
         };
         let duplicate = match profile.duplication {
             Duplication::Random { probability, within } if happens(probability, rng) => {
@@ -40,8 +44,14 @@ impl Propagation {
     }
 
     /// The same for one that is neither held up nor doubled.
-    pub(crate) fn arrival(&mut self, left: Instant, profile: &Profile) -> Instant {
-        self.in_order(left + profile.delay)
+    pub(crate) fn arrival(
+        &mut self,
+        left: Instant,
+        profile: &Profile,
+        rng: &mut StdRng,
+    ) -> Instant {
+        let extra = self.jitter.next(profile.jitter, left, rng);
+        self.in_order(left + profile.delay + extra)
     }
 
     /// A shorter delay lets no packet overtake those under way.

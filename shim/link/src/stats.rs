@@ -1,6 +1,6 @@
 //! What became of a link's packets, counted.
 
-use crate::model::DropReason;
+use crate::drop_reason::DropReason;
 
 /// Packets and their bytes, headers included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct LinkStats {
     pub delivered: Tally,
     /// Dropped because the queue was full.
     pub queue_full: Tally,
+    /// Dropped by queue management.
+    pub queue_managed: Tally,
+    /// Dropped by a policer.
+    pub policed: Tally,
     /// Dropped by loss that has nothing to do with the queue.
     pub lost: Tally,
     /// Dropped because they were larger than the MTU.
@@ -56,7 +60,9 @@ impl LinkStats {
             DropReason::Blackhole => &mut self.blackholed,
             DropReason::TooLarge { .. } | DropReason::PacketTooBig { .. } => &mut self.too_large,
             DropReason::Loss => &mut self.lost,
+            DropReason::Policed => &mut self.policed,
             DropReason::QueueFull => &mut self.queue_full,
+            DropReason::QueueManagement => &mut self.queue_managed,
         };
         tally.add(bytes);
     }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use throughline_proto::selection::{Candidate, Cost, Demand, Placement};
+use throughline_proto::selection::{Candidate, Cost, Demand, Evidence, Placement};
 use throughline_proto::types::{LaneId, Mode};
 
 fn lane(id: u64) -> Candidate {
@@ -16,9 +16,12 @@ fn lane(id: u64) -> Candidate {
         order: (id % 4) as u32,
         rtt: Duration::from_millis(20),
         synced: true,
+        late: false,
         suspect: false,
+        confirmed: false,
         draining: false,
         lossy: false,
+        evidence: Evidence::default(),
     }
 }
 

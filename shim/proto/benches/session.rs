@@ -38,12 +38,20 @@ impl Pair {
                 max_flows: 4096,
             };
             let memory = Arc::new(Memory::new(1 << 40));
-            Session::new(SessionConfig { side, params, max_flows: 4096, memory }, params)
+            Session::new(
+                SessionConfig { side, params, max_flows: 4096, first_window: 0, memory },
+                params,
+            )
         });
         let mut pair = Self { now: Instant::now(), ends, decoders: Default::default() };
         for lane in LANES {
-            let info =
-                LaneInfo { local_risk: lane.0, remote_risk: lane.0, cost: Cost::FREE, order: 0 };
+            let info = LaneInfo {
+                local_risk: lane.0,
+                remote_risk: lane.0,
+                cost: Cost::FREE,
+                order: 0,
+                takes_datagrams: true,
+            };
             pair.ends.iter_mut().for_each(|end| end.handle_lane_attached(pair.now, lane, info));
         }
         pair.carry();

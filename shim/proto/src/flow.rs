@@ -23,15 +23,17 @@ mod rate_meter;
 mod rx;
 mod segments;
 pub mod send_buffer;
+mod snapshot;
 mod tx;
 
 use std::time::Instant;
 
 pub use fact_clock::{FactClock, REPORT_AFTER_BYTES, Urgency};
 pub use rx::{Rx, RxViolation};
-pub use segments::{Assignment, Chunk, FlowLane, OutgoingSegment};
+pub use segments::{Assignment, Cause, Chunk, FlowLane, OutgoingSegment};
 pub use tx::{ChunkLimits, Tx};
 
+use crate::datagram::Datagrams;
 use crate::types::{FlowId, Mode, OpenFailure, Target};
 use crate::wire::fact::{FlowState, MAX_RANGES, Open, Outcome, ResetAt};
 
@@ -82,6 +84,8 @@ pub struct Flow {
     pub reset_out: Option<ResetAt>,
     /// The peer's reset.
     pub reset_in: Option<ResetAt>,
+    /// The datagrams of a flow of such, which has no bytes.
+    pub datagrams: Option<Box<Datagrams>>,
     /// When our facts are due.
     pub clock: FactClock,
     /// The highest version of the peer's facts that was merged.
@@ -106,11 +110,22 @@ impl Flow {
             rx: Rx::new(window),
             reset_out: None,
             reset_in: None,
+            datagrams: None,
             clock: FactClock::default(),
             peer_version: 0,
             app: Application::default(),
             timer: None,
         }
+    }
+
+    /// Makes the flow one of datagrams, if its target says so.
+    pub(crate) fn with_datagrams(mut self, now: Instant) -> Self {
+        if self.open.target.takes_datagrams() {
+            let mut datagrams = Datagrams::new(&self.open.target, 0, 0);
+            datagrams.active_at = Some(now);
+            self.datagrams = Some(Box::new(datagrams));
+        }
+        self
     }
 
     /// Returns where the flow leads.

@@ -20,7 +20,8 @@
 //!   outage therefore holds nothing down, though lanes do not fall silent and recover in the same
 //!   millisecond; and when the uplink of one lane and the prefix of another fail together, just
 //!   those two domains are held down.
-//! - **The hold** of a provider-assigned uplink is [`PA_HOLD`], doubled for each flap that is
+//! - **The hold** of a provider-assigned uplink is twice the failure's time, at most [`PA_HOLD`]: a radio
+//!   link that paused for half a second is not left for ten. It is doubled for each flap that is
 //!   remembered, up to [`MAX_HOLD`] (as in route flap damping, RFC 2439). The hold of a
 //!   provider-independent one is [`PI_HOLD`]: BGP withdraws and announces several times while it
 //!   converges, so the number of flaps says nothing.

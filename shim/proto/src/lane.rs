@@ -7,8 +7,11 @@
 //! | question | module |
 //! |---|---|
 //! | Are acknowledgements overdue? | [`SuspicionDetector`] |
+//! | How does this path pause? | [`PauseHistogram`] |
+//! | How late do we run ourselves? | `scheduling` |
 //! | Is only our direction dead? | `one_way` |
 //! | Does the lane lose too much for bulk? | `loss` |
+//! | Does its path lose packets now and then? | `random_loss` |
 //! | Was a suspicion a false alarm? | `spurious` |
 //! | When is the next probe due? | `probe` |
 //! | What is worth an operator's attention? | `report` |
@@ -18,18 +21,23 @@ mod condition;
 mod episode;
 mod loss;
 mod monitor;
+mod narrow;
 mod observation;
 mod one_way;
+mod pauses;
 mod probe;
+mod random_loss;
 mod report;
 mod rules;
+mod scheduling;
 mod spurious;
 mod suspicion;
 
 pub use action::{Action, CloseReason, LaneAction};
 pub use condition::{Condition, LaneState};
 pub use monitor::{ADVERTISEMENT_TTL, LaneMonitor};
-pub use observation::{AddressListing, Observation, SensorSnapshot};
+pub use observation::{AddressListing, Observation, Overtaken, SensorSnapshot};
+pub use pauses::{PauseHistogram, Pauses};
 pub use report::{FailedDirection, Report, SuspectedBy};
 pub use suspicion::{Health, SuspicionDetector, SuspicionRule, Verdict};
 

@@ -5,11 +5,14 @@
 pub mod types;
 pub mod wire;
 
+pub mod datagram;
 pub mod flow;
 pub mod hold_down;
 pub mod lane;
+pub mod panics;
 pub mod path;
 pub mod plan;
 pub mod selection;
 pub mod session;
+pub mod snapshot;
 pub mod throttle;

@@ -19,7 +19,8 @@
 //!    └─────────────────┴───────────────────────┴───────────────────────┘
 //!
 //! a lane is missing               → dial the most disjoint path, with growing delays       dial
-//! no lane is up                   → dial every path at once, at a constant interval        dial
+//! no lane is up                   → dial every path at once, then likewise                 dial
+//! a dial does not get through     → probe its path, and dial when that is answered         dial
 //! a lane is down, none is up      → migrate it to an uplink without a lane              migrate
 //! a lane's address is lost        → migrate it, even while others are up                migrate
 //! a migration does not succeed    → race it with a fresh dial                              dial
@@ -40,10 +41,12 @@ mod locators;
 mod migrate;
 mod pairing;
 mod peer_drains;
+mod redundancy;
 mod replace;
 mod trust;
 mod view;
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 pub use actions::PlanActions;
@@ -51,14 +54,17 @@ pub use dial::MAX_LANES_AT_ONCE;
 pub use input::PlanInput;
 pub use locators::{MAX_LEARNED_LOCATORS, usable_locators};
 pub use pairing::{MAX_LANES, wanted_lanes};
+pub use redundancy::{Redundancy, RedundancyChange, RedundancyInput};
 pub use view::LaneView;
 
 use self::dial::Dials;
 use self::drain::Drains;
+use self::migrate::Migrations;
 use self::peer_drains::PeerDrains;
 use self::trust::Trust;
 use crate::hold_down::{FailureDomain, HoldState};
 use crate::path::PathKey;
+use crate::types::LaneId;
 
 /// Decides which lanes a session has; remembers what was tried and what failed.
 #[derive(Debug, Default)]
@@ -66,6 +72,7 @@ pub struct Planner {
     dials: Dials,
     drains: Drains,
     peer_drains: PeerDrains,
+    migrations: Migrations,
     trust: Trust,
 }
 
@@ -81,9 +88,41 @@ impl Planner {
         self.dials.ended(key, succeeded);
     }
 
+    /// Notes that a probe of a path ([`PlanActions::probe`]) was answered.
+    pub fn path_answered(&mut self, now: Instant, key: PathKey) {
+        self.dials.answered(now, key);
+    }
+
+    /// Returns how many dials of a path failed in a row.
+    pub fn dial_failures(&self, key: PathKey) -> u32 {
+        self.dials.failures(key)
+    }
+
     /// Forgets failed dials, because an address or its route is new and they say nothing of it.
-    pub fn forget_failures(&mut self) {
-        self.dials.forget();
+    pub fn forget_failures(&mut self, now: Instant) {
+        self.dials.forget(now);
+    }
+
+    /// Notes that the kernel reported a change: what was silent may answer now.
+    pub fn network_changed(&mut self, now: Instant) {
+        self.dials.impulse(now);
+    }
+
+    /// Notes that lanes are somebody else's business for now: when they are to be planned again, that
+    /// is another outage.
+    pub fn stand_by(&mut self) {
+        self.dials.stand_by();
+    }
+
+    /// Notes that these lanes are somebody else's business from now on: that they vanish from the input is no
+    /// failure.
+    pub fn release(&mut self, lanes: &[LaneId]) {
+        self.trust.will_close(lanes);
+    }
+
+    /// Notes that an application wrote while no lane was up.
+    pub fn application_waits(&mut self, now: Instant) {
+        self.dials.hurry(now);
     }
 
     /// Decides what to do now.
@@ -92,7 +131,7 @@ impl Planner {
         let paths = self.peer_drains.apply_peer_drains(now, input, &mut actions);
         let input = &PlanInput { paths: &paths, ..*input };
         self.trust.update_hold_down(now, input, &mut actions);
-        let reserved = migrate::migrate(now, input, &mut actions);
+        let reserved = self.migrations.migrate(now, input, &mut actions);
         replace::replace(now, input, &mut actions);
         self.drains.drain(now, input, |lane| self.trust.hold_state(now, lane), &mut actions);
         self.dials.dial(now, input, &reserved, &mut actions);
@@ -103,6 +142,11 @@ impl Planner {
     /// Returns how far the lane's uplink and the prefix it leads to are trusted: the worse of both.
     pub fn hold_state(&self, now: Instant, lane: &LaneView) -> HoldState {
         self.trust.hold_state(now, lane)
+    }
+
+    /// Returns the addresses of the peer that it drains, or has drained of late.
+    pub fn drained_remotes(&self) -> impl Iterator<Item = IpAddr> {
+        self.peer_drains.remotes()
     }
 
     /// Returns what is held down, and how long each is held after it answers again.

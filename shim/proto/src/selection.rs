@@ -6,8 +6,9 @@
 //! | role | carries | chosen by |
 //! |---|---|---|
 //! | primary | new bytes | every flow |
-//! | secondary | the same bytes again, over other hardware | redundant flows, and thin flows in mode auto |
-//! | bond member | a share of the new bytes | flows in mode bond |
+//! | secondary | the same bytes again, over other hardware | redundant flows, thin flows in mode auto, and other thin flows while their primary lane is late |
+//! | bond member | a share of the new bytes | flows in mode bond, long bulk flows in mode auto+bond |
+//! | sample | a share of the new bytes, for some seconds | bulk flows in mode auto whose lane is full |
 //! | handover | new bytes beside the primary lane, for up to a second | bulk flows that left a lane that works |
 //!
 //! **A flow stays** on its primary lane although a better one is there. Each failure moves a flow
@@ -20,25 +21,36 @@
 //!    first counts most: a flow moves to a lossy lane to leave a metered one, not the reverse;
 //! 3. a lane that it would rather have is *restored*: its hold-down is over (thin flows), or its
 //!    wait to restore is (all flows; [`Placement::revert`], cf. revertive switching, RFC 4427);
-//! 4. its lane is gone.
+//! 4. its lane is gone;
+//! 5. it is a bulk flow in mode auto that fills its lane, and another one gives it much more
+//!    ([`Placement::review`]; by which evidence, `search` says).
 //!
 //! Where a flow moves to is decided by rank: no defects, then away from
 //! an uplink whose other lane is suspect, out of hold-down, away from a remote address whose other
 //! lane is suspect, then the lowest [`Cost`], then the order of the uplinks.
 //!
+//! Of the lanes that a flow uses at a time, each takes new bytes when it has room, unless they would
+//! arrive sooner over another (`arrival`).
+//!
 //! Hold-down is a matter of rank and never of possibility: where every lane is held, or suspect, or
 //! draining, the best of them is used. A bulk flow leaves a lane that works bit by bit
 //! ([`Handover`]); a suspect lane is left at once.
 
+mod arrival;
 mod candidate;
 mod cost;
+mod evidence;
 mod handover;
+mod search;
 
 use std::time::{Duration, Instant};
 
-pub use candidate::Candidate;
+pub use arrival::leaves_to_faster;
+pub use candidate::{Candidate, is_bond_member};
 pub use cost::{Cost, CostRange};
+pub use evidence::Evidence;
 pub use handover::Handover;
+pub use search::Search;
 
 use crate::types::{LaneId, Mode};
 
@@ -62,6 +74,8 @@ pub struct Placement {
     pub displaced_from: Option<LaneId>,
     /// The lane that the flow left and goes on using for a while.
     pub handover: Option<Handover>,
+    /// How a bulk flow looks for a better lane.
+    pub search: Search,
 }
 
 impl Placement {
@@ -77,13 +91,40 @@ impl Placement {
         if before != self.primary && lanes.iter().any(|l| Some(l.id) == before && l.suspect) {
             self.displaced_from = self.displaced_from.or(before);
         }
+        if demand.thin {
+            self.search = Search::default();
+        }
+        let late = || lanes.iter().any(|l| l.id == primary && l.late);
         let duplicated = match demand.mode {
             Mode::Redundant => true,
-            Mode::Auto => demand.thin,
-            Mode::Single | Mode::Bond => false,
+            Mode::Auto | Mode::AutoBond => demand.thin,
+            Mode::Single | Mode::Bond => demand.thin && late(),
         };
         self.secondary = if duplicated { secondary(lanes, primary, self.secondary) } else { None };
         true
+    }
+
+    /// Looks whether a bulk flow had better be on another lane, by what the lanes deliver: it moves,
+    /// tries another lane, or begins to bond lanes. Returns whether its lanes are others now.
+    pub fn review(&mut self, now: Instant, lanes: &[Candidate], demand: Demand) -> bool {
+        let Some(primary) = lanes.iter().find(|l| Some(l.id) == self.primary && l.is_up()) else {
+            return false;
+        };
+        let before = (self.primary, self.search.tries_until(), self.search.is_bonding);
+        match demand.mode {
+            Mode::AutoBond => self.search.bond(primary),
+            Mode::Auto => {
+                if let Some(to) = self.search.step(now, primary, lanes) {
+                    self.set_primary(now, to, lanes, false);
+                    self.search.moved(now);
+                    self.displaced_from = None;
+                    // What a lane that broke down is given now would come late.
+                    self.handover.take_if(|_| primary.evidence.collapsed);
+                }
+            }
+            Mode::Single | Mode::Bond | Mode::Redundant => {}
+        }
+        before != (self.primary, self.search.tries_until(), self.search.is_bonding)
     }
 
     /// Moves the flow to a lane whose cost was `before` and has fallen, if the flow is one that
@@ -133,7 +174,10 @@ impl Placement {
                 && is_usable_in_handover(lanes, lane)
         };
         let bonded = || {
-            let primary = self.primary.filter(|_| mode == Mode::Bond);
+            let is_bonding = mode == Mode::Bond
+                || (mode == Mode::AutoBond && self.search.is_bonding)
+                || self.search.tries(now, lane);
+            let primary = self.primary.filter(|_| is_bonding);
             primary.is_some_and(|primary| is_bond_member(lanes, primary, lane))
         };
         self.is_on(lane) || in_handover() || bonded()
@@ -195,17 +239,23 @@ pub fn primary(lanes: &[Candidate], present: Option<LaneId>) -> Option<LaneId> {
 /// than `primary`, neither metered nor draining.
 ///
 /// Where there is a choice it leads to another address of the acceptor as well, which may be
-/// another ISP there. The present lane stays while no other is more disjoint.
+/// another ISP there. The present lane stays while no other is more disjoint. Where no other is up it
+/// may be one whose suspicion is but a guess: a copy costs little, and where both lanes lose packets
+/// each is suspected for a moment again and again.
 pub fn secondary(lanes: &[Candidate], primary: LaneId, present: Option<LaneId>) -> Option<LaneId> {
     let primary = lanes.iter().find(|l| l.id == primary)?;
     let fit = |l: &&Candidate| {
-        l.is_up() && !l.draining && !l.cost.is_metered() && l.local_risk != primary.local_risk
+        l.is_up_by_guess()
+            && !l.draining
+            && !l.cost.is_metered()
+            && l.local_risk != primary.local_risk
     };
     let shares = |l: &Candidate| l.remote_risk == primary.remote_risk;
-    let rank = |l: &&Candidate| (l.defects(), shares(l), l.rank(lanes));
+    let rank = |l: &&Candidate| (l.suspect, l.defects(), shares(l), l.rank(lanes));
     let best = lanes.iter().filter(fit).min_by_key(rank)?;
     let same = lanes.iter().filter(fit).find(|l| Some(l.id) == present);
-    Some(same.filter(|l| shares(l) <= shares(best)).unwrap_or(best).id)
+    let as_good = |l: &&Candidate| (l.suspect, shares(l)) <= (best.suspect, shares(best));
+    Some(same.filter(as_good).unwrap_or(best).id)
 }
 
 /// Returns whether a lane that a flow has left may carry new bytes beside the primary lane for a
@@ -213,17 +263,6 @@ pub fn secondary(lanes: &[Candidate], primary: LaneId, present: Option<LaneId>) 
 /// metered or lossy.
 pub fn is_usable_in_handover(lanes: &[Candidate], id: LaneId) -> bool {
     lanes.iter().any(|l| l.id == id && l.is_up() && !l.lossy && !l.cost.is_metered())
-}
-
-/// Returns whether a flow that bonds lanes uses `id` beside its primary lane: up, trusted, not
-/// draining, not lossy, and the best over its uplink, which is not the primary lane's.
-pub fn is_bond_member(lanes: &[Candidate], primary: LaneId, id: LaneId) -> bool {
-    let find = |id| lanes.iter().find(|l| l.id == id);
-    let (Some(primary), Some(lane)) = (find(primary), find(id)) else { return false };
-    let fit = |l: &&Candidate| l.is_up() && !l.draining && !l.lossy && l.cost.is_trusted();
-    let same_uplink = lanes.iter().filter(|l| l.local_risk == lane.local_risk).filter(fit);
-    lane.local_risk != primary.local_risk
-        && same_uplink.min_by_key(|l| l.rank(lanes)).is_some_and(|best| best.id == id)
 }
 
 #[cfg(test)]

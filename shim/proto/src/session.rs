@@ -5,7 +5,7 @@
 //! | in | out |
 //! |---|---|
 //! | lanes: [`handle_lane_attached`](Session::handle_lane_attached), [`handle_lane_detached`](Session::handle_lane_detached), [`observe_lane`](Session::observe_lane), [`handle_lane_migrated`](Session::handle_lane_migrated) | [`poll_transmit`](Session::poll_transmit): what a lane writes next |
-//! | from the peer: [`handle_control`](Session::handle_control), [`handle_segment`](Session::handle_segment), [`handle_segment_data`](Session::handle_segment_data) | [`poll_event`](Session::poll_event): what somebody waits for |
+//! | from the peer: [`handle_control`](Session::handle_control), [`handle_segment`](Session::handle_segment), [`handle_segment_data`](Session::handle_segment_data), [`handle_datagram`](Session::handle_datagram) | [`poll_event`](Session::poll_event): what somebody waits for |
 //! | from applications: [`open`](Session::open), [`write`](Session::write), [`read`](Session::read), … | [`next_timeout`](Session::next_timeout): when to call [`handle_timeout`](Session::handle_timeout) |
 //!
 //! **Life cycle.** A session begins without lanes. Each lane that attaches is sent the facts of all
@@ -31,8 +31,11 @@
 //! bytes ([`Violation::TooManyRanges`]).
 
 mod advertise;
+mod advertised;
 mod chunks;
 mod control;
+mod datagram_flows;
+mod datagrams;
 mod ending;
 mod error;
 mod event;
@@ -48,8 +51,11 @@ mod opening;
 pub mod peer_ids;
 mod reading;
 mod receive;
+mod rescue;
+mod review;
 mod schedule;
 mod segments;
+mod snapshot;
 mod transmit;
 mod trust;
 mod work;
@@ -61,6 +67,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+pub use datagrams::{DatagramError, IDLE};
 pub use ending::CANCELLED;
 pub use error::{FlowError, OpenError, Violation};
 pub use event::SessionEvent;
@@ -71,9 +78,12 @@ pub use reading::Read;
 pub use receive::SegmentVerdict;
 pub use work::{Priority, SegmentWrite, StreamOp, Transmit, WorkClass};
 
+use self::advertised::Advertised;
+use self::datagram_flows::DatagramFlows;
 use self::hedge::HedgeBudget;
 use self::lane::Lane;
 use self::peer_ids::PeerIds;
+use self::rescue::RescueBudget;
 use crate::flow::Flow;
 use crate::flow::memory::Memory;
 use crate::types::{FlowId, LaneId, Side};
@@ -89,6 +99,8 @@ pub struct SessionConfig {
     pub params: SessionParams,
     /// The number of flows that the peer may have open; the next open is refused.
     pub max_flows: usize,
+    /// The window with which a flow begins while there is memory for more than what was promised.
+    pub first_window: u64,
     /// The bound on bytes held, shared by the sessions of a node.
     pub memory: Arc<Memory>,
 }
@@ -99,8 +111,11 @@ pub struct Session {
     config: SessionConfig,
     peer: SessionParams,
     /// The live flows, ordered, so that the same inputs give the same outputs.
-    flows: BTreeMap<FlowId, Flow>,
+    /// Boxed, as the nodes of the tree have room for more than there are.
+    flows: BTreeMap<FlowId, Box<Flow>>,
     lanes: BTreeMap<LaneId, Lane>,
+    /// The live flows that the peer opened.
+    peer_flows: usize,
     next_flow: FlowId,
     peer_ids: PeerIds,
     /// Flow timers, earliest first; each flow has at most one ([`Flow::timer`]).
@@ -109,12 +124,32 @@ pub struct Session {
     fact_acks: BTreeMap<FlowId, u64>,
     /// When `fact_acks` are sent.
     fact_acks_at: Option<Instant>,
+    /// The flows with an open segment on a lane, and when to look whether it is idle, earliest first.
+    open_segments: VecDeque<(Instant, FlowId, LaneId)>,
     /// When idle segments are looked for; set only while there are open ones.
     sweep_at: Option<Instant>,
+    /// What is kept of the datagram flows in all.
+    datagram_flows: DatagramFlows,
+    /// Advertisements of the peer that came too fast.
+    advertised: Advertised,
     events: VecDeque<SessionEvent>,
+    /// An application wrote while no lane was up.
+    unserved_write: bool,
     hedge: HedgeBudget,
+    rescue: RescueBudget,
+    /// When bulk flows are reviewed; set only while there are some on several lanes.
+    review_at: Option<Instant>,
+    /// The flows that are reviewed: bulk was scheduled, and may be under way.
+    bulk: BTreeSet<FlowId>,
+    /// Flows of which a lane declined bytes, or that several lanes carry: some bytes may have to be
+    /// offered again.
+    spread: BTreeSet<FlowId>,
     /// Flows that could be re-sent on another lane if the budget allowed.
     hedge_waiting: BTreeSet<FlowId>,
+    /// The one of them that was scheduled last.
+    hedge_turn: FlowId,
+    /// The flows whose application waits for memory to write.
+    memory_waiting: BTreeSet<FlowId>,
     /// The bytes in the send buffers of all flows.
     buffered: u64,
     /// Our locators; generation 0: none were advertised.
@@ -125,6 +160,8 @@ pub struct Session {
     closed: Option<String>,
     /// The message that closes the session at the peer, sent on every lane.
     close_message: Option<Bytes>,
+    /// Nothing is sent: another process is about to take the session over.
+    muted: bool,
 }
 
 impl Session {
@@ -136,19 +173,31 @@ impl Session {
             config,
             peer,
             flows: BTreeMap::new(),
+            peer_flows: 0,
             lanes: BTreeMap::new(),
             timers: BTreeSet::new(),
             fact_acks: BTreeMap::new(),
             fact_acks_at: None,
+            open_segments: VecDeque::new(),
             sweep_at: None,
+            datagram_flows: DatagramFlows::default(),
+            advertised: Advertised::default(),
             events: VecDeque::new(),
+            unserved_write: false,
             hedge: HedgeBudget::default(),
+            rescue: RescueBudget::default(),
+            review_at: None,
+            bulk: BTreeSet::new(),
+            spread: BTreeSet::new(),
             hedge_waiting: BTreeSet::new(),
+            hedge_turn: FlowId(0),
+            memory_waiting: BTreeSet::new(),
             buffered: 0,
             locators: Locators { generation: 0, list: Vec::new() },
             peer_locators: Locators { generation: 0, list: Vec::new() },
             closed: None,
             close_message: None,
+            muted: false,
         }
     }
 
@@ -172,14 +221,24 @@ impl Session {
         self.peer
     }
 
+    /// Returns the budget of bytes that the session shares.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.config.memory
+    }
+
     /// Returns the live flows.
     pub fn flows(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.values()
+        self.flows.values().map(Box::as_ref)
+    }
+
+    /// Returns the number of live flows.
+    pub fn flow_count(&self) -> usize {
+        self.flows.len()
     }
 
     /// Returns a live flow.
     pub fn flow(&self, id: FlowId) -> Option<&Flow> {
-        self.flows.get(&id)
+        self.flows.get(&id).map(Box::as_ref)
     }
 
     /// Returns why the session is closed, if it is.
@@ -195,7 +254,9 @@ impl Session {
     /// Returns when to call [`handle_timeout`](Self::handle_timeout).
     pub fn next_timeout(&self) -> Option<Instant> {
         let flow = self.timers.first().map(|(at, _)| *at);
-        [flow, self.fact_acks_at, self.sweep_at].into_iter().flatten().min()
+        let sweeps =
+            [self.sweep_at, self.review_at, self.advertised.at(), self.next_datagram_check()];
+        [flow, self.fact_acks_at].into_iter().chain(sweeps).flatten().min()
     }
 
     /// Does what is due.
@@ -213,12 +274,19 @@ impl Session {
                 }
             }
         }
+        if self.advertised.at().is_some_and(|at| at <= now) {
+            self.take_advertised(now);
+        }
         if self.fact_acks_at.is_some_and(|at| at <= now) {
             self.flush_fact_acks();
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
             self.finish_idle_segments(now);
         }
+        if self.review_at.is_some_and(|at| at <= now) {
+            self.review(now);
+        }
+        self.check_datagram_flows(now);
     }
 
     /// Sets the flow's timer to when its facts are due.
@@ -248,8 +316,10 @@ impl Session {
 impl Drop for Session {
     /// Gives back the windows of the flows that are still there.
     fn drop(&mut self) {
-        let windows = self.flows.values().map(|f| f.rx.window()).sum();
-        self.config.memory.release(windows);
+        let windows: u64 = self.flows.values().map(|f| f.rx.window()).sum();
+        let promised = self.flows.len() as u64 * self.config.params.initial_window;
+        self.config.memory.release(promised, windows - promised);
+        self.config.memory.count_buffered(self.buffered, 0);
     }
 }
 

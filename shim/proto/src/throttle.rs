@@ -5,8 +5,12 @@
 //! can cause the report can also make up a new key each time, and must neither fill the disk nor
 //! push everything else out of sight. What is not reported is counted.
 
+mod token_bucket;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+pub use token_bucket::TokenBucket;
 
 /// A line in the log is worth repeating after this.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -70,6 +74,24 @@ impl<K: PartialEq> LogThrottle<K> {
         Some(std::mem::take(&mut self.suppressed))
     }
 
+    /// Admits as [`admit`](Self::admit) does, and no more than `max` of the keys that `belongs` names
+    /// in an interval: so that one group of keys leaves room for the others.
+    pub fn admit_in_group(
+        &mut self,
+        now: Instant,
+        key: K,
+        max: usize,
+        belongs: impl Fn(&K) -> bool,
+    ) -> Option<u64> {
+        let expired = |at: Instant| now.saturating_duration_since(at) >= self.interval;
+        let live = self.recent.iter().filter(|(at, known)| !expired(*at) && belongs(known));
+        if live.count() >= max {
+            self.suppressed += 1;
+            return None;
+        }
+        self.admit(now, key)
+    }
+
     /// Forgets the keys that `is_moot` names, so that they are reported when they occur again.
     pub fn forget(&mut self, is_moot: impl Fn(&K) -> bool) {
         self.recent.retain(|(_, key)| !is_moot(key));
@@ -98,6 +120,19 @@ mod tests {
         let suppressed = 10_000 - MAX_LOG_LINES as u64;
         assert_eq!(throttle.admit(t + LOG_INTERVAL, 10_000), Some(suppressed));
         assert!(throttle.recent.len() <= MAX_LOG_LINES);
+    }
+
+    #[test]
+    fn one_group_of_keys_leaves_room_for_the_others() {
+        let (mut throttle, t) = (LogThrottle::default(), Instant::now());
+        let mut admit = |at, host: u32, reason: u32| {
+            let of_host = |key: &(u32, u32)| key.0 == host;
+            throttle.admit_in_group(at, (host, reason), 8, of_host)
+        };
+        let reported = (0..1000).filter(|reason| admit(t, 1, *reason).is_some()).count();
+        assert_eq!(reported, 8);
+        assert_eq!(admit(t, 2, 0), Some(992), "another host is heard");
+        assert_eq!(admit(t + LOG_INTERVAL, 1, 1001), Some(0));
     }
 
     #[test]

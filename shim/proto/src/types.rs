@@ -8,6 +8,7 @@ mod mode;
 mod name;
 mod outcome;
 mod target;
+mod text;
 
 pub use address_class::{AddressClass, ParseAddressClassError};
 pub use ids::{FlowId, LaneId, ParsePeerIdError, PeerId, SessionId, Side};
@@ -16,3 +17,5 @@ pub use mode::{Mode, ParseModeError};
 pub use name::PeerName;
 pub use outcome::{FailureCode, OpenFailure};
 pub use target::{Host, MAX_NAME, ParseTargetError, Target};
+pub(crate) use text::is_printable;
+pub use text::printable;

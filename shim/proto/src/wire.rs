@@ -7,11 +7,15 @@ pub mod codec;
 pub mod control;
 pub mod datagram;
 pub mod fact;
+pub mod flow_datagram;
 pub mod hello;
+pub mod path_probe;
+pub mod restart_notice;
 pub mod segment;
+pub mod version;
 
-/// The protocol version in `Hello` and `Welcome`.
-pub const VERSION: u64 = 1;
+/// The highest protocol version that is spoken here; [`version::VERSIONS`] has the lowest.
+pub const VERSION: u64 = 2;
 
 /// The ALPN protocol id (RFC 7301) of a lane.
 pub const ALPN: &[u8] = b"throughline/1";

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::selection::{Cost, CostRange};
 use throughline_proto::types::Mode;
@@ -14,6 +14,7 @@ use throughline_proto::wire::fact::{
     FlowState, LaneHealth, LaneUse, Locators, MAX_LOCATORS, MAX_RANGES, Open, Outcome, ResetAt,
     Suspicion,
 };
+use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::hello::{Hello, Intent, Reject, RejectCode, SessionParams, Welcome};
 use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 use throughline_proto::wire::{ALPN, VERSION};
@@ -48,6 +49,7 @@ fn hello() -> Message {
         session: SessionId(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
         intent: Intent::Create,
         generation: 0,
+        instance: 0x0123_4567_89ab_cdef,
         lane: LaneId(1),
         params: params(),
     })
@@ -108,10 +110,19 @@ fn the_examples_decode_to_what_the_document_says_and_encode_to_the_same_bytes() 
     assert_eq!([&segment().to_bytes()[..], rest].concat(), *bytes);
     assert_eq!(Datagram::decode(&examples["Ping"]), Ok(Some(Datagram::Ping { seq: 300 })));
     assert_eq!(Datagram::Ping { seq: 300 }.to_bytes(8), examples["Ping"]);
+    let notice = Datagram::Notice { narrow: true };
+    assert_eq!(Datagram::decode(&examples["Notice"]), Ok(Some(notice)));
+    assert_eq!(notice.to_bytes(0), examples["Notice"]);
     let pong = Datagram::Pong { seq: 300, received: 2_500_000 };
     assert_eq!(Datagram::decode(&examples["Pong"]), Ok(Some(pong)));
     assert_eq!(pong.to_bytes(0), examples["Pong"]);
-    assert_eq!(examples.len(), 7, "an example is not checked");
+    let open = Open { target: "192.0.2.1:53/udp".parse().unwrap(), mode: Mode::Auto };
+    let payload = Bytes::from_static(b"hello");
+    let datagram = FlowDatagram { flow: FlowId(6), seq: 300, open: Some(open), payload };
+    let bytes = Bytes::from(examples["FlowDatagram"].clone());
+    assert_eq!(FlowDatagram::decode(&bytes), Ok(Some(datagram.clone())));
+    assert_eq!(datagram.to_bytes(), bytes);
+    assert_eq!(examples.len(), 9, "an example is not checked");
 }
 
 #[test]
@@ -159,6 +170,10 @@ fn the_bounds_are_those_of_the_code() {
         ("entries of `Locators`", MAX_LOCATORS as u64),
         ("payload of a segment", MAX_SEGMENT),
         ("header of a segment", MAX_HEADER as u64),
+        (
+            "datagrams below the highest whose arrival is remembered, per flow and direction",
+            throughline_proto::datagram::REPLAY_WINDOW,
+        ),
         (
             "unseen flow ids below the highest",
             throughline_proto::session::peer_ids::MAX_UNSEEN as u64,

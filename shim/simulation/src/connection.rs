@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::Instant;
 
+use bytes::Bytes;
 use throughline_proto::flow::ranges::RangeSet;
 use throughline_proto::lane::SensorSnapshot;
 
@@ -26,6 +27,8 @@ const KEEP_ALIVE: Nanos = 4 * SEC;
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
     Stream(Chunk),
+    /// Of a datagram flow (RFC 9221).
+    Datagram(Bytes),
     Reset(u64),
     Stop(u64),
     Ack(Vec<Range<u64>>),
@@ -36,8 +39,9 @@ pub(crate) enum Frame {
 }
 
 impl Frame {
-    fn is_ping(&self) -> bool {
-        matches!(self, Self::Ping | Self::Probe)
+    /// Returns whether it is sent once and no more.
+    fn is_unreliable(&self) -> bool {
+        matches!(self, Self::Ping | Self::Probe | Self::Datagram(_))
     }
 }
 
@@ -51,6 +55,7 @@ impl Packet {
     pub(crate) fn size(&self) -> u64 {
         let payload = |f: &Frame| match f {
             Frame::Stream(chunk) => chunk.data.len() + 8,
+            Frame::Datagram(data) => data.len() + 8,
             Frame::Probe => PROBE,
             _ => 16,
         };
@@ -79,6 +84,8 @@ pub(crate) struct End {
     next_number: u64,
     sent_bytes: u64,
     lost: VecDeque<Frame>,
+    /// Datagrams that leave next.
+    pub(crate) datagrams: VecDeque<Bytes>,
     largest_acked: Option<u64>,
     probes: u32,
     pto_count: u32,
@@ -107,6 +114,7 @@ impl End {
             next_number: 0,
             sent_bytes: 0,
             lost: VecDeque::new(),
+            datagrams: VecDeque::new(),
             largest_acked: None,
             probes: 0,
             pto_count: 0,
@@ -125,6 +133,12 @@ impl End {
     /// Room for more bulk: a little more than the window, so that little is left on an old path.
     pub(crate) fn has_room(&self) -> bool {
         self.outbox.unsent + self.in_flight < self.window + self.window / 4
+    }
+
+    /// Room for a datagram, as a lane's pump sees it: it leaves at once, or is the only one that waits.
+    pub(crate) fn takes_datagram(&self) -> bool {
+        let waiting: usize = self.datagrams.iter().map(Bytes::len).sum();
+        waiting == 0 || self.in_flight + (waiting + MTU) as u64 <= self.window
     }
 
     pub(crate) fn reset(&mut self, stream: u64) {
@@ -161,7 +175,7 @@ impl End {
     pub(crate) fn moved(&mut self, now: Nanos) {
         for (_, sent) in std::mem::take(&mut self.sent) {
             self.sensor.account(0, sent.size);
-            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
+            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_unreliable()));
         }
         (self.in_flight, self.pto_count, self.last_eliciting, self.heard) = (0, 0, now, now);
         self.sensor.moved();
@@ -209,7 +223,10 @@ impl End {
     pub(crate) fn build(&mut self, now: Nanos) -> Option<Packet> {
         let open = self.in_flight + MTU as u64 <= self.window || self.probes > 0;
         let ack_due = self.unacked >= 2 || self.ack_at.is_some_and(|at| at <= now);
-        let has_data = !self.lost.is_empty() || self.outbox.has_pending() || self.probes > 0;
+        let has_data = !self.lost.is_empty()
+            || !self.datagrams.is_empty()
+            || self.outbox.has_pending()
+            || self.probes > 0;
         if !(ack_due || open && has_data) {
             return None;
         }
@@ -224,8 +241,14 @@ impl End {
         if open {
             self.fill(&mut frames, &mut room);
             if self.probes > 0 && frames.iter().all(|f| matches!(f, Frame::Ack(_))) {
-                let oldest = self.sent.values().find(|sent| !sent.frames.is_empty());
-                frames.extend(oldest.map_or_else(|| vec![Frame::Ping], |s| s.frames.clone()));
+                let again = |sent: &&Sent| sent.frames.iter().any(|f| !f.is_unreliable());
+                match self.sent.values().find(again) {
+                    None => frames.push(Frame::Ping),
+                    Some(oldest) => {
+                        let kept = oldest.frames.iter().filter(|f| !f.is_unreliable());
+                        frames.extend(kept.cloned());
+                    }
+                }
             }
         }
         let eliciting: Vec<Frame> =
@@ -247,6 +270,12 @@ impl End {
     }
 
     fn fill(&mut self, frames: &mut Vec<Frame>, room: &mut usize) {
+        while self.datagrams.front().is_some_and(|data| data.len() + 8 <= *room)
+            && let Some(datagram) = self.datagrams.pop_front()
+        {
+            *room -= datagram.len() + 8;
+            frames.push(Frame::Datagram(datagram));
+        }
         while *room > 24
             && let Some(frame) = self.lost.pop_front()
         {
@@ -294,7 +323,8 @@ impl End {
     }
 
     pub(crate) fn acked(&mut self, now: Nanos, ranges: &[Range<u64>]) {
-        let (mut newest, mut full) = (None, None);
+        let oldest_unacked = self.oldest_beyond_acked();
+        let (mut newest, mut full, mut oldest) = (None, None, None::<Nanos>);
         for range in ranges {
             let numbers: Vec<u64> = self.sent.range(range.clone()).map(|(n, _)| *n).collect();
             for number in numbers {
@@ -302,10 +332,14 @@ impl End {
                 self.in_flight -= sent.size;
                 self.sensor.account(sent.size, 0);
                 newest = newest.max(Some((number, sent.at)));
+                oldest = Some(oldest.map_or(sent.at, |at| at.min(sent.at)));
                 full = full.max(Sensor::is_full(sent.size).then_some(sent.at));
             }
         }
         let Some((number, at)) = newest else { return };
+        if let (Some(sent), Some(unacked)) = (oldest, oldest_unacked) {
+            self.sensor.learn_pause(now, sent, unacked, self.srtt);
+        }
         if self.largest_acked.is_none_or(|largest| largest < number) {
             // As the daemon's sensor does it: the first acknowledgement after a sleep or an outage may
             // be of a packet from before it.
@@ -341,7 +375,7 @@ impl End {
             let Some(sent) = self.sent.remove(&number) else { continue };
             self.in_flight -= sent.size;
             self.sensor.account(0, sent.size);
-            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_ping()));
+            self.lost.extend(sent.frames.into_iter().filter(|f| !f.is_unreliable()));
         }
     }
 

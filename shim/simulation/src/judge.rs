@@ -27,11 +27,15 @@ pub struct Report {
     pub(crate) drained_in: Nanos,
     /// Dials, moves, lanes closed after draining, looks at a lane on probation.
     pub(crate) dials: u64,
+    /// Probes of paths.
+    pub(crate) probes: u64,
     pub(crate) moves: u64,
     pub(crate) drained: u64,
     pub(crate) held: u64,
     /// The most lanes at once.
     pub(crate) most_lanes: u64,
+    /// Sessions that were handed over to another process.
+    pub(crate) hand_overs: u64,
 }
 
 impl Report {
@@ -47,10 +51,12 @@ impl Report {
         self.timeouts += other.timeouts;
         self.drained_in = self.drained_in.max(other.drained_in);
         self.dials += other.dials;
+        self.probes += other.probes;
         self.moves += other.moves;
         self.drained += other.drained;
         self.held += other.held;
         self.most_lanes = self.most_lanes.max(other.most_lanes);
+        self.hand_overs += other.hand_overs;
     }
 }
 
@@ -60,7 +66,8 @@ impl fmt::Display for Report {
             f,
             "{} flows ({} to a clean end both ways), {} bytes read, {} came twice, {} re-sent, {} \
              events, {} session timers, {} virtual seconds, drained within {} ms; {} dials, {} \
-             moves, {} lanes drained, {} plans with a lane on probation, at most {} lanes at once",
+             probes, {} moves, {} lanes drained, {} plans with a lane on probation, at most {} \
+             lanes at once, {} hand-overs",
             self.flows,
             self.clean,
             self.bytes,
@@ -71,10 +78,12 @@ impl fmt::Display for Report {
             self.virtual_seconds,
             self.drained_in / MS,
             self.dials,
+            self.probes,
             self.moves,
             self.drained,
             self.held,
             self.most_lanes,
+            self.hand_overs,
         )
     }
 }

@@ -15,13 +15,16 @@
 mod application;
 mod connection;
 mod content;
+pub mod field;
 mod flows;
 mod judge;
 mod link;
 mod plan;
+pub mod quic;
 mod sensor;
 mod sleep;
 mod streams;
+pub mod weather;
 mod world;
 
 pub use judge::Report;
@@ -29,3 +32,4 @@ pub use link::{MS, Nanos, SEC};
 pub use plan::Failure;
 pub use world::World;
 pub use world::bars::{Case, Flow};
+pub use world::call::CallReport;

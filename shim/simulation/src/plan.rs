@@ -152,6 +152,13 @@ pub(crate) enum Misfortune {
     Close {
         side: usize,
     },
+    /// One end's session is handed over to another process, which takes so long, and may fail.
+    HandOver {
+        side: usize,
+        duration: Nanos,
+        fails: bool,
+        notify_peer: bool,
+    },
     /// The ISP of this side that carries most just then fails: what the bars are about.
     Fails(Failure, usize),
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use throughline_proto::lane::SensorSnapshot;
+use throughline_proto::lane::{Overtaken, PauseHistogram, SensorSnapshot};
 
 use crate::link::{MS, Nanos, SEC};
 
@@ -30,6 +30,9 @@ pub(crate) struct Sensor {
     last_full: Option<Nanos>,
     tick: Option<Nanos>,
     ack_interval: Nanos,
+    pauses: PauseHistogram,
+    /// Some moment, from which the histogram's time is counted.
+    began: Instant,
     /// A packet seems to be unacknowledged.
     alarm: bool,
     /// Since when the lane seems lossy.
@@ -59,6 +62,8 @@ impl Sensor {
             last_full: None,
             tick: None,
             ack_interval: TICK,
+            pauses: PauseHistogram::default(),
+            began: Instant::now(),
             alarm: false,
             lossy_since: None,
         }
@@ -84,6 +89,21 @@ impl Sensor {
         }
     }
 
+    /// Learns from the silence that ends at `now`, as the daemon's sensor does: an acknowledgement was
+    /// due since `oldest_unacked`, the oldest packet beyond those acknowledged, should have been; the
+    /// oldest packet that is acknowledged was `sent` then.
+    pub(crate) fn learn_pause(
+        &mut self,
+        now: Nanos,
+        sent: Nanos,
+        oldest_unacked: Nanos,
+        srtt: Nanos,
+    ) {
+        let due = (oldest_unacked + srtt).max(self.last_ack.unwrap_or(oldest_unacked));
+        let silence = now.saturating_sub(due).min(now.saturating_sub(sent + srtt));
+        self.pauses.record(self.began + Duration::from_nanos(now), Duration::from_nanos(silence));
+    }
+
     /// So many bytes were acknowledged, and so many declared lost.
     pub(crate) fn account(&mut self, acked: u64, lost: u64) {
         self.acked_bytes += acked;
@@ -105,6 +125,7 @@ impl Sensor {
         self.epoch += 1;
         (self.newest_acked_sent, self.newest_full, self.tick) = (None, None, None);
         self.ack_interval = TICK;
+        self.pauses = PauseHistogram::default();
     }
 
     /// A false alarm, or no longer.
@@ -137,6 +158,7 @@ impl Sensor {
             lost_bytes: self.lost_bytes + lost,
             sent_bytes: lane.sent_bytes,
             last_ack: self.last_ack.filter(|_| !self.alarm).map(instant),
+            overtaken: Overtaken::default(),
             oldest_unacked: oldest.map(instant),
             newest_acked_sent: self.newest_acked_sent.map(instant),
             newest_full_acked_sent: self.newest_full.map(instant),
@@ -146,6 +168,7 @@ impl Sensor {
             srtt: Duration::from_nanos(lane.srtt),
             rttvar: Duration::from_nanos(lane.rttvar),
             min_rtt: Duration::from_nanos(lane.srtt),
+            pauses: self.pauses.known(),
             epoch: self.epoch,
         }
     }

@@ -1,7 +1,11 @@
 //! The event loop: two sessions, their lanes and applications, and the clock.
 
 pub(crate) mod bars;
+pub(crate) mod call;
+mod calls;
 mod dialing;
+mod handing_over;
+mod handover;
 mod lane;
 mod misfortune;
 mod network;
@@ -24,6 +28,8 @@ use throughline_proto::session::{Session, SessionConfig, SessionEvent};
 use throughline_proto::types::{FlowId, LaneId, Side};
 use throughline_proto::wire::hello::SessionParams;
 
+use self::call::Call;
+use self::handing_over::HandOver;
 use self::lane::Lane;
 use self::network::Network;
 use crate::connection::Packet;
@@ -49,11 +55,14 @@ enum SimEvent {
     Attach { lane: LaneId, side: usize },
     Handshake { lane: LaneId, attempt: u32 },
     GiveUp { lane: LaneId },
+    PathAnswered(PathKey),
     Plan,
     Open { flow: usize },
     Answer { flow: usize, era: u32 },
     Step { flow: usize, side: usize, half: usize },
     Misfortune(usize),
+    HandedOver(usize),
+    Talk { call: usize, side: usize },
     Recover(Recovery),
     Heal,
 }
@@ -82,6 +91,7 @@ struct Host {
     memory: Arc<Memory>,
     /// When the session's timer event is queued for.
     armed: Nanos,
+    handing_over: Option<HandOver>,
 }
 
 /// A run: two hosts with their sessions, lanes and applications, and the network between them.
@@ -113,6 +123,7 @@ pub struct World {
     era: u32,
     flows: Vec<FlowRun>,
     by_id: BTreeMap<FlowId, usize>,
+    calls: Vec<Call>,
     watch: Watch,
     checked_at: Nanos,
     report: Report,
@@ -153,6 +164,7 @@ impl World {
             era: 0,
             flows,
             by_id: BTreeMap::new(),
+            calls: Vec::new(),
             watch: Watch::default(),
             checked_at: 0,
             report: Report::default(),
@@ -221,6 +233,7 @@ impl World {
 
     fn handle(&mut self, what: SimEvent) {
         let Some(what) = self.unless_asleep(what) else { return };
+        let Some(what) = self.unless_mute(what) else { return };
         match what {
             SimEvent::Arrive { lane, side, packet, from } => self.arrive(lane, side, packet, from),
             SimEvent::LaneTimer { lane, side } => self.lane_timer(lane, side),
@@ -228,11 +241,14 @@ impl World {
             SimEvent::Attach { lane, side } => self.attach(lane, side),
             SimEvent::Handshake { lane, attempt } => self.handshake(lane, attempt),
             SimEvent::GiveUp { lane } => self.give_up(lane),
+            SimEvent::PathAnswered(key) => self.path_answered(key),
             SimEvent::Plan => self.plan(),
             SimEvent::Open { flow } => self.open(flow),
             SimEvent::Answer { flow, era } => self.answer(flow, era),
             SimEvent::Step { flow, side, half } => self.step(flow, side, half),
             SimEvent::Misfortune(index) => self.strike(index),
+            SimEvent::Talk { call, side } => self.talk(call, side),
+            SimEvent::HandedOver(index) => self.end_hand_over(index),
             SimEvent::Recover(recovery) => self.recover(recovery),
             SimEvent::Heal => self.heal(),
         }
@@ -290,14 +306,21 @@ impl World {
         }
         match *event {
             SessionEvent::Work(lane) => self.pump(lane, side),
-            SessionEvent::Incoming(id) => self.incoming(side, id),
+            SessionEvent::Incoming(id) => {
+                if !self.holds_back(side, id) {
+                    self.incoming(side, id);
+                }
+            }
             SessionEvent::Answered(id) => {
                 self.wake(side, id, 0);
                 if let Some(flow) = self.by_id.get(&id) {
                     self.flows[*flow].answered = true;
                 }
             }
-            SessionEvent::Readable(id) => self.wake(side, id, 1),
+            SessionEvent::Readable(id) => {
+                self.hear(side, id);
+                self.wake(side, id, 1);
+            }
             SessionEvent::Writable(id) => self.wake(side, id, 0),
             SessionEvent::Acknowledged(_) => {}
             SessionEvent::Broken(id) => {
@@ -311,6 +334,13 @@ impl World {
                 }
             }
             SessionEvent::Locators => unreachable!("no locators are said here"),
+            SessionEvent::UnservedWrite if side == 0 => {
+                self.hosts[side].session.take_unserved_write();
+                let now = self.instant();
+                self.planner.application_waits(now);
+                self.plan_soon();
+            }
+            SessionEvent::UnservedWrite => {}
             SessionEvent::Closed => self.closed(side),
         }
     }
@@ -335,6 +365,7 @@ impl World {
     /// Nothing is left to be done by the sessions.
     fn is_drained(&self) -> bool {
         self.flows.iter().all(FlowRun::is_over)
+            && self.calls.iter().all(Call::is_over)
             && self.hosts.iter().all(|host| {
                 host.session.flows().next().is_none() && host.session.next_timeout().is_none()
             })
@@ -385,16 +416,18 @@ impl World {
 
 fn host(plan: &Scenario, side: usize) -> Host {
     let memory = Arc::new(Memory::new(plan.memory));
+    let config = session_config(plan, side, memory.clone());
+    let params = config.params;
+    let session = Session::new(config, params);
+    Host { session, memory, armed: Nanos::MAX, handing_over: None }
+}
+
+fn session_config(plan: &Scenario, side: usize, memory: Arc<Memory>) -> SessionConfig {
     let params = SessionParams {
         linger: Duration::from_secs(3600),
         initial_window: plan.initial_window,
         max_flows: plan.max_flows as u64,
     };
-    let config = SessionConfig {
-        side: [Side::Initiator, Side::Acceptor][side],
-        params,
-        max_flows: plan.max_flows,
-        memory: memory.clone(),
-    };
-    Host { session: Session::new(config, params), memory, armed: Nanos::MAX }
+    let side = [Side::Initiator, Side::Acceptor][side];
+    SessionConfig { side, params, max_flows: plan.max_flows, first_window: 256 << 10, memory }
 }

@@ -33,7 +33,6 @@ impl BootTime {
     }
 
     /// Returns the time that long ago.
-    #[cfg(test)]
     pub(crate) fn ago(time: Duration) -> Self {
         Self(read(BOOT).saturating_sub(time))
     }

@@ -15,11 +15,13 @@ use throughline_proto::types::{Locator, PeerId};
 /// let server = PeerConfig::new(key, "server").locator(address);
 /// assert_eq!(server.locators[0].to_string(), "203.0.113.5:5443");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerConfig {
     /// Its public key.
     pub id: PeerId,
+    /// Other keys that it may show, while it changes its key.
+    pub other_keys: Vec<PeerId>,
     /// Its name in the log, in events and in the status.
     pub name: String,
     /// Where it can be dialed; empty where only the peer dials.
@@ -30,7 +32,20 @@ impl PeerConfig {
     /// Creates a peer without a locator: one that only dials us.
     #[must_use]
     pub fn new(id: PeerId, name: impl Into<String>) -> Self {
-        Self { id, name: name.into(), locators: Vec::new() }
+        Self { id, other_keys: Vec::new(), name: name.into(), locators: Vec::new() }
+    }
+
+    /// Adds another key that the peer may show, while it changes its key. Whatever key it shows, it is the
+    /// same peer: a session goes on over lanes with any of them. Call it again for more.
+    #[must_use]
+    pub fn other_key(mut self, key: PeerId) -> Self {
+        self.other_keys.push(key);
+        self
+    }
+
+    /// Returns every key that the peer may show, the one that it is known by first.
+    pub fn keys(&self) -> impl Iterator<Item = PeerId> + use<'_> {
+        std::iter::once(self.id).chain(self.other_keys.iter().copied())
     }
 
     /// Adds a locator, where the peer can be dialed. Call it again for more.
@@ -55,17 +70,21 @@ impl PeerConfig {
 /// use throughline::Limits;
 ///
 /// let limits = Limits::default().memory(64 << 20).linger(Duration::from_secs(3600));
-/// assert_eq!(limits.flows_per_session, 1024);
+/// assert_eq!(limits.flows_per_session, 16_384);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes held for flows in all (send buffers and assemblers). At it windows stop growing.
     pub memory: u64,
-    /// Flows that a peer may have open in a session. The next open is refused.
+    /// Flows that a peer may have open in a session. The next open is refused. It is also how many may wait
+    /// to be accepted by one listener.
     pub flows_per_session: usize,
     /// Sessions that a peer may have. The one longest without a lane goes first.
     pub sessions_per_peer: usize,
+    /// Lanes of a session that its other end may dial, those that are silent or leaving included; twice as
+    /// many in all sessions of a peer. The next is refused.
+    pub lanes_per_session: usize,
     /// How long a session without any lane is kept.
     pub linger: Duration,
 }
@@ -74,8 +93,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 256 << 20,
-            flows_per_session: 1024,
+            // With 16 KiB of window each they fill the default memory.
+            flows_per_session: 16_384,
             sessions_per_peer: 4,
+            // The initiator keeps four, and dials anew beside silent ones.
+            lanes_per_session: 16,
             linger: Duration::from_secs(12 * 3600),
         }
     }
@@ -100,6 +122,13 @@ impl Limits {
     #[must_use]
     pub fn sessions_per_peer(mut self, sessions: usize) -> Self {
         self.sessions_per_peer = sessions;
+        self
+    }
+
+    /// Bounds the lanes of a session that its other end may dial.
+    #[must_use]
+    pub fn lanes_per_session(mut self, lanes: usize) -> Self {
+        self.lanes_per_session = lanes;
         self
     }
 

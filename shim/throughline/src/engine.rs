@@ -5,12 +5,14 @@
 //! | layer | what it is |
 //! |---|---|
 //! | [`accept`], [`upkeep`] | accepts lanes; keeps a session with each peer that can be dialed |
+//! | [`restart`] | tells peers that this process is in the place of another one |
 //! | [`sessions`] | which sessions there are; who may attach to which |
 //! | [`driver`] | the task of a session: its timers, its lanes' monitors, its dialer |
 //! | [`dial`] | sets up, migrates and closes lanes, as the planner decides |
 //! | [`lane`] | the tasks of one QUIC connection |
 //! | [`session`] | a session's state under its lock, and what is kept of each lane |
 //! | [`quic`] | sockets, TLS, QUIC's settings, close codes |
+//! | [`supervise`] | begins a task of the node anew when it panics |
 //! | [`context`], [`peers`], [`drains`], [`locators`] | what the parts of a node share; knows nothing above it |
 
 pub(crate) mod accept;
@@ -22,6 +24,9 @@ pub(crate) mod lane;
 pub(crate) mod locators;
 pub(crate) mod peers;
 pub(crate) mod quic;
+pub(crate) mod restart;
 pub(crate) mod session;
 pub(crate) mod sessions;
+pub(crate) mod supervise;
+pub(crate) mod totals;
 pub(crate) mod upkeep;

@@ -15,10 +15,11 @@ mod define;
 mod detector;
 mod field;
 mod kind;
+mod quota;
 mod session_log;
 mod unit;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,6 +31,7 @@ use tracing::field::display;
 pub use self::detector::{OneWayDetectedBy, SuspectedBy};
 pub use self::field::FieldValue;
 pub use self::kind::EventKind;
+use self::quota::{Quota, Verdict};
 pub(crate) use self::session_log::SessionLog;
 use crate::clock;
 use throughline_proto::throttle::{Distinct, LogThrottle};
@@ -37,9 +39,6 @@ use throughline_proto::types::{LaneId, PeerId, PeerName, SessionId, Target};
 
 /// How far a follower may fall behind: a quarter of what is kept.
 const MAX_BEHIND: usize = 256;
-
-/// Refused flows reported in a second.
-const MAX_REFUSED_PER_SECOND: usize = 10;
 
 /// Unknown keys reported in a minute, each once. A key is made in microseconds, so that a flood
 /// shows a new one with every dial: at this rate it needs an hour to push everything else out of
@@ -149,7 +148,8 @@ struct Ring {
     recent: VecDeque<Arc<Event>>,
     next_seq: u64,
     followers: broadcast::Sender<Arc<Event>>,
-    refused_flows: LogThrottle<Distinct>,
+    /// What each peer may still cause; `None` is this host itself. There are as many as configured.
+    quotas: HashMap<Option<PeerName>, Quota>,
     unknown_peers: LogThrottle<PeerId>,
 }
 
@@ -159,17 +159,38 @@ impl Default for EventLog {
             recent: VecDeque::new(),
             next_seq: 0,
             followers: broadcast::Sender::new(MAX_BEHIND),
-            refused_flows: LogThrottle::new(MAX_REFUSED_PER_SECOND, Duration::from_secs(1)),
+            quotas: HashMap::new(),
             unknown_peers: LogThrottle::new(MAX_UNKNOWN_PEERS_PER_MINUTE, Duration::from_secs(60)),
         })))
     }
 }
 
 impl EventLog {
-    /// Logs the event, keeps it, and sends it to the followers.
+    /// Logs the event, keeps it, and sends it to the followers, unless its peer causes too many.
     pub(crate) fn emit(&self, about: Subject, kind: EventKind) {
+        let verdict = match &about.peer {
+            Some(_) => self.0.lock().quota(&about).judge(Instant::now(), kind.level()),
+            None => Verdict::Emit,
+        };
+        match verdict {
+            Verdict::Emit => self.emit_admitted(about, kind),
+            Verdict::Suppress => {}
+            Verdict::Notice(count) => {
+                let about = Subject { peer: about.peer, ..Subject::default() };
+                self.emit_admitted(about, EventKind::EventsSuppressed { count });
+            }
+        }
+    }
+
+    fn emit_admitted(&self, about: Subject, kind: EventKind) {
         about.log(&kind);
         self.0.lock().push(about, kind);
+    }
+
+    /// Returns whether a line about this peer that is no event may be logged; it has so many a minute.
+    pub(crate) fn admits_line(&self, peer: &PeerName) -> bool {
+        let about = Subject { peer: Some(peer.clone()), ..Subject::default() };
+        self.0.lock().quota(&about).admits_line(Instant::now())
     }
 
     /// Emits an event of an uplink.
@@ -179,10 +200,10 @@ impl EventLog {
 
     /// Emits that a flow to `target` was refused, unless that happens too often.
     pub(crate) fn emit_flow_refused(&self, about: Subject, target: &Target, reason: &str) {
-        let admitted = self.0.lock().refused_flows.admit(Instant::now(), Distinct);
+        let admitted = self.0.lock().quota(&about).refused_flows.admit(Instant::now(), Distinct);
         let Some(suppressed) = admitted else { return };
         let (target, reason) = (target.to_string(), target.strip_from(reason).to_owned());
-        self.emit(about, EventKind::FlowRefused { target, reason, suppressed });
+        self.emit_admitted(about, EventKind::FlowRefused { target, reason, suppressed });
     }
 
     /// Emits that a host with an unknown key dialed us from `remote`, unless that was reported of
@@ -204,6 +225,10 @@ impl EventLog {
 }
 
 impl Ring {
+    fn quota(&mut self, about: &Subject) -> &mut Quota {
+        self.quotas.entry(about.peer.clone()).or_default()
+    }
+
     fn push(&mut self, about: Subject, kind: EventKind) {
         let Subject { peer, session, lane, uplink } = about;
         let (seq, at) = (self.next_seq, clock::wall());

@@ -60,7 +60,8 @@ impl Identity {
         Self::from_pkcs8(pkcs8.as_ref()).expect("a key that was just made is valid")
     }
 
-    /// Reads the identity in the file `path`, which nobody but its owner may read.
+    /// Reads the identity in the file `path`, which nobody but its owner may read, or a group to which root gave
+    /// it.
     ///
     /// # Errors
     /// [`IdentityError`] names the file and what to do about it.

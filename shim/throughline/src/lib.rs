@@ -19,7 +19,8 @@
 //! - A **lane** is one QUIC connection between two nodes over one uplink. Lanes come and go.
 //! - A **session** is what two nodes keep between them while lanes come and go: their flows, and
 //!   which bytes of each have arrived.
-//! - A **flow** is a reliable byte stream in a session, like a TCP connection ([`FlowStream`]).
+//! - A **flow** is a reliable byte stream in a session, like a TCP connection ([`FlowStream`]), or one of
+//!   datagrams, like a connected socket of UDP ([`DatagramFlow`]).
 //!
 //! When a lane falls silent, its bytes are sent again on another within a few round trips. When no
 //! lane is left, flows wait ([`Limits::linger`]) and go on with the next one. No byte is lost,
@@ -71,33 +72,73 @@
 //! # Where to begin
 //!
 //! - [`Node::builder`] makes a node; [`Node::connect`] opens a flow, [`Node::serve`] accepts flows.
-//! - [`Node::events`] tells what happens, [`Node::status`] what is.
+//! - [`Node::datagrams`] opens a flow of datagrams, [`Node::serve_datagrams`] accepts such.
+//! - [`Node::events`] tells what happens, [`Node::status`] what is, [`Node::watch_lanes`] which lanes there are.
 //! - [`Node::drain_uplink`] frees an uplink of lanes before work on it.
+//! - [`Node::prepare`] changes its peers, addresses, uplinks and limits while it runs.
 //! - [`Node::shutdown`] ends a node and lets its flows end first.
+//!
+//! # HTTP and gRPC
+//!
+//! Features of the crate, all off by default, let HTTP's usual libraries use flows in place of TCP connections:
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `connector` | `Connector`, for hyper-util's client and tonic's channels |
+//! | `axum` | `Listener::accept_all`, for `axum::serve` |
+//! | `tonic` | the same for tonic's servers (`serve_with_incoming`) |
+//!
+//! Each has an example in the repository's folder `examples`.
 //!
 //! The library runs within a tokio runtime. It logs through `tracing`.
 
+#[cfg(any(feature = "axum", feature = "tonic"))]
+mod accepted_flows;
 mod clock;
 mod config;
+#[cfg(feature = "connector")]
+mod connector;
+mod datagrams;
 mod engine;
 mod events;
 mod identity;
+mod info;
+mod label;
 mod node;
 mod status;
 mod stream;
 
+#[cfg(any(feature = "axum", feature = "tonic"))]
+pub use accepted_flows::AcceptedFlows;
 pub use config::{Limits, PeerConfig};
+#[cfg(feature = "connector")]
+pub use connector::{Connector, ConnectorError};
+pub use datagrams::{DatagramError, DatagramFlow};
 pub use engine::drains::{Drain, UnknownUplink};
 pub use events::{
     Event, EventKind, EventStream, Events, FieldValue, Followed, OneWayDetectedBy, SuspectedBy,
 };
 pub use identity::{Identity, IdentityError};
+pub use info::FlowInfo;
 pub use ipnet::IpNet;
 pub use node::{
-    AcceptError, BuildError, ConnectError, IncomingFlow, Listener, Node, NodeBuilder, ServeError,
+    AcceptError, BuildError, ConnectError, DatagramListener, IncomingDatagrams, IncomingFlow,
+    LanePath, LaneWatch, Listener, Node, NodeBuilder, Reconfiguration, ServeError,
 };
+
+/// What a process that hands its node over to another one needs, and that other one.
+///
+/// Not part of the public API: the records are this project's own, and only the daemon can keep the promise
+/// that goes with them, that no application uses its flows in between.
+#[doc(hidden)]
+pub mod handover {
+    pub use crate::node::{FrozenNode, HandedOverFlows, PreparedNode};
+    pub use throughline_proto::snapshot::{RestoreError, VERSION};
+}
+
 pub use status::{
-    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
+    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, RedundancyLoss,
+    SessionStatus, UplinkTotals,
 };
 pub use stream::{FlowReader, FlowStream, FlowWriter};
 pub use throughline_proto::lane::SuspicionRule;

@@ -6,19 +6,33 @@
 mod addresses;
 mod builder;
 mod connect;
+mod datagrams;
 mod drain;
+mod error;
+mod frozen;
 mod handle;
 mod incoming;
+mod keepers;
+mod listeners;
+mod prepared;
+mod reconfigure;
+mod record;
 mod router;
 mod serve;
 mod shutdown;
 mod status;
+mod watch;
 
-pub use self::builder::{BuildError, NodeBuilder};
+pub use self::builder::NodeBuilder;
 pub use self::connect::ConnectError;
+pub use self::error::BuildError;
+pub use self::frozen::FrozenNode;
 pub use self::handle::Node;
-pub use self::incoming::IncomingFlow;
-pub use self::serve::{AcceptError, Listener, ServeError};
+pub use self::incoming::{IncomingDatagrams, IncomingFlow};
+pub use self::prepared::{HandedOverFlows, PreparedNode};
+pub use self::reconfigure::Reconfiguration;
+pub use self::serve::{AcceptError, DatagramListener, Listener, ServeError};
+pub use self::watch::{LanePath, LaneWatch};
 
 #[cfg(test)]
 mod tests;

@@ -19,8 +19,34 @@ pub struct NodeStatus {
     pub listen: Vec<SocketAddr>,
     /// The uplinks, in order.
     pub uplinks: Vec<UplinkStatus>,
+    /// What went over the uplinks since the start; one of no name counts lanes whose uplink is not known.
+    pub totals: Vec<UplinkTotals>,
     /// The peers, in the order of [`NodeBuilder::peer`](crate::NodeBuilder::peer).
     pub peers: Vec<PeerStatus>,
+}
+
+/// What went over an uplink since the node's start, and what failed on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UplinkTotals {
+    /// The uplink, where it is known.
+    pub uplink: Option<String>,
+    /// Lanes that were set up, dialed by either end.
+    pub lanes: u64,
+    /// Lanes that failed: they did not answer when they ended or were migrated to another uplink, or ended without
+    /// either end's wish.
+    pub failed_lanes: u64,
+    /// The live flows of sessions of which a lane failed, added up: counted once they went on, over another lane or
+    /// after the outage.
+    pub surviving_flows: u64,
+    /// How often lanes were suspected, however briefly.
+    pub suspicions: u64,
+    /// Bytes sent, with QUIC's overhead.
+    pub sent: u64,
+    /// Bytes received, with QUIC's overhead.
+    pub received: u64,
+    /// Bytes declared lost.
+    pub lost: u64,
 }
 
 /// A peer and its sessions.
@@ -31,10 +57,15 @@ pub struct PeerStatus {
     pub name: String,
     /// Its public key.
     pub id: PeerId,
+    /// Other keys that it may show, while it changes its key.
+    pub other_keys: Vec<PeerId>,
     /// Its locators as configured.
     pub locators: Vec<String>,
-    /// Why it cannot be reached, while every dial to it fails.
+    /// Why it cannot be reached, while every dial to it fails and no lane answers.
     pub failing: Option<Failing>,
+    /// For how long, and why, dials to it have failed because one end does not know the other's key, although other
+    /// lanes answer; `None` since one got through.
+    pub key_refused: Option<Failing>,
     /// The sessions with it that ever had a lane.
     pub sessions: Vec<SessionStatus>,
 }
@@ -63,6 +94,21 @@ pub struct SessionStatus {
     pub flows: Vec<FlowStatus>,
     /// How long it has had no lane, if it has none.
     pub detached: Option<Duration>,
+    /// The uplinks, and prefixes of the peer, over which no lane answers although others do. Known where we
+    /// initiated it.
+    pub redundancy_losses: Vec<RedundancyLoss>,
+}
+
+/// Something without a lane that answers, while others have one: the next failure may leave none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedundancyLoss {
+    /// The uplink, or the prefix of the peer.
+    pub domain: String,
+    /// For how long no lane over it has answered.
+    pub duration: Duration,
+    /// Why.
+    pub reason: String,
 }
 
 /// The state of a lane.
@@ -99,6 +145,10 @@ pub struct LaneStatus {
     pub interface: Option<String>,
     /// Our address.
     pub local: SocketAddr,
+    /// The key that we have shown.
+    pub our_key: PeerId,
+    /// The key that the peer has shown.
+    pub peer_key: PeerId,
     /// The peer's address.
     pub remote: SocketAddr,
     /// Its state.
@@ -117,6 +167,9 @@ pub struct LaneStatus {
     pub lost: u64,
     /// How often it was suspected, however briefly.
     pub suspicions: u64,
+    /// How long its path pauses as a rule: silences of this length come about once a minute. Zero where
+    /// it does not pause, or not that often.
+    pub usual_pause: Duration,
     /// How often we migrated it to another local address (RFC 9000 §9).
     pub migrations: u64,
     /// PATH_CHALLENGE frames, both ways (RFC 9000 §8.2): the paths being validated.
@@ -147,4 +200,6 @@ pub struct FlowStatus {
     pub duplicate: u64,
     /// The part of `duplicate` that is intended: the flow is sent on two lanes.
     pub intended_duplicate: u64,
+    /// Datagrams of a datagram flow that were dropped at this end, either way: too many, too old, or too long.
+    pub dropped_datagrams: u64,
 }

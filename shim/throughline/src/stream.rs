@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::engine::session::SessionHandle;
 use crate::engine::session::waiters::wait;
+use crate::info::FlowInfo;
 use throughline_proto::session::{FlowError, Read};
-use throughline_proto::types::{FlowId, PeerId};
+use throughline_proto::types::{FlowId, PeerId, SessionId};
 
 /// A flow: a reliable byte stream to an application behind the peer.
 ///
@@ -80,6 +81,7 @@ pub struct FlowWriter(Arc<Flow>);
 struct Flow {
     session: SessionHandle,
     id: FlowId,
+    info: FlowInfo,
     _node: KeepAlive,
 }
 
@@ -91,15 +93,28 @@ pub(crate) type KeepAlive = Arc<dyn Any + Send + Sync>;
 const MAX_COPY: usize = 256 * 1024;
 
 impl FlowStream {
-    pub(crate) fn new(session: SessionHandle, id: FlowId, node: KeepAlive) -> Self {
-        let flow = Arc::new(Flow { session, id, _node: node });
+    pub(crate) fn new(session: SessionHandle, id: FlowId, info: FlowInfo, node: KeepAlive) -> Self {
+        let flow = Arc::new(Flow { session, id, info, _node: node });
         Self { reader: FlowReader(flow.clone()), writer: FlowWriter(flow) }
     }
 
     /// Returns the key of the peer at the other end.
     #[must_use]
     pub fn peer(&self) -> PeerId {
-        self.reader.0.session.peer()
+        self.reader.0.session.peer_key()
+    }
+
+    /// Returns who is at the other end, where the flow leads, and since when.
+    #[must_use]
+    pub fn info(&self) -> &FlowInfo {
+        &self.reader.0.info
+    }
+
+    /// Returns the session and the number of the flow, by which it is known to whoever takes it over.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn key(&self) -> (SessionId, FlowId) {
+        (self.reader.0.session.id(), self.reader.0.id)
     }
 
     /// Splits the flow into halves that can live in different tasks.
@@ -135,6 +150,22 @@ impl FlowReader {
                     Poll::Pending
                 }
                 Err(error) => Poll::Ready(Err(to_io(error))),
+            })
+        })
+        .await
+    }
+
+    /// Completes when the flow was reset, or its session is over, for a proxy that waits for something
+    /// else than the flow. What was received before can still be read. Cancel-safe.
+    pub async fn broken(&mut self) -> io::Error {
+        let flow = &self.0;
+        poll_fn(|cx| {
+            flow.session.with(|core, _| match core.session.check_broken(flow.id) {
+                Err(error) => Poll::Ready(to_io(error)),
+                Ok(()) => {
+                    wait(&mut core.waiters(flow.id).read, cx);
+                    Poll::Pending
+                }
             })
         })
         .await

@@ -14,7 +14,7 @@ use throughline_proto::types::AddressClass;
 /// let mobile = UplinkConfig::new("lte").interface("wwan0").metered(true);
 /// # Ok::<_, ipnet::AddrParseError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UplinkConfig {
     /// The name by which status, events and the command line call it.

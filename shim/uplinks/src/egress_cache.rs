@@ -29,6 +29,11 @@ impl EgressCache {
         Self { lookup, ..Self::default() }
     }
 
+    /// Returns the MTU of the route from `local` to `remote`, where the kernel knows one.
+    pub(crate) fn route_mtu(&mut self, local: IpAddr, remote: SocketAddr) -> Option<u32> {
+        self.lookup.as_mut()?.route(local, remote, None).ok()??.mtu
+    }
+
     /// Returns how packets from `local` leave for `remote`, and logs a fault that is new.
     pub(crate) fn check(
         &mut self,

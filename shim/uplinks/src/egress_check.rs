@@ -24,6 +24,8 @@ pub(crate) struct Route {
     pub gateway: Option<IpAddr>,
     /// The packet does not leave: the destination is this host.
     pub is_local: bool,
+    /// The largest packet that passes, where the route says or routers have said.
+    pub mtu: Option<u32>,
 }
 
 /// Looks up the routes of packets.

@@ -38,6 +38,7 @@ impl Uplink {
             addresses: self.ips().collect(),
             class: self.class,
             metered: self.metered,
+            discovered: self.discovered,
             draining: false,
             egress_checks: Vec::new(),
         }

@@ -18,6 +18,7 @@ mod egress_cache;
 mod egress_check;
 mod enumerate;
 mod grouping;
+mod local;
 #[cfg(target_os = "linux")]
 mod netlink;
 mod network_state;
@@ -32,7 +33,8 @@ mod watcher;
 
 pub use config::{ManageError, UplinkConfig};
 pub use grouping::Uplink;
+pub use local::leads_to_this_host;
 pub use network_state::{Address, AddressState, DefaultRoute, Link, NetworkState, UsableAddress};
 pub use snapshot::Snapshot;
 pub use status::{EgressState, EgressStatus, UplinkStatus};
-pub use uplinks::{Device, Uplinks};
+pub use uplinks::{Device, Uplinks, UplinksChange};

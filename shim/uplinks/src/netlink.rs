@@ -14,7 +14,7 @@ mod route_manager;
 mod socket;
 
 pub(crate) use self::route_lookup::KernelRouteLookup;
-pub(crate) use self::route_manager::{RouteManager, remove_leftovers};
+pub(crate) use self::route_manager::{RouteManager, may_manage_routes, remove_leftovers};
 
 use std::io;
 

@@ -119,6 +119,16 @@ impl NetworkState {
         })
     }
 
+    /// Returns whether packets between these addresses pass no router. Of loopback, where every address is
+    /// on the link, only listed addresses count: behind another may be an emulated internet.
+    pub fn are_on_link(&self, local: IpAddr, remote: IpAddr) -> bool {
+        let listed = |ip| self.addresses.iter().any(|address| address.net.addr() == ip);
+        self.addresses.iter().filter(|address| address.net.contains(&local)).any(|address| {
+            let loopback = self.link(address.link).is_some_and(|link| link.loopback);
+            if loopback { listed(local) && listed(remote) } else { address.net.contains(&remote) }
+        })
+    }
+
     /// Returns the name of the interface that has an address.
     pub fn interface_of(&self, ip: IpAddr) -> Option<&str> {
         let address = self.addresses.iter().find(|a| a.net.addr() == ip);
@@ -172,6 +182,16 @@ pub(crate) mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_on_a_link_and_what_is_behind_a_router() {
+        let network =
+            network(&[("lo", "127.0.0.1/8"), ("eth0", "192.0.2.5/24"), ("eth1", "10.1.2.3/8")]);
+        let on_link = |local, remote| network.are_on_link(ip(local), ip(remote));
+        assert!(on_link("192.0.2.5", "192.0.2.77") && on_link("127.0.0.1", "127.0.0.1"));
+        assert!(!on_link("192.0.2.5", "198.51.100.1") && !on_link("192.0.2.5", "10.0.0.1"));
+        assert!(!on_link("127.0.0.1", "127.0.3.1") && !on_link("127.0.3.1", "127.0.0.1"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct UplinkStatus {
     pub class: AddressClass,
     /// Whether using it costs money, so that it stays cold until needed.
     pub metered: bool,
+    /// Whether it was discovered, not configured; it may be a network without a router.
+    pub discovered: bool,
     /// Whether it is drained: its lanes take nothing new.
     pub draining: bool,
     /// How packets from its addresses leave for each address of the peers.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use throughline_proto::panics::catch;
 use throughline_proto::path::Path;
 use throughline_proto::throttle::LogThrottle;
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use crate::paths;
 use crate::snapshot::Snapshot;
 use crate::source::ChangeKind;
 use crate::status::UplinkStatus;
-use crate::watcher::{BeforePublish, Watcher};
+use crate::watcher::{BeforePublish, Changes, Watcher};
 
 /// How long a node waits for the first snapshot. Reading takes milliseconds.
 const FIRST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,8 +40,33 @@ pub type Device = Option<String>;
 pub struct Uplinks {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     egress: Mutex<EgressCache>,
+    /// What is configured now, and whether its routes are seen to.
+    settings: Mutex<Settings>,
+    /// Brings changes of that to the watcher.
+    changes: Arc<Changes>,
     /// The watcher; taken by whoever ends it.
     task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What uplinks are configured with.
+#[derive(Clone, PartialEq, Eq)]
+struct Configured {
+    uplinks: Arc<[UplinkConfig]>,
+    manage_routes: bool,
+}
+
+/// What is configured, and what of it is done.
+struct Settings {
+    configured: Configured,
+    /// The routes may be a former process's yet, which manages them until it ends.
+    awaits_former: bool,
+}
+
+/// Other uplinks, which are ready to be taken over; dropped, it changes nothing.
+pub struct UplinksChange {
+    new: Configured,
+    /// What is done from now on before a snapshot is published, if that is new.
+    before: Option<BeforePublish>,
 }
 
 impl Uplinks {
@@ -54,14 +80,103 @@ impl Uplinks {
         manage_routes: bool,
     ) -> Result<Self, ManageError> {
         let before = before_publish(manage_routes)?;
+        Ok(Self::watch(Configured { uplinks: configured.into(), manage_routes }, before).await)
+    }
+
+    /// Starts to watch in the place of another process, which may manage the routes until it ends.
+    /// [`take_over_routes`](Self::take_over_routes) has to follow.
+    ///
+    /// # Errors
+    /// The routes are to be managed, and this process may not.
+    pub async fn start_after_former(
+        configured: Vec<UplinkConfig>,
+        manage_routes: bool,
+    ) -> Result<Self, ManageError> {
+        if manage_routes {
+            may_manage_routes()?;
+        }
+        let configured = Configured { uplinks: configured.into(), manage_routes };
+        let uplinks = Self::watch(configured, Box::new(|_| ())).await;
+        uplinks.settings.lock().awaits_former = true;
+        Ok(uplinks)
+    }
+
+    async fn watch(configured: Configured, before: BeforePublish) -> Self {
         let (publish, mut snapshot) = watch::channel(Arc::default());
-        let task = tokio::spawn(run(Watcher::new(configured.into(), publish, before)));
+        let changes = Arc::new(Changes::default());
+        let watcher = Watcher::new(configured.uplinks.clone(), publish, before, changes.clone());
+        let task = tokio::spawn(run(watcher));
         let first = snapshot.wait_for(|s: &Arc<Snapshot>| s.generation > 0);
         if tokio::time::timeout(FIRST_SNAPSHOT_TIMEOUT, first).await.is_err() {
             warn!("this host's addresses are not known yet");
         }
         let egress = EgressCache::new(route_lookup());
-        Ok(Self { snapshot, egress: Mutex::new(egress), task: Mutex::new(Some(task)) })
+        Self {
+            snapshot,
+            egress: Mutex::new(egress),
+            settings: Mutex::new(Settings { configured, awaits_former: false }),
+            changes,
+            task: Mutex::new(Some(task)),
+        }
+    }
+
+    /// Makes ready to take over other uplinks; nothing changes before [`apply`](Self::apply).
+    ///
+    /// # Errors
+    /// The routes cannot be managed.
+    pub fn prepare(
+        &self,
+        uplinks: &[UplinkConfig],
+        manage_routes: bool,
+    ) -> Result<UplinksChange, ManageError> {
+        let settings = self.settings.lock();
+        let before: Option<BeforePublish> = match (settings.configured.manage_routes, manage_routes)
+        {
+            // Whoever takes the routes over does with them as is configured then.
+            _ if settings.awaits_former => None,
+            (false, true) => Some(before_publish(true)?),
+            // What was managed is removed with whoever managed it.
+            (true, false) => Some(Box::new(|_| ())),
+            (true, true) | (false, false) => None,
+        };
+        Ok(UplinksChange { new: Configured { uplinks: uplinks.into(), manage_routes }, before })
+    }
+
+    /// Takes other uplinks over: a snapshot with them follows. Without a difference nothing happens.
+    pub fn apply(&self, change: UplinksChange) {
+        let configured = &mut self.settings.lock().configured;
+        if *configured != change.new {
+            *configured = change.new;
+            self.changes.send(configured.uplinks.clone(), change.before);
+        }
+    }
+
+    /// Takes over the routes that a former process has managed, as it is configured now: the next snapshot sets them,
+    /// or they are removed.
+    ///
+    /// # Errors
+    /// They cannot be managed, or removed; the former process may still manage them.
+    pub fn take_over_routes(&self) -> Result<(), ManageError> {
+        let mut settings = self.settings.lock();
+        if !settings.awaits_former {
+            return Ok(());
+        }
+        if settings.configured.manage_routes {
+            let before = before_publish(true)?;
+            self.changes.send(settings.configured.uplinks.clone(), Some(before));
+        } else {
+            remove_leftovers()?;
+        }
+        settings.awaits_former = false;
+        Ok(())
+    }
+
+    /// Leaves the routes to whichever process has them; returns whether they were to be managed here, which the next
+    /// [change](Self::prepare) tries again.
+    pub fn leave_routes(&self) -> bool {
+        let mut settings = self.settings.lock();
+        settings.awaits_former = false;
+        std::mem::take(&mut settings.configured.manage_routes)
     }
 
     /// Stops watching. When this returns, the kernel's routes are as they were before.
@@ -106,6 +221,22 @@ impl Uplinks {
         self.snapshot.borrow().network.interface_of(local).map(str::to_owned)
     }
 
+    /// Returns the size of the largest packet that can leave `local` for `remote`, where the system
+    /// knows it: the interface's MTU, or what the route or a router on the way allows.
+    pub fn path_mtu(&self, local: IpAddr, remote: SocketAddr) -> Option<u32> {
+        let interface = self.interface(local).and_then(|name| {
+            std::fs::read_to_string(format!("/sys/class/net/{name}/mtu")).ok()?.trim().parse().ok()
+        });
+        let route = self.egress.lock().route_mtu(local, remote);
+        [interface, route].into_iter().flatten().min()
+    }
+
+    /// Returns the MTU of the link that has both ends, where the system knows it; `None` through a router.
+    pub fn link_mtu(&self, local: IpAddr, remote: SocketAddr) -> Option<u32> {
+        let on_link = self.snapshot.borrow().network.are_on_link(local, remote.ip().to_canonical());
+        on_link.then(|| self.path_mtu(local, remote)).flatten()
+    }
+
     /// Logs, once, that packets from `local` to `remote` leave by another uplink than their own.
     pub fn check(&self, local: IpAddr, remote: SocketAddr) {
         let _ = self.egress(&self.now(), local, remote);
@@ -143,19 +274,20 @@ impl Drop for Uplinks {
 ///
 /// The route manager is owned by the watcher in this task, so that aborting the task removes the rules
 /// and routes wherever it stands, and nothing else does: a source that fails (a host out of
-/// descriptors) is replaced, and what is published and set stays meanwhile.
+/// descriptors) or panics is replaced, and what is published and set stays meanwhile.
 async fn run(mut watcher: Watcher) {
     let mut failing = LogThrottle::default();
     loop {
-        let error = watch(&mut watcher).await;
+        let error = catch(watch(&mut watcher)).await.unwrap_or_else(io::Error::other);
         if failing.admit(Instant::now(), ()).is_some() {
             warn!("changes of addresses cannot be followed ({error}); looking once a second");
         }
-        let _ = tokio::time::timeout(
-            NETLINK_RETRY,
-            watcher.run(&mut Enumeration, ChangeKind::Addresses),
-        )
-        .await;
+        let mut enumeration = Enumeration;
+        let enumerating = catch(watcher.run(&mut enumeration, ChangeKind::Addresses));
+        let until = Instant::now() + NETLINK_RETRY;
+        // It may end at once, too.
+        let _ = tokio::time::timeout_at(until.into(), enumerating).await;
+        tokio::time::sleep_until(until.into()).await;
     }
 }
 
@@ -178,7 +310,8 @@ async fn watch(watcher: &mut Watcher) -> io::Error {
 #[cfg(target_os = "linux")]
 fn before_publish(manage_routes: bool) -> Result<BeforePublish, ManageError> {
     if !manage_routes {
-        netlink::remove_leftovers();
+        // Those that another process has are its own.
+        let _ = remove_leftovers();
         return Ok(Box::new(|_| ()));
     }
     let mut manager = netlink::RouteManager::start()?;
@@ -188,6 +321,27 @@ fn before_publish(manage_routes: bool) -> Result<BeforePublish, ManageError> {
 #[cfg(not(target_os = "linux"))]
 fn before_publish(manage_routes: bool) -> Result<BeforePublish, ManageError> {
     if manage_routes { Err(ManageError::Unsupported) } else { Ok(Box::new(|_| ())) }
+}
+
+/// Removes the routes that another process has left.
+#[cfg(target_os = "linux")]
+fn remove_leftovers() -> Result<(), ManageError> {
+    netlink::remove_leftovers()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn remove_leftovers() -> Result<(), ManageError> {
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn may_manage_routes() -> Result<(), ManageError> {
+    netlink::may_manage_routes()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_manage_routes() -> Result<(), ManageError> {
+    Err(ManageError::Unsupported)
 }
 
 #[cfg(target_os = "linux")]

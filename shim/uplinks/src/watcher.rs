@@ -14,12 +14,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::UplinkConfig;
 use crate::grouping::{self, Uplink};
+use crate::network_state::NetworkState;
 use crate::snapshot::Snapshot;
 use crate::source::{ChangeKind, Source};
 
@@ -43,11 +45,35 @@ const MIN_READ_RETRY: Duration = Duration::from_millis(50);
 /// ... and doubled with each failure up to this: a host out of descriptors is not helped by haste.
 const MAX_READ_RETRY: Duration = Duration::from_secs(5);
 
+/// Changes of what is configured, on their way to the watcher; the last one counts. The lock is a leaf.
+#[derive(Default)]
+pub(crate) struct Changes {
+    pending: Mutex<Option<Change>>,
+    sent: Notify,
+}
+
+struct Change {
+    uplinks: Arc<[UplinkConfig]>,
+    before: Option<BeforePublish>,
+}
+
+impl Changes {
+    /// Has the watcher publish a snapshot with other uplinks, after doing `before`, if that is new, and
+    /// instead of what it did until then.
+    pub(crate) fn send(&self, uplinks: Arc<[UplinkConfig]>, before: Option<BeforePublish>) {
+        let mut pending = self.pending.lock();
+        let unsent = pending.take().and_then(|change| change.before);
+        *pending = Some(Change { uplinks, before: before.or(unsent) });
+        self.sent.notify_one();
+    }
+}
+
 /// The watcher of one node: it outlives the sources that it reads.
 pub(crate) struct Watcher {
     configured: Arc<[UplinkConfig]>,
     publish: watch::Sender<Arc<Snapshot>>,
     before: BeforePublish,
+    changes: Arc<Changes>,
     addresses_read: Option<Instant>,
     routes_from: Option<Instant>,
     /// Readings that failed in a row, and when the next one is tried.
@@ -63,11 +89,13 @@ impl Watcher {
         configured: Arc<[UplinkConfig]>,
         publish: watch::Sender<Arc<Snapshot>>,
         before: BeforePublish,
+        changes: Arc<Changes>,
     ) -> Self {
         Self {
             configured,
             publish,
             before,
+            changes,
             addresses_read: None,
             routes_from: None,
             failures: 0,
@@ -81,13 +109,17 @@ impl Watcher {
         let mut due = Some(first);
         loop {
             let ready = self.next_reading(due);
+            let changes = self.changes.clone();
             let notified = match ready {
-                None => Some(source.changed().await),
-                Some((_, Some(at))) if at > Instant::now() => tokio::select! {
+                Some((_, at)) if at.is_none_or(|at| at <= Instant::now()) => None,
+                ready => tokio::select! {
                     change = source.changed() => Some(change),
-                    () = tokio::time::sleep_until(at) => None,
+                    () = sleep_until(ready.and_then(|(_, at)| at)) => None,
+                    () = changes.sent.notified() => {
+                        self.take_over_change();
+                        continue;
+                    }
                 },
-                Some(_) => None,
             };
             match (notified, ready) {
                 (Some(Ok(what)), _) => due = Some(due.map_or(what, |due| due.merge(what))),
@@ -171,12 +203,39 @@ impl Watcher {
         if network == before.network && !routes_changed {
             return Ok(());
         }
+        self.regroup(&before, network);
+        Ok(())
+    }
+
+    /// Takes over what is configured anew, and publishes the network that is known with it.
+    fn take_over_change(&mut self) {
+        let Some(change) = self.changes.pending.lock().take() else { return };
+        self.configured = change.uplinks;
+        if let Some(before) = change.before {
+            self.before = before;
+        }
+        let before = self.publish.borrow().clone();
+        // Else nothing is known yet, and the first reading is about to come.
+        if before.generation > 0 {
+            self.regroup(&before, before.network.clone());
+        }
+    }
+
+    /// Publishes a network with the uplinks that are configured now.
+    fn regroup(&mut self, before: &Snapshot, network: NetworkState) {
         let uplinks = grouping::group(&self.configured, &network);
         let snapshot = Snapshot { generation: before.generation + 1, uplinks, network };
-        log_changes(&before, &snapshot);
+        log_changes(before, &snapshot);
         (self.before)(&snapshot);
         self.publish.send_replace(Arc::new(snapshot));
-        Ok(())
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -72,7 +72,8 @@ pub fn update(root: &Path, listing: &str) -> Result<(), Error> {
 /// Returns what rustdoc says about a package's library, and its public items, one a line.
 fn document(root: &Path, package: &str) -> Result<(Value, Vec<String>), Error> {
     let rustdoc = root.join("shim/xtask/rustdoc-unstable");
-    let arguments = ["rustdoc", "--quiet", "--package", package, "--lib", "--"];
+    // With what is there by features only, as well.
+    let arguments = ["rustdoc", "--quiet", "--package", package, "--all-features", "--lib", "--"];
     let format = ["-Z", "unstable-options", "--output-format", "json"];
     workspace::cargo_with_rustdoc(root, &[&arguments[..], &format].concat(), &rustdoc)?;
 

@@ -57,7 +57,12 @@ const LAYERS: [Layer; 7] = [
     },
     Layer {
         name: "throughline-daemon",
-        may_use: &["throughline", "throughline-proto", "throughline-emulator"],
+        may_use: &[
+            "throughline",
+            "throughline-proto",
+            "throughline-uplinks",
+            "throughline-emulator",
+        ],
         forbidden: &[],
         forbidden_in_tests: false,
     },

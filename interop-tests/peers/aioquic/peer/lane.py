@@ -8,7 +8,12 @@ import time
 from aioquic.buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.logger import QuicLogger
-from aioquic.quic.packet import QuicPacketType, pull_quic_header
+from aioquic.quic.packet import (
+    QuicPacketType,
+    QuicProtocolVersion,
+    encode_quic_version_negotiation,
+    pull_quic_header,
+)
 
 from . import quic, wire
 from .identity import Identity
@@ -429,7 +434,9 @@ class Endpoint:
                 continue
             if addr[0] in self.blackholed:
                 continue
-            if lane := self._lane_of(data):
+            if answer := _version_negotiation(data):
+                self.sendto(answer, addr)
+            elif lane := self._lane_of(data):
                 lane.receive(data, addr)
                 if lane not in touched:
                     touched.append(lane)
@@ -464,6 +471,25 @@ class Endpoint:
         self.lanes.append(lane)
         self.accept(lane)
         return lane
+
+
+def _version_negotiation(data: bytes) -> bytes | None:
+    """Returns the answer to a first packet of another QUIC version, a probe of the path for one
+    (RFC 9000 §6.1; the invariants of RFC 8999 §5.1 are all that such a packet is read by)."""
+    if len(data) < 1200 or not data[0] & 0x80:
+        return None
+    if int.from_bytes(data[1:5], "big") in (0, QuicProtocolVersion.VERSION_1):
+        return None
+    cids, at = [], 5
+    for _ in range(2):
+        cids.append(data[at + 1 : at + 1 + data[at]])
+        at += 1 + data[at]
+    destination, source = cids
+    return encode_quic_version_negotiation(
+        source_cid=destination,
+        destination_cid=source,
+        supported_versions=[QuicProtocolVersion.VERSION_1],
+    )
 
 
 def udp(host: str, port: int) -> socket.socket:

@@ -281,7 +281,7 @@ class Session(Handler):
 
     def _first_message(self, lane: Lane, message, answer: asyncio.Future) -> None:
         match message:
-            case wire.Welcome(version=version) if 1 <= version <= wire.VERSION:
+            case wire.Welcome(version=version) if 1 <= version <= wire.LATEST_VERSION:
                 self.peer_params = message.params
                 self._welcomed = True
                 self.attach(lane)

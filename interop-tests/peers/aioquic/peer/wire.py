@@ -2,11 +2,16 @@
 (datagrams) of docs/PROTOCOL.md. Pure functions and plain data, without QUIC."""
 
 import ipaddress
+import secrets
 import struct
 from dataclasses import dataclass, field
 
 ALPN = "throughline/1"
 VERSION = 1
+# What the daemon speaks at most; what it has beyond ours is not sent to us.
+LATEST_VERSION = 2
+# This process, by which an acceptor tells it from an earlier one.
+INSTANCE = secrets.randbits(64)
 
 # Application error codes (§3).
 DONE, PROTOCOL, REPLACED, LANE_SILENT, REJECTED, ONE_WAY = range(6)
@@ -39,7 +44,7 @@ UNKNOWN_SESSION, BAD_VERSION, STALE, SUPERSEDED, LIMIT, SHUTTING_DOWN = range(1,
 OPENED, REFUSED, HOST_UNREACHABLE, NETWORK_UNREACHABLE, NOT_ALLOWED = range(5)
 TIMED_OUT, NAME_NOT_FOUND, NO_SERVICE, LIMIT_REACHED, OTHER = range(5, 10)
 
-AUTO, SINGLE, BOND, REDUNDANT = range(4)
+AUTO, SINGLE, BOND, REDUNDANT, AUTO_BOND = range(5)
 
 # Bounds (§9).
 MAX_BODY = 16384
@@ -47,7 +52,7 @@ MAX_FACT_ACKS = 512
 MAX_RANGES = 32
 MAX_LOCATORS = 64
 MAX_SEGMENT = 1 << 20
-MAX_UNSEEN = 4096
+MAX_UNSEEN = 32768
 MAX_DETAIL = 255
 MAX_VARINT = (1 << 62) - 1
 MAX_OFFSET = MAX_VARINT - MAX_SEGMENT
@@ -94,6 +99,9 @@ class Reader:
 
     def u16(self) -> int:
         return int.from_bytes(self.take(2), "big")
+
+    def u64(self) -> int:
+        return int.from_bytes(self.take(8), "big")
 
     def u128(self) -> int:
         return int.from_bytes(self.take(16), "big")
@@ -206,7 +214,7 @@ class Open:
     @staticmethod
     def read(reader: Reader) -> "Open":
         mode = reader.u8()
-        if mode > REDUNDANT:
+        if mode > AUTO_BOND:
             raise Violation(f"mode {mode}")
         return Open(read_target(reader), mode)
 
@@ -235,19 +243,22 @@ class Hello:
     params: SessionParams
     version: int = VERSION
     generation: int = 0
+    instance: int = INSTANCE
     type = HELLO
 
     def body(self) -> bytes:
         head = varint(self.version) + self.session.to_bytes(16, "big") + varint(self.intent)
-        return head + varint(self.generation) + varint(self.lane) + self.params.encode()
+        head += varint(self.generation) + self.instance.to_bytes(8, "big")
+        return head + varint(self.lane) + self.params.encode()
 
     @staticmethod
     def read(reader: Reader) -> "Hello":
         version, session, intent = reader.varint(), reader.u128(), reader.varint()
         if intent > RESUME:
             raise Violation(f"intent {intent}")
-        generation, lane = reader.varint(), reader.varint()
-        return Hello(session, intent, lane, SessionParams.read(reader), version, generation)
+        generation, instance, lane = reader.varint(), reader.u64(), reader.varint()
+        params = SessionParams.read(reader)
+        return Hello(session, intent, lane, params, version, generation, instance)
 
 
 @dataclass(frozen=True)
@@ -528,6 +539,10 @@ class SegmentHeader:
 
 def ping(number: int, length: int = 0) -> bytes:
     return (b"\x01" + varint(number)).ljust(length, b"\x00")
+
+
+def notice(narrow: bool) -> bytes:
+    return b"\x05" + varint(int(narrow))
 
 
 def pong(number: int, micros: int, length: int = 0) -> bytes:

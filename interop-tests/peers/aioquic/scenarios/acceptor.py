@@ -122,18 +122,18 @@ async def _forgotten(session: Session) -> None:
     await _until("all flows forgotten", lambda: not session.flows)
 
 
-def _parameters(lane: Lane) -> None:
+def _parameters(lane: Lane, streams: int, data: int) -> None:
     """Checks the peer's transport parameters against the table of §3."""
     events = lane.qlog("transport:parameters_set")
     (theirs,) = [e["data"] for e in events if e["data"]["owner"] == "remote"]
     table = {
         "max_datagram_frame_size": 65535,
         "initial_max_streams_bidi": 1,
-        "initial_max_streams_uni": 4096,
+        "initial_max_streams_uni": streams,
         "initial_max_stream_data_uni": 2 * MIB,
         "initial_max_stream_data_bidi_local": 2 * MIB,
         "initial_max_stream_data_bidi_remote": 2 * MIB,
-        "initial_max_data": 64 * MIB,
+        "initial_max_data": data,
         "max_idle_timeout": 30_000,
     }
     for name, value in table.items():
@@ -152,7 +152,7 @@ async def a_lane_comes_up_with_pinned_keys_and_no_tickets(place: Place) -> None:
         equal(session["lanes"][0]["id"], lane.number, "the lane's number")
         equal(lane.connection.peer, us.peer, "the key")
         equal(lane.connection.tls.alpn_negotiated, wire.ALPN, "ALPN")
-        _parameters(lane)
+        _parameters(lane, streams=16, data=16384)
         # The other end probes the path MTU with larger datagrams in this time.
         await asyncio.sleep(0.3)
         equal(tickets, [], "session tickets")

@@ -158,7 +158,7 @@ async def our_dialer_comes_with_two_lanes_and_moves_bytes_both_ways(place: Place
         equal(sources, {PRIMARY, SECONDARY}, "where the lanes come from")
         for lane in session.lanes:
             equal(written(lane.connection.peer), (await daemon.status())["id"], "its key")
-            _parameters(lane)
+            _parameters(lane, streams=64, data=2 * MIB)
         await _download(daemon, 4 * MIB)
         await _upload(daemon, 2 * MIB)
         await _until("forgotten flows", lambda: not session.flows)
@@ -318,17 +318,44 @@ async def our_dialer_refuses_another_key_another_alpn_and_a_later_version(place:
             check(lane[0].closed.alert is not None, "closed without a TLS alert:", lane[0].closed)
             equal(acceptor.hellos, [], "what it sent to an unknown peer")
             equal(await daemon.sessions() and (await daemon.sessions())[0]["lanes"], [], "lanes")
-    async with _acceptor(place, alpn=("h3",)) as acceptor, _near(place, acceptor):
+    async with _acceptor(place, alpn=("h3",)) as acceptor, _near(place, acceptor) as daemon:
         lane = await _until("an attempt", lambda: acceptor.endpoint.lanes[:1])
         await asyncio.wait_for(lane[0].gone.wait(), 5)
         equal(lane[0].closed.alert, 120, "the alert where no ALPN is common")
+        await daemon.says("no common protocol version")
     async with _acceptor(place) as acceptor:
-        acceptor.version = 2
+        acceptor.version = 3
         async with _near(place, acceptor) as daemon:
             lane, _ = (await _until("an attempt", lambda: acceptor.hellos))[0]
             await asyncio.wait_for(lane.gone.wait(), 5)
             check(lane.closed.application, "closed by:", lane.closed)
-            await daemon.says("version 2")
+            await daemon.says("no common protocol version: the accepting end answered with version 3")
+            check("version 3" in lane.closed.reason, "this end is told:", lane.closed)
+
+
+async def our_dialer_says_that_an_acceptor_does_not_speak_its_version_any_more(
+    place: Place,
+) -> None:
+    async with _acceptor(place) as acceptor:
+        acceptor.refuse_with = wire.BAD_VERSION
+        async with _near(place, acceptor) as daemon:
+            line = await daemon.says("rejected by the peer")
+            check("WARN" in line and "peer=" in line, "somebody must act:", line)
+            (peer,) = (await daemon.status())["peers"]
+            check("rejected by the peer" in str(peer), "the status does not say so:", peer)
+
+
+async def our_dialer_skips_what_a_later_acceptor_says(place: Place) -> None:
+    async with _acceptor(place) as acceptor, _near(place, acceptor) as daemon:
+        await daemon.says("lane up")
+        session = _session(acceptor)
+        for lane in session.lanes:
+            kind, body = 0x40, b"later"
+            while kind < 1 << 40:
+                lane.send(wire.varint(kind) + wire.varint(len(body)) + body)
+                kind <<= 4
+        await _download(daemon, 1_000_000)
+        check(all(lane.closed is None for lane in session.lanes), "a lane was closed")
 
 
 async def our_dialer_closes_a_lane_whose_acceptor_breaks_a_rule_and_dials_another(

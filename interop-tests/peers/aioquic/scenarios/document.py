@@ -22,7 +22,14 @@ async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -
     params = wire.SessionParams(linger=43200, initial_window=262144, flow_limit=1024)
     opening = wire.Open(wire.Name("db.internal", 5432))
     messages = {
-        "Hello": wire.Hello(0x00112233445566778899AABBCCDDEEFF, wire.CREATE, 1, params),
+        "Hello": wire.Hello(
+            0x00112233445566778899AABBCCDDEEFF,
+            wire.CREATE,
+            1,
+            params,
+            instance=0x0123456789ABCDEF,
+            version=wire.LATEST_VERSION,
+        ),
         "FlowState": wire.FlowState(
             flow=6,
             version=3,
@@ -51,4 +58,7 @@ async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -
     equal(examples["Segment"][reader.at :], b"hello", "Segment")
     equal(wire.pong(300, 2_500_000), examples["Pong"], "Pong")
     equal(wire.ping(300, 8), examples["Ping"], "Ping")
-    check(len(examples) == 7, "examples that nobody looks at:", *examples)
+    equal(wire.notice(narrow=True), examples["Notice"], "Notice")
+    # What version 2 adds is not this peer's.
+    check("FlowDatagram" in examples, "no example of version 2")
+    check(len(examples) == 9, "examples that nobody looks at:", *examples)

@@ -23,6 +23,9 @@ HANDSHAKE_FAILURE, BAD_CERTIFICATE, UNSUPPORTED_CERTIFICATE, ACCESS_DENIED = 40,
 CERTIFICATE_REQUIRED, NO_APPLICATION_PROTOCOL = 116, 120
 
 # As TLS over TCP begins: read as a message, one of type 0x16 and of 3 bytes.
+# As few as fit well into the memory that the daemon keeps for a peer's flows.
+LIMITS = "[limits]\nflows = 256\n"
+
 GARBAGE = bytes.fromhex("1603010200010001fc0303")
 
 
@@ -110,6 +113,7 @@ async def another_alpn_and_none_are_refused(place: Place) -> None:
         for alpn in (("throughline/2",), ("h3",), ()):
             closed = await _refused(us, alpn=alpn)
             equal(closed.alert, NO_APPLICATION_PROTOCOL, f"the alert to ALPN {alpn}")
+        await daemon.says("no common protocol version")
         # It is selected from a list of several.
         lane = await _raw(us, alpn=("h3", wire.ALPN))
         equal(lane.connection.tls.alpn_negotiated, wire.ALPN, "ALPN")
@@ -136,12 +140,13 @@ async def hellos_are_rejected_by_the_rules_of_the_acceptor(place: Place) -> None
     async with _both(place) as (us, daemon):
         other = Session(initiator=True)
         await _rejected_with(us, wire.BAD_VERSION, other, version=0)
+        await daemon.says("version 1 is the lowest of the accepting end")
         await _rejected_with(us, wire.UNKNOWN_SESSION, other, intent=wire.RESUME)
         equal(await daemon.sessions(), [], "sessions that a rejected Hello made")
         # A higher version is welcomed with the version that the acceptor speaks.
         lane = await _raw(us)
         await us.session.hello(lane, version=7)
-        equal(us.session.messages[0].version, wire.VERSION, "the version of the Welcome")
+        equal(us.session.messages[0].version, wire.LATEST_VERSION, "the version of the Welcome")
         # A lane number is used once only, also in a repeated create.
         await _rejected_with(us, wire.LIMIT, us.session, lane=lane.number)
         await _rejected_with(us, wire.LIMIT, us.session, lane=lane.number, intent=wire.CREATE)
@@ -156,6 +161,25 @@ async def hellos_are_rejected_by_the_rules_of_the_acceptor(place: Place) -> None
         # A repeated create attaches.
         await us.session.hello(await _raw(us), intent=wire.CREATE, generation=3)
         equal(len(await daemon.sessions()), 1, "sessions")
+
+
+async def a_later_dialer_is_answered_in_our_version_and_what_it_says_more_is_skipped(
+    place: Place,
+) -> None:
+    origin = await Origin().start()
+    async with _both(place) as (us, daemon):
+        lane = await _raw(us)
+        await us.session.hello(lane, version=7)
+        equal(us.session.messages[0].version, wire.LATEST_VERSION, "the version of the Welcome")
+        # What a later version has beside this one's messages: optional types, at any time.
+        more = _message(0x40, b"") + _message(0x7F, bytes(16384)) + _message(1 << 30, b"more")
+        lane.send(more)
+        flow = us.session.open(wire.Address(origin.host, origin.port))
+        await flow.opened()
+        lane.send(more)
+        await _exchange(flow, 100_000, 100_000)
+        await _forgotten(us.session)
+        await _lanes(daemon, 1)
 
 
 async def a_session_is_not_attached_to_by_another_peer(place: Place) -> None:
@@ -284,8 +308,8 @@ async def violations_close_the_lane_and_nothing_else(place: Place) -> None:
             "an address as a host name": lambda lane: lane.send(
                 wire.FlowState(1000, 1, 0, open=wire.Open(wire.Name("127.0.0.1", 80)))
             ),
-            "mode 4": lambda lane: lane.send(
-                wire.FlowState(1000, 1, 0, open=wire.Open(opening.target, 4))
+            "mode 5": lambda lane: lane.send(
+                wire.FlowState(1000, 1, 0, open=wire.Open(opening.target, 5))
             ),
             "a LaneUse that drains by 2": lambda lane: lane.send(
                 _message(wire.LANE_USE, b"\x01\x01\x00\x02")
@@ -367,7 +391,7 @@ async def what_comes_before_the_hello_closes_the_lane(place: Place) -> None:
 
 async def too_many_flows_are_refused_and_far_too_many_a_violation(place: Place) -> None:
     """Refused flows count until both ends have forgotten them; without acknowledgements none is."""
-    async with _both(place) as (us, daemon):
+    async with _both(place, LIMITS) as (us, daemon):
         lane = await us.lane()
         us.session.withhold_acks = True
         limit = us.session.peer_params.flow_limit

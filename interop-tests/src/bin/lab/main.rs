@@ -3,22 +3,25 @@
 //!
 //! ```console
 //! cargo run --release -p interop-tests --bin lab -- run blackhole --mode auto --runs 10
+//! cargo run --release -p interop-tests --bin lab -- field radio --traces DOWN,UP
 //! cargo run --release -p interop-tests --bin lab -- list
 //! ```
 
+mod internet;
 mod output;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use interop_tests::lab::bgp::Bgp;
+use interop_tests::field;
 use interop_tests::lab::failure::Failure;
 use interop_tests::lab::flow::{Flows, Kind};
-use interop_tests::lab::plan::Family;
 use interop_tests::lab::scenario::{FINISH_TIMEOUT, Scenario, System};
-use interop_tests::lab::{Shape, Side, enter};
+use interop_tests::lab::{Side, enter};
 use interop_tests::support::Outcome;
+
+use internet::Internet;
 
 /// An internet of ISPs in network namespaces, and what survives in it.
 #[derive(Parser)]
@@ -32,7 +35,10 @@ enum LabCommand {
     /// Lists the failures.
     List,
     /// Runs a failure.
-    Run(Run),
+    Run(Box<Run>),
+    /// Makes tables of what applications get on links as they are in the field: radio, other
+    /// people's traffic, long and lossy links, outages.
+    Field(Box<field::Options>),
 }
 
 #[derive(clap::Args)]
@@ -40,7 +46,8 @@ struct Run {
     /// Failures, as `list` names them.
     #[arg(required = true)]
     failures: Vec<Failure>,
-    /// LabCommand carries the flows: a mode of Throughline (`single`, `auto`, …), `tcp` or `mptcp`.
+    /// What carries the flows: a mode of Throughline (`single`, `auto`, …), `tcp`, `tcp-cubic`,
+    /// `tcp-bbr`, `tcp-reno` or `mptcp`.
     #[arg(long = "mode", value_delimiter = ',', default_value = "single,auto")]
     modes: Vec<System>,
     /// Flows: several with `+` run at once, several with `,` one after the other.
@@ -56,24 +63,8 @@ struct Run {
     /// repeat them; at most five times as many runs in all.
     #[arg(long)]
     believe: Option<u64>,
-    /// Which addresses there are.
-    #[arg(long, value_enum, default_value = "v4")]
-    family: Addresses,
-    /// Mbit/s of each ISP.
-    #[arg(long, default_value_t = 200)]
-    rate: u64,
-    /// Round trip between the sites, in milliseconds.
-    #[arg(long, default_value_t = 20)]
-    rtt: u64,
-    /// LabCommand each ISP queues, in milliseconds.
-    #[arg(long, default_value_t = 50)]
-    queue: u64,
-    /// The client's site announces a prefix of its own by BGP with this hold time in seconds.
-    #[arg(long)]
-    bgp: Option<u64>,
-    /// BGP with bidirectional forwarding detection.
-    #[arg(long, requires = "bgp")]
-    bfd: bool,
+    #[command(flatten)]
+    internet: Internet,
     /// One line of JSON for each run.
     #[arg(long)]
     json: bool,
@@ -85,22 +76,33 @@ enum End {
     Server,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Addresses {
-    V4,
-    V6,
-    Both,
-}
-
 fn main() -> Outcome<ExitCode> {
     let args = Args::parse();
-    let LabCommand::Run(run) = args.command else {
-        Failure::ALL.iter().for_each(|failure| println!("{failure}"));
-        return Ok(ExitCode::SUCCESS);
-    };
-    enter::enter()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(enter::until_signal(all(&run)))
+    match args.command {
+        LabCommand::List => {
+            Failure::ALL.iter().for_each(|failure| println!("{failure}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        LabCommand::Run(run) => {
+            // What cannot be is said before anything is made.
+            run.internet.shape()?;
+            enter::enter()?;
+            runtime.block_on(enter::until_signal(all(&run)))
+        }
+        LabCommand::Field(options) => {
+            options.check()?;
+            enter::enter()?;
+            runtime.block_on(enter::until_signal(in_the_field(&options)))
+        }
+    }
+}
+
+/// Makes tables; fails where a run could not be made or a byte was wrong.
+async fn in_the_field(options: &field::Options) -> Outcome<ExitCode> {
+    let tables = field::make(options).await?;
+    let right = tables.iter().all(field::Table::is_sound);
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Returns every combination that was asked for.
@@ -131,18 +133,7 @@ async fn one(
 ) -> Outcome<bool> {
     let milliseconds = Duration::from_millis;
     let scenario = Scenario {
-        shape: Shape {
-            rate: run.rate * 1_000_000,
-            rtt: milliseconds(run.rtt),
-            queue: milliseconds(run.queue),
-            family: match run.family {
-                Addresses::V4 => Family::V4,
-                Addresses::V6 => Family::V6,
-                Addresses::Both => Family::Both,
-            },
-            bgp: run.bgp.map(|hold| Bgp { hold: Duration::from_secs(hold), bfd: run.bfd }),
-            ..Shape::default()
-        },
+        shape: run.internet.shape()?,
         system,
         failure,
         side: match side {
@@ -150,6 +141,7 @@ async fn one(
             End::Server => Side::Server,
         },
         flows: flows.to_vec(),
+        competition: run.internet.competition(),
         finish_timeout: FINISH_TIMEOUT,
     };
     let (mut all, mut right) = (Vec::new(), true);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use interop_tests::lab::Side;
 use interop_tests::lab::bgp::Bgp;
 use interop_tests::lab::flow::Kind;
-use interop_tests::lab::scenario::{Scenario, Seen, System};
+use interop_tests::lab::scenario::{Scenario, Seen};
 
 /// The table's heads.
 const HEADS: [&str; 10] = [
@@ -46,6 +46,17 @@ pub(crate) fn rows(scenario: &Scenario, seen: &Seen) {
             or_dash(flow.well.map(ms)),
             or_dash(before.map(f64::round)),
             or_dash(after.map(f64::round)),
+            ms(seen.machine),
+        );
+    }
+    for (rival, (before, after)) in &seen.rivals {
+        println!(
+            "| {} | {} {} | rival | {rival} | – | – | {} | {} | {} | |",
+            scenario.failure,
+            side(scenario.side),
+            seen.victim,
+            before.round(),
+            after.round(),
             ms(seen.machine),
         );
     }
@@ -95,7 +106,19 @@ pub(crate) fn json(scenario: &Scenario, seen: &Seen) -> serde_json::Value {
             })
         })
         .collect();
+    let rivals: Vec<_> = seen
+        .rivals
+        .iter()
+        .map(|(rival, (before, after))| {
+            serde_json::json!({
+                "rival": rival.to_string(),
+                "mbits_before": before.round(),
+                "mbits_after": after.round(),
+            })
+        })
+        .collect();
     serde_json::json!({
+        "rivals": rivals,
         "failure": scenario.failure.to_string(),
         "side": side(scenario.side),
         "system": system(scenario),
@@ -140,11 +163,7 @@ fn name(kind: Kind) -> &'static str {
 }
 
 fn system(scenario: &Scenario) -> String {
-    let system = match scenario.system {
-        System::Throughline(mode) => mode.to_string(),
-        System::Tcp => "tcp".into(),
-        System::Mptcp => "mptcp".into(),
-    };
+    let system = scenario.system.to_string();
     match scenario.shape.bgp {
         None => system,
         Some(Bgp { bfd: true, .. }) => format!("{system} + BGP, BFD"),

@@ -7,17 +7,28 @@ use fast_socks5::client::{Config, Socks5Stream};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::Congestion;
+
 /// A way to the server.
 #[derive(Clone, Debug)]
 pub enum Via {
     /// The SOCKS5 ingress at this address; servers are the far daemon's neighbours.
     Socks(SocketAddr),
-    /// Plain TCP to this address of the server, from the address that routing picks.
-    Tcp(IpAddr),
-    /// Plain TCP to an address of the server from one of the client.
-    TcpFrom(IpAddr, IpAddr),
+    /// Plain TCP.
+    Tcp(TcpRoute),
     /// Multipath TCP (RFC 8684), as the kernel does it.
     Mptcp(IpAddr),
+}
+
+/// Between which addresses plain TCP runs, and how it controls congestion.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpRoute {
+    /// The client's address; nothing where routing picks it.
+    pub from: Option<IpAddr>,
+    /// The server's.
+    pub to: IpAddr,
+    /// Of both ends.
+    pub congestion: Congestion,
 }
 
 /// Connections that wait to be accepted.
@@ -41,10 +52,10 @@ impl Via {
                     Socks5Stream::connect(proxy, "127.0.0.1".into(), port, Config::default());
                 stream.await.map_err(io::Error::other)?.get_socket()
             }
-            Self::Tcp(to) | Self::Mptcp(to) | Self::TcpFrom(_, to) => {
+            Self::Tcp(TcpRoute { to, .. }) | Self::Mptcp(to) => {
                 let domain = if to.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
                 let socket = self.socket(domain)?;
-                if let Self::TcpFrom(from, _) = self {
+                if let Self::Tcp(TcpRoute { from: Some(from), .. }) = self {
                     socket.bind(&SocketAddr::from((*from, 0)).into())?;
                 }
                 match socket.connect(&SocketAddr::from((*to, port)).into()) {
@@ -66,9 +77,15 @@ impl Via {
     fn socket(&self, domain: Domain) -> io::Result<Socket> {
         let protocol = match self {
             Self::Mptcp(_) => Protocol::MPTCP,
-            Self::Socks(_) | Self::Tcp(_) | Self::TcpFrom(..) => Protocol::TCP,
+            Self::Socks(_) | Self::Tcp(_) => Protocol::TCP,
         };
         let socket = Socket::new(domain, Type::STREAM, Some(protocol))?;
+        if let Self::Tcp(TcpRoute { congestion, .. }) = self
+            && let Some(name) = congestion.name()
+        {
+            // Sockets that are accepted have it from the one that listens.
+            socket.set_tcp_congestion(name.as_bytes())?;
+        }
         socket.set_nonblocking(true)?;
         Ok(socket)
     }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::lab::access::Access;
 use parking_lot::Mutex;
 use throughline_link::{DuplexHandle, DuplexStats, LinkControl, Profile, Way};
 
@@ -18,9 +19,9 @@ pub struct WireHandle {
 }
 
 impl WireHandle {
-    pub(super) fn new(profile: Profile) -> Self {
+    pub(super) fn new(access: Access) -> Self {
         let router = Mutex::new((Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED));
-        Self { links: DuplexHandle::new(profile), router: Arc::new(router) }
+        Self { links: DuplexHandle::asymmetric(access.up, access.down), router: Arc::new(router) }
     }
 
     /// Drops everything in this direction, silently, from now on; what is under way too.

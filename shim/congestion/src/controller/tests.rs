@@ -19,9 +19,9 @@ struct Path {
 
 impl Path {
     fn new() -> Self {
-        let sensor = Arc::new(LaneSensor::new());
-        let controller = Box::new(LaneController::new(Arc::clone(&sensor), WINDOW, 1200));
-        Self { start: Instant::now(), sensor, controller }
+        let (sensor, start) = (Arc::new(LaneSensor::new()), Instant::now());
+        let controller = Box::new(LaneController::new(Arc::clone(&sensor), WINDOW, 1200, start));
+        Self { start, sensor, controller }
     }
 
     fn at(&self, ms: u32) -> Instant {
@@ -100,6 +100,50 @@ fn acknowledgements_that_we_send_are_not_outstanding() {
     // Acknowledgements of them are no progress.
     path.controller.on_end_acks(path.start + 20 * MS, 0, false, Some(1));
     assert_eq!(path.seen().last_ack, None);
+}
+
+#[test]
+fn full_packets_are_overtaken_by_small_ones_that_are_acknowledged_alone() {
+    let mut path = Path::new();
+    let overtaken = |path: &Path| {
+        let seen = path.seen().overtaken;
+        (seen.packets, seen.turns)
+    };
+    path.send(0, 1200, 0);
+    path.send(5, 12_100, 11); // ten full packets and a small one
+    path.send(10, 60, 12);
+    path.ack(20, 0, 1200, 12_160, 0);
+    assert_eq!(overtaken(&path), (0, 0));
+    path.ack(30, 10, 60, 12_100, 12);
+    assert_eq!(overtaken(&path), (10, 1));
+    path.send(35, 2400, 14);
+    path.send_unasked(40, 1200, 15);
+    path.ack(60, 40, 600, 0, 15);
+    assert_eq!(overtaken(&path), (12, 2), "by a loss probe of QUIC's");
+    path.send(65, 1200, 16);
+    path.send(70, 60, 17);
+    path.ack(85, 65, 1200, 60, 16);
+    assert_eq!(overtaken(&path), (0, 0), "a full one passes");
+    // An acknowledgement that was held back: of a full packet, of none of those sent since, and of a small one.
+    path.send(90, 1200, 18);
+    path.send(95, 6000, 23);
+    path.send(99, 60, 24);
+    let (now, sent) = (path.at(120), [path.at(90), path.at(99)]);
+    path.controller.packet_acked(now, sent[0], 1200, false, 20 * MS);
+    path.controller.packet_acked(now, sent[1], 60, false, 20 * MS);
+    path.controller.on_end_acks(now, 6000, false, Some(24));
+    assert_eq!(overtaken(&path), (5, 1));
+    path.controller.on_mtu_update(1000);
+    assert_eq!(overtaken(&path), (0, 0), "full is something else now");
+}
+
+#[test]
+fn full_packets_that_were_acknowledged_are_not_overtaken_by_the_last_of_their_burst() {
+    let mut path = Path::new();
+    path.send(0, 12_100, 10); // ten full packets and a small one
+    path.ack(20, 0, 1200, 10_900, 9);
+    path.ack(25, 0, 100, 0, 10);
+    assert_eq!(path.seen().overtaken.packets, 0);
 }
 
 #[test]
@@ -215,7 +259,10 @@ fn a_grant_lets_a_packet_past_a_full_window_once() {
     let window = |path: &Path| path.sensor.window(path.controller.path.bytes());
     assert_eq!(window(&path), WINDOW);
     path.sensor.allow_probe();
-    assert!(window(&path) > in_flight + 2 * 1200);
+    // One packet, since quinn wants strictly less than the window.
+    assert_eq!(window(&path), in_flight + 2 * 1200);
+    path.sensor.allow_probe();
+    assert!(window(&path) > in_flight + 2 * 1200, "the next takes others with it");
     path.send_unasked(301, 60, 53);
     assert!(window(&path) > in_flight + 2 * 1200, "not spent on an acknowledgement");
     path.send(302, 1200, 54);
@@ -228,7 +275,7 @@ fn the_controller_of_a_new_path_takes_over_with_its_first_packet() {
     path.send(0, 12_000, 9);
     // Somebody looks at the controller: quinn clones it.
     drop(path.controller.clone_box());
-    let mut next = LaneController::new(Arc::clone(&path.sensor), WINDOW, 1200);
+    let mut next = LaneController::new(Arc::clone(&path.sensor), WINDOW, 1200, path.start);
     assert_eq!(path.seen().epoch, 0, "a controller that has sent nothing is no path");
     send(&mut next, path.start + 50 * MS, 1200, 10);
     let seen = path.seen();
@@ -269,4 +316,41 @@ fn an_outage_is_no_round_trip_time_but_a_path_that_grew_long_is_believed() {
     }
     assert!(path.seen().srtt > Duration::from_millis(150), "{:?}", path.seen());
     assert!(path.seen().srtt + 4 * path.seen().rttvar > Duration::from_millis(300));
+}
+
+/// Sends a packet each millisecond and acknowledges each 20 ms later, but for what `arrives` says: when
+/// the packet that was sent then is acknowledged, if it is.
+fn run(path: &mut Path, ms: u32, arrives: impl Fn(u32) -> Option<u32>) {
+    let mut due: Vec<(u32, u32)> =
+        (0..ms).filter_map(|sent| Some((arrives(sent)?, sent))).collect();
+    due.sort_unstable();
+    let mut due = due.into_iter().peekable();
+    for now in 0..ms {
+        path.send(now, 1200, now.into());
+        while let Some((_, sent)) = due.next_if(|(at, _)| *at <= now) {
+            path.ack(now, sent, 1200, 24_000, sent.into());
+        }
+    }
+}
+
+#[test]
+fn a_path_that_holds_packets_back_is_known_to_pause() {
+    let mut path = Path::new();
+    // For 180 ms of each second nothing arrives; what was sent arrives afterwards.
+    run(&mut path, 5_000, |sent| {
+        let arrives = sent + 20;
+        Some(if arrives % 1000 < 180 { arrives / 1000 * 1000 + 180 } else { arrives })
+    });
+    let pauses = path.seen().pauses;
+    assert!(pauses.usual >= 170 * MS && pauses.usual < 230 * MS, "{pauses:?}");
+    path.sensor.migrating(path.at(5_000));
+    assert_eq!(path.seen().pauses.usual, Duration::ZERO, "another path");
+}
+
+#[test]
+fn outages_are_no_pauses_since_what_was_sent_in_them_is_lost() {
+    let mut path = Path::new();
+    run(&mut path, 5_000, |sent| (sent % 1000 >= 180).then_some(sent + 20));
+    let pauses = path.seen().pauses;
+    assert!(pauses.usual < 40 * MS && pauses.fail_after == Duration::ZERO, "{pauses:?}");
 }

@@ -21,6 +21,8 @@ struct Burst {
     first: Instant,
     last: Instant,
     last_number: u64,
+    /// How many of them are full packets; zero once one of them is acknowledged.
+    full: u32,
 }
 
 /// The packets without an acknowledgement.
@@ -41,27 +43,30 @@ impl Outstanding {
         self.0.front().map(|burst| burst.first)
     }
 
-    /// Takes in that packets up to number `last_number` were sent at `now`.
-    pub(super) fn push(&mut self, now: Instant, last_number: u64) {
-        let full = self.0.len() >= MAX_ENTRIES;
+    /// Takes in that packets up to number `last_number`, of which so many are full, were sent at `now`.
+    pub(super) fn push(&mut self, now: Instant, last_number: u64, full: u32) {
+        let at_bound = self.0.len() >= MAX_ENTRIES;
         match self.0.back_mut() {
-            Some(back) if full || now.saturating_duration_since(back.first) < MERGE_WINDOW => {
+            Some(back) if at_bound || now.saturating_duration_since(back.first) < MERGE_WINDOW => {
                 back.last = now;
                 back.last_number = last_number;
+                back.full = back.full.saturating_add(full);
             }
-            _ => self.0.push_back(Burst { first: now, last: now, last_number }),
+            _ => self.0.push_back(Burst { first: now, last: now, last_number, full }),
         }
     }
 
     /// Removes what is acknowledged: up to packet number `largest`, and what was sent up to
-    /// `newest_sent`. Returns the send time of the newest entry that left by its packet numbers:
-    /// while quinn validates a path it reports nothing else.
+    /// `newest_sent`. Returns the send time of the newest entry that left by its packet numbers
+    /// (while quinn validates a path it reports nothing else), and how many full packets left
+    /// that were sent after `newest_full`.
     pub(super) fn remove_acked(
         &mut self,
         largest: Option<u64>,
         newest_sent: Option<Instant>,
-    ) -> Option<Instant> {
-        let mut newest = None;
+        newest_full: Option<Instant>,
+    ) -> (Option<Instant>, u32) {
+        let (mut newest, mut full) = (None, 0_u32);
         while let Some(front) = self.0.front_mut() {
             if largest.is_some_and(|largest| front.last_number <= largest) {
                 newest = Some(front.last);
@@ -69,15 +74,22 @@ impl Outstanding {
                 && front.first <= sent
             {
                 if front.last >= sent {
-                    // A part of the burst is acknowledged; the rest was sent then or later.
+                    // A part of the burst is acknowledged; the rest was sent then or later. Which of its full
+                    // packets are in the rest is not known: none counts as overtaken later where one passed.
+                    if newest_full >= Some(front.first) {
+                        front.full = 0;
+                    }
                     front.first = sent;
                     break;
                 }
             } else {
                 break;
             }
+            if Some(front.first) > newest_full {
+                full = full.saturating_add(front.full);
+            }
             self.0.pop_front();
         }
-        newest
+        (newest, full)
     }
 }

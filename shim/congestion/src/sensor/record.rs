@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use throughline_proto::lane::SensorSnapshot;
+use throughline_proto::lane::{Overtaken, PauseHistogram, SensorSnapshot};
 
 use super::ack_clock::AckClock;
 use super::outstanding::Outstanding;
@@ -11,6 +11,9 @@ use crate::pings::Pings;
 
 /// The round-trip time assumed of a path that has not been measured; quinn is configured with it.
 pub const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// A packet is full that is shorter than the MTU by less than this part of it.
+const FULL_MARGIN_DIVISOR: u64 = 10;
 
 /// The acknowledgements that arrived in one packet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +24,8 @@ pub(crate) struct Acked {
     pub(crate) old_path_bytes: u64,
     /// Send time of the newest of them that was sent on this path.
     pub(crate) newest_sent: Option<Instant>,
+    /// Send time of the oldest of them that was sent on this path.
+    pub(crate) oldest_sent: Option<Instant>,
     /// Send time of the newest full packet among them.
     pub(crate) newest_full: Option<Instant>,
     /// The bytes that quinn counts in flight after them.
@@ -43,6 +48,8 @@ pub(super) struct Record {
     pub(super) moved_at: Option<Instant>,
     /// Bytes in flight that were sent before the last migration.
     pub(super) old_path_bytes: u64,
+    /// A probe was allowed since the last acknowledgement.
+    pub(super) probed: bool,
     /// Bytes in flight by quinn's last report, and what was sent since.
     pub(super) in_flight: u64,
     /// The same with acknowledgements and loss probes counted in: at least what quinn counts.
@@ -52,6 +59,9 @@ pub(super) struct Record {
     pub(super) lost: u64,
     pub(super) sent: u64,
     pub(super) outstanding: Outstanding,
+    /// The number of the last packet that was sent.
+    last_number: u64,
+    pub(super) overtaken: Overtaken,
     pub(super) pings: Pings,
     pub(super) last_sent: Option<Instant>,
     last_ack: Option<Instant>,
@@ -60,6 +70,7 @@ pub(super) struct Record {
     newest_full: Option<Instant>,
     last_full: Option<Instant>,
     ack_clock: AckClock,
+    pauses: PauseHistogram,
     rtt: Option<Rtt>,
 }
 
@@ -71,6 +82,7 @@ impl Record {
             mtu: 1200,
             moved_at: None,
             old_path_bytes: 0,
+            probed: false,
             in_flight: 0,
             in_flight_bound: 0,
             cwnd: 0,
@@ -78,6 +90,8 @@ impl Record {
             lost: 0,
             sent: 0,
             outstanding: Outstanding::default(),
+            last_number: 0,
+            overtaken: Overtaken::default(),
             pings: Pings::new(now),
             last_sent: None,
             last_ack: None,
@@ -85,6 +99,7 @@ impl Record {
             newest_full: None,
             last_full: None,
             ack_clock: AckClock::new(),
+            pauses: PauseHistogram::default(),
             rtt: None,
         }
     }
@@ -93,10 +108,12 @@ impl Record {
     pub(super) fn begin_epoch(&mut self) {
         self.epoch += 1;
         self.outstanding.clear();
+        self.overtaken = Overtaken::default();
         self.pings.forget();
         self.newest_acked_sent = None;
         self.newest_full = None;
         self.ack_clock = AckClock::new();
+        self.pauses = PauseHistogram::default();
         self.rtt = None;
     }
 
@@ -109,12 +126,15 @@ impl Record {
             (self.old_path_bytes.saturating_sub(acked.old_path_bytes)).min(acked.in_flight);
         self.cwnd = acked.cwnd;
 
-        let by_number = self.outstanding.remove_acked(acked.largest, acked.newest_sent);
+        self.learn_pause(now, acked.oldest_sent);
+        let (by_number, overtaken) =
+            self.outstanding.remove_acked(acked.largest, acked.newest_sent, acked.newest_full);
         let newest = acked.newest_sent.max(by_number);
         self.newest_acked_sent = self.newest_acked_sent.max(newest);
         // While quinn validates a path it does not report the sizes of what is acknowledged.
         let unreported = acked.newest_sent.is_none() && acked.old_path_bytes == 0;
         let full = acked.newest_full.or(by_number.filter(|_| unreported));
+        self.overtake(full.is_some(), overtaken);
         if full.is_some() {
             self.newest_full = self.newest_full.max(full);
             self.last_full = Some(now);
@@ -125,12 +145,45 @@ impl Record {
         // Acknowledgements of acknowledgements are no sign of progress.
         if newest.is_some() || acked.old_path_bytes > 0 {
             self.last_ack = Some(now);
+            self.probed = false;
             self.ack_clock.on_ack(now, self.rtt.map_or(INITIAL_RTT, |rtt| rtt.smoothed));
         }
         if acked.in_flight == 0 {
             self.outstanding.clear();
             self.ack_clock.stop();
         }
+    }
+
+    /// Takes in that packets up to `last_number`, `bytes` together, are sent; returns how many of them are full.
+    pub(super) fn count_full(&mut self, last_number: u64, bytes: u64) -> u32 {
+        let packets =
+            last_number.saturating_sub(std::mem::replace(&mut self.last_number, last_number));
+        // Datagrams of one burst are of one size but for the last.
+        let full = (bytes + self.mtu / FULL_MARGIN_DIVISOR) / self.mtu.max(1);
+        u32::try_from(full.min(packets)).unwrap_or(u32::MAX)
+    }
+
+    /// Takes in acknowledgements, of a full packet or not, and how many full ones smaller packets overtook since.
+    fn overtake(&mut self, full: bool, packets: u32) {
+        if full {
+            self.overtaken = Overtaken::default();
+        }
+        if packets > 0 {
+            self.overtaken.packets = self.overtaken.packets.saturating_add(packets);
+            self.overtaken.turns = self.overtaken.turns.saturating_add(1);
+        }
+    }
+
+    /// Learns from the silence that ends `now`, with the acknowledgement of packets of which the oldest
+    /// was `sent` then: for how long it was due, as far as that packet waited. After an outage it is of
+    /// a packet that was sent since, which waited for nothing.
+    fn learn_pause(&mut self, now: Instant, sent: Option<Instant>) {
+        let (Some(sent), Some(rtt)) = (sent, self.rtt) else { return };
+        let Some(oldest) = self.outstanding.oldest() else { return };
+        let due = (oldest + rtt.smoothed).max(self.last_ack.unwrap_or(oldest));
+        let silence = now.saturating_duration_since(due);
+        let waited = now.saturating_duration_since(sent + rtt.smoothed);
+        self.pauses.record(now, silence.min(waited));
     }
 
     /// Returns what has been recorded up to now.
@@ -144,6 +197,7 @@ impl Record {
             sent_bytes: self.sent,
             last_ack: self.last_ack,
             oldest_unacked: self.outstanding.oldest(),
+            overtaken: self.overtaken,
             newest_acked_sent: self.newest_acked_sent,
             newest_full_acked_sent: self.newest_full,
             last_full_ack: self.last_full,
@@ -152,6 +206,7 @@ impl Record {
             srtt: rtt.smoothed,
             rttvar: rtt.variation,
             min_rtt: rtt.min,
+            pauses: self.pauses.known(),
             epoch: self.epoch,
         }
     }

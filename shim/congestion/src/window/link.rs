@@ -140,6 +140,14 @@ impl Sim {
 }
 
 impl Flow {
+    /// Returns the window of a flow of ours.
+    pub(super) fn ours(&self) -> &Window {
+        match &self.control {
+            Control::Window(window) => window,
+            Control::Cubic(_) => panic!("a competitor's"),
+        }
+    }
+
     pub(super) fn window(&self) -> u64 {
         match &self.control {
             Control::Window(window) => window.bytes(),
@@ -197,10 +205,11 @@ impl Flow {
             let (_, count) = self.acks.pop_front().unwrap();
             let limited =
                 self.offers != u64::MAX && (self.flight.len() as u64) * MTU * 2 < self.window();
-            let mut lost = None;
+            let (mut lost, mut lost_bytes) = (None, 0);
             for (sent, arrived) in self.flight.drain(..count) {
                 if arrived.is_none() {
                     lost = Some(sent);
+                    lost_bytes += MTU;
                     continue;
                 }
                 self.delivered += MTU;
@@ -213,7 +222,7 @@ impl Flow {
             }
             if let Some(sent) = lost {
                 match &mut self.control {
-                    Control::Window(window) => window.on_congestion(now, sent, false),
+                    Control::Window(window) => window.on_congestion(now, sent, false, lost_bytes),
                     Control::Cubic(cubic) => cubic.on_congestion(now, sent),
                 }
             }

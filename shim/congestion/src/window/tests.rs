@@ -106,6 +106,29 @@ fn a_competitor_that_was_there_first_leaves_room() {
 }
 
 #[test]
+fn a_round_that_says_nothing_ends_those_in_a_row_that_show_a_crowded_path() {
+    let mut sim = Sim::new(100, RTT).flow(0, Duration::ZERO);
+    sim.run(5 * SECOND);
+    let crowded = Round {
+        min: RTT,
+        conclusive: true,
+        in_use: true,
+        duration: RTT,
+        delivered: 50_000,
+        lost: 1200,
+        ..Round::default()
+    };
+    let limited = Round { conclusive: false, ..crowded };
+    let competes = |rounds: &[Round]| {
+        let mut window = sim.flows[0].ours().clone();
+        rounds.iter().for_each(|round| window.on_round(sim.now, round));
+        !window.delay.is_active()
+    };
+    assert!(competes(&[crowded; 4]));
+    assert!(!competes(&[crowded, crowded, crowded, limited, crowded]));
+}
+
+#[test]
 fn when_the_competitor_has_gone_the_queue_is_short_again() {
     let mut sim = Sim::new(100, RTT).flow(0, Duration::ZERO).cubic(0, SECOND);
     sim.run(8 * SECOND);
@@ -175,7 +198,7 @@ fn after_an_outage_the_path_begins_anew_whatever_was_lost_in_it() {
             window.on_ack(at(ms + 20), at(ms), 1200, true, RTT);
         }
         for sent in [1000, 1100, 1300, 1700, 2500, 4100] {
-            window.on_congestion(at(6020), at(sent), persistent);
+            window.on_congestion(at(6020), at(sent), persistent, 1200);
         }
         assert_eq!(window.bytes(), 64 << 10);
         assert!(window.in_slow_start());
@@ -193,7 +216,9 @@ fn what_a_dial_sent_while_the_path_was_dead_is_no_congestion() {
         let mut window = Window::new(64 << 10, 1200);
         sent.iter().for_each(|sent| window.on_sent(at(*sent)));
         window.on_ack(at(sent[3] + 20), at(sent[3]), 1200, true, RTT);
-        sent[..3].iter().for_each(|lost| window.on_congestion(at(sent[3] + 20), at(*lost), false));
+        sent[..3]
+            .iter()
+            .for_each(|lost| window.on_congestion(at(sent[3] + 20), at(*lost), false, 1200));
         window.on_ack(at(sent[3] + 60), at(sent[3] + 40), 30_000, false, RTT);
         window.bytes()
     };
@@ -207,8 +232,8 @@ fn what_is_lost_after_an_outage_counts() {
     let at = |ms: u32| start + ms * MS;
     let mut window = thin_until_an_outage(start);
     window.on_ack(at(6020), at(6000), 1200, true, RTT);
-    window.on_congestion(at(6020), at(4100), false);
-    window.on_congestion(at(6050), at(6001), false);
+    window.on_congestion(at(6020), at(4100), false, 1200);
+    window.on_congestion(at(6050), at(6001), false, 1200);
     assert_eq!(window.bytes(), ((64 << 10) as f64 * 0.7) as u64);
 }
 
@@ -218,7 +243,7 @@ fn a_loss_among_answers_is_no_outage() {
     let at = |ms: u32| start + ms * MS;
     let mut window = thin_until_an_outage(start);
     window.on_ack(at(1220), at(1200), 1200, true, RTT);
-    window.on_congestion(at(1220), at(1100), false);
+    window.on_congestion(at(1220), at(1100), false, 1200);
     assert_eq!(window.bytes(), ((64 << 10) as f64 * 0.7) as u64);
 }
 
@@ -231,15 +256,15 @@ fn what_a_shrunk_mtu_lost_is_no_congestion_and_the_path_begins_anew() {
         window.on_ack(at(sent + 20), at(sent), 1452, false, RTT);
     }
     for sent in [40, 60, 80] {
-        window.on_congestion(at(sent + 20), at(sent), false);
+        window.on_congestion(at(sent + 20), at(sent), false, 1200);
     }
     assert!(window.bytes() < 64 << 10);
     window.on_mtu_update(at(100), 1200);
     assert_eq!(window.bytes(), 64 << 10);
-    window.on_congestion(at(110), at(90), false);
+    window.on_congestion(at(110), at(90), false, 1200);
     assert_eq!(window.bytes(), 64 << 10, "sent before that");
     window.on_mtu_update(at(120), 1300);
     assert!(window.in_slow_start());
-    window.on_congestion(at(160), at(140), false);
+    window.on_congestion(at(160), at(140), false, 1200);
     assert!(window.bytes() < 64 << 10, "sent after it");
 }

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use super::error::AdminError;
 use super::event::EventReport;
 use super::protocol::{
-    Answer, EXCHANGE_TIMEOUT, MAX_ANSWER, Request, UplinkAnswer, UplinkChange, read_line,
+    Answer, EXCHANGE_TIMEOUT, MAX_ANSWER, ReloadAnswer, Request, UplinkAnswer, UplinkChange,
+    read_line,
 };
 use crate::report::Report;
 
@@ -36,6 +37,17 @@ pub async fn change_uplink(
 ) -> Result<UplinkAnswer, AdminError> {
     match ask(path, &change.request(uplink)).await? {
         Answer::Uplink(answer) => Ok(answer),
+        other => Err(unexpected(path, &other)),
+    }
+}
+
+/// Has the daemon read its configuration again and take it over; with `dry_run` only say what would change.
+///
+/// # Errors
+/// No daemon answers there, or it refuses the configuration and goes on as it was.
+pub async fn reload(path: &Path, dry_run: bool) -> Result<ReloadAnswer, AdminError> {
+    match ask(path, &Request::Reload { dry_run }).await? {
+        Answer::Reload(answer) => Ok(answer),
         other => Err(unexpected(path, &other)),
     }
 }

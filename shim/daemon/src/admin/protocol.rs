@@ -1,6 +1,9 @@
 //! The requests and answers on the admin socket, and their limits.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,12 @@ pub enum Request {
         #[serde(default)]
         follow: bool,
     },
+    /// Reads the configuration again and takes it over.
+    Reload {
+        /// Whether only to say what would change.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Drains an uplink.
     DrainUplink {
         /// The name of the uplink.
@@ -44,6 +53,11 @@ pub enum Request {
     ResumeUplink {
         /// The name of the uplink.
         uplink: String,
+    },
+    /// Hands everything over to the process that asks; what follows is that of [`crate::handover`].
+    TakeOver {
+        /// The formats of state that it reads.
+        formats: Vec<u64>,
     },
 }
 
@@ -60,6 +74,8 @@ pub enum Answer {
     Missed(u64),
     /// The state of an uplink after a change.
     Uplink(UplinkAnswer),
+    /// What changed with a reload.
+    Reload(ReloadAnswer),
     /// Why a valid request cannot be fulfilled.
     Refused(String),
     /// Why a request is invalid.
@@ -88,6 +104,22 @@ pub struct UplinkAnswer {
     pub warning: Option<String>,
 }
 
+/// What changed with a reload, or would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadAnswer {
+    /// Whether nothing was changed, and this is what would be.
+    pub dry_run: bool,
+    /// The changes, each as a phrase.
+    pub changes: Vec<String>,
+}
+
+/// What the admin socket calls to reload, or with `true` to say what would change: the changes, each as a
+/// phrase, or why it is refused.
+pub type ReloadRequest = Arc<dyn Fn(bool) -> BoxFuture<Result<Vec<String>, String>> + Send + Sync>;
+
+/// A future that is called through a pointer.
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 impl UplinkChange {
     /// Returns the request for this change to the uplink named `uplink`.
     pub(super) fn request(self, uplink: &str) -> Request {
@@ -101,14 +133,18 @@ impl UplinkChange {
 
 impl From<&Drain> for UplinkAnswer {
     fn from(drain: &Drain) -> Self {
-        let warning = drain.last.then(|| {
-            format!(
-                "No other uplink is left, so flows stay on {} until another is available; if it is \
-                 cut, they wait.",
-                drain.uplink
-            )
-        });
-        let Drain { uplink, draining, changed, .. } = drain.clone();
+        let Drain { uplink, draining, changed, last, only_way_to, .. } = drain.clone();
+        let warning = match &only_way_to[..] {
+            _ if last => Some(format!(
+                "No other uplink is left, so flows stay on {uplink} until another is available; if it is \
+                 cut, they wait."
+            )),
+            [] => None,
+            peers => Some(format!(
+                "No lane over another uplink answers to {}, so flows stay on {uplink}; do not cut it.",
+                peers.join(", ")
+            )),
+        };
         Self { uplink, draining, changed, warning }
     }
 }

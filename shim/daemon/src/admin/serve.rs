@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -12,11 +12,13 @@ use tracing::{debug, warn};
 
 use super::event::EventReport;
 use super::protocol::{
-    Answer, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, Request, UplinkAnswer, read_line,
+    Answer, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, ReloadAnswer, ReloadRequest, Request,
+    UplinkAnswer, read_line,
 };
 use super::socket::AdminSocket;
+use crate::handover::Giver;
 use crate::proxy::tasks::Tasks;
-use crate::report::Report;
+use crate::report::ReportSource;
 use throughline::{Drain, Events, Followed, Node, UnknownUplink};
 
 /// Concurrent followers of events.
@@ -28,11 +30,20 @@ const MAX_FOLLOWERS: usize = 16;
 /// Pause after a failed accept, which would otherwise make the loop spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
+/// The time for a lane to be dialed when an uplink is drained: longer than a dial takes.
+const LANE_SET_UP: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether there is one.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
 /// Answers the requests about a node.
 struct Service {
     node: Node,
+    report: ReportSource,
+    reload: ReloadRequest,
     connections: Arc<Semaphore>,
     followers: Arc<Semaphore>,
+    giver: Giver,
     tasks: Tasks,
 }
 
@@ -40,18 +51,39 @@ struct Service {
 enum Next {
     Done,
     Follow(Events, OwnedSemaphorePermit),
+    HandOver { formats: Vec<u64> },
 }
 
 impl AdminSocket {
-    /// Answers requests about `node` until the tasks are draining.
-    pub async fn serve(self, node: Node, tasks: Tasks) {
+    /// Answers requests about `node`, whose status `report` returns, and passes requests to reload on, until the
+    /// tasks are draining; one to take the daemon over is left to `giver`.
+    pub async fn serve(
+        self,
+        node: Node,
+        report: ReportSource,
+        reload: ReloadRequest,
+        giver: Giver,
+        tasks: Tasks,
+    ) {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let followers = Arc::new(Semaphore::new(MAX_FOLLOWERS));
-        let service = Arc::new(Service { node, connections, followers, tasks: tasks.clone() });
+        let tasks_of_service = tasks.clone();
+        let service = Arc::new(Service {
+            node,
+            report,
+            reload,
+            connections,
+            followers,
+            giver,
+            tasks: tasks_of_service,
+        });
         loop {
             // The semaphore is never closed.
             let Ok(permit) = service.connections.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
+                biased;
+                // Whoever asks now asks the successor, which reads the same socket; the file is that one's.
+                () = service.giver.is_giving() => std::future::pending().await,
                 accepted = self.listener.accept() => accepted,
                 () = tasks.draining() => return,
             };
@@ -88,6 +120,10 @@ impl Service {
             Ok(Err(error)) => Err(error),
             Ok(Ok(Next::Done)) => Ok(()),
             Ok(Ok(Next::Follow(events, _permit))) => self.follow(stream, events).await,
+            Ok(Ok(Next::HandOver { formats })) => {
+                self.giver.give(stream, formats, &self.tasks).await;
+                Ok(())
+            }
         }
     }
 
@@ -98,10 +134,18 @@ impl Service {
                 Answer::Error(format!("the request is longer than {MAX_REQUEST} bytes"))
             }
             Ok(Request::Events { follow }) => return self.events(stream, follow).await,
-            Ok(Request::Status) => Answer::Status(Box::new(Report::from(&self.node.status()))),
-            Ok(Request::DrainUplink { uplink }) => uplink_answer(&self.node.drain_uplink(&uplink)),
+            Ok(Request::TakeOver { formats }) => return Ok(Next::HandOver { formats }),
+            Ok(Request::Status) => Answer::Status(Box::new((self.report)())),
+            Ok(Request::Reload { dry_run }) => match (self.reload)(dry_run).await {
+                Ok(changes) => Answer::Reload(ReloadAnswer { dry_run, changes }),
+                Err(reason) => Answer::Refused(reason),
+            },
+            Ok(Request::DrainUplink { uplink }) => {
+                let drained = self.drain(&uplink).await;
+                self.uplink_answer(&drained)
+            }
             Ok(Request::ResumeUplink { uplink }) => {
-                uplink_answer(&self.node.resume_uplink(&uplink))
+                self.uplink_answer(&self.node.resume_uplink(&uplink))
             }
             Err(error) => Answer::Error(format!(
                 "not a valid request: {error}; write one like {{\"command\":\"status\"}}"
@@ -110,6 +154,30 @@ impl Service {
         write_line(stream, &answer).await?;
         stream.shutdown().await?;
         Ok(Next::Done)
+    }
+
+    /// Drains an uplink. Where peers are reached over it alone, a standby or another lane has its time to be set up.
+    async fn drain(&self, uplink: &str) -> Result<Drain, UnknownUplink> {
+        // Whether the others answer is to be known, not remembered.
+        self.node.probe_lanes().await;
+        let mut drain = self.node.drain_uplink(uplink)?;
+        let deadline = Instant::now() + LANE_SET_UP;
+        while !drain.last && !drain.only_way_to.is_empty() && Instant::now() < deadline {
+            sleep(DRAIN_POLL).await;
+            drain.only_way_to = self.node.drain_uplink(uplink)?.only_way_to;
+        }
+        Ok(drain)
+    }
+
+    /// Answers what came of a change to an uplink. While another process takes over it may not have learned it.
+    fn uplink_answer(&self, changed: &Result<Drain, UnknownUplink>) -> Answer {
+        match changed {
+            _ if self.giver.is_under_way() => Answer::Refused(
+                "another process is taking over from this one; try again in a moment".to_owned(),
+            ),
+            Ok(drain) => Answer::Uplink(UplinkAnswer::from(drain)),
+            Err(error) => Answer::Refused(error.to_string()),
+        }
     }
 
     /// Writes the recent events. A follower gets new ones afterwards, without a deadline.
@@ -161,13 +229,6 @@ impl Service {
             _ = disconnected => Ok(()),
             () = self.tasks.draining() => Ok(()),
         }
-    }
-}
-
-fn uplink_answer(changed: &Result<Drain, UnknownUplink>) -> Answer {
-    match changed {
-        Ok(drain) => Answer::Uplink(UplinkAnswer::from(drain)),
-        Err(error) => Answer::Refused(error.to_string()),
     }
 }
 

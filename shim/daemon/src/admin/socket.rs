@@ -1,8 +1,10 @@
 //! The socket itself: where it is, and how it is created and removed.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
@@ -13,11 +15,12 @@ use super::protocol::MAX_CONNECTIONS;
 /// Connections that may wait in the kernel's queue: as many as are served at a time.
 const BACKLOG: i32 = MAX_CONNECTIONS as i32;
 
-/// A bound admin socket. Dropping it removes its file.
+/// A bound admin socket. Dropping it removes its file, unless that is another process's still.
 #[derive(Debug)]
 pub struct AdminSocket {
-    pub(super) listener: UnixListener,
+    pub(super) listener: Arc<UnixListener>,
     path: PathBuf,
+    owns_file: bool,
 }
 
 impl AdminSocket {
@@ -45,7 +48,29 @@ impl AdminSocket {
             Ok(_) => std::fs::remove_file(path).map_err(bind_error)?,
         }
         let listener = listen(path).map_err(bind_error)?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self { listener: Arc::new(listener), path: path.to_owned(), owns_file: true })
+    }
+
+    /// Goes on with a socket that another process has bound to `path`. The file is that one's until
+    /// [`own_file`](Self::own_file).
+    ///
+    /// # Errors
+    /// The runtime does not take it.
+    pub fn inherit(path: &Path, descriptor: OwnedFd) -> io::Result<Self> {
+        let listener = std::os::unix::net::UnixListener::from(descriptor);
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        Ok(Self { listener: Arc::new(listener), path: path.to_owned(), owns_file: false })
+    }
+
+    /// Has the file removed with the socket: no other process is there any more that uses it.
+    pub fn own_file(&mut self) {
+        self.owns_file = true;
+    }
+
+    /// Returns the socket, for as long as it is served: another process may go on with it.
+    pub fn socket(&self) -> Weak<UnixListener> {
+        Arc::downgrade(&self.listener)
     }
 
     /// Returns the path of the socket.
@@ -66,7 +91,9 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        // The file may be gone already; a stale one is replaced at the next start.
-        let _ = std::fs::remove_file(&self.path);
+        if self.owns_file {
+            // The file may be gone already; a stale one is replaced at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::protocol::MAX_CONNECTIONS;
 use super::*;
+use crate::handover::{Bundle, Giver};
+use crate::proxy::freezer::Freezer;
 use crate::proxy::tasks::Tasks;
+use crate::report::Report;
 use throughline::{Node, UplinkConfig};
 
 /// Longer than anything takes that works.
@@ -23,10 +26,22 @@ async fn node() -> Node {
     builder.uplink(uplink("isp-b", [127, 0, 12, 1])).build().await.unwrap()
 }
 
+fn no_reload() -> ReloadRequest {
+    std::sync::Arc::new(|_| Box::pin(async { Err("not in this test".to_owned()) }))
+}
+
+async fn nothing_to_offer() -> io::Result<Bundle> {
+    Ok(Bundle { sockets: Vec::new(), unchanged: Box::new(()) })
+}
+
 async fn serving(path: &Path) -> (Node, Tasks) {
     let (node, socket) = (node().await, AdminSocket::bind(path).unwrap());
     let tasks = Tasks::default();
-    tasks.spawn(socket.serve(node.clone(), tasks.clone()));
+    let reported = node.clone();
+    let report = std::sync::Arc::new(move || Report::from(&reported.status()));
+    let giver =
+        Giver::new(node.clone(), Freezer::default(), Box::new(|| Box::pin(nothing_to_offer())));
+    tasks.spawn(socket.serve(node.clone(), report, no_reload(), giver, tasks.clone()));
     (node, tasks)
 }
 

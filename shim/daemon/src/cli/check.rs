@@ -5,14 +5,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::output::{config_error, print, start_error};
-use crate::config::{Config, Ingress, IngressKind, Peer};
+use crate::config::{Config, Ingress, IngressKind, Peer, ProxyProtocol};
+use crate::proxy::connections::Descriptors;
+use crate::proxy::ingress::intercept::kernel_policy::{Action, Step, steps};
+use crate::proxy::ingress::intercept::traffic::{Protocol, TrafficSelector};
 use crate::proxy::rules::Via;
-use crate::run::{StartError, identity};
+use crate::run::{StartError, identity, table};
 use throughline::{PeerId, UplinkConfig};
+use throughline_uplinks::{Uplink, Uplinks};
 
-pub(super) fn execute(file: &Path) -> ExitCode {
+pub(super) async fn execute(file: &Path) -> ExitCode {
     match Config::load(file) {
-        Ok(config) => match describe(&config) {
+        Ok(config) => match describe(&config, &uplinks_now(&config).await) {
             Ok(text) => print(&text),
             Err(error) => start_error(&error),
         },
@@ -20,31 +24,51 @@ pub(super) fn execute(file: &Path) -> ExitCode {
     }
 }
 
-/// Describes `config`, a line for each thing that it configures.
+/// Returns the uplinks that this host has now.
+async fn uplinks_now(config: &Config) -> Vec<Uplink> {
+    // Without managing routes it cannot fail.
+    let uplinks = Uplinks::start(config.uplinks.clone(), false).await;
+    uplinks.map(|uplinks| uplinks.now().uplinks.clone()).unwrap_or_default()
+}
+
+/// Describes `config`, a line for each thing that it configures, with the uplinks that are there now.
 ///
 /// # Errors
 /// The identity cannot be read, or a peer has the same key.
-fn describe(config: &Config) -> Result<String, StartError> {
+fn describe(config: &Config, uplinks: &[Uplink]) -> Result<String, StartError> {
     let identity = identity(config)?;
     let mut text = format!("identity {}\n", identity.peer_id());
     // Writing to a string does not fail.
-    let _ = write_lines(config, &mut text);
+    let _ = write_lines(config, uplinks, &mut text);
     Ok(text.trim_end().to_owned())
 }
 
-fn write_lines(config: &Config, text: &mut String) -> fmt::Result {
+fn write_lines(config: &Config, uplinks: &[Uplink], text: &mut String) -> fmt::Result {
     for addr in &config.listen {
         writeln!(text, "listens for peers on udp {addr}")?;
     }
     for uplink in &config.uplinks {
-        write_uplink(uplink, text)?;
+        let now = uplinks.iter().find(|now| now.name == uplink.name);
+        write_uplink(uplink, now, text)?;
     }
     if config.uplinks.is_empty() {
-        writeln!(text, "uplinks are discovered")?;
+        let leads_out = |uplink: &&Uplink| !uplink.ips().all(|ip| ip.is_loopback());
+        let found: Vec<_> = uplinks.iter().filter(leads_out).map(|u| u.name.as_str()).collect();
+        let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+        writeln!(text, "uplinks are discovered; now: {found}")?;
     }
     if config.manage_routes {
         writeln!(text, "manages rules and routes for the uplinks (needs CAP_NET_ADMIN)")?;
     }
+    if !config.on_event.is_empty() {
+        writeln!(text, "runs {} for each event", config.on_event.join(" "))?;
+    }
+    let (limit, for_connections) = Descriptors::after_raise().bounds();
+    writeln!(
+        text,
+        "of {limit} descriptors (this shell's limit) {for_connections} are for connections, the \
+         others for lanes"
+    )?;
     for peer in &config.peers {
         write_peer(config, peer, text)?;
     }
@@ -54,7 +78,7 @@ fn write_lines(config: &Config, text: &mut String) -> fmt::Result {
     writeln!(text, "the configuration is valid")
 }
 
-fn write_uplink(uplink: &UplinkConfig, text: &mut String) -> fmt::Result {
+fn write_uplink(uplink: &UplinkConfig, now: Option<&Uplink>, text: &mut String) -> fmt::Result {
     let prefixes = uplink.prefixes.iter().map(|prefix| {
         let host = prefix.prefix_len() == prefix.max_prefix_len();
         if host { prefix.addr().to_string() } else { prefix.to_string() }
@@ -62,7 +86,16 @@ fn write_uplink(uplink: &UplinkConfig, text: &mut String) -> fmt::Result {
     let interface = uplink.interface.iter().map(|name| format!("interface {name}"));
     let addresses: Vec<_> = prefixes.chain(interface).collect();
     let metered = if uplink.metered { ", metered" } else { "" };
-    writeln!(text, "uplink {}: {}{metered}", uplink.name, addresses.join(", "))
+    let has: Vec<_> = now.into_iter().flat_map(Uplink::ips).map(|ip| ip.to_string()).collect();
+    let has = if has.is_empty() { "no address".to_owned() } else { has.join(", ") };
+    writeln!(text, "uplink {}: {}{metered}; now: {has}", uplink.name, addresses.join(", "))?;
+    if has == "no address" {
+        writeln!(
+            text,
+            "  note: no address of this host belongs to it; `ip address` lists what there is"
+        )?;
+    }
+    Ok(())
 }
 
 fn write_peer(config: &Config, peer: &Peer, text: &mut String) -> fmt::Result {
@@ -83,12 +116,61 @@ fn write_peer(config: &Config, peer: &Peer, text: &mut String) -> fmt::Result {
 
 fn write_ingress(config: &Config, ingress: &Ingress, text: &mut String) -> fmt::Result {
     let kind = match &ingress.kind {
-        IngressKind::Socks5(None) => "socks5".to_owned(),
-        IngressKind::Socks5(Some(_)) => "socks5 with a password".to_owned(),
+        IngressKind::Socks5(_) => "socks5".to_owned(),
+        IngressKind::Http(_) => "http".to_owned(),
+        IngressKind::Proxy(_) => "socks5, socks4a and http".to_owned(),
         IngressKind::Forward(to) => format!("forward to {to}"),
+        IngressKind::Intercept(of) => return write_interception(config, ingress, of, text),
     };
+    let password = if ingress.kind.credentials().is_some() { " with a password" } else { "" };
+    let transport = if ingress.kind.takes_datagrams() { "udp" } else { "tcp" };
     let via = describe_via(config, &ingress.name);
-    writeln!(text, "ingress {}: {kind} on tcp {}{via}", ingress.name, ingress.listen)
+    writeln!(
+        text,
+        "ingress {}: {kind}{password} on {transport} {}{via}",
+        ingress.name, ingress.listen
+    )?;
+    let ProxyProtocol { accept_from, send } = &ingress.proxy_protocol;
+    if !accept_from.is_empty() {
+        let from: Vec<_> = accept_from.iter().map(ToString::to_string).collect();
+        writeln!(text, "  connections from {} begin with the PROXY protocol", from.join(", "))?;
+    }
+    if *send {
+        writeln!(text, "  its flows begin with the PROXY protocol")?;
+    }
+    Ok(())
+}
+
+fn write_interception(
+    config: &Config,
+    ingress: &Ingress,
+    of: &TrafficSelector,
+    text: &mut String,
+) -> fmt::Result {
+    let via = describe_via(config, &ingress.name);
+    writeln!(text, "ingress {}: intercepts {} of {of}{via}", ingress.name, of.protocol)?;
+    let steps = steps(&config.policy, &ingress.name, of.protocol);
+    let is_left = |step: &&Step| step.action == Action::Leave;
+    for Step { to, ports, .. } in steps.iter().filter(is_left) {
+        let or_all = |list: Vec<String>, all: &str| match list.is_empty() {
+            true => all.to_owned(),
+            false => list.join(", "),
+        };
+        let to = or_all(to.iter().map(ToString::to_string).collect(), "everything else");
+        let ports = or_all(ports.iter().map(ToString::to_string).collect(), "any port");
+        writeln!(text, "  left to the kernel, as direct: {to} at {ports}")?;
+    }
+    writeln!(
+        text,
+        "  by the nftables table inet {} (needs CAP_NET_ADMIN and the program nft)",
+        table(&config.admin)
+    )?;
+    match of.protocol {
+        Protocol::Tcp => Ok(()),
+        Protocol::Udp => {
+            writeln!(text, "  and by a rule and a route of its own (needs the program ip)")
+        }
+    }
 }
 
 /// Describes where the flows of an ingress go that no rule matches.

@@ -25,11 +25,11 @@ impl DaemonArgs {
     ///
     /// # Errors
     /// The configuration is wrong; the error has been printed, and the exit status is returned.
-    pub(super) fn socket_path(self) -> Result<PathBuf, ExitCode> {
-        match (self.socket, self.config) {
-            (Some(path), _) => Ok(path),
+    pub(super) fn socket_path(&self) -> Result<PathBuf, ExitCode> {
+        match (&self.socket, &self.config) {
+            (Some(path), _) => Ok(path.clone()),
             (None, None) => Ok(AdminSocket::default_path()),
-            (None, Some(file)) => match Config::load(&file).map(|config| config.admin) {
+            (None, Some(file)) => match Config::load(file).map(|config| config.admin) {
                 Ok(Admin::At(path)) => Ok(path),
                 Ok(Admin::Default | Admin::Off) => Ok(AdminSocket::default_path()),
                 Err(error) => Err(config_error(&error)),

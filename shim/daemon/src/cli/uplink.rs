@@ -14,7 +14,8 @@ use crate::admin::{self, UplinkAnswer, UplinkChange};
 pub enum UplinkCommand {
     /// List the uplinks and how many lanes each has
     List(ListArgs),
-    /// Move every flow off an uplink before maintenance; lasts until `resume` or a restart
+    /// Move every flow off an uplink before maintenance; lasts until `resume` or a restart. Fails where flows
+    /// cannot leave it, because nothing else answers
     Drain(NameArgs),
     /// Use a drained uplink again
     Resume(NameArgs),
@@ -71,19 +72,23 @@ async fn change(args: NameArgs, change: UplinkChange) -> ExitCode {
         Err(error) => return fail(error),
     };
     if args.list.json {
-        return print_json(&answer);
+        let _ = print_json(&answer);
+    } else {
+        if let Some(warning) = &answer.warning {
+            let _ = writeln!(std::io::stderr(), "warning: {warning}");
+        }
+        let _ = print(&describe(&answer));
     }
-    if let Some(warning) = &answer.warning {
-        let _ = writeln!(std::io::stderr(), "warning: {warning}");
-    }
-    print(&describe(&answer))
+    // A script must not go on and cut it.
+    if answer.warning.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn describe(answer: &UplinkAnswer) -> String {
     let name = &answer.uplink;
     match (answer.draining, answer.changed) {
         (true, true) => format!(
-            "Uplink {name} is drained; `throughline uplink resume {name}` puts it back into use."
+            "Uplink {name} is {}; `throughline uplink resume {name}` puts it back into use.",
+            if answer.warning.is_some() { "marked as draining, and in use" } else { "drained" }
         ),
         (true, false) => format!("Uplink {name} was drained already."),
         (false, true) => format!("Uplink {name} is in use again."),

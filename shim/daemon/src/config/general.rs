@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
+use super::ExistingFlows;
 use super::error::ConfigError;
 use super::raw::{SpannedList, SpannedText};
 use super::size;
-use super::source::{Source, located, located_list};
+use super::source::{Located, Source, located, located_list};
+use crate::log_filter;
+use crate::proxy::connections::TcpTimeouts;
 use crate::proxy::rules::Via;
 use throughline::Limits;
 
@@ -35,6 +39,50 @@ pub(super) fn listen(
 const LINGER: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
 
+/// Parses a duration; `examples` are of those that make sense.
+fn duration(
+    source: &Source<'_>,
+    (text, span): Located<'_>,
+    examples: &str,
+) -> Result<Duration, ConfigError> {
+    humantime::parse_duration(text).map_err(|error| {
+        let message = format!("`{text}` is not a duration ({error}); write one like {examples}.");
+        source.error(span, message)
+    })
+}
+
+/// What `tcp-keepalive` and `tcp-user-timeout` may be: less than 10 s would take a moment's silence for
+/// the end, and Linux counts an idle time of at most 32767 s.
+const TCP_TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(12 * 3600);
+
+/// Parses `tcp-keepalive` and `tcp-user-timeout`.
+pub(super) fn tcp_timeouts(
+    source: &Source<'_>,
+    keepalive: Option<&SpannedText>,
+    user_timeout: Option<&SpannedText>,
+) -> Result<TcpTimeouts, ConfigError> {
+    let parse = |(text, span): Located<'_>| {
+        if text == "off" {
+            return Ok(None);
+        }
+        let value = duration(source, (text, span.clone()), "2m, or \"off\"")?;
+        if !TCP_TIMEOUT.contains(&value) {
+            let message = format!("`{text}` is out of range; write a duration from 10s to 12h.");
+            return Err(source.error(span, message));
+        }
+        Ok(Some(value))
+    };
+    let mut timeouts = TcpTimeouts::default();
+    if let Some(text) = keepalive {
+        timeouts.keepalive = parse(located(text))?;
+    }
+    if let Some(text) = user_timeout {
+        timeouts.user_timeout = parse(located(text))?;
+    }
+    Ok(timeouts)
+}
+
 /// Parses `linger` and `memory`.
 pub(super) fn limits(
     source: &Source<'_>,
@@ -43,12 +91,7 @@ pub(super) fn limits(
 ) -> Result<Limits, ConfigError> {
     let mut limits = Limits::default();
     if let Some((text, span)) = linger.map(located) {
-        limits.linger = humantime::parse_duration(text).map_err(|error| {
-            source.error(
-                span.clone(),
-                format!("`{text}` is not a duration ({error}); write one like 90s, 30m or 12h."),
-            )
-        })?;
+        limits.linger = duration(source, (text, span.clone()), "90s, 30m or 12h")?;
         if !LINGER.contains(&limits.linger) {
             let message = format!("`{text}` is out of range; write a duration from 1s to 365d.");
             return Err(source.error(span, message));
@@ -65,6 +108,59 @@ pub(super) fn limits(
         }
     }
     Ok(limits)
+}
+
+/// Parses `log`.
+pub(super) fn log(
+    source: &Source<'_>,
+    log: Option<&SpannedText>,
+) -> Result<Option<String>, ConfigError> {
+    let Some((text, span)) = log.map(located) else { return Ok(None) };
+    match log_filter::parse(text) {
+        Ok(_) => Ok(Some(text.to_owned())),
+        Err(error) => Err(source.error(
+            span,
+            format!(
+                "`{text}` is not a log filter ({error}); write one like info, or \
+                 throughline=debug."
+            ),
+        )),
+    }
+}
+
+/// Parses `on-event`.
+pub(super) fn on_event(
+    source: &Source<'_>,
+    list: Option<&SpannedList>,
+) -> Result<Vec<String>, ConfigError> {
+    let command = located_list(list);
+    // A service has another search path than the shell in which the command was tried.
+    if let Some((program, span)) = command.first()
+        && !Path::new(program).is_absolute()
+    {
+        let message = format!(
+            "`{program}` is not the whole path of a program; write one like \"/usr/local/sbin/on-event\", and its \
+             arguments after it."
+        );
+        return Err(source.error(span.clone(), message));
+    }
+    Ok(command.into_iter().map(|(text, _)| text.to_owned()).collect())
+}
+
+/// Parses `existing-flows`.
+pub(super) fn existing_flows(
+    source: &Source<'_>,
+    text: Option<&SpannedText>,
+) -> Result<ExistingFlows, ConfigError> {
+    match text.map(located) {
+        None | Some(("end", _)) => Ok(ExistingFlows::End),
+        Some(("keep", _)) => Ok(ExistingFlows::Keep),
+        Some((text, span)) => {
+            let message =
+                format!("`{text}` is not an `existing-flows`; write \"end\" or \"keep\".");
+            Err(source.error(span, message))
+        }
+    }
 }
 
 /// Parses `default`.

@@ -7,17 +7,19 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::error::ConfigError;
+use super::intercept::{self, reject_field};
 use super::nearest::nearest;
 use super::peers::PeerNames;
-use super::raw::{RawIngress, SpannedText, Tables};
+use super::raw::{RawIngress, SpannedList, SpannedText, Tables};
 use super::rules::{mode, peer_down, via};
-use super::source::{Source, in_order, located};
-use super::{Ingress, IngressKind};
-use crate::proxy::ingress::socks5::Credentials;
+use super::source::{Source, in_order, located, located_list};
+use super::{Ingress, IngressKind, ProxyProtocol};
+use crate::proxy::ingress::credentials::Credentials;
 use crate::proxy::rules::IngressDefault;
+use throughline::Target;
 
 /// The kinds of ingresses, for suggestions.
-const KINDS: [&str; 2] = ["socks5", "forward"];
+const KINDS: [&str; 5] = ["socks5", "http", "proxy", "forward", "intercept"];
 
 /// The lengths of a user name and of a password, in bytes: RFC 1929 §2 writes each in one byte.
 const CREDENTIAL_LENGTHS: std::ops::RangeInclusive<usize> = 1..=255;
@@ -35,7 +37,11 @@ pub(super) fn parse(
     let mut defaults = HashMap::new();
     for (name, raw) in in_order(tables) {
         let ingress = ingress(source, name, raw)?;
-        let same = |other: &&Ingress| other.listen == ingress.listen && other.listen.port() != 0;
+        let same = |other: &&Ingress| {
+            other.listen == ingress.listen
+                && other.kind.takes_datagrams() == ingress.kind.takes_datagrams()
+                && other.listen.port() != 0
+        };
         if let Some(other) = ingresses.iter().find(same) {
             let message = format!(
                 "The ingress `{}` listens on {} already; write another port.",
@@ -45,9 +51,12 @@ pub(super) fn parse(
         }
         let default = IngressDefault {
             via: via(source, raw.via.as_ref(), peers)?,
-            mode: mode(source, raw.mode.as_ref())?,
+            mode: mode(source, raw.mode.as_ref(), raw.bulk.as_ref())?,
             peer_down: peer_down(source, raw.peer_down.as_ref())?,
         };
+        if ingress.kind.intercepts().is_some() {
+            intercept::check_count(source, name, &ingresses)?;
+        }
         defaults.insert(ingress.name.clone(), default);
         ingresses.push(ingress);
     }
@@ -61,12 +70,17 @@ fn ingress(
 ) -> Result<Ingress, ConfigError> {
     let written_kind =
         raw.kind.as_ref().ok_or_else(|| missing(source, name, "kind", "\"socks5\""))?;
+    if located(written_kind).0 == "intercept" {
+        return intercept::parse(source, name, raw);
+    }
     let listen =
         raw.listen.as_ref().ok_or_else(|| missing(source, name, "listen", "\"127.0.0.1:1080\""))?;
     let listen = source.address(located(listen))?;
     let kind = kind(source, name, raw, written_kind)?;
+    intercept::reject_fields(source, raw)?;
     check_exposure(source, listen_span(name, raw), listen, &kind)?;
-    Ok(Ingress { name: name.get_ref().clone(), listen, kind })
+    let proxy_protocol = proxy_protocol(source, raw, &kind)?;
+    Ok(Ingress { name: name.get_ref().clone(), listen, kind, proxy_protocol })
 }
 
 fn kind(
@@ -78,19 +92,32 @@ fn kind(
     match located(kind) {
         ("socks5", _) => {
             reject_field(source, "socks5", "to", raw.to.as_ref())?;
+            reject_field(source, "socks5", "protocol", raw.protocol.as_ref())?;
             Ok(IngressKind::Socks5(credentials(source, raw)?))
+        }
+        (kind @ ("http" | "proxy"), _) => {
+            reject_field(source, kind, "to", raw.to.as_ref())?;
+            reject_field(source, kind, "protocol", raw.protocol.as_ref())?;
+            check_basic_user(source, raw.username.as_ref())?;
+            let credentials = credentials(source, raw)?;
+            let is_http = kind == "http";
+            Ok(if is_http {
+                IngressKind::Http(credentials)
+            } else {
+                IngressKind::Proxy(credentials)
+            })
         }
         ("forward", _) => {
             reject_field(source, "forward", "username", raw.username.as_ref())?;
             reject_field(source, "forward", "password", raw.password.as_ref())?;
             let to = raw.to.as_ref();
             let to = to.ok_or_else(|| missing(source, name, "to", "\"db.internal:5432\""))?;
-            Ok(IngressKind::Forward(source.value(located(to))?))
+            Ok(IngressKind::Forward(forward_target(source, to, raw.protocol.as_ref())?))
         }
         (other, span) => {
             let suggestion = nearest(other, KINDS).map(|kind| format!(" Did you mean \"{kind}\"?"));
             let message = format!(
-                "\"{other}\" is not a kind of ingress; write \"socks5\" or \"forward\".{}",
+                "\"{other}\" is not a kind of ingress; write \"socks5\", \"http\", \"proxy\", \"forward\" or \"intercept\".{}",
                 suggestion.unwrap_or_default()
             );
             Err(source.error(span, message))
@@ -98,25 +125,61 @@ fn kind(
     }
 }
 
+/// Returns where a forward leads: a TCP target, or one of UDP if the protocol says so.
+fn forward_target(
+    source: &Source<'_>,
+    to: &SpannedList,
+    protocol: Option<&SpannedText>,
+) -> Result<Target, ConfigError> {
+    let [to] = &located_list(Some(to))[..] else {
+        let message = "A forward has one destination in `to`; make an ingress for each.";
+        return Err(source.error(to.span(), message));
+    };
+    let target = source.value(to.clone())?;
+    match (protocol.map(located), target) {
+        (Some(("udp", _)), Target::Tcp { host, port }) => Ok(Target::Udp { host, port }),
+        (Some(("tcp", span)), Target::Udp { .. }) => {
+            let message =
+                "`to` is a UDP target, and the protocol \"tcp\"; write one of them otherwise.";
+            Err(source.error(span, message))
+        }
+        (None | Some(("tcp" | "udp", _)), target) => Ok(target),
+        (Some((other, span)), _) => {
+            let message =
+                format!("`{other}` is not a protocol of a forward; write \"tcp\" or \"udp\".");
+            Err(source.error(span, message))
+        }
+    }
+}
+
+fn proxy_protocol(
+    source: &Source<'_>,
+    raw: &RawIngress,
+    kind: &IngressKind,
+) -> Result<ProxyProtocol, ConfigError> {
+    let accept_from = located_list(raw.accept_proxy_protocol.as_ref())
+        .into_iter()
+        .map(|at| source.prefix(at))
+        .collect::<Result<_, _>>()?;
+    let send = raw.send_proxy_protocol.as_ref();
+    let accept = raw.accept_proxy_protocol.as_ref().map(Spanned::span);
+    if let (true, Some(span)) = (kind.takes_datagrams(), accept.or_else(|| send.map(Spanned::span)))
+    {
+        let message = "Datagrams have no PROXY protocol here; remove it.";
+        return Err(source.error(span, message));
+    }
+    if let (Some(send), false) = (send, matches!(kind, IngressKind::Forward(_))) {
+        let message = "`send-proxy-protocol` is for the kind \"forward\", whose server may expect it; \
+                       remove it.";
+        return Err(source.error(send.span(), message));
+    }
+    Ok(ProxyProtocol { accept_from, send: send.is_some_and(|send| *send.get_ref()) })
+}
+
 fn missing(source: &Source<'_>, name: &Spanned<String>, field: &str, example: &str) -> ConfigError {
     let message =
         format!("The ingress `{}` has no `{field}`; write {field} = {example}.", name.get_ref());
     source.error(name.span(), message)
-}
-
-fn reject_field(
-    source: &Source<'_>,
-    kind: &str,
-    field: &str,
-    word: Option<&SpannedText>,
-) -> Result<(), ConfigError> {
-    match word {
-        None => Ok(()),
-        Some(word) => {
-            let message = format!("An ingress of kind \"{kind}\" has no `{field}`; remove it.");
-            Err(source.error(word.span(), message))
-        }
-    }
 }
 
 /// Rejects an ingress that other hosts can use without authentication.
@@ -130,14 +193,28 @@ fn check_exposure(
         return Ok(());
     }
     let hint = match kind {
-        IngressKind::Socks5(Some(_)) => return Ok(()),
-        IngressKind::Socks5(None) => "add `username` and `password`, or listen on 127.0.0.1",
+        kind if kind.credentials().is_some() => return Ok(()),
         IngressKind::Forward(_) => {
             "a forwarded port cannot authenticate its clients, so listen on 127.0.0.1"
         }
+        _ => "add `username` and `password`, or listen on 127.0.0.1",
     };
     let message = format!("{listen} is open to other hosts without authentication; {hint}.");
     Err(source.error(span, message))
+}
+
+/// Rejects a user name that ends early in HTTP, where a colon ends it (RFC 7617 §2).
+fn check_basic_user(
+    source: &Source<'_>,
+    username: Option<&SpannedText>,
+) -> Result<(), ConfigError> {
+    match username.map(located) {
+        Some((text, span)) if text.contains(':') => {
+            let message = "HTTP's user names have no colon (RFC 7617); write one without.";
+            Err(source.error(span, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn credentials(source: &Source<'_>, raw: &RawIngress) -> Result<Option<Credentials>, ConfigError> {
@@ -155,7 +232,7 @@ fn credentials(source: &Source<'_>, raw: &RawIngress) -> Result<Option<Credentia
     };
     for (text, span) in [&username, &password] {
         if !CREDENTIAL_LENGTHS.contains(&text.len()) {
-            let message = "SOCKS5 takes user names and passwords of 1 to 255 bytes (RFC 1929).";
+            let message = "User names and passwords have 1 to 255 bytes (RFC 1929).";
             return Err(source.error(span.clone(), message));
         }
     }

@@ -1,12 +1,12 @@
 //! Reads a configuration: the structure by serde, then the meaning, table by table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::raw::RawConfig;
 use super::source::{Source, in_order, located};
-use super::{Admin, Config, IdentitySource};
-use super::{general, ingresses, peers, rules, uplinks};
+use super::{Admin, Config, IdentitySource, Ingress};
+use super::{general, ingresses, limits, peers, rules, structure, uplinks};
 use crate::proxy::rules::Policy;
 
 impl Config {
@@ -18,7 +18,28 @@ impl Config {
         let path = path.as_ref();
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Self::parse(path, &text)
+        let config = Self::parse(path, &text)?;
+        let has_password = |i: &Ingress| i.kind.credentials().is_some();
+        if config.ingresses.iter().any(has_password) {
+            check_private(path)?;
+        }
+        if let Some(program) = config.on_event.first()
+            && !Path::new(program).is_file()
+        {
+            let source = Source { file: path, text: &text };
+            return Err(source.error_in_file(format!(
+                "`on-event` names {program}, and there is no such file, or this user may not see it."
+            )));
+        }
+        Ok(config)
+    }
+
+    /// Returns the path of the admin socket that a file names, although it may be wrong otherwise.
+    pub(crate) fn admin_of(path: &Path) -> Option<PathBuf> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let table: toml::Table = toml::from_str(&text).ok()?;
+        let admin = table.get("admin")?.as_str()?;
+        Some(path.parent().unwrap_or(Path::new("")).join(admin))
     }
 
     /// Parses a configuration from `text`.
@@ -30,7 +51,7 @@ impl Config {
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
         let source = Source { file: path.as_ref(), text };
         let raw: RawConfig =
-            toml::from_str(text).map_err(|error| source.structure_error(&error))?;
+            toml::from_str(text).map_err(|error| structure::error(&source, &error))?;
         let identity = raw.identity.as_ref().ok_or_else(|| {
             source.error_in_file(
                 "There is no `identity`; create one with `throughline keygen FILE` and write \
@@ -46,16 +67,51 @@ impl Config {
         let rules = rules::parse(&source, &raw.rule, &names, &ingress_names(&raw))?;
         config.listen = general::listen(&source, raw.listen.as_ref())?;
         config.limits = general::limits(&source, raw.linger.as_ref(), raw.memory.as_ref())?;
+        config.connections = limits::parse(&source, &raw.limits, &mut config.limits)?;
+        config.tcp = general::tcp_timeouts(
+            &source,
+            raw.tcp_keepalive.as_ref(),
+            raw.tcp_user_timeout.as_ref(),
+        )?;
         config.uplinks = uplinks::parse(&source, &raw.uplinks)?;
         config.manage_routes = raw.manage_routes;
         let peer_down = raw.peer_down.as_ref().map(|action| source.value(located(action)));
         let default = general::default_via(&source, raw.default.as_ref())?;
         config.policy = Policy::new(rules, ingress_defaults, default)
             .with_peer_down(peer_down.transpose()?.unwrap_or_default());
+        config.log = general::log(&source, raw.log.as_ref())?;
+        config.on_event = general::on_event(&source, raw.on_event.as_ref())?;
+        config.existing_flows = general::existing_flows(&source, raw.existing_flows.as_ref())?;
+        config.metrics = raw.metrics.as_ref().map(|at| source.address(located(at))).transpose()?;
         config.admin =
             raw.admin.as_ref().map_or(Admin::Default, |path| Admin::At(source.path(path)));
         Ok(config)
     }
+}
+
+/// Checks that not every user can read a file that has a password in it.
+#[cfg(unix)]
+fn check_private(path: &Path) -> Result<(), ConfigError> {
+    use std::os::unix::fs::PermissionsExt;
+    /// Permission bits of users that are neither the owner nor in the group.
+    const OTHERS: u32 = 0o007;
+    let metadata =
+        std::fs::metadata(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    let source = Source { file: path, text: "" };
+    let name = path.display();
+    Err(source.error_in_file(format!(
+        "It holds a password, and every user may read or change it (mode {mode:o}); run \
+         `chmod o-rwx {name}`."
+    )))
+}
+
+#[cfg(not(unix))]
+fn check_private(_: &Path) -> Result<(), ConfigError> {
+    Ok(())
 }
 
 /// Returns the names of the ingresses in the order of the file.

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::Peer;
 use super::error::ConfigError;
 use super::raw::{RawPeer, Tables};
-use super::source::{Source, in_order, located};
+use super::source::{Source, in_order, located, located_list};
 use crate::proxy::egress::acl::Acl;
 use throughline::{Locator, PeerConfig, PeerId};
 
@@ -25,13 +25,15 @@ pub(super) fn parse(
     let mut peers: Vec<Peer> = Vec::new();
     for (name, raw) in in_order(tables) {
         let peer = peer(source, name, raw)?;
-        if let Some(other) = peers.iter().find(|other| other.config.id == peer.config.id) {
-            let message = format!(
-                "The peer `{}` has the same key as the peer `{}`; each host has its own.",
-                name.get_ref(),
-                other.config.name
-            );
-            return Err(source.error(key_span(name, raw), message));
+        for (key, span) in peer.config.keys().zip(key_spans(name, raw)) {
+            if let Some(other) = peers.iter().find(|other| other.config.keys().any(|k| k == key)) {
+                let message = format!(
+                    "The peer `{}` has the same key as the peer `{}`; each host has its own.",
+                    name.get_ref(),
+                    other.config.name
+                );
+                return Err(source.error(span, message));
+            }
         }
         peers.push(peer);
     }
@@ -52,7 +54,15 @@ fn peer(source: &Source<'_>, name: &Spanned<String>, raw: &RawPeer) -> Result<Pe
         source.error(name.span(), message)
     })?;
     let locators: Vec<Locator> = source.values(raw.locators.as_ref())?;
-    let config = PeerConfig::new(source.value(key)?, written).locators(locators);
+    let mut config = PeerConfig::new(source.value(key)?, written).locators(locators);
+    for at in located_list(raw.keys.as_ref()) {
+        let (key, span) = (source.value(at.clone())?, at.1);
+        if config.keys().any(|known| known == key) {
+            let message = format!("The peer `{written}` has this key already; remove it.");
+            return Err(source.error(span, message));
+        }
+        config = config.other_key(key);
+    }
     Ok(Peer { config, acl: Acl::new(source.values(raw.allow.as_ref())?) })
 }
 
@@ -67,17 +77,24 @@ pub(super) fn own_key_errors(
     tables: &Tables<RawPeer>,
     peers: &[Peer],
 ) -> HashMap<PeerId, ConfigError> {
-    let error = |((name, raw), peer): ((&Spanned<String>, &RawPeer), &Peer)| {
+    let errors = |((name, raw), peer): ((&Spanned<String>, &RawPeer), &Peer)| {
         let message = format!(
             "The peer `{}` has this host's own key; write the one that `throughline id FILE` \
              prints on that host.",
             name.get_ref()
         );
-        (peer.config.id, source.error(key_span(name, raw), message))
+        let keys = peer.config.keys().zip(key_spans(name, raw));
+        keys.map(|(key, span)| (key, source.error(span, message.clone()))).collect::<Vec<_>>()
     };
-    in_order(tables).zip(peers).map(error).collect()
+    in_order(tables).zip(peers).flat_map(errors).collect()
 }
 
-fn key_span(name: &Spanned<String>, raw: &RawPeer) -> std::ops::Range<usize> {
-    raw.key.as_ref().map_or(name.span(), Spanned::span)
+/// Returns the positions of a peer's keys, in the order of the keys.
+fn key_spans(
+    name: &Spanned<String>,
+    raw: &RawPeer,
+) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let first = raw.key.as_ref().map_or(name.span(), Spanned::span);
+    let others = located_list(raw.keys.as_ref()).into_iter().map(|(_, span)| span);
+    std::iter::once(first).chain(others.collect::<Vec<_>>())
 }

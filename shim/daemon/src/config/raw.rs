@@ -25,7 +25,19 @@ pub(super) struct RawConfig {
     pub(super) peer_down: Option<SpannedText>,
     pub(super) linger: Option<SpannedText>,
     pub(super) memory: Option<SpannedText>,
+    #[serde(rename = "tcp-keepalive")]
+    pub(super) tcp_keepalive: Option<SpannedText>,
+    #[serde(rename = "tcp-user-timeout")]
+    pub(super) tcp_user_timeout: Option<SpannedText>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
     pub(super) admin: Option<Spanned<String>>,
+    pub(super) metrics: Option<SpannedText>,
+    pub(super) log: Option<SpannedText>,
+    #[serde(rename = "on-event")]
+    pub(super) on_event: Option<SpannedList>,
+    #[serde(rename = "existing-flows")]
+    pub(super) existing_flows: Option<SpannedText>,
     #[serde(default, rename = "manage-routes")]
     pub(super) manage_routes: bool,
     #[serde(default)]
@@ -36,6 +48,16 @@ pub(super) struct RawConfig {
     pub(super) ingress: Tables<RawIngress>,
     #[serde(default)]
     pub(super) rule: Vec<Spanned<RawRule>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) flows: Option<SpannedText>,
+    pub(super) sessions: Option<SpannedText>,
+    pub(super) lanes: Option<SpannedText>,
+    pub(super) connections: Option<SpannedText>,
+    pub(super) dials: Option<SpannedText>,
 }
 
 #[derive(serde::Deserialize)]
@@ -52,6 +74,7 @@ pub(super) struct RawUplink {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPeer {
     pub(super) key: Option<SpannedText>,
+    pub(super) keys: Option<SpannedList>,
     pub(super) locators: Option<SpannedList>,
     pub(super) allow: Option<SpannedList>,
 }
@@ -61,13 +84,24 @@ pub(super) struct RawPeer {
 pub(super) struct RawIngress {
     pub(super) kind: Option<SpannedText>,
     pub(super) listen: Option<SpannedText>,
-    pub(super) to: Option<SpannedText>,
+    pub(super) to: Option<SpannedList>,
+    pub(super) users: Option<SpannedList>,
+    pub(super) cgroups: Option<SpannedList>,
+    pub(super) interfaces: Option<SpannedList>,
+    pub(super) ports: Option<SpannedList>,
+    pub(super) except: Option<SpannedList>,
+    pub(super) protocol: Option<SpannedText>,
     pub(super) via: Option<SpannedList>,
     pub(super) mode: Option<SpannedText>,
+    pub(super) bulk: Option<SpannedText>,
     #[serde(rename = "peer-down")]
     pub(super) peer_down: Option<SpannedText>,
     pub(super) username: Option<SpannedText>,
     pub(super) password: Option<SpannedText>,
+    #[serde(rename = "accept-proxy-protocol")]
+    pub(super) accept_proxy_protocol: Option<SpannedList>,
+    #[serde(rename = "send-proxy-protocol")]
+    pub(super) send_proxy_protocol: Option<Spanned<bool>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -78,6 +112,7 @@ pub(super) struct RawRule {
     pub(super) ingress: Option<SpannedList>,
     pub(super) via: Option<SpannedList>,
     pub(super) mode: Option<SpannedText>,
+    pub(super) bulk: Option<SpannedText>,
     #[serde(rename = "peer-down")]
     pub(super) peer_down: Option<SpannedText>,
 }

@@ -47,7 +47,7 @@ fn parse_rule(
         ports: source.values(raw.ports.as_ref())?,
         ingress,
         via,
-        mode: mode(source, raw.mode.as_ref())?,
+        mode: mode(source, raw.mode.as_ref(), raw.bulk.as_ref())?,
         peer_down: peer_down(source, raw.peer_down.as_ref())?,
     })
 }
@@ -125,12 +125,27 @@ fn via_peers(
     Ok(via)
 }
 
-/// Parses `mode`; `None` if it is absent.
+/// Parses `mode` and `bulk`; `None` if both are absent.
 pub(super) fn mode(
     source: &Source<'_>,
     mode: Option<&SpannedText>,
+    bulk: Option<&SpannedText>,
 ) -> Result<Option<Mode>, ConfigError> {
-    mode.map(|mode| source.value(located(mode))).transpose()
+    let mode: Option<Mode> = mode.map(|mode| source.value(located(mode))).transpose()?;
+    let Some((bulk, span)) = bulk.map(located) else { return Ok(mode) };
+    if !matches!(mode, None | Some(Mode::Auto)) {
+        let message = "`bulk` says what bulk flows do in mode \"auto\"; remove it, or the mode.";
+        return Err(source.error(span, message));
+    }
+    match bulk {
+        "best" => Ok(Some(Mode::Auto)),
+        "bond" => Ok(Some(Mode::AutoBond)),
+        other => {
+            let suggestion = suggestion(other, ["best", "bond"]);
+            let message = format!("`{other}` is not a value of `bulk`{suggestion}");
+            Err(source.error(span, message))
+        }
+    }
 }
 
 /// Parses `peer-down`; `None` if it is absent.

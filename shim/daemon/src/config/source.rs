@@ -10,7 +10,6 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::nearest::suggestion;
 use super::raw::{OneOrMany, SpannedList, SpannedText, Tables};
 use crate::sentence::sentence;
 
@@ -54,21 +53,6 @@ impl Source<'_> {
     /// Returns an error about the file as a whole.
     pub(super) fn error_in_file(&self, message: impl Into<String>) -> ConfigError {
         ConfigError::at(self.file, self.text, None, message.into())
-    }
-
-    /// Returns an error of the TOML syntax or of the structure.
-    pub(super) fn structure_error(&self, error: &toml::de::Error) -> ConfigError {
-        let message = error.message();
-        // serde quotes the fields with backticks, the unknown one first.
-        let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        let message = match (message.strip_prefix("unknown field "), names.split_first()) {
-            (Some(_), Some((unknown, known))) => {
-                let suggestion = suggestion(unknown, known.iter().copied());
-                format!("There is no field `{unknown}` here{suggestion}")
-            }
-            _ => format!("This is not valid: {}.", message.trim_end_matches('.')),
-        };
-        ConfigError::at(self.file, self.text, error.span(), message)
     }
 
     /// Parses a value; an error of its type becomes a sentence.

@@ -22,6 +22,7 @@ listen   = ["[::]:5443", "127.0.0.1:0"]
 default  = "direct"
 linger   = "12h"
 memory   = "256MiB"
+limits   = { flows = 30000, sessions = 3, lanes = 8, dials = 20 }
 admin    = "/run/t.sock"
 manage-routes = true
 
@@ -60,6 +61,15 @@ mode = "bond"
 to = "192.0.2.1"
 ingress = "socks"
 via = "reject"
+[[rule]]
+to = "192.0.2.2"
+via = "zulu"
+bulk = "bond"
+[[rule]]
+to = "192.0.2.3"
+via = "zulu"
+mode = "auto"
+bulk = "best"
 "#;
 
 #[test]
@@ -70,6 +80,11 @@ fn a_complete_configuration_is_typed_and_keeps_the_order_of_the_file() {
     assert_eq!(config.listen, ["[::]:5443".parse().unwrap(), "127.0.0.1:0".parse().unwrap()]);
     assert_eq!(config.limits.linger, Duration::from_secs(12 * 3600));
     assert_eq!(config.limits.memory, 256 << 20);
+    let limits = &config.limits;
+    let node = (limits.flows_per_session, limits.sessions_per_peer, limits.lanes_per_session);
+    assert_eq!(node, (30_000, 3, 8));
+    let connections = config.connections;
+    assert_eq!((connections.per_ingress, connections.dials_of_peer), (60_000, 20));
     assert_eq!(config.admin, Admin::At("/run/t.sock".into()));
 
     assert!(config.manage_routes);
@@ -108,6 +123,8 @@ fn rules_take_precedence_over_the_ingress_and_the_ingress_over_the_default() {
     assert_eq!(decide("socks", "192.0.2.1:80"), Decision::Reject);
     assert_eq!(decide("socks", "203.0.113.1:80"), Decision::Direct);
     assert_eq!(decide("db", "db.internal:5432"), peers(&[B], Mode::Single));
+    assert_eq!(decide("socks", "192.0.2.2:80"), peers(&[A], Mode::AutoBond));
+    assert_eq!(decide("db", "192.0.2.3:80"), peers(&[A], Mode::Auto));
 }
 
 #[test]

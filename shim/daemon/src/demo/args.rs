@@ -24,7 +24,7 @@ pub struct DemoArgs {
     /// The length of the run, in seconds.
     #[arg(long, default_value = "22", value_name = "SECONDS", value_parser = parse_length)]
     pub length: Duration,
-    /// How flows use the two ISPs: auto, single, bond or redundant.
+    /// How flows use the two ISPs: auto, auto+bond, single, bond or redundant.
     #[arg(long, default_value_t = Mode::Auto)]
     pub mode: Mode,
     /// Print one JSON object at the end and nothing else.

@@ -1,6 +1,27 @@
-//! Numbers as people read them.
+//! Lines and numbers as people read them.
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// Notified when nobody reads any more (`| head`).
+static READER_GONE: Notify = Notify::const_new();
+
+/// Prints a line.
+pub(super) fn print_line(line: impl Display) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}")
+        && error.kind() == ErrorKind::BrokenPipe
+    {
+        READER_GONE.notify_one();
+    }
+}
+
+/// Completes when nobody reads any more: there is nothing left to show.
+pub(super) async fn reader_gone() {
+    READER_GONE.notified().await;
+}
 
 /// `45 ms`, `6.2 s`.
 pub(super) fn time(time: Duration) -> String {

@@ -1,11 +1,27 @@
 //! The ingresses: where applications' connections enter, and how each gets its way out.
 //!
-//! [`socks5`] and [`forward`] speak with the application; [`accept`] is the accept loop they share.
-//! The [`dispatcher`] decides where a connection goes and opens the [way out](outbound).
+//! [`serve()`] gives each connection to what speaks with the application: `socks5`, `socks4`, `http`,
+//! `forward` or `intercept`; [`accept`] is the accept loop. The [`dispatcher`] decides where a connection goes and opens
+//! the [way out](outbound).
 
 pub mod accept;
+pub mod credentials;
+pub mod datagrams;
 pub mod dispatcher;
 mod failover;
-pub mod forward;
+mod forward;
+mod handshake;
+mod http;
+pub mod intercept;
+mod kind;
+mod opening;
 pub mod outbound;
-pub mod socks5;
+mod proxy_protocol;
+mod serve;
+mod socks4;
+mod socks5;
+
+pub use self::datagrams::serve_udp;
+pub use self::kind::{IngressKind, LiveIngress, Now};
+pub use self::proxy_protocol::ProxyProtocol;
+pub use self::serve::serve;

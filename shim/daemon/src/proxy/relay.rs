@@ -1,4 +1,5 @@
-//! Relays bytes between an application's TCP connection and a flow.
+//! Relays bytes between an application's TCP connection and a flow, or a [connection](relay_directly) of this host's
+//! own.
 //!
 //! Both directions run concurrently in one future, and each ends on its own: the application's FIN
 //! finishes our direction of the flow, and the end of the peer's direction shuts down the
@@ -7,32 +8,39 @@
 //! - If the application resets (or its connection fails), the flow is reset; bytes read before are
 //!   delivered first.
 //! - If the flow is reset, bytes that preceded the reset are delivered, for at most
-//!   `RESET_FLUSH_TIMEOUT`. Then the connection is closed with `SO_LINGER` 0, so that the
-//!   application sees a reset and never mistakes a truncated stream for a complete one.
+//!   `RESET_FLUSH_TIMEOUT`. Then the connection is closed.
+//!
+//! Until both directions have ended the connection has `SO_LINGER` 0: whatever closes it, be it that this process
+//! is killed, its application sees a reset, and never mistakes a truncated stream for a complete one.
+//!
+//! For a hand-over the relay [parks](Parked) where each direction stands between two bytes, and goes on from
+//! there, in this process or another.
 //!
 //! Bulk bytes are not copied: one read fills a chunk of a buffer that the flow then owns, and the
 //! flow's chunks are written with one vectored write.
 
+mod direct;
 mod failure;
 mod half;
+mod progress;
 mod to_flow;
 mod to_tcp;
 
+use std::future::{Future, pending};
 use std::io;
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use self::failure::{RelayFailure, tcp_failure};
+use self::failure::{RelayFailure, end_on_close, reset_on_close};
+use crate::proxy::freezer::Place;
 use throughline::FlowStream;
 
-pub(crate) use self::failure::close_with_reset;
+pub(crate) use self::failure::{RESET_FLUSH_TIMEOUT, close_with_reset, tcp_failure};
 pub use self::half::{Sink, Source};
-
-/// Bounds the delivery of the bytes before a reset: long enough for a slow application, finite for
-/// one that hangs.
-const RESET_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+pub use self::progress::{Down, FlowKey, OtherEnd, Parked, Progress, Up};
 
 /// The bytes that a relay moved, and how it ended.
 #[derive(Debug)]
@@ -54,38 +62,102 @@ pub enum RelayEnd {
     TcpFailed(io::Error),
     /// The flow was reset; so was the connection.
     FlowReset,
+    /// It was stopped; both were reset.
+    Stopped,
+}
+
+/// What there is besides the flow to relay.
+pub struct Joint {
+    /// The application's connection.
+    pub tcp: TcpStream,
+    /// The ingress it came in by; none at the egress.
+    pub ingress: Option<Arc<str>>,
+    /// How far the relay is; as by default where it begins.
+    pub progress: Progress,
 }
 
 /// Relays until both directions have ended or one side is reset. Sets `TCP_NODELAY`.
-pub async fn relay(tcp: TcpStream, flow: FlowStream) -> Relayed {
-    let (reader, writer) = flow.into_split();
-    relay_halves(tcp, reader, writer).await
+pub fn relay(joint: Joint, flow: FlowStream, place: Place) -> impl Future<Output = Relayed> {
+    relay_until(joint, flow, place, pending())
 }
 
-async fn relay_halves(tcp: TcpStream, mut reader: impl Source, mut writer: impl Sink) -> Relayed {
+/// Relays as [`relay`] does, at the longest until `stop` completes: then both are reset.
+pub fn relay_until<S: Future<Output = ()>>(
+    joint: Joint,
+    flow: FlowStream,
+    place: Place,
+    stop: S,
+) -> impl Future<Output = Relayed> {
+    let other_end = OtherEnd::Flow(flow.key());
+    let (reader, writer) = flow.into_split();
+    relay_halves(joint, reader, writer, (other_end, place), stop)
+}
+
+/// Relays as [`relay`] does, between the application's connection and one of this host's own.
+pub fn relay_directly(
+    joint: Joint,
+    other: TcpStream,
+    place: Place,
+) -> impl Future<Output = Relayed> {
+    let other = Arc::new(other);
+    let (reader, writer) = direct::halves(other.clone());
+    relay_halves(joint, reader, writer, (OtherEnd::Direct(other), place), pending())
+}
+
+async fn relay_halves(
+    Joint { tcp, ingress, mut progress }: Joint,
+    mut reader: impl Source,
+    mut writer: impl Sink,
+    (other_end, place): (OtherEnd, Place),
+    stop: impl Future<Output = ()>,
+) -> Relayed {
     // This fails only on a dead connection, which the first read reports.
     let _ = tcp.set_nodelay(true);
-    let (mut up, mut down) = (0, 0);
-    let result = relay_both(&tcp, &mut reader, &mut writer, (&mut up, &mut down)).await;
+    // Whoever closes it before its end, also the kernel for a process that was killed: the application must not
+    // take what it has for everything.
+    reset_on_close(&tcp);
+    if let OtherEnd::Direct(other) = &other_end {
+        reset_on_close(other);
+    }
+    let (tcp, mut stop) = (Arc::new(tcp), pin!(stop));
+    let result = loop {
+        let Progress { up, down } = &mut progress;
+        tokio::select! {
+            biased;
+            () = place.frozen() => {}
+            () = stop.as_mut() => break None,
+            result = relay_both(&tcp, &mut reader, &mut writer, (up, down)) => break Some(result),
+        }
+        // Both directions stand between two bytes: what they hold is in their progress.
+        let (other_end, tcp, ingress) = (other_end.clone(), Arc::clone(&tcp), ingress.clone());
+        place.park(Parked { other_end, tcp, ingress, progress: progress.clone() }).await;
+    };
     let end = match result {
-        Ok(()) => RelayEnd::Finished,
-        Err(RelayFailure::Tcp(error)) => {
+        Some(Ok(())) => RelayEnd::Finished,
+        Some(Err(RelayFailure::Tcp(error))) => {
             writer.reset();
             RelayEnd::TcpFailed(error)
         }
-        Err(RelayFailure::Flow) => RelayEnd::FlowReset,
+        Some(Err(RelayFailure::Flow)) => RelayEnd::FlowReset,
+        None => {
+            writer.reset();
+            RelayEnd::Stopped
+        }
     };
-    if !matches!(end, RelayEnd::Finished) {
-        close_with_reset(tcp);
+    if matches!(end, RelayEnd::Finished) {
+        end_on_close(&tcp);
+        if let OtherEnd::Direct(other) = &other_end {
+            end_on_close(other);
+        }
     }
-    Relayed { to_flow: up, to_tcp: down, end }
+    Relayed { to_flow: progress.up.moved, to_tcp: progress.down.moved, end }
 }
 
 async fn relay_both(
     tcp: &TcpStream,
     reader: &mut impl Source,
     writer: &mut impl Sink,
-    (up, down): (&mut u64, &mut u64),
+    (up, down): (&mut Up, &mut Down),
 ) -> Result<(), RelayFailure> {
     let to_flow = to_flow::pump(tcp, writer, up);
     let to_tcp = to_tcp::pump(tcp, reader, down);

@@ -1,26 +1,53 @@
 //! From the status of a node to the report.
 
 use super::{
-    DialFailureReport, EgressReport, FlowReport, LaneReport, PeerReport, Report, SessionReport,
-    UplinkReport,
+    DescriptorsReport, DialFailureReport, EgressReport, FlowReport, LaneReport, PeerReport,
+    RedundancyLossReport, Report, SessionReport, TotalsReport, UplinkReport,
 };
 use throughline::{
-    EgressState, EgressStatus, FlowStatus, LaneStatus, NodeStatus, PeerStatus, SessionStatus, Side,
-    UplinkStatus,
+    EgressState, EgressStatus, Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus,
+    RedundancyLoss, SessionStatus, Side, UplinkStatus, UplinkTotals,
 };
 
 impl From<&NodeStatus> for Report {
     fn from(node: &NodeStatus) -> Self {
         let lanes = || node.peers.iter().flat_map(|p| &p.sessions).flat_map(|s| &s.lanes);
-        let on = |name: &str| lanes().filter(|l| l.uplink.as_deref() == Some(name)).count();
-        let uplink = |u: &UplinkStatus| UplinkReport { lanes: on(&u.name), ..u.into() };
+        let on = |name: &str, counts: fn(&LaneStatus) -> bool| {
+            lanes().filter(|l| l.uplink.as_deref() == Some(name) && counts(l)).count()
+        };
+        let uplink = |u: &UplinkStatus| UplinkReport {
+            lanes: on(&u.name, |_| true),
+            lanes_up: on(&u.name, |lane| lane.state == LaneState::Up),
+            ..u.into()
+        };
         Self {
             id: node.id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: node.uptime.as_secs_f64(),
             listen: node.listen.clone(),
+            // The node knows of none: the daemon's connections take them.
+            descriptors: DescriptorsReport::default(),
+            file: None,
+            tasks: 0,
+            interception: None,
             uplinks: node.uplinks.iter().map(uplink).collect(),
+            totals: node.totals.iter().map(Into::into).collect(),
             peers: node.peers.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&UplinkTotals> for TotalsReport {
+    fn from(totals: &UplinkTotals) -> Self {
+        Self {
+            uplink: totals.uplink.clone(),
+            lanes: totals.lanes,
+            failed_lanes: totals.failed_lanes,
+            surviving_flows: totals.surviving_flows,
+            suspicions: totals.suspicions,
+            sent_bytes: totals.sent,
+            received_bytes: totals.received,
+            lost_bytes: totals.lost,
         }
     }
 }
@@ -32,8 +59,10 @@ impl From<&UplinkStatus> for UplinkReport {
             addresses: uplink.addresses.clone(),
             class: uplink.class.to_string(),
             metered: uplink.metered,
+            discovered: uplink.discovered,
             draining: uplink.draining,
             lanes: 0,
+            lanes_up: 0,
             egress_checks: uplink.egress_checks.iter().map(Into::into).collect(),
         }
     }
@@ -66,13 +95,18 @@ impl From<&PeerStatus> for PeerReport {
         Self {
             name: peer.name.clone(),
             id: peer.id.to_string(),
+            other_keys: peer.other_keys.iter().map(ToString::to_string).collect(),
             locators: peer.locators.clone(),
-            dial_failure: peer.failing.as_ref().map(|failing| DialFailureReport {
-                duration_s: failing.since.as_secs_f64(),
-                reason: failing.error.clone(),
-            }),
+            dial_failure: peer.failing.as_ref().map(Into::into),
+            key_refusal: peer.key_refused.as_ref().map(Into::into),
             sessions: peer.sessions.iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<&Failing> for DialFailureReport {
+    fn from(failing: &Failing) -> Self {
+        Self { duration_s: failing.since.as_secs_f64(), reason: failing.error.clone() }
     }
 }
 
@@ -86,8 +120,19 @@ impl From<&SessionStatus> for SessionReport {
             id: format!("{:032x}", session.id.0),
             side: side.to_owned(),
             detached_s: session.detached.map(|detached| detached.as_secs_f64()),
+            redundancy_losses: session.redundancy_losses.iter().map(Into::into).collect(),
             lanes: session.lanes.iter().map(Into::into).collect(),
             flows: session.flows.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&RedundancyLoss> for RedundancyLossReport {
+    fn from(loss: &RedundancyLoss) -> Self {
+        Self {
+            domain: loss.domain.clone(),
+            duration_s: loss.duration.as_secs_f64(),
+            reason: loss.reason.clone(),
         }
     }
 }
@@ -100,6 +145,8 @@ impl From<&LaneStatus> for LaneReport {
             interface: lane.interface.clone(),
             local: lane.local,
             remote: lane.remote,
+            our_key: lane.our_key.to_string(),
+            peer_key: lane.peer_key.to_string(),
             state: lane.state.to_string(),
             rtt_ms: lane.rtt.as_secs_f64() * 1e3,
             cwnd_bytes: lane.cwnd,
@@ -108,6 +155,7 @@ impl From<&LaneStatus> for LaneReport {
             received_bytes: lane.received,
             lost_bytes: lane.lost,
             suspicions: lane.suspicions,
+            usual_pause_ms: lane.usual_pause.as_secs_f64() * 1e3,
             migrations: lane.migrations,
         }
     }
@@ -124,6 +172,7 @@ impl From<&FlowStatus> for FlowReport {
             resent_bytes: flow.resent,
             duplicate_bytes: flow.duplicate,
             intended_duplicate_bytes: flow.intended_duplicate,
+            dropped_datagrams: flow.dropped_datagrams,
         }
     }
 }

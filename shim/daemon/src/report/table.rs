@@ -1,10 +1,13 @@
 //! The state of a daemon as text for people.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    DialFailureReport, FlowReport, LaneReport, PeerReport, Report, SessionReport, UplinkReport,
+    DescriptorsReport, DialFailureReport, FlowReport, InterceptingReport, InterceptionReport,
+    LaneReport, PeerReport, RedundancyLossReport, Report, SessionReport, TotalsReport,
+    UplinkReport,
 };
 
 impl fmt::Display for Report {
@@ -13,7 +16,17 @@ impl fmt::Display for Report {
         for addr in &self.listen {
             writeln!(f, "listening on udp {addr}")?;
         }
-        for uplink in &self.uplinks {
+        let DescriptorsReport { limit, for_connections, connections } = self.descriptors;
+        writeln!(
+            f,
+            "{connections} of {for_connections} descriptors for connections in use; the limit is \
+             {limit}"
+        )?;
+        if let Some(interception) = &self.interception {
+            write_interception(f, interception)?;
+        }
+        write_survival(f, &self.totals)?;
+        for uplink in self.uplinks.iter().filter(|uplink| is_way_out(uplink)) {
             write_uplink(f, uplink)?;
         }
         for peer in &self.peers {
@@ -32,11 +45,12 @@ impl Report {
     pub(crate) fn uplink_table(&self) -> String {
         let row = |uplink: &UplinkReport| {
             let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
-            let state = match (uplink.draining, uplink.addresses.is_empty(), uplink.lanes) {
-                (true, _, _) => "draining",
-                (false, true, _) => "no address",
-                (false, false, 0) => "no lane",
-                (false, false, _) => "in use",
+            let state = match (uplink.addresses.is_empty(), uplink.lanes, uplink.lanes_up) {
+                _ if uplink.draining => "draining",
+                (true, _, _) => "no address",
+                (false, 0, _) => "no lane",
+                (false, _, 0) => "no answer",
+                (false, _, _) => "in use",
             };
             [
                 uplink.name.clone(),
@@ -47,9 +61,42 @@ impl Report {
                 uplink.lanes.to_string(),
             ]
         };
-        let rows: Vec<_> = self.uplinks.iter().map(row).collect();
+        let rows: Vec<_> = self.uplinks.iter().filter(|u| is_way_out(u)).map(row).collect();
         let head = ["uplink", "addresses", "class", "metered", "state", "lanes"];
         if rows.is_empty() { "no uplink".to_owned() } else { lines_of(head, &rows, "") }
+    }
+}
+
+/// Returns whether an uplink is worth showing: loopback, where it was only discovered and nothing uses it, leads
+/// nowhere.
+fn is_way_out(uplink: &UplinkReport) -> bool {
+    let is_loopback = uplink.addresses.iter().all(IpAddr::is_loopback);
+    !uplink.discovered || uplink.lanes > 0 || !is_loopback
+}
+
+fn write_interception(f: &mut fmt::Formatter<'_>, now: &InterceptionReport) -> fmt::Result {
+    for ingress in &now.ingresses {
+        let InterceptingReport { name, protocol, of, .. } = ingress;
+        writeln!(
+            f,
+            "ingress {name} intercepts {protocol} of {of}, by the table inet {}",
+            now.table
+        )?;
+    }
+    match &now.problem {
+        Some(problem) => writeln!(f, "  ! {problem}"),
+        None => Ok(()),
+    }
+}
+
+/// Writes what the daemon is there for, once there was occasion.
+fn write_survival(f: &mut fmt::Formatter<'_>, totals: &[TotalsReport]) -> fmt::Result {
+    let failed: u64 = totals.iter().map(|totals| totals.failed_lanes).sum();
+    let flows: u64 = totals.iter().map(|totals| totals.surviving_flows).sum();
+    match failed {
+        0 => Ok(()),
+        1 => writeln!(f, "a lane failed once; {flows} live flows went on"),
+        _ => writeln!(f, "lanes failed {failed} times; {flows} live flows in all went on"),
     }
 }
 
@@ -71,6 +118,9 @@ fn write_uplink(f: &mut fmt::Formatter<'_>, uplink: &UplinkReport) -> fmt::Resul
 /// Writes why there is no lane to a peer, or fewer lanes than there could be.
 fn write_dial_failure(f: &mut fmt::Formatter<'_>, peer: &PeerReport) -> fmt::Result {
     let has_lane = peer.sessions.iter().any(|session| !session.lanes.is_empty());
+    if let Some(DialFailureReport { duration_s, reason }) = &peer.key_refusal {
+        writeln!(f, "  ! no new lane for {}: {reason}", seconds(*duration_s))?;
+    }
     match &peer.dial_failure {
         Some(DialFailureReport { duration_s, reason }) if has_lane => {
             writeln!(
@@ -105,6 +155,10 @@ fn write_session(f: &mut fmt::Formatter<'_>, session: &SessionReport) -> fmt::Re
         Some(since) => writeln!(f, "without a lane for {}", seconds(since))?,
         None => writeln!(f, "attached")?,
     }
+    for loss in &session.redundancy_losses {
+        let RedundancyLossReport { domain, duration_s, reason } = loss;
+        writeln!(f, "    ! redundancy lost for {}: {domain}: {reason}", seconds(*duration_s))?;
+    }
     let lanes: Vec<_> = session.lanes.iter().map(lane_row).collect();
     let head =
         ["lane", "uplink", "local", "remote", "state", "rtt", "sent", "received", "migrated"];
@@ -120,7 +174,10 @@ fn lane_row(lane: &LaneReport) -> [String; 9] {
         lane.uplink.clone().unwrap_or_else(|| "-".to_owned()),
         lane.local.to_string(),
         lane.remote.to_string(),
-        lane.state.clone(),
+        match lane.usual_pause_ms {
+            0.0 => lane.state.clone(),
+            pause => format!("{}, pauses up to {pause:.0} ms", lane.state),
+        },
         format!("{:.1} ms", lane.rtt_ms),
         amount(lane.sent_bytes),
         amount(lane.received_bytes),

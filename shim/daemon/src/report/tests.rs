@@ -1,4 +1,4 @@
-mod sample;
+pub(crate) mod sample;
 
 use self::sample::sample;
 use super::*;
@@ -8,14 +8,20 @@ fn the_table_shows_the_whole_state() {
     let expected = "\
 tlk1abc  up 1h 2m 3s
 listening on udp [::]:5443
+12 of 768 descriptors for connections in use; the limit is 1024
+ingress all intercepts tcp of programs of every user, by the table inet throughline-0a1b2c3d
+  ! nft does not answer
+lanes failed 2 times; 57 live flows in all went on
 uplink isp-a  192.0.2.7  pa  metered  draining
   ! packets leave by eth1; add a rule
 
 peer branch1  tlk1def
+  ! no new lane for 7s: the peer refused us: key tlk1abc is unknown
   every dial has failed for 1m 1s; the last one: from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s
   session 01234567  initiator  attached
-    lane  uplink  local            remote             state  rtt      sent    received  migrated
-    l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up     20.3 ms  1.2 MB  89.0 kB   1x
+    ! redundancy lost for 1m 1s: isp-b: it has no address
+    lane  uplink  local            remote             state                    rtt      sent    received  migrated
+    l0    isp-a   192.0.2.7:40001  198.51.100.1:5443  up, pauses up to 180 ms  20.3 ms  1.2 MB  89.0 kB   1x
     flow  target        mode  sent   received  resent  duplicate  intended
     f4    10.20.0.1:22  auto  999 B  123 MB    0 B     100 B      900 B
 
@@ -58,11 +64,18 @@ fn the_json_has_the_documented_fields() {
     assert_eq!(lane["local"], "192.0.2.7:40001");
     assert_eq!(lane["rtt_ms"], 20.26);
     assert_eq!((&lane["received_bytes"], &lane["suspicions"]), (&89_012.into(), &3.into()));
+    assert_eq!(lane["usual_pause_ms"], 180.4);
     assert_eq!(lane["interface"], "eth0");
+    assert_eq!(json["descriptors"]["for_connections"], 768);
+    assert_eq!(json["file"], "/etc/throughline/throughline.toml");
+    assert_eq!(json["tasks"], 57);
+    assert_eq!(json["interception"]["ingresses"][0]["port"], 40_007);
+    assert_eq!(json["totals"][0]["surviving_flows"], 57);
     assert_eq!(json["uplinks"][0]["egress_checks"][1]["state"], "wrong-uplink");
     assert_eq!(json["uplinks"][0]["egress_checks"][0]["problem"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["detached_s"], serde_json::Value::Null);
     assert_eq!(json["peers"][0]["sessions"][0]["flows"][0]["duplicate_bytes"], 1000);
+    assert_eq!(json["peers"][0]["sessions"][0]["redundancy_losses"][0]["domain"], "isp-b");
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), sample());
 }
 
@@ -73,4 +86,66 @@ uplink  addresses  class  metered  state     lanes
 isp-a   192.0.2.7  pa     yes      draining  1
 ";
     assert_eq!(sample().uplink_table(), expected);
+}
+
+#[test]
+fn uplink_list_does_not_call_a_dead_uplink_in_use_and_leaves_idle_loopback_out() {
+    let mut report = sample();
+    let state = |report: &Report| {
+        let table = report.uplink_table();
+        table
+            .lines()
+            .nth(1)
+            .map(|row| row.split("  ").filter(|c| !c.is_empty()).nth(4).unwrap().trim().to_owned())
+    };
+    report.uplinks[0].draining = false;
+    assert_eq!(state(&report).as_deref(), Some("in use"));
+    report.uplinks[0].lanes_up = 0;
+    assert_eq!(state(&report).as_deref(), Some("no answer"));
+    report.uplinks[0].lanes = 0;
+    assert_eq!(state(&report).as_deref(), Some("no lane"));
+    report.uplinks[0].addresses = vec!["127.0.0.1".parse().unwrap()];
+    assert_eq!(state(&report).as_deref(), Some("no lane"), "it is configured");
+    report.uplinks[0].discovered = true;
+    assert_eq!(state(&report), None);
+}
+
+#[test]
+fn what_is_wrong_is_named_and_nothing_else() {
+    let mut report = sample();
+    report.peers[0].dial_failure = None;
+    assert_eq!(
+        report.problems(),
+        [
+            "nft does not answer",
+            "packets leave by eth1; add a rule",
+            "peer branch1 has lost its redundancy 62 s ago: isp-b: it has no address",
+            "peer branch1 gets no new lane: the peer refused us: key tlk1abc is unknown",
+        ]
+    );
+    report.interception = None;
+    report.uplinks[0].egress_checks.clear();
+    report.peers[0].sessions[0].redundancy_losses.clear();
+    report.peers[0].key_refusal = None;
+    assert!(report.problems().is_empty(), "branch2 has to come by itself, and need not");
+    report.uplinks[0].addresses.clear();
+    assert!(report.problems().is_empty(), "the uplink is drained");
+    report.uplinks[0].draining = false;
+    report.peers[0].sessions[0].detached_s = Some(2.0);
+    assert_eq!(report.problems(), ["uplink isp-a has no address"], "an outage that may pass");
+    report.peers[0].sessions[0].detached_s = Some(7.6);
+    assert_eq!(report.problems()[1], "peer branch1 has had no lane for 8 s");
+    let mut gone = report.clone();
+    gone.peers[0].locators.clear();
+    assert_eq!(gone.problems().len(), 2, "its flows wait");
+    gone.peers[0].sessions[0].flows.clear();
+    assert_eq!(gone.problems().len(), 1, "it need not come");
+    let mut unreached = report.clone();
+    unreached.peers[0].sessions.clear();
+    assert_eq!(unreached.problems()[1], "peer branch1 has no lane yet");
+    unreached.uptime_s = 1.0;
+    assert_eq!(unreached.problems().len(), 1, "the first dials have their time");
+    report.peers[0].dial_failure =
+        Some(DialFailureReport { duration_s: 1.0, reason: "no answer within 4s".to_owned() });
+    assert_eq!(report.problems()[1], "peer branch1 has no lane: no answer within 4s");
 }

@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::admin::AdminError;
 use crate::config::ConfigError;
+use crate::handover::TakeOverError;
+use crate::proxy::ingress::intercept::InterceptError;
 use throughline::{BuildError, IdentityError, ServeError};
 
 /// A daemon could not be started.
@@ -20,10 +22,26 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The address of an ingress is in use or not an address of this host.
-    #[error("the ingress `{name}` cannot listen on tcp {addr}: {source}; {}", listen_hint(source))]
+    #[error(
+        "the ingress `{name}` cannot listen on {protocol} {addr}: {source}; {}",
+        listen_hint(source)
+    )]
     Listen {
         /// The name of the ingress.
         name: String,
+        /// `tcp` or `udp`.
+        protocol: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Connections cannot be intercepted.
+    #[error(transparent)]
+    Intercept(#[from] InterceptError),
+    /// The address of the metrics is in use or not an address of this host.
+    #[error("metrics cannot be served on tcp {addr}: {source}; write another address in `metrics`")]
+    Metrics {
         /// The address.
         addr: SocketAddr,
         /// Why.
@@ -38,6 +56,9 @@ pub enum StartError {
     /// The node has an egress already.
     #[error(transparent)]
     Egress(#[from] ServeError),
+    /// The daemon that runs cannot be taken over.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
 }
 
 /// Returns what to do about an address that cannot be listened on.

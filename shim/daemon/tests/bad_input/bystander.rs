@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use throughline::{Identity, Limits, Node, PeerConfig, PeerId, Target};
+use throughline::{ConnectError, FlowStream, Identity, Limits, Node, PeerConfig, PeerId, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -89,6 +89,14 @@ impl Site {
     /// Returns the address at which the node is dialed.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.node.local_addrs()[0]
+    }
+
+    /// Has the bystander open a flow to `target`.
+    pub(crate) async fn bystander_connects(
+        &self,
+        target: Target,
+    ) -> Result<FlowStream, ConnectError> {
+        self.bystander.connect(self.node.id(), target).await
     }
 
     /// Asserts that the bystander is undisturbed: its flow continued, and a new one can be opened.

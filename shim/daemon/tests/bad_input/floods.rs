@@ -5,14 +5,16 @@ use std::time::Duration;
 use quinn::VarInt;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
-use throughline::{FlowId, Mode, Target};
-use throughline_proto::wire::fact::Open;
+use throughline::{FlowId, LaneId, Mode, Target};
+use throughline_proto::wire::control::Message;
+use throughline_proto::wire::fact::{FlowState, LaneUse, Open};
+use throughline_proto::wire::hello::Hello;
 use throughline_proto::wire::segment::SegmentHeader;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::bystander::Site;
-use crate::hostile::{Hostile, Key, TEST_TIMEOUT};
+use crate::hostile::{Hostile, Key, TEST_TIMEOUT, hello};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_on_the_udp_port_is_ignored() {
@@ -40,7 +42,8 @@ async fn streams_without_a_header_are_bounded_and_delay_nobody() {
     let site = Site::new(&[key.id()]).await;
     let hostile = Hostile::admitted(site.addr(), &key).await;
     let mut streams = Vec::new();
-    for _ in 0..4096 {
+    // The spare ones; there are more as there are flows (`throughline_congestion::peer_streams`).
+    for _ in 0..64 {
         let mut stream = hostile.connection.open_uni().await.unwrap();
         // The first byte of a header, for the stream to exist at the other end.
         stream.write_all(&[1]).await.unwrap();
@@ -49,7 +52,7 @@ async fn streams_without_a_header_are_bounded_and_delay_nobody() {
     let more = timeout(Duration::from_millis(500), hostile.connection.open_uni()).await;
     assert!(more.is_err(), "a stream above the bound");
     // A reset stream frees its place; quinn extends the limit an eighth at a time.
-    for mut stream in streams.drain(..1024) {
+    for mut stream in streams.drain(..16) {
         stream.reset(VarInt::from_u32(1)).unwrap();
     }
     timeout(TEST_TIMEOUT, hostile.connection.open_uni()).await.expect("no place is freed").unwrap();
@@ -76,6 +79,10 @@ async fn a_flow_that_is_opened_a_thousand_times_is_accepted_once() {
     let header = SegmentHeader { flow: FlowId(0), offset: 0, resent: false, open: Some(open) };
     let mut streams = Vec::new();
     for _ in 0..1000 {
+        // Fewer at once than a peer with one flow is granted; they end when they are dropped.
+        if streams.len() == 32 {
+            streams.clear();
+        }
         streams.push(hostile.segment(&header, b"x").await);
     }
     let flow = timeout(TEST_TIMEOUT, served.accept()).await.unwrap().unwrap();
@@ -87,4 +94,52 @@ async fn a_flow_that_is_opened_a_thousand_times_is_accepted_once() {
     let again = timeout(Duration::from_millis(500), served.accept()).await;
     assert!(again.is_err(), "opened again after its end");
     site.assert_undisturbed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_control_messages_on_three_lanes_delays_nobody() {
+    let key = Key::new();
+    let site = Site::new(&[key.id()]).await;
+    let mut served = site.node.serve("held").unwrap();
+    let held = tokio::spawn(async move {
+        let mut flows = Vec::new();
+        while let Ok(flow) = served.accept().await {
+            flows.push(flow.accept());
+        }
+    });
+    let session = hello().session;
+    let mut lanes = Vec::new();
+    for lane in 0..3 {
+        let mut hostile = Hostile::connect(site.addr(), &key).await;
+        hostile
+            .send_message(&Message::Hello(Hello { session, lane: LaneId(lane), ..hello() }))
+            .await;
+        assert!(matches!(hostile.receive().await, Message::Welcome(_)));
+        lanes.push(hostile);
+    }
+    for flow in 0..1000 {
+        let open = Some(Open { target: Target::service("held"), mode: Mode::Auto });
+        let state = FlowState {
+            flow: FlowId(2 * flow),
+            version: 1,
+            received: vec![],
+            max_offset: 1 << 20,
+            final_size: None,
+            open,
+            outcome: None,
+            reset: None,
+        };
+        lanes[0].send_message(&Message::FlowState(state)).await;
+    }
+    let mut flood = Message::EndOfSync.to_bytes().repeat(10_000);
+    for version in 1..10_000 {
+        let lane_use =
+            LaneUse { lane: LaneId(1), version, cost: (version % 2) as u8, draining: false };
+        flood.extend(Message::LaneUse(lane_use).to_bytes());
+    }
+    for lane in &mut lanes {
+        lane.send.write_all(&flood).await.unwrap();
+    }
+    site.assert_undisturbed().await;
+    held.abort();
 }

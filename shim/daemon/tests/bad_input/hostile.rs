@@ -31,6 +31,13 @@ impl Key {
     pub(crate) fn id(&self) -> PeerId {
         PeerId::from_bytes(self.0.public_key_raw().try_into().unwrap())
     }
+
+    fn certificate(&self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let params = rcgen::CertificateParams::new(["hostile".to_owned()]).unwrap();
+        let certificate = params.self_signed(&self.0).unwrap();
+        let private = PrivatePkcs8KeyDer::from(self.0.serialize_der());
+        (certificate.der().clone(), PrivateKeyDer::Pkcs8(private))
+    }
 }
 
 /// Accepts every certificate.
@@ -78,6 +85,14 @@ pub(crate) async fn dial(
     key: Option<&Key>,
     alpn: &[u8],
 ) -> (Endpoint, Result<Connection, quinn::ConnectionError>) {
+    let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let connecting = endpoint.connect_with(client_config(key, alpn), addr, "hostile").unwrap();
+    let connection = timeout(TEST_TIMEOUT, connecting).await.expect("no answer at all");
+    (endpoint, connection)
+}
+
+/// Returns quinn's own settings with the key, or without a certificate; any server is trusted.
+pub(crate) fn client_config(key: Option<&Key>, alpn: &[u8]) -> quinn::ClientConfig {
     let config = rustls::ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -86,19 +101,28 @@ pub(crate) async fn dial(
     let mut config = match key {
         None => config.with_no_client_auth(),
         Some(key) => {
-            let params = rcgen::CertificateParams::new(["hostile".to_owned()]).unwrap();
-            let certificate = params.self_signed(&key.0).unwrap();
-            let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.0.serialize_der()));
-            config.with_client_auth_cert(vec![certificate.der().clone()], private).unwrap()
+            let (certificate, private) = key.certificate();
+            config.with_client_auth_cert(vec![certificate], private).unwrap()
         }
     };
     config.alpn_protocols = vec![alpn.to_vec()];
-    let crypto = QuicClientConfig::try_from(config).unwrap();
-    let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let config = quinn::ClientConfig::new(Arc::new(crypto));
-    let connecting = endpoint.connect_with(config, addr, "hostile").unwrap();
-    let connection = timeout(TEST_TIMEOUT, connecting).await.expect("no answer at all");
-    (endpoint, connection)
+    quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
+}
+
+/// Returns a listener with the key, which asks nobody who dials it for a certificate.
+pub(crate) fn listen(key: &Key) -> Endpoint {
+    let (certificate, private) = key.certificate();
+    let mut config =
+        rustls::ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], private)
+            .unwrap();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(config).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap()
 }
 
 /// A lane of the attacker.
@@ -122,6 +146,7 @@ pub(crate) fn hello() -> Hello {
         session: SessionId(rand::random()),
         intent: Intent::Create,
         generation: 0,
+        instance: 0x0123_4567_89ab_cdef,
         lane: LaneId(0),
         params,
     }
@@ -130,11 +155,16 @@ pub(crate) fn hello() -> Hello {
 impl Hostile {
     /// Connects and opens a control stream, without sending anything.
     pub(crate) async fn connect(addr: SocketAddr, key: &Key) -> Self {
+        Self::try_connect(addr, key).await.unwrap()
+    }
+
+    /// Connects as [`connect`](Self::connect) does, unless the node does not want it.
+    pub(crate) async fn try_connect(addr: SocketAddr, key: &Key) -> Option<Self> {
         let (endpoint, connection) = dial(addr, Some(key), ALPN).await;
-        let connection = connection.unwrap();
-        let (send, recv) = connection.open_bi().await.unwrap();
+        let connection = connection.ok()?;
+        let (send, recv) = connection.open_bi().await.ok()?;
         let decoder = Decoder::default();
-        Self { connection, send, recv, decoder, welcome: None, _endpoint: endpoint }
+        Some(Self { connection, send, recv, decoder, welcome: None, _endpoint: endpoint })
     }
 
     /// Sets up a lane that the node admits.
@@ -155,16 +185,18 @@ impl Hostile {
 
     /// Returns the next message on the control stream.
     pub(crate) async fn receive(&mut self) -> Message {
-        let message = async {
-            loop {
-                if let Some(message) = self.decoder.next_message().unwrap() {
-                    return message;
-                }
-                let chunk = self.recv.read_chunk(4096, true).await.unwrap();
-                self.decoder.push(&chunk.expect("the control stream ended").bytes);
+        let message = timeout(TEST_TIMEOUT, self.try_receive()).await.expect("no message");
+        message.expect("the control stream ended")
+    }
+
+    /// Returns the next message on the control stream, unless that ends.
+    pub(crate) async fn try_receive(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.decoder.next_message().unwrap() {
+                return Some(message);
             }
-        };
-        timeout(TEST_TIMEOUT, message).await.expect("no message")
+            self.decoder.push(&self.recv.read_chunk(4096, true).await.ok()??.bytes);
+        }
     }
 
     /// Sends a segment and leaves its stream open.

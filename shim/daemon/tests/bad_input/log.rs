@@ -42,7 +42,8 @@ pub(crate) fn capture() {
     });
 }
 
-fn text() -> String {
+/// Returns the whole log.
+pub(crate) fn text() -> String {
     String::from_utf8_lossy(&LINES.lock().unwrap()).into_owned()
 }
 

@@ -5,9 +5,12 @@
 
 mod bystander;
 mod floods;
+mod handshakes;
 mod hello;
 mod hostile;
 mod keys;
 mod log;
 mod messages;
+mod reflector;
 mod restart;
+mod texts;

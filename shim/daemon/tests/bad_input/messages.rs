@@ -99,7 +99,7 @@ violations! {
     a_new_flow_without_an_open_request_is_a_violation:
         vec![sends(state(0))] => "flow f0 is new but carries no open request";
     a_flow_id_far_above_those_seen_is_a_violation:
-        vec![sends(FlowState { open: open(), ..state(1 << 40) })] => "skips more than 4096 ids";
+        vec![sends(FlowState { open: open(), ..state(1 << 40) })] => "skips more than 32768 ids";
     bytes_beyond_the_window_are_a_violation:
         // The node's window is 256 KiB.
         vec![Act::SendsSegment(header(0, (256 << 10) - 5), 6)]

@@ -72,7 +72,9 @@ async fn a_blackhole_emits_events_from_suspicion_to_recovery() {
     let flows = Flows::start(pair.socks()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     pair.isp("isp-a").blackhole(Way::Both);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The dial beside the lane begins after a second and sends its packets again after 0.3 and 0.9 s: in between
+    // only the lane's own probes, ten a second, can find the path well.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     pair.isp("isp-a").heal(Way::Both);
     let recovered = |events: &[EventReport]| {
         find(events, "lane-recovered").iter().any(|e| {
@@ -105,7 +107,9 @@ async fn a_blackhole_emits_events_from_suspicion_to_recovery() {
     let held = find(&events, "hold-down-started");
     let held_a = held.iter().find(|e| e.uplink.as_deref() == Some("isp-a"));
     let held_a = held_a.unwrap_or_else(|| panic!("{}", text(&events)));
-    assert_eq!(*held_a.field("duration_ms"), 10_000.0, "{held_a}");
+    // How long the failure lasts, and so the hold (twice that, up to ten seconds), is not known when it begins:
+    // the event says the least, a second at the first failure.
+    assert_eq!(*held_a.field("duration_ms"), 1_000.0, "{held_a}");
     assert!(!held.iter().any(|e| e.uplink.as_deref() == Some("isp-b")), "{}", text(&events));
     println!("{}", text(&events));
     pair.shutdown().await;

@@ -4,5 +4,7 @@
 mod drain;
 mod events;
 mod flows;
+mod metrics;
 mod peer_down;
+mod redundancy;
 mod site;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use throughline::{Identity, PeerId};
 use throughline_daemon::run::Daemon;
+use throughline_emulator::{Emulator, Profile, Way};
 use throughline_fixture::DEADLINE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -152,5 +153,37 @@ async fn peers_are_tried_in_order_and_the_next_when_one_is_down() {
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
     assert_eq!(flows(&two), 1);
     near.shutdown(Duration::ZERO).await;
+    two.shutdown(Duration::ZERO).await;
+}
+
+/// Both ends of the flow keep only what was opened where it counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_goes_to_the_next_peer_where_the_first_falls_silent_before_it_answers() {
+    let near_id = Identity::generate();
+    let (one_id, two_id) = (Identity::generate(), Identity::generate());
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let one = far(one_id.clone(), any, near_id.peer_id()).await;
+    let two = far(two_id.clone(), any, near_id.peer_id()).await;
+    let profile = Profile::new(50_000_000, Duration::from_millis(10));
+    let internet = Emulator::builder()
+        .isp("home", &profile)
+        .isp("of-one", &profile)
+        .client("home", [127, 0, 0, 1], [127, 0, 0, 1])
+        .start()
+        .unwrap();
+    let to_one = internet.udp_locator(any, one.node().local_addrs()[0], Some("of-one")).unwrap();
+    let peers =
+        [("one", one_id.peer_id(), to_one), ("two", two_id.peer_id(), two.node().local_addrs()[0])];
+    let near = near(near_id, &peers, "wait").await;
+    let (_listener, target) = origin().await;
+    let _app = connect(ingress(&near), target).await.unwrap();
+    assert_eq!((flows(&one), flows(&two)), (1, 0));
+    internet.isp("of-one").blackhole(Way::Both);
+    let began = Instant::now();
+    let _app = connect(ingress(&near), target).await.expect("the second peer is there");
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    assert_eq!(flows(&two), 1);
+    near.shutdown(Duration::ZERO).await;
+    one.shutdown(Duration::ZERO).await;
     two.shutdown(Duration::ZERO).await;
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{Daemon, Far, in_namespace, ip, keygen, lane_from, lanes, two_providers};
+use crate::world::{
+    Daemon, Far, in_namespace, ip, keygen, lane_from, lanes, provider, two_providers,
+};
 
 /// Bounds the reaction to a change, as in `watch`.
 const SOON: Duration = Duration::from_millis(250);
@@ -135,5 +137,26 @@ fn a_new_address_is_dialed_from_at_once() {
         ip("addr add 198.51.100.5/24 dev b0");
         ip("route replace default via 198.51.100.1 dev b0 metric 200");
         near.until(Duration::from_secs(1), "a lane from the new address", both_up);
+    });
+}
+
+#[test]
+fn an_interface_that_is_deleted_and_made_anew_has_its_lane_again_and_no_descriptor_is_left() {
+    let name = "lanes::an_interface_that_is_deleted_and_made_anew_has_its_lane_again_and_no_descriptor_is_left";
+    in_namespace(name, || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (near, _there) = daemons(directory.path(), &far);
+        near.until(DIAL_TIMEOUT, "both lanes up", both_up);
+        let before = near.descriptors();
+        for _ in 0..5 {
+            ip("link del a0");
+            near.until(SOON, "link gone, lane out", |s| is_out(s, "192.0.2.5"));
+            provider(&far, "a", "192.0.2", "2001:db8:a::");
+            ip("route replace default via 192.0.2.1 dev a0 metric 100");
+            near.until(DIAL_TIMEOUT, "link back, lanes up", both_up);
+        }
+        // Lanes that were replaced close their sockets a moment later.
+        near.until(DIAL_TIMEOUT, "no descriptor more", |_| near.descriptors() <= before + 2);
     });
 }

@@ -180,6 +180,43 @@ fn routes_left_by_a_crash_are_removed_at_the_next_start() {
 }
 
 #[test]
+fn a_reload_that_is_only_tried_changes_no_rule() {
+    in_namespace("routes::a_reload_that_is_only_tried_changes_no_rule", || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let near = Daemon::start(directory.path(), "near", &config, None);
+        // As of a run that has crashed meanwhile.
+        ip("rule add from 192.0.2.99 lookup 7400 priority 7401 proto 116");
+        let before = installed_routes();
+        let reload = |with: &str, options: &[&str]| {
+            let file = directory.path().join("near.toml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, text.replacen("manage-routes = true\n", "", 1)).unwrap();
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, format!("{with}{text}")).unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+            let output = command.arg("reload").arg("-c").arg(&file).args(options).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let said = reload("manage-routes = true\n", &["--dry-run"]);
+        assert!(said.contains("`manage-routes` is true instead of false"), "{said}");
+        assert_eq!(installed_routes(), before);
+        reload("manage-routes = true\n", &[]);
+        near.until(DIAL_TIMEOUT, "rules of its own alone", |_| {
+            let now = installed_routes();
+            !now.contains("192.0.2.99") && now.contains("from 198.51.100.5")
+        });
+        let set = installed_routes();
+        reload("", &["--dry-run"]);
+        assert_eq!(installed_routes(), set);
+        near.stop();
+        assert_eq!(installed_routes(), "");
+    });
+}
+
+#[test]
 fn managed_routes_follow_addresses_and_routers() {
     in_namespace("routes::managed_routes_follow_addresses_and_routers", || {
         let far = two_providers();
@@ -296,6 +333,33 @@ fn only_one_daemon_manages_the_routes_of_a_host() {
         let third = Daemon::start(directory.path(), "second", "", None);
         assert_eq!(installed_routes(), installed);
         third.stop();
+        near.stop();
+        assert_eq!(installed_routes(), "");
+    });
+}
+
+#[test]
+fn a_successor_takes_its_predecessors_routes_over_or_removes_them_as_it_is_configured() {
+    let name = "routes::a_successor_takes_its_predecessors_routes_over_or_removes_them_as_it_is_configured";
+    in_namespace(name, || {
+        let far = two_providers();
+        let directory = tempfile::tempdir().unwrap();
+        let (_there, config) = set_up(directory.path(), &far);
+        let managing = with_routes(&config);
+        let near = Daemon::start(directory.path(), "near", &managing, None);
+        near.until(DIAL_TIMEOUT, "lanes over both", |s| over(s, "isp-a") && over(s, "isp-b"));
+        let installed = installed_routes();
+        assert!(installed.contains("from 198.51.100.5 lookup 7"), "{installed}");
+        let near = near.succeeded_by(directory.path(), "near", &managing);
+        near.until(DIAL_TIMEOUT, "managed again", |_| {
+            near.log().contains("manage-routes: 8 rules and 4 tables are set")
+        });
+        assert_eq!(installed_routes(), installed);
+        let near = near.succeeded_by(directory.path(), "near", &config);
+        near.until(DIAL_TIMEOUT, "none is left", |_| installed_routes().is_empty());
+        // And begins to where its predecessor did not.
+        let near = near.succeeded_by(directory.path(), "near", &managing);
+        near.until(DIAL_TIMEOUT, "managed again", |_| installed_routes() == installed);
         near.stop();
         assert_eq!(installed_routes(), "");
     });

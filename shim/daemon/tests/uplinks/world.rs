@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Set in a test that runs in its own namespace.
-const INSIDE: &str = "THROUGHLINE_TEST_INSIDE";
+pub(crate) const INSIDE: &str = "THROUGHLINE_TEST_INSIDE";
 
 /// Runs `body` in fresh user and network namespaces: the test executes itself there.
 pub(crate) fn in_namespace(test: &str, body: impl FnOnce()) {
@@ -100,27 +100,28 @@ impl Drop for Far {
     }
 }
 
+/// Creates the link of one provider.
+pub(crate) fn provider(far: &Far, name: &str, net4: &str, net6: &str) {
+    ip(&format!("link add {name}0 type veth peer name {name}1 netns {}", far.pid()));
+    ip(&format!("addr add {net4}.5/24 dev {name}0"));
+    ip(&format!("addr add {net6}5/64 dev {name}0 nodad"));
+    far.ip(&format!("addr add {net4}.1/24 dev {name}1"));
+    far.ip(&format!("addr add {net6}1/64 dev {name}1 nodad"));
+    far.ip(&format!("link set {name}1 up"));
+    ip(&format!("link set {name}0 up"));
+}
+
 /// Creates two providers: `a0` and `b0` here, each with a router at its far end.
 ///
 /// The routers are one host, which filters sources as providers do (BCP 38) and has 203.0.113.1 and
 /// 2001:db8:f::1 behind it.
 pub(crate) fn two_providers() -> Far {
     let far = Far::new();
-    let pid = far.pid();
     // Gives the two ends of a link different numbers: the kernel takes the carrier of a `veth` with
     // equal ones for a physical one, and notifies of it once a second at most (linkwatch).
     far.ip("link add pad0 type veth peer name pad1");
-    for (name, net4, net6) in
-        [("a", "192.0.2", "2001:db8:a::"), ("b", "198.51.100", "2001:db8:b::")]
-    {
-        ip(&format!("link add {name}0 type veth peer name {name}1 netns {pid}"));
-        ip(&format!("addr add {net4}.5/24 dev {name}0"));
-        ip(&format!("addr add {net6}5/64 dev {name}0 nodad"));
-        far.ip(&format!("addr add {net4}.1/24 dev {name}1"));
-        far.ip(&format!("addr add {net6}1/64 dev {name}1 nodad"));
-        far.ip(&format!("link set {name}1 up"));
-        ip(&format!("link set {name}0 up"));
-    }
+    provider(&far, "a", "192.0.2", "2001:db8:a::");
+    provider(&far, "b", "198.51.100", "2001:db8:b::");
     far.ip("addr add 203.0.113.1/32 dev lo");
     far.ip("addr add 2001:db8:f::1/128 dev lo nodad");
     far.sh("for c in all a1 b1; do echo 1 > /proc/sys/net/ipv4/conf/$c/rp_filter; done");
@@ -129,12 +130,12 @@ pub(crate) fn two_providers() -> Far {
 
 /// A daemon, the built program; killed when dropped.
 pub(crate) struct Daemon {
-    child: Child,
-    socket: PathBuf,
-    log: PathBuf,
+    pub(crate) child: Child,
+    pub(crate) socket: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_throughline");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_throughline");
 
 /// Creates an identity; returns its public key.
 pub(crate) fn keygen(directory: &Path, name: &str) -> String {
@@ -161,9 +162,31 @@ impl Daemon {
 
     /// Starts a daemon without waiting for it.
     pub(crate) fn launch(directory: &Path, name: &str, config: &str, there: Option<&Far>) -> Self {
+        let log = directory.join(format!("{name}.log"));
+        Self::launch_with(directory, (name, config), there, (log, &[]))
+    }
+
+    /// Hands over to a successor with this configuration, and waits until it runs and this one has ended.
+    pub(crate) fn succeeded_by(mut self, directory: &Path, name: &str, config: &str) -> Self {
+        let log = directory.join(format!("{name}-{}.log", self.child.id()));
+        let next = Self::launch_with(directory, (name, config), None, (log, &["--take-over"]));
+        let since = Instant::now();
+        while !next.log().contains("running") {
+            assert!(since.elapsed() < Duration::from_secs(10), "no start: {}", next.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(self.child.wait().unwrap().success(), "{}", self.log());
+        next
+    }
+
+    fn launch_with(
+        directory: &Path,
+        (name, config): (&str, &str),
+        there: Option<&Far>,
+        (log, options): (PathBuf, &[&str]),
+    ) -> Self {
         let file = directory.join(format!("{name}.toml"));
         let socket = directory.join(format!("{name}.sock"));
-        let log = directory.join(format!("{name}.log"));
         let text = format!("identity = \"{name}.key\"\nadmin = \"{name}.sock\"\n{config}");
         std::fs::write(&file, text).unwrap();
         let mut command = match there {
@@ -175,7 +198,7 @@ impl Daemon {
             }
         };
         let out = std::fs::File::create(&log).unwrap();
-        command.arg("run").arg("-c").arg(file).stderr(out).stdout(Stdio::null());
+        command.arg("run").args(options).arg("-c").arg(file).stderr(out).stdout(Stdio::null());
         command.env("THROUGHLINE_LOG", "debug");
         Self { child: command.spawn().unwrap(), socket, log }
     }
@@ -217,6 +240,11 @@ impl Daemon {
             assert!(since.elapsed() < limit, "{what}: not in {limit:?}\n{status:#}\n{}", log());
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Returns how many descriptors the daemon has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Kills the daemon, as in a crash.

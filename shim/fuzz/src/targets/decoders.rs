@@ -9,6 +9,7 @@ use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::fact::{
     FlowState, LaneHealth, LaneUse, Locators, Open, Outcome, ResetAt, Suspicion,
 };
+use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::hello::{Hello, Intent, Reject, RejectCode, SessionParams, Welcome};
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 
@@ -60,6 +61,9 @@ pub(super) fn segment(input: &[u8]) {
 }
 
 pub(super) fn datagram(input: &[u8]) {
+    if let Ok(Some(datagram)) = FlowDatagram::decode(&Bytes::copy_from_slice(input)) {
+        assert_eq!(FlowDatagram::decode(&datagram.to_bytes()), Ok(Some(datagram)));
+    }
     if let Ok(Some(datagram)) = Datagram::decode(input) {
         let padded = datagram.to_bytes(input.len());
         assert!(padded.len() >= input.len().min(2));
@@ -76,6 +80,7 @@ pub(super) fn messages() -> Vec<Message> {
         session: SessionId(7),
         intent: Intent::Create,
         generation: 3,
+        instance: 0x0123_4567_89ab_cdef,
         lane: LaneId(2),
         params,
     };
@@ -117,6 +122,10 @@ pub(super) fn open() -> Open {
     Open { target: Target::service("x"), mode: Mode::Auto }
 }
 
+pub(super) fn open_datagrams() -> Open {
+    Open { target: Target::datagram_service("x"), mode: Mode::Auto }
+}
+
 pub(super) fn control_seeds() -> Vec<Vec<u8>> {
     let encoded: Vec<Bytes> = messages().iter().map(Message::to_bytes).collect();
     let each = encoded.iter().map(|bytes| [&[128], &bytes[..]].concat());
@@ -147,5 +156,11 @@ pub(super) fn segment_seeds() -> Vec<Vec<u8>> {
 
 pub(super) fn datagram_seeds() -> Vec<Vec<u8>> {
     let datagrams = [Datagram::Ping { seq: 70 }, Datagram::Pong { seq: 70, received: 1 << 40 }];
-    datagrams.map(|datagram| datagram.to_bytes(60).to_vec()).into()
+    let mut seeds: Vec<_> = datagrams.map(|datagram| datagram.to_bytes(60).to_vec()).into();
+    for open in [None, Some(open_datagrams())] {
+        let payload = Bytes::from_static(b"voice");
+        let datagram = FlowDatagram { flow: FlowId(6), seq: 70_000, open, payload };
+        seeds.push(datagram.to_bytes().to_vec());
+    }
+    seeds
 }

@@ -4,7 +4,7 @@
 //! was written, in order and once; and when lanes are well again everything arrives, and nothing
 //! is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
@@ -12,7 +12,7 @@ use throughline_proto::selection::Cost;
 use throughline_proto::session::WorkClass;
 use throughline_proto::types::{FailureCode, FlowId, LaneId, OpenFailure};
 
-use super::decoders::open;
+use super::decoders::{open, open_datagrams};
 use super::session::observe;
 pub(super) use super::session::seeds;
 use super::world::World;
@@ -25,6 +25,9 @@ const MAX_LANES: usize = 4;
 struct Applications {
     written: BTreeMap<(FlowId, usize), u64>,
     read: BTreeMap<(FlowId, usize), u64>,
+    /// How many datagrams were sent, and which arrived.
+    sent: BTreeMap<(FlowId, usize), u64>,
+    received: BTreeSet<(FlowId, usize, u64)>,
     finished: Vec<(FlowId, usize)>,
     /// Flows that an end was refused, or that one has reset or dropped: bytes of it may be lost.
     broken: Vec<FlowId>,
@@ -55,7 +58,13 @@ fn step(
     let lanes = world.lanes();
     let lane = if lanes.is_empty() { LaneId(0) } else { *steps.choose(&lanes)? };
     let times = steps.int_in_range(1..=8)?;
-    match steps.int_in_range(0..=15)? {
+    match steps.int_in_range(0..=16)? {
+        16 => {
+            let (first, lost) = (steps.arbitrary()?, steps.ratio(1, 4)?);
+            for _ in 0..times {
+                world.deliver_datagram(side, lane, first, lost);
+            }
+        }
         0 if lanes.len() < MAX_LANES => world.attach(),
         1 => world.detach(lane),
         2 | 3 => {
@@ -68,7 +77,8 @@ fn step(
         5 => world.ends[side].handle_local_migration(world.now, lane),
         6 => world.wait(Duration::from_millis(steps.int_in_range(0..=400)?)),
         7 | 8 => {
-            let class = *steps.choose(&[WorkClass::Urgent, WorkClass::Bulk])?;
+            let class =
+                *steps.choose(&[WorkClass::Urgent, WorkClass::Datagrams, WorkClass::Bulk])?;
             for _ in 0..times {
                 world.pull(side, lane, class);
             }
@@ -107,10 +117,18 @@ fn application(
     }
     let flows: Vec<FlowId> = world.ends[side].flows().map(|flow| flow.id).collect();
     if flows.is_empty() || steps.ratio(1, 10)? {
-        let _ = world.ends[side].open(now, open());
+        let open = if steps.ratio(2, 3)? { open() } else { open_datagrams() };
+        let _ = world.ends[side].open(now, open);
         return Ok(());
     }
     let flow = *steps.choose(&flows)?;
+    if is_of_datagrams(world, flow, side) {
+        match steps.ratio(1, 3)? {
+            true => applications.send(world, flow, side, steps.int_in_range(8..=1_100)?),
+            false => applications.receive(world, flow, side),
+        }
+        return Ok(());
+    }
     match steps.int_in_range(0..=15)? {
         0..=7 => applications.write(world, flow, side, steps.int_in_range(0..=40_000)?),
         8..=13 => drop(applications.read(world, flow, side, steps.int_in_range(1..=30_000)?)),
@@ -123,7 +141,31 @@ fn application(
     Ok(())
 }
 
+fn is_of_datagrams(world: &World, flow: FlowId, side: usize) -> bool {
+    world.ends[side].flow(flow).is_some_and(|flow| flow.datagrams.is_some())
+}
+
 impl Applications {
+    /// Sends a datagram that says which one it is.
+    fn send(&mut self, world: &mut World, flow: FlowId, side: usize, len: usize) {
+        let number = self.sent.entry((flow, side)).or_default();
+        let mut bytes = vec![0; len];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        if world.ends[side].send_datagram(world.now, flow, bytes.into()).is_ok() {
+            *number += 1;
+        }
+    }
+
+    /// Takes the datagrams that have arrived, none of which comes twice.
+    fn receive(&mut self, world: &mut World, flow: FlowId, side: usize) {
+        while let Ok(Some(bytes)) = world.ends[side].receive_datagram(flow) {
+            let number = u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"));
+            let sent = self.sent.get(&(flow, 1 - side)).copied().unwrap_or(0);
+            assert!(number < sent, "datagram {number} of flow {flow} was never sent");
+            assert!(self.received.insert((flow, side, number)), "{flow}: {number} came twice");
+        }
+    }
+
     fn write(&mut self, world: &mut World, flow: FlowId, side: usize, len: u64) {
         let start = self.written.entry((flow, side)).or_default();
         let bytes: Vec<u8> = (*start..*start + len).map(|at| content(flow, side, at)).collect();
@@ -169,6 +211,10 @@ fn heal(world: &mut World, applications: &mut Applications) {
                 world.ends[side].accept(world.now, flow);
             }
             for flow in world.ends[side].flows().map(|flow| flow.id).collect::<Vec<_>>() {
+                if is_of_datagrams(world, flow, side) {
+                    applications.receive(world, flow, side);
+                    continue;
+                }
                 while applications.read(world, flow, side, 1 << 20) {
                     is_idle = false;
                 }
@@ -188,6 +234,10 @@ fn heal(world: &mut World, applications: &mut Applications) {
 fn drop_all(world: &mut World) {
     for side in 0..2 {
         for flow in world.ends[side].flows().map(|flow| flow.id).collect::<Vec<_>>() {
+            if is_of_datagrams(world, flow, side) {
+                world.ends[side].release_datagrams(world.now, flow);
+                continue;
+            }
             world.ends[side].drop_reader(world.now, flow);
             world.ends[side].drop_writer(world.now, flow);
         }

@@ -9,15 +9,17 @@ use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 use throughline_proto::flow::memory::Memory;
-use throughline_proto::lane::{AddressListing, Observation, SensorSnapshot};
+use throughline_proto::lane::{AddressListing, Observation, Overtaken, SensorSnapshot};
 use throughline_proto::selection::Cost;
 use throughline_proto::session::{LaneInfo, SegmentVerdict, Session, SessionConfig, WorkClass};
 use throughline_proto::types::{FailureCode, FlowId, LaneId, OpenFailure, Side};
+use throughline_proto::wire::codec::MAX_VARINT;
 use throughline_proto::wire::control::Decoder;
+use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::hello::SessionParams;
 use throughline_proto::wire::segment::SegmentHeader;
 
-use super::decoders::{messages, open};
+use super::decoders::{messages, open, open_datagrams};
 
 const PARAMS: SessionParams =
     SessionParams { linger: Duration::from_secs(60), initial_window: 100_000, max_flows: 8 };
@@ -26,7 +28,13 @@ const PARAMS: SessionParams =
 pub(super) fn session(side: Side) -> (Session, Arc<Memory>) {
     let memory = Arc::new(Memory::new(1 << 30));
     let max_flows = PARAMS.max_flows as usize;
-    let config = SessionConfig { side, params: PARAMS, max_flows, memory: memory.clone() };
+    let config = SessionConfig {
+        side,
+        params: PARAMS,
+        max_flows,
+        first_window: 150_000,
+        memory: memory.clone(),
+    };
     (Session::new(config, PARAMS), memory)
 }
 
@@ -60,7 +68,8 @@ pub(super) fn hostile_peer(input: &[u8]) {
 fn step(steps: &mut Unstructured, end: &mut Session, now: &mut Instant) -> Result<()> {
     let lane = LaneId(steps.int_in_range(1..=4)?);
     *now += Duration::from_millis(steps.int_in_range(0..=30)?);
-    match steps.int_in_range(0..=9)? {
+    match steps.int_in_range(0..=10)? {
+        10 => datagram(steps, end, *now)?,
         0 => end.handle_lane_attached(*now, lane, lane_info(lane)),
         1 => end.handle_lane_detached(*now, lane),
         2 => observe(steps, end, *now, lane)?,
@@ -68,7 +77,7 @@ fn step(steps: &mut Unstructured, end: &mut Session, now: &mut Instant) -> Resul
         5 | 6 => segment(steps, end, *now)?,
         7 => application(steps, end, *now)?,
         8 => {
-            for class in [WorkClass::Urgent, WorkClass::Bulk] {
+            for class in [WorkClass::Urgent, WorkClass::Datagrams, WorkClass::Bulk] {
                 while steps.ratio(9, 10)? && end.poll_transmit(*now, lane, class).is_some() {}
             }
         }
@@ -113,13 +122,53 @@ fn segment(steps: &mut Unstructured, end: &mut Session, now: Instant) -> Result<
     Ok(())
 }
 
+fn datagram(steps: &mut Unstructured, end: &mut Session, now: Instant) -> Result<()> {
+    let flow = FlowId(steps.int_in_range(0..=24)?);
+    let open = match steps.int_in_range(0..=3)? {
+        0 => None,
+        1 => Some(open()),
+        _ => Some(open_datagrams()),
+    };
+    let seq = match steps.ratio(9, 10)? {
+        true => steps.int_in_range(0..=5_000)?,
+        false => steps.int_in_range(0..=MAX_VARINT)?,
+    };
+    let payload = vec![1; steps.int_in_range(0..=1_400)?].into();
+    let _ = end.handle_datagram(now, FlowDatagram { flow, seq, open, payload });
+    Ok(())
+}
+
+/// What an application does with a datagram flow.
+pub(super) fn use_datagrams(
+    steps: &mut Unstructured,
+    end: &mut Session,
+    now: Instant,
+    id: FlowId,
+) -> Result<()> {
+    match steps.int_in_range(0..=9)? {
+        0..=3 => {
+            let len = steps.int_in_range(0..=1_400)?;
+            let _ = end.send_datagram(now, id, vec![7; len].into());
+        }
+        4..=6 => while let Ok(Some(_)) = end.receive_datagram(id) {},
+        7 => end.accept(now, id),
+        8 => end.fail_datagrams(now, id, FailureCode::Refused),
+        _ => end.release_datagrams(now, id),
+    }
+    Ok(())
+}
+
 fn application(steps: &mut Unstructured, end: &mut Session, now: Instant) -> Result<()> {
     let ids: Vec<FlowId> = end.flows().map(|flow| flow.id).collect();
     if ids.is_empty() || steps.ratio(1, 20)? {
-        let _ = end.open(now, open());
+        let open = if steps.arbitrary()? { open() } else { open_datagrams() };
+        let _ = end.open(now, open);
         return Ok(());
     }
     let id = *steps.choose(&ids)?;
+    if end.flow(id).is_some_and(|flow| flow.datagrams.is_some()) {
+        return use_datagrams(steps, end, now, id);
+    }
     match steps.int_in_range(0..=8)? {
         0 | 1 => {
             let len = steps.int_in_range(0..=5_000)?;
@@ -142,7 +191,13 @@ fn application(steps: &mut Unstructured, end: &mut Session, now: Instant) -> Res
 
 /// Lanes of which some share an uplink or an address of the acceptor.
 pub(super) fn lane_info(lane: LaneId) -> LaneInfo {
-    LaneInfo { local_risk: lane.0 % 3, remote_risk: lane.0 % 2, cost: Cost::FREE, order: 0 }
+    LaneInfo {
+        local_risk: lane.0 % 3,
+        remote_risk: lane.0 % 2,
+        cost: Cost::FREE,
+        order: 0,
+        takes_datagrams: true,
+    }
 }
 
 /// Shows the monitor of a lane acknowledgements that come, or that have stopped.
@@ -169,10 +224,15 @@ pub(super) fn observe(
         newest_full_acked_sent: Some(last),
         last_full_ack: Some(last),
         last_sent: Some(now),
+        overtaken: Overtaken {
+            packets: steps.int_in_range(0..=64)?,
+            turns: steps.int_in_range(0..=3)?,
+        },
         ack_interval: Duration::from_millis(1),
         srtt: Duration::from_millis(20),
         rttvar: Duration::from_millis(2),
         min_rtt: Duration::from_millis(20),
+        pauses: throughline_proto::lane::Pauses::default(),
         epoch: steps.int_in_range(0..=1)?,
     };
     let seen = Observation {

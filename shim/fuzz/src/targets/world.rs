@@ -14,6 +14,7 @@ use throughline_proto::session::{
 };
 use throughline_proto::types::{FlowId, LaneId, Side};
 use throughline_proto::wire::control::Decoder;
+use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::segment::SegmentHeader;
 
 use super::session::{lane_info, session};
@@ -24,6 +25,7 @@ struct Wire {
     control: VecDeque<Bytes>,
     decoder: Decoder,
     segments: BTreeMap<u64, Stream>,
+    datagrams: VecDeque<Bytes>,
 }
 
 /// A segment's stream: what is under way on it, and where its next byte belongs.
@@ -83,6 +85,7 @@ impl World {
         let Some(work) = self.ends[side].poll_transmit(self.now, lane, class) else { return false };
         match work {
             Transmit::Control(bytes) | Transmit::Close(bytes) => wire.control.push_back(bytes),
+            Transmit::Datagram(bytes) => wire.datagrams.push_back(bytes),
             Transmit::Segment(write) => {
                 let stream = wire.segments.entry(write.key).or_default();
                 stream.writes.push_back((write.header, write.data));
@@ -128,6 +131,26 @@ impl World {
         true
     }
 
+    /// Delivers the first or the last datagram of `lane`, or loses it.
+    pub(super) fn deliver_datagram(
+        &mut self,
+        side: usize,
+        lane: LaneId,
+        first: bool,
+        lost: bool,
+    ) -> bool {
+        let Some(wire) = self.wires.get_mut(&(lane, side)) else { return false };
+        let waiting = &mut wire.datagrams;
+        let next = if first { waiting.pop_front() } else { waiting.pop_back() };
+        let Some(bytes) = next else { return false };
+        let datagram = FlowDatagram::decode(&bytes).expect("ours can be read").expect("of a flow");
+        if !lost {
+            self.ends[1 - side].handle_datagram(self.now, datagram).expect("ours is allowed");
+        }
+        self.events();
+        true
+    }
+
     pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
         for end in &mut self.ends {
@@ -153,7 +176,9 @@ impl World {
             for lane in self.lanes() {
                 for side in 0..2 {
                     is_quiet &= !self.pull(side, lane, WorkClass::Urgent);
+                    is_quiet &= !self.pull(side, lane, WorkClass::Datagrams);
                     is_quiet &= !self.pull(side, lane, WorkClass::Bulk);
+                    is_quiet &= !self.deliver_datagram(side, lane, true, false);
                     is_quiet &= !self.deliver_control(side, lane);
                     is_quiet &= !self.deliver_segment(side, lane, 0);
                 }

@@ -14,6 +14,7 @@
 mod in_order;
 mod out_of_order;
 mod small_chunks;
+mod snapshot;
 
 use std::ops::Range;
 
@@ -56,6 +57,11 @@ impl Assembler {
     /// Returns the highest offset that has been received.
     pub fn highest(&self) -> u64 {
         self.out_of_order.ranges().last().map_or(self.head, |r| r.end)
+    }
+
+    /// Returns how many bytes wait for others that precede them.
+    pub fn waiting(&self) -> u64 {
+        self.out_of_order.ranges().len()
     }
 
     /// Returns how many bytes were received more than once.

@@ -1,5 +1,7 @@
 //! Tells the second copy of a flow on two lanes from bytes that were sent again.
 
+use crate::wire::codec::{DecodeError, get_varint, put_varint};
+
 /// Counts the bytes that were received twice because the flow is on two lanes, as intended.
 ///
 /// Bytes that were sent again are no duplicates in this sense, and neither is their first copy if it
@@ -16,6 +18,18 @@ impl DuplicateCounter {
     /// Returns the number of bytes that were received twice as intended.
     pub(super) fn duplicated(&self) -> u64 {
         self.duplicated
+    }
+
+    /// Appends the counts to a snapshot.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.duplicated);
+        put_varint(out, self.resent_first);
+    }
+
+    /// Reads what [`put`](Self::put) has written.
+    pub(super) fn get(record: &mut &[u8]) -> Result<Self, DecodeError> {
+        let duplicated = get_varint(record, "duplicated bytes")?;
+        Ok(Self { duplicated, resent_first: get_varint(record, "bytes that came again first")? })
     }
 
     /// Counts a part of a segment, of which `new` bytes were new and `known` were received before.

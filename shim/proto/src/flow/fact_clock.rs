@@ -7,6 +7,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::snapshot::{RestoreError, get_flags, put_flags};
+use crate::wire::codec::{get_varint, put_varint};
+
 /// The delay of a change that nobody waits for. Half of it would double the packets and save nothing
 /// measurable; twice as much would leave a failure twice the stale acknowledgements.
 pub(super) const BATCH_DELAY: Duration = Duration::from_millis(5);
@@ -63,6 +66,21 @@ impl Default for FactClock {
 }
 
 impl FactClock {
+    /// Appends the versions to a snapshot. No time is in it: the next lane begins with all facts.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.version);
+        put_varint(out, self.acked);
+        put_flags(out, [self.dirty]);
+    }
+
+    /// Reads what [`put`](Self::put) has written.
+    pub(super) fn get(record: &mut &[u8]) -> Result<Self, RestoreError> {
+        let (version, acked) =
+            (get_varint(record, "fact version")?, get_varint(record, "acknowledged version")?);
+        let [dirty] = get_flags(record)?;
+        Ok(Self { version, acked: acked.min(version), dirty, ..Self::default() })
+    }
+
     /// Returns the version of the latest facts that were sent.
     pub fn version(&self) -> u64 {
         self.version

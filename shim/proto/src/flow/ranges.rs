@@ -85,13 +85,6 @@ impl RangeSet {
         self.ranges.splice(from..to, keep);
     }
 
-    /// Adds all of another set.
-    pub fn union(&mut self, other: &Self) {
-        for range in other.iter() {
-            self.insert(range);
-        }
-    }
-
     /// Returns whether all of `range` is in the set.
     pub fn contains(&self, range: &Range<u64>) -> bool {
         if range.is_empty() {
@@ -105,6 +98,35 @@ impl RangeSet {
     pub fn touches(&self, range: &Range<u64>) -> bool {
         let at = self.ranges.partition_point(|r| r.end < range.start);
         self.ranges.get(at).is_some_and(|r| r.start <= range.end)
+    }
+
+    /// Returns the end of the range that holds `offset`, if one does.
+    fn end_of_range_at(&self, offset: u64) -> Option<u64> {
+        let at = self.ranges.partition_point(|r| r.end <= offset);
+        self.ranges.get(at).filter(|r| r.start <= offset).map(|r| r.end)
+    }
+
+    /// Returns the start of the lowest range above `offset`.
+    fn next_start(&self, offset: u64) -> Option<u64> {
+        let at = self.ranges.partition_point(|r| r.start <= offset);
+        self.ranges.get(at).map(|r| r.start)
+    }
+
+    /// Returns the lowest run of offsets within `range` that are in none of the `sets`. Nothing is
+    /// copied: the sets of a flow can be long where a peer wants them to be.
+    pub fn first_gap_of<'a>(
+        sets: impl Iterator<Item = &'a Self> + Clone,
+        range: Range<u64>,
+    ) -> Option<Range<u64>> {
+        let mut start = range.start;
+        while start < range.end {
+            let Some(end) = sets.clone().find_map(|set| set.end_of_range_at(start)) else {
+                let next = sets.filter_map(|set| set.next_start(start)).min();
+                return Some(start..next.map_or(range.end, |next| next.min(range.end)));
+            };
+            start = end;
+        }
+        None
     }
 
     /// Returns the lowest run of offsets within `range` that are not in the set.
@@ -169,6 +191,11 @@ mod tests {
                     assert!(gap.clone().all(|i| !model[i as usize]));
                     assert!(gap.end == 64 || model[gap.end as usize]);
                 }
+                let (even, odd): (Vec<_>, Vec<_>) =
+                    set.iter().enumerate().partition(|(at, _)| at % 2 == 0);
+                let parts =
+                    [even, odd].map(|p| p.into_iter().map(|(_, r)| r).collect::<RangeSet>());
+                assert_eq!(RangeSet::first_gap_of(parts.iter(), low..64), set.first_gap(low..64));
                 assert_eq!(set.len(), model.iter().filter(|b| **b).count() as u64);
                 let all: RangeSet =
                     (0..64).filter(|i| model[*i as usize]).map(|i| i..i + 1).collect();

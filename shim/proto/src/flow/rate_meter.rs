@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+use crate::snapshot::{RestoreError, get_flags, put_flags};
+use crate::wire::codec::{get_varint, put_varint};
+
 /// The rate below which a flow is thin, in bytes a second (100 kbit/s).
 const THIN_RATE: f64 = 12_500.0;
 
@@ -38,6 +41,19 @@ impl RateMeter {
         }
         let drained = self.level == 0.0 && backlog <= THIN_BURST as u64;
         drained && std::mem::take(&mut self.bulk)
+    }
+
+    /// Appends the meter to a snapshot. The time is not in it: the bucket leaks from the restoring on.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put_flags(out, [self.bulk]);
+        put_varint(out, self.level as u64);
+    }
+
+    /// Reads what [`put`](Self::put) has written.
+    pub(super) fn get(record: &mut &[u8]) -> Result<Self, RestoreError> {
+        let [bulk] = get_flags(record)?;
+        let level = get_varint(record, "level")? as f64;
+        Ok(Self { level: level.min(2.0 * THIN_BURST), updated_at: None, bulk })
     }
 
     /// Returns whether the flow is thin.

@@ -3,6 +3,8 @@
 //! The window follows the application's reading and grows while the application keeps up with the
 //! peer. A granted window is memory set aside; it never shrinks (RFC 9000 §4.1).
 
+mod snapshot;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +16,12 @@ use crate::wire::codec::MAX_VARINT;
 /// A window that is read through in less than this is too small: it should hold the bytes of a
 /// round trip on a far path with a full queue.
 const GROW_WITHIN: Duration = Duration::from_millis(250);
+
+/// ... and in less than so many round trips of the slowest lane. What a window passes in one round
+/// trip is all that a sender can have under way, so that twice of it never binds (cf. dynamic
+/// right-sizing, Fisk and Feng, LACSI 2001), and what a flow that bonds lanes has to wait for is
+/// under way on the slowest.
+const GROW_WITHIN_ROUND_TRIPS: u32 = 2;
 
 /// The largest window of a flow: a gigabit over 130 ms.
 pub(super) const MAX_WINDOW: u64 = 16 << 20;
@@ -186,8 +194,9 @@ impl Rx {
         true
     }
 
-    /// Returns how much more window the flow would like, given what was read by `now`.
-    pub fn wanted_growth(&mut self, now: Instant) -> u64 {
+    /// Returns how much more window the flow would like, given what was read by `now`; `slowest` is
+    /// the longest round trip of the lanes.
+    pub fn wanted_growth(&mut self, now: Instant, slowest: Duration) -> u64 {
         let read = self.assembler.read_offset();
         let Some((since, from)) = self.epoch else {
             self.epoch = Some((now, read));
@@ -197,8 +206,24 @@ impl Rx {
             return 0;
         }
         self.epoch = Some((now, read));
-        let quick = now.saturating_duration_since(since) < GROW_WITHIN;
-        if quick { self.window.min(MAX_WINDOW.saturating_sub(self.window)) } else { 0 }
+        let within = GROW_WITHIN.max(GROW_WITHIN_ROUND_TRIPS * slowest);
+        if now.saturating_duration_since(since) < within { self.doubling() } else { 0 }
+    }
+
+    /// Returns how much more window the flow would like because what arrived out of order fills the
+    /// present one: the reader has read all that it could, and the sender has to stop for what one
+    /// lane delivers late.
+    pub fn growth_for_reordering(&self) -> u64 {
+        let reached = self.assembler.highest() - self.assembler.read_offset();
+        let blocked = self.assembler.readable() == 0 && reached >= self.window / 4 * 3;
+        // The bytes have to be there: a window must not be had for one byte at its end.
+        let grows = blocked && !self.discard && self.assembler.waiting() >= self.window / 2;
+        if grows { self.doubling() } else { 0 }
+    }
+
+    /// Returns what doubles the window, as far as it may grow.
+    fn doubling(&self) -> u64 {
+        self.window.min(MAX_WINDOW.saturating_sub(self.window))
     }
 
     /// Enlarges the window; [`open_window`](Self::open_window) then grants it.

@@ -11,13 +11,34 @@ use crate::wire::segment::MAX_SEGMENT;
 /// connection whose stream has more than 1024 gaps.
 const MAX_WRITES: u16 = 512;
 
+/// The most bytes that are repeated with the next ones: both fit a packet.
+const MAX_REPEATED: u64 = 512;
+
 /// Bytes for a lane to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The offsets of the bytes.
     pub range: Range<u64>,
-    /// The bytes were sent on another lane, which is suspect or gone.
-    pub resent: bool,
+    /// Why they are sent.
+    pub cause: Cause,
+}
+
+/// Why bytes are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// They are the next, or the second copy of a flow on two lanes.
+    New,
+    /// They were sent on another lane, which is suspect, late or gone.
+    AtRisk,
+    /// They were sent on another lane, and all the rest of the flow waits for them.
+    Rescue,
+}
+
+impl Chunk {
+    /// Returns whether the bytes were sent before, and may arrive twice.
+    pub fn is_resent(&self) -> bool {
+        self.cause != Cause::New
+    }
 }
 
 /// Where a chunk goes.
@@ -62,7 +83,7 @@ impl OutgoingSegment {
             start: chunk.range.start,
             end: chunk.range.start,
             writes: 0,
-            resent: chunk.resent,
+            resent: chunk.is_resent(),
             thin,
             open: true,
             written_at: now,
@@ -74,7 +95,7 @@ impl OutgoingSegment {
         self.open
             && self.thin == thin
             && self.end == chunk.range.start
-            && self.resent == chunk.resent
+            && self.resent == chunk.is_resent()
             && self.writes < MAX_WRITES
             && self.len() < MAX_SEGMENT
     }
@@ -101,8 +122,14 @@ pub struct FlowLane {
     pub lane: LaneId,
     /// The bytes that were given to the lane and that the peer shim has not acknowledged.
     pub carried: RangeSet,
+    /// In a flow that goes on two lanes, every byte below is acknowledged or carried by this one.
+    pub(super) duplicated_to: u64,
     /// The segments, oldest first; only the last may be open.
     pub segments: Vec<OutgoingSegment>,
+    /// The bytes that the lane was given last for the first time.
+    newest: Range<u64>,
+    /// The lane is to be looked at for an idle segment of the flow.
+    pub swept: bool,
     /// The flow is in the lane's queue of flows with bytes to send.
     pub queued: bool,
     /// The flow is in the lane's queue of flows with facts to send.
@@ -115,10 +142,20 @@ impl FlowLane {
         Self {
             lane,
             carried: RangeSet::new(),
+            duplicated_to: 0,
             segments: Vec::new(),
+            newest: 0..0,
+            swept: false,
             queued: false,
             fact_queued: false,
         }
+    }
+
+    /// Returns where a chunk begins whose new bytes begin at `start` and that repeats those before.
+    pub(super) fn repeat_from(&self, start: u64) -> u64 {
+        let follows = self.newest.end == start && self.newest.start < start;
+        let fits = follows && start - self.newest.start <= MAX_REPEATED;
+        if fits { self.newest.start } else { start }
     }
 
     /// Assigns a chunk to the open segment, or to a new one that gets the number `key`. A chunk
@@ -146,6 +183,9 @@ impl FlowLane {
         segment.append(now, chunk);
         let (key, last) = (segment.key, !segment.open);
         self.carried.insert(chunk.range.clone());
+        if chunk.range.end > self.newest.end {
+            self.newest = self.newest.end.max(chunk.range.start)..chunk.range.end;
+        }
         Assignment { key, first, last, finished }
     }
 }

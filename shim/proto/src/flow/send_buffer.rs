@@ -4,12 +4,18 @@
 //! with QUIC: nothing is copied. Its size is bounded by the peer's window, which the caller checks
 //! before it pushes.
 
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::ranges::RangeSet;
+
+/// The most separate ranges that are known to be acknowledged above the first byte that is not. A
+/// receiver reports 32 at once, and each is a segment of its own: a lane sends one at a time.
+const MAX_ACKED_RANGES: usize = 256;
 
 /// Keeps the unacknowledged bytes of one direction of a flow.
 #[derive(Debug, Default)]
@@ -57,10 +63,18 @@ impl SendBuffer {
 
     /// Marks a range as acknowledged; returns how many of its bytes were not before.
     ///
+    /// A range that would be one too many is left out: it is acknowledged again with what precedes
+    /// it, and until then its bytes are kept.
+    ///
     /// The caller has checked that it lies below [`end`](Self::end).
     pub fn ack(&mut self, range: Range<u64>) -> u64 {
         debug_assert!(range.end <= self.end, "acknowledged what was never sent");
-        let added = self.acked.insert(range.start.max(self.base)..range.end.max(self.base));
+        let range = range.start.max(self.base)..range.end.max(self.base);
+        let joins = range.start <= self.base || self.acked.touches(&range);
+        if self.acked.count() >= MAX_ACKED_RANGES && !joins {
+            return 0;
+        }
+        let added = self.acked.insert(range);
         if let Some(first) = self.acked.first()
             && first.start <= self.base
         {
@@ -139,6 +153,21 @@ mod tests {
                 assert_eq!(buffer.is_acked(&(start..end)), acked.contains(&(start..end)));
             }
         }
+    }
+
+    #[test]
+    fn a_peer_that_acknowledges_every_second_byte_makes_no_endless_list() {
+        let mut buffer = SendBuffer::default();
+        buffer.push(Bytes::from(vec![0; 100_000]));
+        for at in (1..100_000).rev().step_by(2) {
+            buffer.ack(at..at + 1);
+        }
+        assert_eq!(buffer.acked.count(), MAX_ACKED_RANGES);
+        // What joins a known range, or the base, is always taken, and the end frees everything.
+        assert_eq!(buffer.ack(99_998..99_999), 1);
+        assert_eq!(buffer.ack(0..10), 10);
+        buffer.ack(0..100_000);
+        assert_eq!((buffer.base(), buffer.retained(), buffer.acked.count()), (100_000, 0, 0));
     }
 
     #[test]

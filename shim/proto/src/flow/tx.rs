@@ -5,15 +5,20 @@
 //! bytes at risk, and a lane that recovers makes them safe again: the retransmission vanishes by
 //! itself.
 
+mod snapshot;
+
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ranges::RangeSet;
 use super::rate_meter::RateMeter;
-use super::segments::{Assignment, Chunk, FlowLane};
+use super::segments::{Assignment, Cause, Chunk, FlowLane};
 use super::send_buffer::SendBuffer;
 use crate::selection::Placement;
 use crate::types::LaneId;
+
+/// How long late bytes are sent again without waiting, after some were.
+const RESCUE_GOES_ON: Duration = Duration::from_millis(500);
 
 /// How much a lane may be given next.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +27,14 @@ pub struct ChunkLimits {
     pub max: u64,
     /// The most bytes that may be re-sent now.
     pub may_resend: u64,
+    /// The most bytes that may be sent again because the rest of the flow waits for them.
+    pub may_rescue: u64,
     /// The flow's bytes go on two lanes.
     pub duplicated: bool,
+    /// New bytes are left to a faster lane.
+    pub leaves: bool,
+    /// What the lane was given before is given to it once more with the next bytes: its path loses packets.
+    pub repeated: bool,
 }
 
 /// The sending direction.
@@ -47,6 +58,10 @@ pub struct Tx {
     pub at_risk: bool,
     /// The number of bytes that were sent again on another lane.
     pub resent: u64,
+    /// Since when the peer has had later bytes and lacked the first ones, and which those are.
+    blocked: Option<(u64, Instant)>,
+    /// When late bytes were last sent again.
+    rescued_at: Option<Instant>,
     /// What the session's count of buffered bytes has of this flow.
     pub accounted_bytes: u64,
     meter: RateMeter,
@@ -65,6 +80,8 @@ impl Tx {
             duplicate_from: 0,
             at_risk: false,
             resent: 0,
+            blocked: None,
+            rescued_at: None,
             accounted_bytes: 0,
             meter: RateMeter::default(),
         }
@@ -73,6 +90,10 @@ impl Tx {
     /// Returns what `lane` carries; the record is made on demand.
     pub fn lane(&mut self, lane: LaneId) -> &mut FlowLane {
         let at = self.lanes.iter().position(|l| l.lane == lane).unwrap_or_else(|| {
+            if self.lanes.is_empty() {
+                // Most flows use two at the most.
+                self.lanes.reserve_exact(2);
+            }
             self.lanes.push(FlowLane::new(lane));
             self.lanes.len() - 1
         });
@@ -104,13 +125,12 @@ impl Tx {
         limits: ChunkLimits,
         trusted: impl Fn(LaneId) -> bool,
     ) -> Option<Chunk> {
-        let ChunkLimits { max, may_resend, duplicated } = limits;
-        let base = self.buffer.base();
+        let ChunkLimits { max, may_resend, may_rescue, duplicated, leaves, repeated } = limits;
         if self.at_risk {
             match self.first_at_risk(lane, &trusted) {
                 Some(gap) if may_resend > 0 => {
                     let end = gap.end.min(gap.start + max.min(may_resend));
-                    return Some(Chunk { range: gap.start..end, resent: true });
+                    return Some(Chunk { range: gap.start..end, cause: Cause::AtRisk });
                 }
                 Some(_) => {}
                 // A suspect lane carries its own bytes safely only for itself: another must look.
@@ -118,29 +138,89 @@ impl Tx {
                 None => {}
             }
         }
-        if duplicated {
-            let from = base.max(self.duplicate_from);
-            let mut sent = self.buffer.acked().clone();
-            sent.union(&self.lane(lane).carried);
-            if let Some(gap) = sent.first_gap(from..self.next) {
-                let end = gap.end.min(gap.start + max);
-                return Some(Chunk { range: gap.start..end, resent: false });
-            }
+        if duplicated && let Some(gap) = self.first_to_duplicate(lane) {
+            let end = gap.end.min(gap.start + max);
+            let start = self.begin(lane, gap.start, repeated);
+            return Some(Chunk { range: start..end, cause: Cause::New });
         }
         let end = self.buffer.end().min(self.next + max);
-        (self.next < end).then_some(Chunk { range: self.next..end, resent: false })
+        if self.next < end {
+            let range = self.begin(lane, self.next, repeated)..end;
+            return (!leaves).then_some(Chunk { range, cause: Cause::New });
+        }
+        let gap = self.first_late(lane).filter(|_| may_rescue > 0)?;
+        let end = gap.end.min(gap.start + max.min(may_rescue));
+        Some(Chunk { range: gap.start..end, cause: Cause::Rescue })
+    }
+
+    /// Returns where a chunk for `lane` begins whose new bytes begin at `start`. Where it is `repeated` it
+    /// begins with what the lane was given before, as far as the peer lacks that.
+    fn begin(&self, lane: LaneId, start: u64, repeated: bool) -> u64 {
+        let carrier = self.lanes.iter().find(|l| l.lane == lane && repeated);
+        carrier.map_or(start, |l| l.repeat_from(start)).max(self.buffer.base().min(start))
+    }
+
+    /// Returns the lowest bytes that only other lanes carry, and for which later ones wait at the
+    /// peer.
+    fn first_late(&self, lane: LaneId) -> Option<Range<u64>> {
+        let highest = self.buffer.acked().last()?.end;
+        let carried = self.lanes.iter().find(|l| l.lane == lane).map(|carrier| &carrier.carried);
+        let sets = std::iter::once(self.buffer.acked()).chain(carried);
+        RangeSet::first_gap_of(sets, self.buffer.base()..highest)
+    }
+
+    /// Takes note of what the peer has by now.
+    pub fn observe_head(&mut self, now: Instant) {
+        let base = self.buffer.base();
+        let waits = !self.buffer.acked().is_empty();
+        match self.blocked {
+            Some((at, _)) if waits && at == base => {}
+            _ => self.blocked = waits.then_some((base, now)),
+        }
+    }
+
+    /// Returns whether the first bytes that the peer lacks are late: it has had later ones for `patience`.
+    /// Where some were late a moment ago, what comes next is late as well: each hole that a lossy lane
+    /// left would else cost that time.
+    pub fn is_blocked(&self, now: Instant, patience: Duration) -> bool {
+        let within = |at: Instant, time| now.saturating_duration_since(at) < time;
+        let again = self.rescued_at.is_some_and(|at| within(at, RESCUE_GOES_ON));
+        self.blocked.is_some_and(|(_, since)| again || !within(since, patience))
+    }
+
+    /// Returns how many lanes carry unacknowledged bytes.
+    pub fn carriers(&self) -> usize {
+        self.lanes.iter().filter(|l| !l.carried.is_empty()).count()
+    }
+
+    /// Returns whether another lane than `lane` carries unacknowledged bytes.
+    pub fn is_carried_by_others(&self, lane: LaneId) -> bool {
+        self.lanes.iter().any(|l| l.lane != lane && !l.carried.is_empty())
     }
 
     /// Returns the lowest bytes that were sent, are not acknowledged, and that neither `lane` nor a
     /// trusted lane carries.
     fn first_at_risk(&self, lane: LaneId, trusted: impl Fn(LaneId) -> bool) -> Option<Range<u64>> {
-        let mut carried_safely = self.buffer.acked().clone();
-        for carrier in &self.lanes {
-            if carrier.lane == lane || trusted(carrier.lane) {
-                carried_safely.union(&carrier.carried);
-            }
-        }
-        carried_safely.first_gap(self.buffer.base()..self.next)
+        let safely = |carrier: &&FlowLane| carrier.lane == lane || trusted(carrier.lane);
+        let carried = self.lanes.iter().filter(safely).map(|carrier| &carrier.carried);
+        let sets = std::iter::once(self.buffer.acked()).chain(carried);
+        RangeSet::first_gap_of(sets, self.buffer.base()..self.next)
+    }
+
+    /// Returns the lowest bytes that go on two lanes, are not acknowledged, and that `lane` does not
+    /// carry yet.
+    fn first_to_duplicate(&mut self, lane: LaneId) -> Option<Range<u64>> {
+        let (from, next) = (self.buffer.base().max(self.duplicate_from), self.next);
+        self.lane(lane);
+        let Self { buffer, lanes, .. } = self;
+        let carrier = lanes.iter_mut().find(|carrier| carrier.lane == lane)?;
+        // A lane carries a byte until it is acknowledged: what was looked at once needs no second
+        // look.
+        let from = from.max(carrier.duplicated_to);
+        let gap =
+            RangeSet::first_gap_of([buffer.acked(), &carrier.carried].into_iter(), from..next);
+        carrier.duplicated_to = gap.as_ref().map_or(next, |gap| gap.start);
+        gap
     }
 
     /// Assigns a chunk to a segment of a lane: to the open one, or to a new one that gets the number
@@ -154,7 +234,10 @@ impl Tx {
         chunk: &mut Chunk,
     ) -> Assignment {
         let assignment = self.lane(lane).assign(now, key, thin, chunk);
-        if chunk.resent {
+        if chunk.cause == Cause::Rescue {
+            self.rescued_at = Some(now);
+        }
+        if chunk.is_resent() {
             self.resent += chunk.range.end - chunk.range.start;
         }
         self.next = self.next.max(chunk.range.end);
@@ -202,14 +285,16 @@ impl Tx {
                 }
                 keep
             });
+            if carrier.segments.is_empty() {
+                // An idle flow keeps no room for segments.
+                carrier.segments = Vec::new();
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
 
     use super::*;
@@ -229,5 +314,58 @@ mod tests {
         assert!(!tx.is_thin(now), "most of it is not acknowledged yet");
         tx.ack(30_000..40_000);
         assert!(tx.is_thin(now));
+    }
+
+    #[test]
+    fn late_bytes_are_late_at_once_while_others_were_lately() {
+        const MS: Duration = Duration::from_millis(1);
+        let (now, mut tx) = (Instant::now(), Tx::new(1 << 20));
+        tx.buffer.push(Bytes::from(vec![0; 4_000]));
+        let give = |tx: &mut Tx, at, lane, range, cause| {
+            let mut chunk = Chunk { range, cause };
+            tx.assign(now + at, LaneId(lane), lane, false, &mut chunk);
+        };
+        give(&mut tx, Duration::ZERO, 1, 0..4_000, Cause::New);
+        tx.ack(1_000..2_000);
+        tx.observe_head(now);
+        let late = |tx: &Tx, at| tx.is_blocked(now + at, 10 * MS);
+        assert_eq!([9, 10].map(|ms| late(&tx, ms * MS)), [false, true]);
+        give(&mut tx, 10 * MS, 2, 0..1_000, Cause::Rescue);
+        tx.ack(0..1_000);
+        tx.observe_head(now + 20 * MS);
+        assert!(!late(&tx, 20 * MS), "nothing is missing");
+        tx.ack(3_000..4_000);
+        tx.observe_head(now + 30 * MS);
+        assert!(late(&tx, 30 * MS));
+        tx.ack(2_000..2_500);
+        tx.observe_head(now + 600 * MS);
+        assert!(!late(&tx, 600 * MS), "that is long ago");
+    }
+
+    #[test]
+    fn a_lane_that_loses_packets_is_given_the_last_message_again_with_the_next() {
+        let (now, lane, mut tx) = (Instant::now(), LaneId(1), Tx::new(1 << 20));
+        let limits = |repeated| ChunkLimits {
+            max: 1 << 16,
+            may_resend: 0,
+            may_rescue: 0,
+            duplicated: false,
+            leaves: false,
+            repeated,
+        };
+        let send = |tx: &mut Tx, len: usize, repeated| {
+            tx.buffer.push(Bytes::from(vec![0; len]));
+            let mut chunk = tx.next_chunk(lane, limits(repeated), |_| true).unwrap();
+            tx.assign(now, lane, 0, true, &mut chunk);
+            chunk.range
+        };
+        assert_eq!(send(&mut tx, 100, true), 0..100);
+        assert_eq!(send(&mut tx, 100, true), 0..200);
+        assert_eq!(send(&mut tx, 100, true), 100..300, "once, not for ever");
+        assert_eq!(send(&mut tx, 100, false), 300..400);
+        tx.ack(0..350);
+        assert_eq!(send(&mut tx, 100, true), 350..500, "what the peer has is not repeated");
+        assert_eq!(send(&mut tx, 5_000, true), 400..5_500);
+        assert_eq!(send(&mut tx, 100, true), 5_500..5_600, "what fills packets is not repeated");
     }
 }

@@ -5,11 +5,18 @@ use std::time::{Duration, Instant};
 use super::state::HoldState;
 use crate::types::AddressClass;
 
-/// The first hold of a provider-assigned uplink.
+/// The first hold of a provider-assigned uplink, after a failure of half of it or longer.
 ///
 /// It is longer than a handover between radio cells or the restart of a router's line card takes,
 /// and short enough not to be noticed.
 pub const PA_HOLD: Duration = Duration::from_secs(10);
+
+/// How much longer than the failure the first hold is, up to [`PA_HOLD`]: a radio link that paused for
+/// half a second is trusted again after one, and a bond that uses it loses little if it pauses again.
+const HOLD_PER_SILENCE: u32 = 2;
+
+/// The least hold: some twenty probes.
+const MIN_HOLD: Duration = Duration::from_secs(1);
 
 /// The longest hold.
 pub const MAX_HOLD: Duration = Duration::from_secs(300);
@@ -36,6 +43,10 @@ pub(super) struct Score {
     is_down: bool,
     /// Since when the domain is silent, while it is not known whether it failed.
     silent_since: Option<Instant>,
+    /// Since when the domain is silent, while it has failed.
+    down_since: Option<Instant>,
+    /// For how long the domain was silent: the longest of the failures that are remembered.
+    silence: Duration,
     /// Since when the domain answers after a failure.
     clean_since: Option<Instant>,
     /// The time up to which flaps were forgotten.
@@ -51,7 +62,8 @@ impl Score {
             AddressClass::ProviderIndependent => PI_HOLD,
             AddressClass::ProviderAssigned => {
                 let doublings = self.flaps.saturating_sub(1).min(16);
-                (PA_HOLD * (1 << doublings)).min(MAX_HOLD)
+                let first = (HOLD_PER_SILENCE * self.silence).clamp(MIN_HOLD, PA_HOLD);
+                (first * (1 << doublings)).min(MAX_HOLD)
             }
         }
     }
@@ -73,6 +85,7 @@ impl Score {
     pub(super) fn fail(&mut self) {
         if !self.is_down {
             self.flaps = self.flaps.saturating_add(1);
+            self.down_since = self.silent_since;
         }
         (self.is_down, self.silent_since, self.clean_since) = (true, None, None);
     }
@@ -80,6 +93,9 @@ impl Score {
     /// Notes that a lane of the domain answers.
     pub(super) fn answers(&mut self, now: Instant) {
         let was_silent = self.silent_since.take().is_some();
+        if let Some(since) = self.down_since.take() {
+            self.silence = self.silence.max(now.saturating_duration_since(since));
+        }
         if std::mem::take(&mut self.is_down) || (was_silent && self.clean_since.is_some()) {
             self.clean_since = Some(now);
         }
@@ -98,6 +114,9 @@ impl Score {
             && now >= at + FORGET_AFTER
         {
             self.flaps -= 1;
+            if self.flaps == 0 {
+                self.silence = Duration::ZERO;
+            }
             self.flaps_forgotten_at = Some(at + FORGET_AFTER);
         }
     }

@@ -70,8 +70,19 @@ fn a_pa_uplink_is_held_for_ten_seconds_after_it_answers_and_waits_to_restore_for
 fn each_flap_doubles_the_hold_of_a_pa_uplink_up_to_three_hundred_seconds() {
     let (mut at, mut hold_down) = (Instant::now(), HoldDown::default());
     for expected in [10, 20, 40, 80, 160, 300, 300] {
-        let back = flap(&mut hold_down, at, SEC, Pa);
+        let back = flap(&mut hold_down, at, 5 * SEC, Pa);
         assert_eq!(hold_down.next_change(back), Some(back + expected * SEC));
+        at = back + SEC;
+    }
+}
+
+#[test]
+fn a_brief_failure_holds_a_pa_uplink_for_twice_as_long_and_repeated_ones_for_longer() {
+    let (mut at, mut hold_down) = (Instant::now(), HoldDown::default());
+    for (silence, expected) in [(300, 1_000), (800, 3_200), (800, 6_400), (20_000, 80_000)] {
+        let back = flap(&mut hold_down, at, silence * SEC / 1000, Pa);
+        let expected = Duration::from_millis(expected);
+        assert_eq!(hold_down.next_change(back), Some(back + expected), "{silence} ms");
         at = back + SEC;
     }
 }
@@ -161,7 +172,7 @@ fn a_domain_with_another_lane_that_answers_has_not_failed() {
 #[test]
 fn a_silence_while_held_down_starts_the_hold_anew_though_nothing_else_answers() {
     let (t, mut hold_down) = (Instant::now(), HoldDown::default());
-    let back = flap(&mut hold_down, t, SEC, Pa);
+    let back = flap(&mut hold_down, t, 5 * SEC, Pa);
     hold_down.observe(back + 5 * SEC, &[failed(1, 1)]);
     hold_down.observe(back + 8 * SEC, &[up(1, 1)]);
     assert_eq!(hold_down.next_change(back + 8 * SEC), Some(back + 18 * SEC));
@@ -170,13 +181,13 @@ fn a_silence_while_held_down_starts_the_hold_anew_though_nothing_else_answers() 
 #[test]
 fn a_flap_is_forgotten_for_every_ten_normal_minutes() {
     let (t, mut hold_down) = (Instant::now(), HoldDown::default());
-    let back = flap(&mut hold_down, t, SEC, Pa);
-    let back = flap(&mut hold_down, back + SEC, SEC, Pa);
+    let back = flap(&mut hold_down, t, 5 * SEC, Pa);
+    let back = flap(&mut hold_down, back + SEC, 5 * SEC, Pa);
     // Two flaps: held down for 20 s, waiting to restore for 20 more, then normal.
     let well = back + 40 * SEC;
     let lanes = [up(1, 1), up(2, 2)];
     hold_down.observe(well + FORGET_AFTER, &lanes);
-    let again = flap(&mut hold_down, well + FORGET_AFTER, SEC, Pa);
+    let again = flap(&mut hold_down, well + FORGET_AFTER, 5 * SEC, Pa);
     assert_eq!(hold_down.next_change(again), Some(again + 20 * SEC), "one of two is forgotten");
     hold_down.observe(again + 40 * SEC + 2 * FORGET_AFTER, &lanes);
     assert!(hold_down.scores.is_empty(), "nothing is remembered for ever");

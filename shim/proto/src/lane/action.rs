@@ -7,6 +7,9 @@ use super::report::Report;
 pub enum Action {
     /// The session marks what the lane carries as at risk, and sends it on other lanes as well.
     MarkAtRisk,
+    /// The session sends the bytes of thin flows on another lane as well: acknowledgements are late,
+    /// as is usual for the lane's path.
+    CopyThin,
     /// The session uses the lane again.
     Trust {
         /// The suspicion was a false alarm: flows that it displaced return.
@@ -32,6 +35,11 @@ pub enum LaneAction {
     /// Send a probe as large as a packet of bulk, although the congestion window may be full. A
     /// small one would not prove that large packets pass.
     Probe,
+    /// Tell the peer in a datagram, which nothing that was lost keeps waiting, that this end suspects the lane.
+    Notice {
+        /// Full packets vanish, and smaller ones pass.
+        narrow: bool,
+    },
     /// Close the lane.
     Close(CloseReason),
     /// Emit an event.

@@ -8,10 +8,6 @@ use super::rules::{Rule, Rules};
 /// How long a lane that proves nothing is kept. Its place is being dialed all the while.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a one-way failure is given besides where small packets are acknowledged and only full
-/// ones are not: four probes, because it may also be that the path loses much.
-const SMALL_PACKETS_GRACE: Duration = Duration::from_millis(200);
-
 /// How long the advertisement that a lane is one-way gets to leave on the other lanes: the session
 /// forgets it with the lane.
 const CLOSE_FLUSH: Duration = Duration::from_millis(5);
@@ -24,6 +20,8 @@ pub(super) struct Episode {
     pub(super) since: Instant,
     /// The suspicion is no longer a guess.
     pub(super) confirmed: bool,
+    /// The silence is longer than any pause of the path.
+    pub(super) failed: bool,
     /// Whether the peer's packets come.
     pub(super) one_way: OneWayDetector,
     /// Our direction is dead, the peer is being told, and then the lane is closed.
@@ -40,6 +38,7 @@ impl Episode {
             rules,
             since: now,
             confirmed: false,
+            failed: false,
             one_way: OneWayDetector::default(),
             close_at: None,
             began_by_migration: false,
@@ -55,14 +54,6 @@ impl Episode {
     /// Returns whether the lane has proved nothing for so long that it is given up.
     pub(super) fn is_unresponsive(&self, now: Instant) -> bool {
         self.rules.apply(Rule::SilenceCloses) && now >= self.since + SILENCE_LIMIT
-    }
-
-    /// Returns whether a one-way lane is given up at `now`, or may have a chance yet because
-    /// `small_packets_pass`.
-    pub(super) fn is_given_up(&self, now: Instant, small_packets_pass: bool) -> bool {
-        let patient = small_packets_pass && self.rules.apply(Rule::SmallPacketsPass);
-        let grace = if patient { SMALL_PACKETS_GRACE } else { Duration::ZERO };
-        self.rules.apply(Rule::OneWayCloses) && now >= self.since + grace
     }
 
     /// Closes the lane once the peer has been told why; returns when.

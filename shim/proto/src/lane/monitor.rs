@@ -8,12 +8,14 @@ mod give_up;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::action::Action;
+use super::action::{Action, LaneAction};
 use super::condition::{Condition, LaneState};
 use super::episode::Episode;
 use super::loss::LossMeter;
-use super::observation::Observation;
+use super::narrow::Narrow;
+use super::observation::{Observation, SensorSnapshot};
 use super::probe::ProbeSchedule;
+use super::random_loss::RandomLoss;
 use super::report::{HedgeReporter, Report, Reporter};
 use super::rules::{Rule, Rules};
 use super::spurious::SpuriousFilter;
@@ -36,10 +38,10 @@ const MAX_GUESS: Duration = Duration::from_secs(1);
 /// do the [`Action`]s that it returns; come back at [`next_check`](Self::next_check).
 ///
 /// ```text
-///            ┌───────┐
-///   ┌──────► │ Alive │ ◄─────────────────────────────────────┐
-///   │        └───┬───┘                                       │ ended
-///   │ ended      │ raised                                    │
+///            ┌───────┐  late  ┌──────┐
+///   ┌──────► │ Alive │ ◄────► │ Late │ (raised, as from Alive)
+///   │        └───┬───┘  acked └──────┘ ◄─────────────────────┐
+///   │ ended      │ raised                                    │ ended
 ///   │            ▼            confirmed                      │
 ///   │       ┌─────────┐ ──────────────────► ┌───────────┐ ───┤
 ///   └────── │ Suspect │                     │ Confirmed │    │
@@ -56,13 +58,25 @@ const MAX_GUESS: Duration = Duration::from_secs(1);
 ///
 /// | edge | when |
 /// |---|---|
-/// | raised | our bulk or thin rule ([`SuspicionDetector`]), our address is lost, or the peer suspects the lane |
+/// | late | acknowledgements are overdue, but no longer than is usual for the path |
+/// | raised | our bulk or thin rule or vanished full packets ([`SuspicionDetector`]), our address is lost, or the peer suspects the lane |
 /// | confirmed | nothing full was acknowledged for a retransmission timeout, or a second, our address is lost, or the peer suspects it for a timeout |
 /// | progress | a full packet, sent whenever, was acknowledged |
 /// | ended | we trust it: a full packet sent after the suspicion was raised is acknowledged, the address is back, or the lane has another path; and the peer trusts it, or did not repeat its suspicion for [`ADVERTISEMENT_TTL`] |
-/// | one-way | the peer's packets come, and valid probes were not answered |
+/// | one-way | the peer's packets come, and none of many valid probes was answered (`one_way`) |
 /// | told | 5 ms later: the advertisement has left on the other lanes |
 /// | silent | 10 s after the suspicion was raised |
+///
+/// **What an end may do depends on how sure it is**, because that costs ever more:
+///
+/// | at | what is done | how often it may be wrong |
+/// |---|---|---|
+/// | `Late` | thin flows' bytes go out on another lane as well | always |
+/// | `Suspect` | bulk flows move, what they sent is sent again within a budget | once a minute |
+/// | `Confirmed` | … without a budget | |
+/// | `Confirmed`, and *failed* ([`Condition::failed`]) | the lane's place is dialed; a lane found one-way is closed | never, if pauses stay as they were |
+///
+/// A path that does not pause has no `Late`, and what is confirmed has failed.
 ///
 /// A lane in `Suspect`, `Confirmed` or `OneWay` *is suspected*: what it carries is at risk and goes
 /// out on another lane as well, and it is probed. Beside the state a lane may be *lossy* (flows leave it
@@ -75,7 +89,7 @@ const MAX_GUESS: Duration = Duration::from_secs(1);
 ///
 /// **Invariants.**
 /// - The lane is suspected if and only if there is an episode: either end's opinion alone opens it,
-///   and only both together end it.
+///   and only both together end it. (The peer's comes as a fact, or as a notice on the lane itself.)
 /// - Each change that the session must act on is one action: [`Action::MarkAtRisk`] when the lane is
 ///   suspected or confirmed, [`Action::Trust`] when it is suspected no more.
 /// - What [`Report::Recovered`] ends, [`Report::Suspected`] began.
@@ -89,6 +103,10 @@ pub struct LaneMonitor {
     rules: Rules,
     detector: SuspicionDetector,
     health: Health,
+    /// Acknowledgements are late, as is usual for the path.
+    late: bool,
+    /// When a silence that we suspect is longer than any pause of the path.
+    fails_at: Option<Instant>,
     address: Address,
     peer: Option<PeerSuspicion>,
     episode: Option<Episode>,
@@ -97,10 +115,14 @@ pub struct LaneMonitor {
     /// What we send is lost while the peer's packets come, as the peer is told.
     one_way: bool,
     path: Path,
+    random_loss: RandomLoss,
+    /// Whether full packets vanish where smaller ones pass.
+    narrow: Narrow,
     loss: LossMeter,
     lossy: bool,
     spurious: SpuriousFilter,
     probes: ProbeSchedule,
+    notice_after: Option<Instant>,
     reporter: Reporter,
     /// Reports of an episode that ended since the last evaluation: one or two.
     pending: Vec<Report>,
@@ -118,6 +140,8 @@ struct PeerSuspicion {
     heard_at: Instant,
     /// Our packets arrive there, its own are lost.
     one_way: bool,
+    /// Of its own only small ones arrive.
+    narrow: bool,
 }
 
 /// What the system says of our address.
@@ -150,16 +174,21 @@ impl LaneMonitor {
             rules,
             detector: SuspicionDetector::with_rules(max_ack_delay, rules),
             health: Health::Alive,
+            late: false,
+            fails_at: None,
             address: Address::Unknown,
             peer: None,
             episode: None,
             recently_suspected: None,
             one_way: false,
             path: Path::default(),
+            random_loss: RandomLoss::new(rules),
+            narrow: Narrow::No,
             loss: LossMeter::new(rules),
             lossy: false,
             spurious: SpuriousFilter::default(),
             probes: ProbeSchedule::new(rules),
+            notice_after: None,
             reporter: Reporter::new(rules),
             pending: Vec::new(),
             peers_one_way_reported: false,
@@ -182,11 +211,22 @@ impl LaneMonitor {
             self.probe(now, seen, &mut actions);
         }
         self.follow_path(now, seen, &mut actions);
+        let SensorSnapshot { epoch, acked_bytes, lost_bytes, .. } = seen.sensor;
+        self.random_loss.observe(now, epoch, acked_bytes, lost_bytes);
+        let was_late = self.late;
         let health = self.judge(now, seen);
+        if self.late && !was_late {
+            actions.push(Action::CopyThin);
+            if self.random_loss.is_possible() {
+                // Another packet: if that is not answered either it is no random loss.
+                actions.push(Action::Lane(LaneAction::Probe));
+            }
+        }
         self.assess(now, health, seen.sensor.newest_full_acked_sent, resent, &mut actions);
         self.measure_loss(now, &seen.sensor, &mut actions);
         self.report(now, &seen.sensor, resent, &mut actions);
         self.probe_or_close(now, seen, &mut actions);
+        self.give_notice(now, &seen.sensor, &mut actions);
         actions
     }
 
@@ -203,8 +243,12 @@ impl LaneMonitor {
         }
         let before = self.peer.is_some();
         let one_way = advertised == Suspicion::OneWay;
-        self.peer =
-            (advertised != Suspicion::None).then_some(PeerSuspicion { heard_at: now, one_way });
+        let narrow = self.peer.is_some_and(|peer| peer.narrow);
+        self.peer = (advertised != Suspicion::None).then_some(PeerSuspicion {
+            heard_at: now,
+            one_way,
+            narrow,
+        });
         match (before, self.peer.is_some()) {
             (false, true) => self.suspected(now, &mut actions),
             (true, false) if !self.is_suspected() => self.trusted(now, resent, &mut actions),
@@ -212,6 +256,23 @@ impl LaneMonitor {
         }
         // A probe is to be sent at once, and a report that is due.
         self.next_check = Some(now);
+        actions
+    }
+
+    /// Handles the peer's notice that it suspects the lane; `narrow`: of what it sends small packets pass and
+    /// full ones do not.
+    pub fn handle_notice(&mut self, now: Instant, narrow: bool) -> Vec<Action> {
+        let (one_way, narrow) =
+            self.peer.map_or((false, narrow), |peer| (peer.one_way, narrow || peer.narrow));
+        let advertised = if one_way { Suspicion::OneWay } else { Suspicion::Suspected };
+        let before = self.peer.is_some_and(|peer| peer.narrow);
+        let actions = self.handle_advertisement(now, advertised, 0);
+        if let Some(peer) = &mut self.peer {
+            peer.narrow = narrow;
+        }
+        if narrow && !before {
+            self.check_at(Some(now));
+        }
         actions
     }
 
@@ -254,6 +315,7 @@ impl LaneMonitor {
     pub fn state(&self) -> LaneState {
         match &self.episode {
             _ if self.closed => LaneState::Closed,
+            None if self.late => LaneState::Late,
             None => LaneState::Alive,
             Some(episode) if episode.close_at.is_some() => LaneState::OneWay,
             Some(episode) if episode.confirmed => LaneState::Confirmed,
@@ -267,10 +329,19 @@ impl LaneMonitor {
         Condition {
             suspected_since: self.episode.as_ref().map(|episode| episode.since),
             confirmed: self.episode.as_ref().is_some_and(|episode| episode.confirmed),
+            failed: self.episode.as_ref().is_some_and(|episode| episode.failed),
+            ours: self.health != Health::Alive,
+            narrow: self.is_narrow(),
             recently_suspected: self.recently_suspected,
             migrated_at,
             validated: migrated_at.is_none_or(|migrated| newest_acked_sent > Some(migrated)),
         }
+    }
+
+    /// Returns whether small packets pass on the suspect lane and large ones do not, of ours or of the peer's.
+    fn is_narrow(&self) -> bool {
+        let ours = self.health != Health::Alive && self.narrow >= Narrow::Likely;
+        ours && self.rules.apply(Rule::NarrowFails) || self.peer.is_some_and(|peer| peer.narrow)
     }
 
     /// Returns what this end thinks of the lane, whatever the peer does.
@@ -281,6 +352,16 @@ impl LaneMonitor {
     /// Returns whether either end suspects the lane.
     pub fn is_suspected(&self) -> bool {
         self.health != Health::Alive || self.peer.is_some()
+    }
+
+    /// Returns whether acknowledgements are late, though no later than is usual for the path.
+    pub fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Returns whether the lane's path loses packets now and then.
+    pub fn loses(&self) -> bool {
+        self.random_loss.is_usual()
     }
 
     /// Returns whether the lane loses much of what we send.

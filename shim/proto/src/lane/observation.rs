@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::pauses::Pauses;
+
 /// What the lane sensor saw up to one moment.
 ///
 /// Times are of packets that ask for an acknowledgement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SensorSnapshot {
     /// Bytes in flight on the current path; those sent on an earlier path are not counted.
     pub in_flight: u64,
@@ -23,6 +25,8 @@ pub struct SensorSnapshot {
     /// When the oldest packet after the newest acknowledged one was sent. Holes below that are not
     /// counted: loss recovery fills them. `None` when nothing is outstanding.
     pub oldest_unacked: Option<Instant>,
+    /// The full packets that smaller ones have overtaken.
+    pub overtaken: Overtaken,
     /// When the newest acknowledged packet was sent.
     pub newest_acked_sent: Option<Instant>,
     /// When the newest acknowledged packet of about the path's MTU was sent.
@@ -39,8 +43,20 @@ pub struct SensorSnapshot {
     pub rttvar: Duration,
     /// The least round-trip time seen on the current path.
     pub min_rtt: Duration,
+    /// How the current path pauses.
+    pub pauses: Pauses,
     /// How often the lane has migrated to another path.
     pub epoch: u64,
+}
+
+/// Full packets that were sent one after the other, none of which is acknowledged although smaller ones are that
+/// were sent later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overtaken {
+    /// How many there are.
+    pub packets: u32,
+    /// How many acknowledgements have shown it: what an outage took is overtaken at once.
+    pub turns: u32,
 }
 
 /// Whether the system lists the address that a lane is bound to.

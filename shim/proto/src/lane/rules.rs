@@ -7,10 +7,20 @@ pub(super) enum Rule {
     BulkRaises,
     /// A packet that is older than the retransmission timeout raises a suspicion.
     ThinRaises,
+    /// Full packets that vanish where smaller ones pass raise a suspicion.
+    NarrowRaises,
     /// Only a full packet ends a suspicion.
     FullPacketEnds,
     /// Only a packet sent after the suspicion was raised ends it.
     LaterPacketEnds,
+    /// A silence that is usual for the path raises no suspicion.
+    UsualPauseIsLate,
+    /// A silence that may be another pause replaces no lane.
+    LongPauseKeeps,
+    /// The delay with which we are scheduled counts for no silence.
+    SchedulingDelayCounts,
+    /// On a path that loses packets now and then, a lone packet raises no suspicion.
+    RandomLossIsKnown,
     /// A late timer of our own holds suspicion back.
     LateTimerHolds,
     /// Late timers are excused once until something is acknowledged.
@@ -31,16 +41,20 @@ pub(super) enum Rule {
     Probe,
     /// A suspect is probed more often at first.
     ProbeEarly,
+    /// The peer has notice, in a datagram, of a suspicion with bulk in flight.
+    GivesNotice,
+    /// QUIC's own probes have their turn.
+    ProbeYields,
     /// After a suspend every lane is probed.
     ProbeOnResume,
     /// Our suspicion is advertised again with each probe.
     AdvertiseAgain,
+    /// A suspect on which smaller packets pass and full ones do not has failed, however it pauses.
+    NarrowFails,
     /// A lane on which the peer's packets come and ours do not is closed.
     OneWayCloses,
     /// The peer has a moment to hear of a one-way failure before the lane is closed.
     OneWayFlush,
-    /// A lane on which small packets pass is kept a little longer.
-    SmallPacketsPass,
     /// A lane that was silent for long is closed.
     SilenceCloses,
     /// A lane that loses much is lossy.
@@ -54,11 +68,16 @@ pub(super) enum Rule {
 impl Rule {
     /// All rules.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::BulkRaises,
         Self::ThinRaises,
+        Self::NarrowRaises,
         Self::FullPacketEnds,
         Self::LaterPacketEnds,
+        Self::UsualPauseIsLate,
+        Self::LongPauseKeeps,
+        Self::SchedulingDelayCounts,
+        Self::RandomLossIsKnown,
         Self::LateTimerHolds,
         Self::LateTimerOnce,
         Self::NewPathEnds,
@@ -69,11 +88,13 @@ impl Rule {
         Self::PeerExpires,
         Self::Probe,
         Self::ProbeEarly,
+        Self::GivesNotice,
+        Self::ProbeYields,
         Self::ProbeOnResume,
         Self::AdvertiseAgain,
+        Self::NarrowFails,
         Self::OneWayCloses,
         Self::OneWayFlush,
-        Self::SmallPacketsPass,
         Self::SilenceCloses,
         Self::LossIsMeasured,
         Self::BriefIsSpurious,

@@ -1,9 +1,9 @@
 //! Detects that a lane's acknowledgements are late, tens of times a second.
 //!
-//! The detector looks at what the lane sensor saw and says *alive* or *suspect*. It never closes a
-//! lane: suspicion only means that unacknowledged bytes go out on another lane as well.
+//! The detector looks at what the lane sensor saw and says *alive*, *late* or *suspect*. It never
+//! closes a lane: suspicion only means that unacknowledged bytes go out on another lane as well.
 //!
-//! Two rules raise a suspicion, whichever is due first. Both need silence, so queues that grow while
+//! Two rules find a lane late, whichever is due first. Both need silence, so queues that grow while
 //! acknowledgements keep coming raise none. Both need a packet that is older than its
 //! acknowledgement should take, so an idle lane, or one that has just sent, raises none.
 //!
@@ -12,6 +12,12 @@
 //! * **thin**: the oldest packet beyond the newest acknowledged one is older than the retransmission
 //!   timeout, and no acknowledgement came for a while.
 //!
+//! A third finds that full packets vanish where smaller ones pass, for which no silence is needed (`narrow`).
+//!
+//! A late lane is suspect at once where its path never pauses. Where it does ([`Pauses`]) it is suspect
+//! once the silence is longer than is usual there. Until then only thin flows, whose bytes cost nothing,
+//! are sent on another lane as well. What our own scheduling delays counts for no silence.
+//!
 //! A suspicion ends with the acknowledgement of a *full* packet sent *after* it was raised: an older
 //! packet may have been under way when the path died, and a small one passes where large ones
 //! vanish (a path whose MTU shrank silently, RFC 8899 §3). Probes are full for that reason. A
@@ -19,8 +25,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::narrow::Narrow;
 use super::observation::SensorSnapshot;
+#[cfg(doc)]
+use super::pauses::Pauses;
 use super::rules::{Rule, Rules};
+use super::scheduling::SchedulingDelay;
 
 /// What this end thinks of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +52,11 @@ pub enum Verdict {
         /// Evaluate again then: the earliest moment at which a suspicion could arise if nothing
         /// more is acknowledged. `None` when nothing is outstanding: evaluate when something is.
         check_at: Option<Instant>,
+    },
+    /// Acknowledgements are late, but no later than is usual for this path.
+    Late {
+        /// Evaluate again then, at the latest.
+        check_at: Instant,
     },
     /// Acknowledgements are late.
     Suspect {
@@ -80,6 +95,11 @@ const RTO_FLOOR: Duration = Duration::from_millis(30);
 /// The least margin over the smoothed round-trip time (`kGranularity`, RFC 9002 §6.1.2).
 const GRANULARITY: Duration = Duration::from_millis(1);
 
+/// The least margin as a part of the round-trip time (`kTimeThreshold`, RFC 9002 §6.1.2). On a path of
+/// steady 40 ms the variation is nearly nothing; a lone packet's acknowledgement, delayed by 5 ms and
+/// as long as a timer's resolution, would be late each time.
+const MARGIN_DIVISOR: u32 = 8;
+
 /// The silence that the thin rule needs besides: two acknowledgement delays of 5 ms and some jitter.
 const THIN_SILENCE: Duration = Duration::from_millis(12);
 
@@ -91,17 +111,24 @@ const BULK_SILENCE: Duration = Duration::from_millis(10);
 const BULK_INTERVALS: u32 = 4;
 
 /// "Much in flight": 16 full packets. Fewer make no clock.
-const BULK_IN_FLIGHT: u64 = 16 * 1200;
+pub(super) const BULK_IN_FLIGHT: u64 = 16 * 1200;
 
 /// The bulk rule's margin over the smoothed round-trip time. It costs nothing (silence takes
 /// longer) and keeps the gap between two bursts from looking like a stopped clock.
 const BULK_MARGIN: Duration = Duration::from_millis(5);
+
+/// The longest that a lone packet's successor is given its time on a path that may lose packets: nearly all have
+/// been answered by then, and bulk may be about to begin.
+const MAX_LONE_WAIT: Duration = Duration::from_millis(200);
 
 /// A timer of ours that fires later than this means that we did not run, so neither did the sockets.
 const LATE_TIMER: Duration = Duration::from_millis(5);
 
 /// How long suspicion is held back after a late timer: packets that wait in the sockets are read.
 const SOCKET_DRAIN: Duration = Duration::from_millis(10);
+
+/// How often a late lane is looked at: thin flows are sent twice while it is.
+const LATE_RECHECK: Duration = Duration::from_millis(25);
 
 /// The detector of one lane.
 #[derive(Clone, Debug)]
@@ -118,6 +145,12 @@ pub struct SuspicionDetector {
     /// acknowledgement then).
     excused: Option<Option<Instant>>,
     last_ack: Option<Instant>,
+    scheduling: SchedulingDelay,
+    /// The path loses packets now and then.
+    expects_loss: bool,
+    /// It has lost one lately.
+    may_lose: bool,
+    narrow: Narrow,
 }
 
 impl SuspicionDetector {
@@ -136,13 +169,17 @@ impl SuspicionDetector {
             hold_until: None,
             excused: None,
             last_ack: None,
+            scheduling: SchedulingDelay::default(),
+            expects_loss: false,
+            may_lose: false,
+            narrow: Narrow::No,
         }
     }
 
     /// Returns the lane's retransmission timeout: how long the acknowledgement of a lone packet may
     /// take. A suspect without progress for this long may be hedged without limit.
     pub fn rto(&self, seen: &SensorSnapshot) -> Duration {
-        let margin = (4 * seen.rttvar).max(GRANULARITY);
+        let margin = (4 * seen.rttvar).max(seen.srtt / MARGIN_DIVISOR).max(GRANULARITY);
         (seen.srtt + margin + self.max_ack_delay).max(RTO_FLOOR)
     }
 
@@ -152,10 +189,19 @@ impl SuspicionDetector {
         if let Some(since) = self.raised_at {
             return self.suspect(now, since, seen);
         }
-        let Some((due, rule)) = self.due(seen) else { return Verdict::Alive { check_at: None } };
+        if self.narrow == Narrow::Yes && self.rules.apply(Rule::NarrowRaises) {
+            (self.raised_at, self.raised_by) = (Some(now), SuspicionRule::Bulk);
+            return self.suspect(now, now, seen);
+        }
+        let Some((due, rule)) = self.due(now, seen) else {
+            return Verdict::Alive { check_at: None };
+        };
         let due = self.hold_until.map_or(due, |hold| due.max(hold));
         if now < due {
             return Verdict::Alive { check_at: Some(due) };
+        }
+        if let Some(until) = self.usual_until(now, seen, rule).filter(|until| now < *until) {
+            return Verdict::Late { check_at: until.min(now + LATE_RECHECK) };
         }
         self.raised_at = Some(now);
         self.raised_by = rule;
@@ -167,12 +213,23 @@ impl SuspicionDetector {
         self.raised_by
     }
 
+    /// Takes in whether full packets vanish on the path where smaller ones pass.
+    pub(super) fn note_narrow(&mut self, narrow: Narrow) {
+        self.narrow = narrow;
+    }
+
+    /// Takes in whether the path loses packets now and then, and whether it has lost one lately.
+    pub(super) fn expect_loss(&mut self, expects_loss: bool, may_lose: bool) {
+        (self.expects_loss, self.may_lose) = (expects_loss, may_lose);
+    }
+
     /// Records that our own timer fired at `now`, `late_by` after its time.
     ///
     /// We did not run (CPU starvation, SIGSTOP, suspend), so what looks like silence may lie unread
     /// in our sockets. Suspicion waits until they had time to drain, once; a stall that follows
     /// before anything was acknowledged is not excused again.
     pub fn timer_fired(&mut self, now: Instant, late_by: Duration) {
+        self.scheduling.timer_fired(now, late_by);
         let again = self.excused.is_some() && self.rules.apply(Rule::LateTimerOnce);
         if late_by >= LATE_TIMER && !again && self.rules.apply(Rule::LateTimerHolds) {
             self.excused = Some(self.last_ack);
@@ -204,7 +261,12 @@ impl SuspicionDetector {
     }
 
     fn suspect(&self, now: Instant, since: Instant, seen: &SensorSnapshot) -> Verdict {
-        let progress = seen.last_full_ack.map_or(since, |ack| ack.max(since));
+        // Where smaller packets pass the silence of full ones began before it was a suspicion.
+        let progress = match seen.last_full_ack {
+            Some(ack) if self.narrow >= Narrow::Likely => ack,
+            Some(ack) => ack.max(since),
+            None => since,
+        };
         Verdict::Suspect {
             since,
             progressless: now.saturating_duration_since(progress),
@@ -212,12 +274,52 @@ impl SuspicionDetector {
         }
     }
 
-    /// Returns when the lane becomes suspect if nothing more is acknowledged, and by which rule.
-    fn due(&self, seen: &SensorSnapshot) -> Option<(Instant, SuspicionRule)> {
+    /// Returns how late we may read what comes.
+    fn delay(&self, now: Instant) -> Duration {
+        match self.rules.apply(Rule::SchedulingDelayCounts) {
+            true => self.scheduling.estimate(now),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// Returns when the lane is late if nothing more is acknowledged, and by which rule.
+    fn due(&self, now: Instant, seen: &SensorSnapshot) -> Option<(Instant, SuspicionRule)> {
+        let delay = self.delay(now);
         let thin = self.thin_due(seen).map(|at| (at, SuspicionRule::Thin));
         let bulk = self.bulk_due(seen).map(|at| (at, SuspicionRule::Bulk));
         // Of two that are due at once it is the thin one.
-        [thin, bulk].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let first = [thin, bulk].into_iter().flatten().min_by_key(|(at, _)| *at);
+        first.map(|(at, rule)| (at + delay, rule))
+    }
+
+    /// Returns until when the silence is no longer than is usual for this path. It begins when the
+    /// acknowledgement of the oldest packet was due, or with the last one that came. Where the path loses
+    /// packets now and then, a lone one may be lost, and the next is given its time; likewise where little is
+    /// in flight and the path is not known to be clean.
+    fn usual_until(
+        &self,
+        now: Instant,
+        seen: &SensorSnapshot,
+        rule: SuspicionRule,
+    ) -> Option<Instant> {
+        if self.narrow >= Narrow::Likely {
+            // A pause that is over loses nothing more.
+            return None;
+        }
+        let oldest = seen.oldest_unacked?;
+        let due = (oldest + seen.srtt).max(seen.last_ack.unwrap_or(oldest)) + self.delay(now);
+        let pause = match self.rules.apply(Rule::UsualPauseIsLate) {
+            true => due + seen.pauses.suspect_after,
+            false => due,
+        };
+        let unclean = self.may_lose || !seen.pauses.suspect_after.is_zero();
+        let is_lone = unclean && seen.in_flight < BULK_IN_FLIGHT;
+        let rto = self.rto(seen);
+        Some(match rule {
+            SuspicionRule::Thin if self.expects_loss => pause.max(oldest + 2 * rto),
+            SuspicionRule::Thin if is_lone => pause.max(oldest + rto + rto.min(MAX_LONE_WAIT)),
+            _ => pause,
+        })
     }
 
     fn thin_due(&self, seen: &SensorSnapshot) -> Option<Instant> {

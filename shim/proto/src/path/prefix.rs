@@ -29,6 +29,13 @@ impl Prefix {
     }
 }
 
+impl Prefix {
+    /// Returns whether it is one of IPv4 addresses.
+    pub fn is_ipv4(&self) -> bool {
+        self.0.is_ipv4()
+    }
+}
+
 impl std::fmt::Display for Prefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {

@@ -10,6 +10,8 @@ use crate::types::LaneId;
 pub struct PlanActions {
     /// Paths to dial.
     pub dial: Vec<Path>,
+    /// Paths to probe: one packet asks whether the peer can be reached.
+    pub probe: Vec<Path>,
     /// Dials under way that are no longer needed, once for each dial.
     pub abandon: Vec<PathKey>,
     /// Lanes to migrate, and the path each goes to.

@@ -33,6 +33,11 @@ impl PlanInput<'_> {
         !self.paths.iter().any(|p| p.local == lane.local)
     }
 
+    /// Returns whether more than the peer's opinion speaks against every lane that is suspect.
+    pub(super) fn is_conclusive(&self) -> bool {
+        self.lanes.iter().filter(|l| l.suspected_since.is_some()).all(|l| l.conclusive)
+    }
+
     /// Returns whether any lane is up.
     pub(super) fn any_up(&self) -> bool {
         self.lanes.iter().any(LaneView::is_up)

@@ -6,6 +6,7 @@
 //! metered uplink only where nothing else is up, and to a draining one only after
 //! [`PREFERRED_HEAD_START`].
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::dial::PREFERRED_HEAD_START;
 use super::input::PlanInput;
 use super::view::LaneView;
 use crate::path::{Path, Prefix};
+use crate::types::LaneId;
 
 /// How long a lane must be suspect before it migrates, once the suspicion is confirmed.
 ///
@@ -23,18 +25,46 @@ pub(super) const MIGRATE_AFTER: Duration = Duration::from_millis(40);
 /// How long a lane that migrated may take to answer before it migrates again.
 pub(super) const MIGRATE_AGAIN_AFTER: Duration = Duration::from_millis(1000);
 
+/// How often a lane migrates in a row without an answer; each migration doubles the time that it
+/// gets. What answers nowhere is closed and dialed, and must not go from uplink to uplink for ever.
+pub(super) const MAX_MIGRATIONS: u32 = 3;
+
 /// How long a lane that migrated has its new address to itself before a dial races it.
 ///
 /// A migration takes one round trip, a dial two. The new path may not pass packets as large as the
 /// old one did, so a dial must follow. Whichever answers first stays; the other is closed.
 pub(super) const RACE_DIAL_AFTER: Duration = Duration::from_millis(100);
 
-/// Migrates what is due.
-///
-/// Returns the local addresses reserved for lanes that migrate now, will soon, or just did.
-pub(super) fn migrate(
+/// Decides which lanes migrate; remembers how often each did in vain.
+#[derive(Debug, Default)]
+pub(super) struct Migrations {
+    in_vain: BTreeMap<LaneId, u32>,
+}
+
+impl Migrations {
+    /// Migrates what is due.
+    ///
+    /// Returns the local addresses reserved for lanes that migrate now, will soon, or just did.
+    pub(super) fn migrate(
+        &mut self,
+        now: Instant,
+        input: &PlanInput<'_>,
+        actions: &mut PlanActions,
+    ) -> Vec<IpAddr> {
+        let unanswered = |id: &LaneId| input.lanes.iter().any(|l| l.id == *id && !l.validated);
+        self.in_vain.retain(|id, _| unanswered(id));
+        let reserved = migrate(now, input, &self.in_vain, actions);
+        for (id, _) in &actions.migrate {
+            *self.in_vain.entry(*id).or_default() += 1;
+        }
+        reserved
+    }
+}
+
+fn migrate(
     now: Instant,
     input: &PlanInput<'_>,
+    in_vain: &BTreeMap<LaneId, u32>,
     actions: &mut PlanActions,
 ) -> Vec<IpAddr> {
     let mut reserved = Vec::new();
@@ -47,7 +77,8 @@ pub(super) fn migrate(
     }
     let mut taken: Vec<&Path> = Vec::new();
     for lane in input.lanes {
-        let Some(due) = due(now, input, lane) else { continue };
+        let migrations = in_vain.get(&lane.id).copied().unwrap_or_default();
+        let Some(due) = due(now, input, lane, migrations) else { continue };
         let Some(target) = target(input, lane, &taken) else { continue };
         // A drained uplink may be about to be cut, and the silence may last a moment only.
         let last_resort = target.draining && input.paths.iter().any(|p| !p.draining);
@@ -55,11 +86,15 @@ pub(super) fn migrate(
             Some(since) if last_resort => due.max(since + PREFERRED_HEAD_START),
             _ => due,
         };
-        reserved.push(target.local);
         if due > now {
+            // A lane that moves later leaves the address to dials until then.
+            if due <= now + MIGRATE_AFTER {
+                reserved.push(target.local);
+            }
             actions.wake(due);
             continue;
         }
+        reserved.push(target.local);
         taken.push(target);
         actions.migrate.push((lane.id, target.clone()));
     }
@@ -67,16 +102,19 @@ pub(super) fn migrate(
 }
 
 /// Returns when the lane is to migrate, if it is.
-fn due(now: Instant, input: &PlanInput<'_>, lane: &LaneView) -> Option<Instant> {
+fn due(now: Instant, input: &PlanInput<'_>, lane: &LaneView, migrations: u32) -> Option<Instant> {
     let since = lane.suspected_since?;
-    let due = match input.address_lost(lane) {
+    let (due, again_after) = match input.address_lost(lane) {
         // Nothing can arrive at an address that is not ours, so no confirmation is needed.
-        true => now,
-        false if lane.confirmed => since + MIGRATE_AFTER,
+        true => (now, MIGRATE_AGAIN_AFTER),
+        false if lane.confirmed && migrations < MAX_MIGRATIONS => {
+            let doublings = migrations.saturating_sub(1);
+            (since + MIGRATE_AFTER, MIGRATE_AGAIN_AFTER * 2u32.pow(doublings))
+        }
         // A suspicion alone migrates nothing. The driver asks again when it is confirmed.
         false => return None,
     };
-    Some(lane.moved_at.map_or(due, |moved| due.max(moved + MIGRATE_AGAIN_AFTER)))
+    Some(lane.moved_at.map_or(due, |moved| due.max(moved + again_after)))
 }
 
 /// Returns the best path for the lane to migrate to.

@@ -7,7 +7,7 @@
 //! that reaches both, and an IPv4-only and an IPv6-only pairing both get their lane. Then, while
 //! there are fewer than wanted, it adds the pairing that shares least with the others. Pairings
 //! with a lane come before those that would have to be dialed, older lanes before younger ones,
-//! then the order of uplinks. So the same input always gives the same lanes.
+//! paths that answer before those that do not, then the order of uplinks. So the same input always gives the same lanes.
 
 use super::view::LaneView;
 use crate::path::{Path, Prefix};
@@ -25,6 +25,8 @@ pub(super) struct Pairing<'a> {
     pub(super) path: &'a Path,
     /// The lane it has already.
     pub(super) lane: Option<LaneId>,
+    /// How little is to be expected of dialing it; 0 where the path is known to answer.
+    pub(super) penalty: u32,
 }
 
 impl Pairing<'_> {
@@ -33,8 +35,8 @@ impl Pairing<'_> {
     }
 
     /// Returns the rank by which pairings are chosen; lower is chosen first.
-    fn rank(&self) -> (bool, Option<LaneId>, u32) {
-        (self.lane.is_none(), self.lane, self.path.order)
+    fn rank(&self) -> (bool, Option<LaneId>, u32, u32) {
+        (self.lane.is_none(), self.lane, self.penalty, self.path.order)
     }
 }
 
@@ -55,16 +57,23 @@ pub(super) fn eligible(paths: &[Path]) -> Vec<&Path> {
 
 /// Returns how many lanes there should be.
 ///
-/// As many as there are unmetered uplinks, or prefixes of the peer if those are more, up to
-/// [`MAX_LANES`]; one where only metered uplinks are left.
+/// As many as there are unmetered uplinks, or providers of the peer if those are more, up to
+/// [`MAX_LANES`]; one where only metered uplinks are left. The peer has as many providers as it has
+/// prefixes in one address family: a provider gives a site one of each. Where that makes one lane,
+/// and both families are there, there are two, so that one family may fail.
 pub fn wanted_lanes(paths: &[Path]) -> usize {
     let eligible = eligible(paths);
     if eligible.iter().all(|p| p.metered) {
         return eligible.len().min(1);
     }
     let uplinks = distinct(eligible.iter().map(|p| p.uplink.as_str())).len();
-    let prefixes = distinct(eligible.iter().map(|p| Prefix::of(p.remote))).len();
-    uplinks.max(prefixes).min(MAX_LANES)
+    let prefixes = |v4: bool| {
+        let of_family = eligible.iter().filter(|p| p.remote.is_ipv4() == v4);
+        distinct(of_family.map(|p| Prefix::of(p.remote))).len()
+    };
+    let (v4, v6) = (prefixes(true), prefixes(false));
+    let families = usize::from(v4 > 0) + usize::from(v6 > 0);
+    uplinks.max(v4).max(v6).max(families).min(MAX_LANES)
 }
 
 /// Returns the pairings of `paths`, with the lanes they have already.
@@ -77,7 +86,7 @@ pub(super) fn pairings<'a>(paths: &[&'a Path], lanes: &[&LaneView]) -> Vec<Pairi
         }
         let here = |l: &&&LaneView| l.uplink == uplink && Prefix::of(l.remote) == prefix;
         let lane = lanes.iter().filter(here).map(|l| l.id).min();
-        pairings.push(Pairing { uplink, prefix, path, lane });
+        pairings.push(Pairing { uplink, prefix, path, lane, penalty: 0 });
     }
     pairings
 }

@@ -17,6 +17,11 @@ pub(super) const PEER_DRAIN_TTL: Duration = Duration::from_secs(60);
 pub(super) struct PeerDrains(BTreeMap<IpAddr, Instant>);
 
 impl PeerDrains {
+    /// Returns the addresses that are avoided.
+    pub(super) fn remotes(&self) -> impl Iterator<Item = IpAddr> {
+        self.0.keys().copied()
+    }
+
     /// Returns the paths, those to an address on which the peer drains lanes marked as draining.
     ///
     /// A drain by either end binds both, and for [`PEER_DRAIN_TTL`] it outlives the lane.

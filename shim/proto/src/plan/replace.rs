@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::actions::PlanActions;
+use super::dial::REDIAL_AFTER;
 use super::input::PlanInput;
 use super::view::{LaneView, STABLE_AFTER};
 
@@ -13,8 +14,14 @@ pub(super) fn replace(now: Instant, input: &PlanInput<'_>, actions: &mut PlanAct
         // Only a newer lane on the same path replaces it. A lane on another path of the same
         // uplink was there before, and the silence may last a moment only.
         let newer = |l: &&LaneView| l.key() == lane.key() && l.id > lane.id;
-        if up.iter().any(newer) {
-            actions.close.push(lane.id);
+        if !up.iter().any(newer) {
+            continue;
+        }
+        // It may answer yet, and then the newer one goes; but where large packets are lost it will not.
+        let waits = lane.validated && !lane.narrow;
+        match lane.suspected_since.filter(|_| waits).map(|since| since + REDIAL_AFTER) {
+            Some(due) if due > now => actions.wake(due),
+            _ => actions.close.push(lane.id),
         }
     }
     // Two lanes on one path: two dials got through, or the older lane answers again. The older one

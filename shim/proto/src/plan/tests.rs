@@ -4,6 +4,8 @@ mod cells;
 mod dialing;
 mod draining;
 mod migrating;
+mod outage;
+mod redundancy;
 mod replacing;
 mod trust;
 mod wanted;
@@ -51,6 +53,8 @@ fn lane(id: u64, path: &Path) -> LaneView {
         remote: path.remote,
         suspected_since: None,
         confirmed: false,
+        conclusive: true,
+        narrow: false,
         last_suspected: None,
         moved_at: None,
         validated: true,

@@ -27,8 +27,13 @@ pub struct LaneView {
     pub remote: SocketAddr,
     /// Since when the lane is suspect, if it is.
     pub suspected_since: Option<Instant>,
-    /// The suspicion is confirmed: nothing was acknowledged for a whole probe timeout.
+    /// The suspicion is confirmed: nothing was acknowledged for a whole probe timeout, and for longer
+    /// than the path ever pauses ([`Condition::failed`](crate::lane::Condition::failed)).
     pub confirmed: bool,
+    /// The suspicion is more than the peer's opinion.
+    pub conclusive: bool,
+    /// Small packets pass on the lane, and large ones do not ([`Condition::narrow`](crate::lane::Condition::narrow)).
+    pub narrow: bool,
     /// When the last suspicion ended, if the lane is not suspect now.
     pub last_suspected: Option<Instant>,
     /// When the lane last migrated.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::cost::{Cost, CostRange};
+use super::evidence::Evidence;
 use crate::types::LaneId;
 
 /// A lane as a candidate for a flow.
@@ -23,12 +24,18 @@ pub struct Candidate {
     pub rtt: Duration,
     /// The peer has sent the facts of all its flows on the lane, so that it can carry bytes.
     pub synced: bool,
+    /// Acknowledgements are late, as is usual for the lane's path.
+    pub late: bool,
     /// Either end suspects the lane.
     pub suspect: bool,
+    /// The suspicion is no mere guess.
+    pub confirmed: bool,
     /// Either end is about to close the lane.
     pub draining: bool,
     /// The lane loses much of what is sent, as its monitor ([`LaneMonitor`](crate::lane::LaneMonitor)) finds.
     pub lossy: bool,
+    /// What its deliveries show.
+    pub evidence: Evidence,
 }
 
 /// What a flow does not put up with where there is better, the most important first. Among lanes
@@ -60,6 +67,11 @@ impl Candidate {
         self.synced && !self.suspect
     }
 
+    /// Returns whether the lane can carry bytes, and is suspect on a mere guess at most.
+    pub(super) fn is_up_by_guess(&self) -> bool {
+        self.synced && !(self.suspect && self.confirmed)
+    }
+
     /// Returns what a flow does not put up with.
     pub(super) fn defects(&self) -> Defects {
         Defects { draining: self.draining, metered: self.cost.is_metered(), lossy: self.lossy }
@@ -80,4 +92,15 @@ impl Candidate {
             id: self.id,
         }
     }
+}
+
+/// Returns whether a flow that bonds lanes uses `id` beside its primary lane: up, trusted, not
+/// draining, not lossy, and the best over its uplink, which is not the primary lane's.
+pub fn is_bond_member(lanes: &[Candidate], primary: LaneId, id: LaneId) -> bool {
+    let find = |id| lanes.iter().find(|l| l.id == id);
+    let (Some(primary), Some(lane)) = (find(primary), find(id)) else { return false };
+    let fit = |l: &&Candidate| l.is_up() && !l.draining && !l.lossy && l.cost.is_trusted();
+    let same_uplink = lanes.iter().filter(|l| l.local_risk == lane.local_risk).filter(fit);
+    lane.local_risk != primary.local_risk
+        && same_uplink.min_by_key(|l| l.rank(lanes)).is_some_and(|best| best.id == id)
 }

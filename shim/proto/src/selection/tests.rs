@@ -18,9 +18,12 @@ fn lane(id: u64) -> Candidate {
         order: 0,
         rtt: Duration::ZERO,
         synced: true,
+        late: false,
         suspect: false,
+        confirmed: false,
         draining: false,
         lossy: false,
+        evidence: Evidence::default(),
     }
 }
 
@@ -28,7 +31,9 @@ fn pick(lanes: &[Candidate], present: Option<u64>) -> Option<u64> {
     primary(lanes, present.map(LaneId)).map(|l| l.0)
 }
 
+mod arrivals;
 mod eligibility;
 mod moves;
 mod placement;
 mod properties;
+mod searches;

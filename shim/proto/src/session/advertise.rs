@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::advertised::Advertisement;
 use super::{Session, SessionEvent, WorkClass};
 use crate::selection::{Cost, Demand, Reversion};
 use crate::types::{LaneId, Locator};
@@ -23,6 +24,31 @@ impl Session {
             lane.wake(WorkClass::Urgent, &mut self.events);
         }
         self.handle_use_changed(now, id, before);
+    }
+
+    /// Takes an advertisement of the peer's, now or when its turn comes.
+    pub(super) fn advertised(&mut self, now: Instant, new: Advertisement) {
+        let Some(lane) = self.lanes.get(&new.lane()) else { return };
+        let is_news = match &new {
+            Advertisement::Use(lane_use) => lane.usage.is_news(lane_use),
+            Advertisement::Health(health) => health.version > lane.peer_health_version,
+        };
+        // Each comes on every lane.
+        if !is_news {
+            return;
+        }
+        self.advertised.push(new);
+        self.take_advertised(now);
+    }
+
+    /// Takes as many of the advertisements that wait as may be taken now.
+    pub(super) fn take_advertised(&mut self, now: Instant) {
+        while let Some(next) = self.advertised.next(now) {
+            match next {
+                Advertisement::Use(lane_use) => self.handle_peer_lane_use(now, lane_use),
+                Advertisement::Health(health) => self.handle_peer_health(now, health),
+            }
+        }
     }
 
     /// Takes the peer's advertisement of how a lane is used.

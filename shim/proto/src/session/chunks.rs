@@ -1,16 +1,22 @@
 //! Which bytes a lane sends next, of which flow.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::lane::Lane;
 use super::segments::SEGMENT_IDLE;
 use super::{Priority, SegmentWrite, Session, StreamOp, WorkClass};
-use crate::flow::{Assignment, Chunk, ChunkLimits, Flow};
+use crate::flow::{Assignment, Cause, Chunk, ChunkLimits, Flow};
+use crate::selection;
 use crate::types::{FlowId, LaneId};
 use crate::wire::segment::SegmentHeader;
 
 /// The most bytes of a chunk: large enough to be cheap, small enough that a lane is never stuck with
 /// much.
 const MAX_CHUNK: u64 = 64 * 1024;
+
+/// How long a flow has been blocked, at the least, before what it waits for is sent again: two
+/// reports of the peer, and some jitter.
+const MIN_BLOCKED: Duration = Duration::from_millis(10);
 
 impl Session {
     /// Returns the next bytes of this class for a lane.
@@ -56,18 +62,38 @@ impl Session {
     ) -> Option<SegmentWrite> {
         let candidates = self.candidates();
         let flow = self.flows.get_mut(&flow_id)?;
-        if !flow.tx.placement.uses(now, id, &candidates, flow.open.mode) {
+        let (placement, mode) = (flow.tx.placement, flow.open.mode);
+        let uses = |lane| placement.uses(now, lane, &candidates, mode);
+        if !uses(id) {
             return None;
         }
+        let max = candidates.iter().find(|c| c.id == id)?.chunk(MAX_CHUNK);
+        let backlog = flow.tx.buffer.end() - flow.tx.next;
+        let duplicated = placement.secondary.is_some();
+        let leaves = !duplicated
+            && backlog > 0
+            && selection::leaves_to_faster(&candidates, id, uses, max, backlog);
         let guess = self.is_guess(id, flow_id);
-        let Self { flows, lanes, hedge, hedge_waiting, events, .. } = self;
+        let Self { flows, lanes, hedge, hedge_waiting, rescue, spread, .. } = self;
         let flow = flows.get_mut(&flow_id)?;
-        let may_resend = if guess { hedge.available() } else { u64::MAX };
-        let duplicated = flow.tx.placement.secondary.is_some();
-        let limits = ChunkLimits { max: MAX_CHUNK, may_resend, duplicated };
-        let trusted = |l: LaneId| lanes.get(&l).is_some_and(|l| !l.is_suspect());
+        let rtt = lanes.get(&id).map(|lane| lane.rtt).unwrap_or_default();
+        let blocked = flow.tx.is_blocked(now, rtt.max(MIN_BLOCKED));
+        let thin = class == WorkClass::Urgent;
+        let limits = ChunkLimits {
+            max,
+            may_resend: if guess && !thin { hedge.available() } else { u64::MAX },
+            may_rescue: if blocked { rescue.available() } else { 0 },
+            duplicated,
+            leaves,
+            repeated: thin && lanes.get(&id).is_some_and(|lane| lane.monitor.loses()),
+        };
+        let late = |l: &Lane, id| l.has_collapsed() && placement.primary != Some(id);
+        let trusted = |id: LaneId| lanes.get(&id).is_some_and(|l| !l.is_suspect() && !late(l, id));
         let mut chunk = flow.tx.next_chunk(id, limits, trusted);
-        if flow.tx.at_risk && may_resend == 0 {
+        if leaves || flow.tx.is_carried_by_others(id) {
+            spread.insert(flow_id);
+        }
+        if flow.tx.at_risk && limits.may_resend == 0 {
             hedge_waiting.insert(flow_id);
         }
         let chunk = chunk.as_mut()?;
@@ -75,33 +101,50 @@ impl Session {
         // Bytes that a suspect lane gets for want of another are at risk: the next lane that is up
         // looks for them.
         flow.tx.at_risk |= lane.is_suspect();
-        let thin = class == WorkClass::Urgent;
         let assignment = flow.tx.assign(now, id, lane.next_key, thin, chunk);
-        if chunk.resent {
-            let bytes = chunk.range.end - chunk.range.start;
-            lane.resent += bytes;
-            if guess {
-                hedge.spend(bytes);
+        let bytes = chunk.range.end - chunk.range.start;
+        match chunk.cause {
+            Cause::New => {}
+            Cause::Rescue => rescue.spend(bytes),
+            Cause::AtRisk => {
+                lane.resent += bytes;
+                if guess {
+                    hedge.spend(bytes);
+                }
             }
         }
+        let write = segment_write(flow, chunk, assignment, class);
+        self.note_assignment(now, id, flow_id, assignment);
+        Some(write)
+    }
+
+    /// Takes note of a segment that begins or ends with a chunk.
+    fn note_assignment(&mut self, now: Instant, id: LaneId, flow: FlowId, assignment: Assignment) {
+        let Self { flows, lanes, events, .. } = self;
+        let (Some(flow), Some(lane)) = (flows.get_mut(&flow), lanes.get_mut(&id)) else { return };
         if assignment.first {
             lane.next_key += 1;
+            if !std::mem::replace(&mut flow.tx.lane(id).swept, true) {
+                self.open_segments.push_back((now + SEGMENT_IDLE, flow.id, id));
+            }
             self.sweep_at.get_or_insert(now + SEGMENT_IDLE);
         }
         if let Some(key) = assignment.finished {
             lane.outbox.stream_ops.push_back((key, StreamOp::Finish));
             lane.wake(WorkClass::Urgent, events);
         }
-        Some(segment_write(flow, chunk, assignment, class))
     }
 
     /// Returns whether what a lane re-sends of a flow is a guess: another lane that carries some of
-    /// the flow is suspect and may yet answer.
+    /// the flow is suspect, or has collapsed, and may yet answer. A confirmed suspicion is no guess,
+    /// collapsed or not: where everything waits for a dead lane, nothing earns a budget.
     fn is_guess(&self, id: LaneId, flow_id: FlowId) -> bool {
         let carriers = self.flows.get(&flow_id).map(|flow| &flow.tx.lanes).into_iter().flatten();
-        carriers
-            .filter(|c| c.lane != id && !c.carried.is_empty())
-            .any(|carrier| self.lanes.get(&carrier.lane).is_some_and(|lane| lane.is_guess()))
+        carriers.filter(|c| c.lane != id && !c.carried.is_empty()).any(|carrier| {
+            let lane = self.lanes.get(&carrier.lane);
+            let confirmed = |lane: &Lane| lane.monitor.condition().confirmed;
+            lane.is_some_and(|lane| lane.is_guess() || lane.has_collapsed() && !confirmed(lane))
+        })
     }
 }
 
@@ -113,13 +156,13 @@ fn segment_write(
 ) -> SegmentWrite {
     let header = assignment.first.then(|| {
         let open = (!flow.open_acked).then(|| flow.open.clone());
-        let Chunk { range, resent } = chunk;
-        SegmentHeader { flow: flow.id, offset: range.start, resent: *resent, open }.to_bytes()
+        let resent = chunk.is_resent();
+        SegmentHeader { flow: flow.id, offset: chunk.range.start, resent, open }.to_bytes()
     });
-    let priority = match (class, chunk.resent) {
+    let priority = match (class, chunk.is_resent()) {
         (WorkClass::Urgent, _) => Priority::Thin,
-        (WorkClass::Bulk, true) => Priority::Resent,
-        (WorkClass::Bulk, false) => Priority::Bulk,
+        (_, true) => Priority::Resent,
+        (_, false) => Priority::Bulk,
     };
     let data = flow.tx.buffer.slice(chunk.range.clone());
     SegmentWrite { key: assignment.key, header, data, last: assignment.last, priority }

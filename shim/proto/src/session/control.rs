@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::advertised::Advertisement;
 use super::{Session, Violation};
 use crate::types::LaneId;
 use crate::wire::control::Message;
@@ -25,13 +26,14 @@ impl Session {
                 }
             }
             Message::EndOfSync => {
-                if let Some(lane) = self.lanes.get_mut(&lane) {
-                    lane.synced = true;
+                let lane = self.lanes.get_mut(&lane);
+                // Said again it changes nothing, and must not cost a look at every flow.
+                if lane.is_some_and(|lane| !std::mem::replace(&mut lane.synced, true)) {
+                    self.schedule_all(now);
                 }
-                self.schedule_all(now);
             }
-            Message::LaneHealth(health) => self.handle_peer_health(now, health),
-            Message::LaneUse(lane_use) => self.handle_peer_lane_use(now, lane_use),
+            Message::LaneHealth(health) => self.advertised(now, Advertisement::Health(health)),
+            Message::LaneUse(lane_use) => self.advertised(now, Advertisement::Use(lane_use)),
             Message::Locators(locators) => self.handle_peer_locators(locators),
             Message::Close { detail, .. } => self.end(format!("closed by the peer: {detail}")),
             Message::Hello(_) => return Err(Violation::OutOfPlace("Hello")),

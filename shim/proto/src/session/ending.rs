@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use super::advertised::Advertised;
+use super::datagram_flows::DatagramFlows;
 use super::{FlowError, Session, SessionEvent, StreamOp, WorkClass};
 use crate::flow::Urgency;
 use crate::types::FlowId;
@@ -21,6 +23,7 @@ impl Session {
         flow.reset_out = Some(ResetAt { code, at: flow.tx.buffer.end() });
         flow.rx.discard = true;
         flow.rx.assembler.discard();
+        self.clear_datagrams(id);
         self.events.push_back(SessionEvent::Broken(id));
         self.mark_dirty(now, id, Urgency::Now);
         self.maybe_forget(id);
@@ -98,12 +101,19 @@ impl Session {
         if let Some(at) = flow.timer {
             self.timers.remove(&(at, id));
         }
+        let check_at = flow.datagrams.as_ref().and_then(|datagrams| datagrams.check_at);
+        self.unwatch_datagram_flow(id, check_at);
         self.hedge_waiting.remove(&id);
+        self.bulk.remove(&id);
+        self.memory_waiting.remove(&id);
+        self.peer_flows -= usize::from(!flow.local);
         self.buffered -= flow.tx.accounted_bytes;
-        self.config.memory.release(flow.rx.window());
+        self.config.memory.count_buffered(flow.tx.accounted_bytes, 0);
+        let promised = self.config.params.initial_window;
+        self.config.memory.release(promised, flow.rx.window() - promised);
         for carrier in &flow.tx.lanes {
             if let Some(lane) = self.lanes.get_mut(&carrier.lane) {
-                lane.outbox.forget_flow(id);
+                lane.outbox.forget_flow(|flow| self.flows.contains_key(&flow));
                 for segment in &carrier.segments {
                     // Reset, not finish: unacknowledged bytes are of no use to anybody.
                     lane.outbox.stream_ops.push_back((segment.key, StreamOp::Reset));
@@ -145,10 +155,17 @@ impl Session {
         }
         self.closed = Some(reason);
         self.timers.clear();
+        self.datagram_flows = DatagramFlows::default();
         self.fact_acks.clear();
         self.hedge_waiting.clear();
         self.fact_acks_at = None;
+        self.open_segments.clear();
         self.sweep_at = None;
+        self.review_at = None;
+        self.bulk.clear();
+        self.memory_waiting.clear();
+        self.spread.clear();
+        self.advertised = Advertised::default();
         self.lanes.values_mut().for_each(|lane| lane.outbox.clear());
         for id in self.flow_ids() {
             if let Some(flow) = self.flows.get_mut(&id) {
@@ -156,6 +173,7 @@ impl Session {
                 flow.tx.buffer.clear();
                 flow.tx.lanes.clear();
             }
+            self.clear_datagrams(id);
             self.account_buffer(id);
             self.events.push_back(SessionEvent::Broken(id));
             self.maybe_forget(id);

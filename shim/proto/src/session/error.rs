@@ -62,6 +62,15 @@ pub enum Violation {
     /// A flow id far above those seen.
     #[error("flow {0} skips more than {MAX_UNSEEN} ids")]
     SkippedIds(FlowId),
+    /// A segment of a flow of datagrams.
+    #[error("flow {0}: a segment, but the flow is one of datagrams")]
+    NotOfBytes(FlowId),
+    /// A datagram of a flow of bytes.
+    #[error("flow {0}: a datagram, but the flow is one of bytes")]
+    NotOfDatagrams(FlowId),
+    /// A reset of a flow of datagrams after bytes.
+    #[error("flow {0}: a reset at {1}, but the flow is one of datagrams")]
+    ResetAfterBytes(FlowId, u64),
     /// More flows than allowed, even counting those that were refused.
     #[error("more than {0} flows, refused ones included")]
     TooManyFlows(usize),
@@ -87,6 +96,9 @@ pub enum OpenError {
     /// The session is closed.
     #[error("session closed: {0}")]
     Closed(String),
+    /// The peer speaks a version that has no datagram flows.
+    #[error("the peer's version has no datagram flows; update it")]
+    NoDatagrams,
     /// The peer could not read the target, and would close every lane that carries it.
     #[error("target cannot be sent: {0}")]
     Target(#[source] DecodeError),

@@ -23,6 +23,9 @@ pub enum SessionEvent {
     Work(LaneId),
     /// The peer's locators changed ([`Session::peer_locators`](super::Session::peer_locators)).
     Locators,
+    /// An application wrote while no lane is up
+    /// ([`Session::take_unserved_write`](super::Session::take_unserved_write)).
+    UnservedWrite,
     /// The session is closed and of no more use.
     Closed,
 }

@@ -1,13 +1,21 @@
 //! Facts, both ways: sends ours, merges the peer's.
 
+use std::ops::Bound;
 use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use super::lane::Lane;
 use super::{Session, SessionEvent, StreamOp, Violation, WorkClass};
 use crate::flow::{Opening, Urgency};
 use crate::types::{FlowId, LaneId};
 use crate::wire::fact::{FlowState, Outcome, ResetAt};
+
+/// Flows that wait for the budget of hedging and are scheduled at an acknowledgement, however little it
+/// earned.
+const FEW_WAITING: u64 = 16;
+/// The budget for which one more of them is scheduled: a datagram.
+const WORTH_SCHEDULING: u64 = 1200;
 
 impl Session {
     /// Takes note that our facts of a flow changed.
@@ -22,10 +30,13 @@ impl Session {
 
     /// Sends a flow's facts on every lane that is trusted and stays, or on all where there is none.
     pub(super) fn send_facts(&mut self, now: Instant, id: FlowId) {
-        let fit = self.lanes.iter().filter(|(_, l)| !l.is_suspect() && !l.is_draining());
+        let any = self.flows.get(&id).is_none_or(|flow| flow.datagrams.is_none());
+        let takes = |lane: &Lane| any || lane.takes_datagrams;
+        let fit =
+            self.lanes.iter().filter(|(_, l)| takes(l) && !l.is_suspect() && !l.is_draining());
         let mut lanes: SmallVec<[LaneId; 8]> = fit.map(|(id, _)| *id).collect();
         if lanes.is_empty() {
-            lanes.extend(self.lanes.keys().copied());
+            lanes.extend(self.lanes.iter().filter(|(_, l)| takes(l)).map(|(id, _)| *id));
         }
         self.send_facts_on(now, id, &lanes);
     }
@@ -36,9 +47,17 @@ impl Session {
             return;
         }
         let Some(flow) = self.flows.get_mut(&id) else { return };
+        let any = flow.datagrams.is_none();
+        let takes = |lane: &&LaneId| any || self.lanes.get(lane).is_some_and(|l| l.takes_datagrams);
+        let asked = lanes.len();
+        let lanes: SmallVec<[LaneId; 8]> = lanes.iter().filter(takes).copied().collect();
+        if lanes.is_empty() && asked > 0 {
+            // A lane of an old version has attached; what waits for an acknowledgement on others goes on waiting.
+            return;
+        }
         flow.clock.sent(now, !lanes.is_empty());
         flow.rx.unreported = 0;
-        for lane_id in lanes {
+        for lane_id in &lanes {
             let Some(lane) = self.lanes.get_mut(lane_id) else { continue };
             let carrier = flow.tx.lane(*lane_id);
             if !carrier.fact_queued {
@@ -87,7 +106,9 @@ impl Session {
             };
             self.events.push_back(SessionEvent::Answered(id));
         }
+        flow.tx.observe_head(now);
         self.hedge.earn(freed);
+        self.rescue.earn(freed);
         self.account_buffer(id);
         if let Some(reset) = state.reset {
             self.handle_peer_reset(id, reset)?;
@@ -104,6 +125,9 @@ impl Session {
         if flow.reset_in.is_some() {
             return Ok(());
         }
+        if flow.datagrams.is_some() && reset.at != 0 {
+            return Err(Violation::ResetAfterBytes(id, reset.at));
+        }
         flow.rx.set_reset_at(reset.at).map_err(|e| Violation::on_flow(id, e))?;
         flow.reset_in = Some(reset);
         flow.tx.abandon(|lane, key| {
@@ -116,8 +140,22 @@ impl Session {
             events.push_back(SessionEvent::Answered(id));
         }
         events.push_back(SessionEvent::Broken(id));
+        self.clear_datagrams(id);
         self.account_buffer(id);
         Ok(())
+    }
+
+    /// Schedules flows that wait for the budget of hedging, as many as it is worth, in turn: each
+    /// acknowledgement earns a little, and must not cost a look at all that wait.
+    fn schedule_hedge_waiting(&mut self, now: Instant) {
+        for _ in 0..FEW_WAITING.max(self.hedge.available() / WORTH_SCHEDULING) {
+            let after = (Bound::Excluded(self.hedge_turn), Bound::Unbounded);
+            let next = self.hedge_waiting.range(after).next().or(self.hedge_waiting.first());
+            let Some(next) = next.copied() else { break };
+            self.hedge_waiting.remove(&next);
+            self.hedge_turn = next;
+            self.schedule(now, next);
+        }
     }
 
     /// Wakes whoever waits for something that the peer's facts brought.
@@ -142,9 +180,7 @@ impl Session {
         }
         if freed > 0 {
             self.retire_segments(id);
-            for waiting in std::mem::take(&mut self.hedge_waiting) {
-                self.schedule(now, waiting);
-            }
+            self.schedule_hedge_waiting(now);
         }
         self.maybe_forget(id);
     }

@@ -1,13 +1,16 @@
 //! A lane as its session sees it.
 
+mod delivery;
 mod outbox;
 mod usage;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::delivery::DeliveryMeter;
 use self::outbox::Outbox;
 use self::usage::Usage;
+use super::datagram_flows::MIN_DATAGRAM;
 use super::event::SessionEvent;
 use super::work::WorkClass;
 use crate::lane::{self, LaneMonitor};
@@ -26,6 +29,9 @@ pub struct LaneInfo {
     pub cost: Cost,
     /// The order among lanes of the same cost; lower first.
     pub order: u32,
+    /// The lane's version has datagram flows
+    /// ([`has_datagram_flows`](crate::wire::version::has_datagram_flows)).
+    pub takes_datagrams: bool,
 }
 
 /// A lane of a session.
@@ -44,6 +50,12 @@ pub(super) struct Lane {
     /// The version of the peer's last advertisement of the lane's health.
     pub(super) peer_health_version: u64,
     pub(super) rtt: Duration,
+    /// Its version has datagram flows.
+    pub(super) takes_datagrams: bool,
+    /// How long the content of a DATAGRAM frame may be.
+    pub(super) max_datagram: usize,
+    /// What it delivers.
+    pub(super) delivery: DeliveryMeter,
     /// The peer has sent the facts of all its flows on this lane.
     pub(super) synced: bool,
     /// The number of bytes at risk elsewhere that were sent again on this lane.
@@ -66,6 +78,9 @@ impl Lane {
             health_version: 0,
             peer_health_version: 0,
             rtt: Duration::ZERO,
+            takes_datagrams: info.takes_datagrams,
+            max_datagram: MIN_DATAGRAM,
+            delivery: DeliveryMeter::default(),
             synced: false,
             resent: 0,
             next_key: 0,
@@ -103,10 +118,18 @@ impl Lane {
             order: self.order,
             rtt: self.rtt,
             synced: self.synced,
+            late: self.monitor.is_late(),
             suspect: self.is_suspect(),
+            confirmed: self.monitor.condition().confirmed,
             draining: self.is_draining(),
             lossy: self.monitor.is_lossy(),
+            evidence: self.delivery.evidence(),
         }
+    }
+
+    /// Returns whether its deliveries broke down, so that what it carries comes late.
+    pub(super) fn has_collapsed(&self) -> bool {
+        self.delivery.evidence().collapsed
     }
 
     /// Wakes the lane, once until it has no more work of this class.

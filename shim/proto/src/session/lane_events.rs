@@ -12,6 +12,7 @@ impl Session {
     /// peer has sent its own ([`Message::EndOfSync`](crate::wire::control::Message::EndOfSync)).
     pub fn handle_lane_attached(&mut self, now: Instant, id: LaneId, info: LaneInfo) {
         self.handle_lane_detached(now, id);
+        self.resume_datagram_flows(now, info.takes_datagrams);
         let mut lane = Lane::new(id, info);
         // Advertisements on other lanes may have been lost with them.
         for (other, known) in &self.lanes {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Session;
 use crate::lane::{Action, Condition, LaneAction, Observation, Report};
 use crate::plan::LaneView;
-use crate::types::LaneId;
+use crate::types::{LaneId, Side};
 
 /// Where a lane is at this end, as its planner knows it.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ impl Session {
         let resent = self.resent_elsewhere(id);
         let Some(lane) = self.lanes.get_mut(&id) else { return Vec::new() };
         lane.rtt = seen.sensor.srtt;
+        let waits = lane.outbox.take_bulk_waited();
+        lane.delivery.observe(now, &seen.sensor, waits);
         let actions = lane.monitor.evaluate(now, seen, resent);
         self.act(now, id, actions)
     }
@@ -81,13 +83,22 @@ impl Session {
             local: place.local,
             remote: place.remote,
             suspected_since: condition.suspected_since,
-            confirmed: condition.confirmed,
+            confirmed: condition.failed || condition.confirmed && self.nothing_answers(),
+            conclusive: condition.ours || condition.narrow,
+            narrow: condition.narrow,
             last_suspected: condition.recently_suspected,
             moved_at: condition.migrated_at,
             validated: condition.validated,
-            idle: self.lane_is_idle(id),
+            // Only a lane that drains is closed for it, and to find out takes a look at every flow.
+            idle: self.lane_is_draining(id) && self.lane_is_idle(id),
             peer_drains: self.peer_drains(id),
         })
+    }
+
+    /// Returns whether there are several lanes and all of them are silent. They do not pause all at once
+    /// as a rule, and nothing else carries the flows: nobody waits then for a pause to end.
+    fn nothing_answers(&self) -> bool {
+        self.lanes.len() > 1 && self.lanes.values().all(|l| l.monitor.condition().confirmed)
     }
 
     /// Returns the condition of a lane.
@@ -110,10 +121,13 @@ impl Session {
         let mut rest = Vec::new();
         for action in actions {
             match action {
+                Action::CopyThin => self.copy_thin(now, id),
                 Action::MarkAtRisk => self.mark_at_risk(now, id),
                 Action::Trust { spurious } => self.trust_again(now, id, spurious),
                 Action::Reselect => self.schedule_all(now),
                 Action::Advertise => self.advertise_health(id),
+                // Only the initiator can dial another lane.
+                Action::Lane(LaneAction::Notice { .. }) if self.side() == Side::Initiator => {}
                 Action::Lane(action) => rest.push(action),
             }
         }

@@ -20,14 +20,18 @@ impl Session {
         let mut target = BytesMut::new();
         put_target(&mut target, &open.target);
         get_target(&mut target).map_err(OpenError::Target)?;
-        let ours = self.flows.values().filter(|f| f.local).count() as u64;
+        if open.target.takes_datagrams() && !self.datagram_flows.peer_takes {
+            return Err(OpenError::NoDatagrams);
+        }
+        let ours = (self.flows.len() - self.peer_flows) as u64;
         if ours >= self.peer.max_flows {
             return Err(OpenError::TooMany(self.peer.max_flows));
         }
         let id = self.next_flow;
         self.next_flow = FlowId(id.0 + 2);
-        self.create_flow(id, true, open);
+        self.create_flow(now, id, true, open);
         self.mark_dirty(now, id, Urgency::Now);
+        self.notice_unserved_write();
         Ok(id)
     }
 
@@ -49,6 +53,9 @@ impl Session {
             flow.opening = Opening::Failed(failure);
             flow.app.reader_gone = true;
             flow.app.writer_gone = true;
+            if let Some(datagrams) = &mut flow.datagrams {
+                datagrams.rx.clear();
+            }
             self.reset(now, id, CANCELLED);
             // The outcome is new even where the flow was reset before.
             self.mark_dirty(now, id, Urgency::Now);
@@ -61,11 +68,15 @@ impl Session {
         if let Some(reason) = &self.closed {
             return Some(Err(FlowError::Closed(reason.clone())));
         }
-        match self.flows.get(&id).map(|f| (&f.opening, f.reset_in)) {
+        match self.flows.get(&id).map(|f| (&f.opening, f)) {
             Some((Opening::Opened, _)) => Some(Ok(())),
             Some((Opening::Failed(failure), _)) => Some(Err(FlowError::Failed(failure.clone()))),
-            Some((Opening::Pending, Some(reset))) => Some(Err(FlowError::ResetByPeer(reset.code))),
-            Some((Opening::Pending, None)) => None,
+            Some((Opening::Pending, flow)) => match (flow.reset_in, flow.reset_out) {
+                (Some(reset), _) => Some(Err(FlowError::ResetByPeer(reset.code))),
+                // By itself, where a datagram flow was idle: no answer is to be expected any more.
+                (None, Some(_)) => Some(Err(FlowError::ResetHere)),
+                (None, None) => None,
+            },
             None => Some(Err(FlowError::Failed(OpenFailure::new(
                 FailureCode::Other,
                 "flow ended before it was opened",
@@ -73,11 +84,15 @@ impl Session {
         }
     }
 
-    /// Creates a flow and sets its first window aside.
-    pub(super) fn create_flow(&mut self, id: FlowId, local: bool, open: Open) {
+    /// Creates a flow and sets its first window aside: what was promised, and more while there is room,
+    /// which goes to the peer with the flow's first facts.
+    pub(super) fn create_flow(&mut self, now: Instant, id: FlowId, local: bool, open: Open) {
         let window = self.config.params.initial_window;
-        self.config.memory.take(window);
-        let flow = Flow::new(id, local, open, self.peer.initial_window, window);
-        self.flows.insert(id, flow);
+        self.config.memory.promise(window);
+        let more = self.config.memory.grow_early(self.config.first_window.saturating_sub(window));
+        let flow = Flow::new(id, local, open, self.peer.initial_window, window + more);
+        self.flows.insert(id, Box::new(flow.with_datagrams(now)));
+        self.peer_flows += usize::from(!local);
+        self.watch_datagram_flow(id);
     }
 }

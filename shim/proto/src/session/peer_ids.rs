@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::snapshot::RestoreError;
 use crate::types::{FlowId, Side};
+use crate::wire::codec::{get_varint, put_varint};
 
 /// The most ids below the highest that may still be unseen. An honest peer gives ids out in
-/// order, and sends each within moments: this is four thousand opens in flight on several lanes.
-pub const MAX_UNSEEN: usize = 4096;
+/// order, and sends each within moments: this is every flow of a large session opened at once, on
+/// several lanes. It may cost half a megabyte.
+pub const MAX_UNSEEN: usize = 32_768;
 
 /// What a flow id of the peer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,27 @@ impl PeerIds {
     /// Begins with no id of `peer` used.
     pub fn new(peer: Side) -> Self {
         Self { next: peer.first_flow().0, unseen: BTreeSet::new() }
+    }
+
+    /// Appends the ids to a snapshot.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.next);
+        put_varint(out, self.unseen.len() as u64);
+        self.unseen.iter().for_each(|id| put_varint(out, *id));
+    }
+
+    /// Reads what [`put`](Self::put) has written, of `peer`.
+    pub(super) fn get(record: &mut &[u8], peer: Side) -> Result<Self, RestoreError> {
+        let mut ids = Self { next: get_varint(record, "peer's next flow id")?, ..Self::new(peer) };
+        for _ in 0..get_varint(record, "unseen flow ids")? {
+            ids.unseen.insert(get_varint(record, "unseen flow id")?);
+        }
+        let is_peers = |id: u64| FlowId(id).opener() == peer;
+        let fits = |id: &u64| *id < ids.next && is_peers(*id);
+        match is_peers(ids.next) && ids.unseen.iter().all(fits) && ids.unseen.len() <= MAX_UNSEEN {
+            true => Ok(ids),
+            false => Err(RestoreError::Contradiction("flow ids of the peer")),
+        }
     }
 
     /// Returns what the id means.

@@ -1,12 +1,16 @@
 //! How applications read from flows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::{FlowError, Session};
 use crate::flow::{Opening, Urgency};
 use crate::types::FlowId;
+
+/// The longest round trip that makes a window grow: a satellite's, with its queue. Beyond that a
+/// path is broken rather than long.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(2);
 
 /// What reading returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +57,27 @@ impl Session {
 
     /// Opens the window, and tells the peer where that matters.
     fn after_read(&mut self, now: Instant, id: FlowId) {
+        let slowest = self.slowest_round_trip();
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let growth = flow.rx.wanted_growth(now);
-        if growth > 0 && self.config.memory.try_take(growth) {
+        let growth = flow.rx.wanted_growth(now, slowest);
+        if growth > 0 && self.config.memory.try_grow(growth) {
             flow.rx.grow(growth);
         }
         let moved = flow.rx.open_window();
         let dry = flow.rx.assembler.readable() == 0 && flow.rx.unreported > 0;
-        if moved || dry {
+        if moved {
             self.mark_dirty(now, id, Urgency::Early);
+        } else if dry {
+            // At once for a message. A download runs dry with every packet, and a thousand reports a
+            // second fill the way up of a line that has little.
+            self.mark_dirty(now, id, Urgency::Soon);
         }
+    }
+
+    /// Returns the longest round trip of the lanes that may carry what a window holds.
+    fn slowest_round_trip(&self) -> Duration {
+        let up = self.lanes.values().filter(|lane| lane.is_up());
+        up.map(|lane| lane.rtt).max().unwrap_or_default().min(MAX_ROUND_TRIP)
     }
 
     fn nothing_to_read(&mut self, id: FlowId) -> Result<Read, FlowError> {

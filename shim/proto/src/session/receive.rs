@@ -30,6 +30,9 @@ impl Session {
         if self.closed.is_some() || !self.find_flow(now, header.flow, header.open.as_ref())? {
             return Ok(SegmentVerdict::Stop);
         }
+        if self.flows.get(&header.flow).is_some_and(|flow| flow.datagrams.is_some()) {
+            return Err(Violation::NotOfBytes(header.flow));
+        }
         if header.resent {
             // A sender that re-sends wants to know what we have: one of its lanes is suspect.
             self.mark_dirty(now, header.flow, Urgency::Early);
@@ -60,7 +63,12 @@ impl Session {
             new += flow.rx.insert(offset, chunk).map_err(|e| Violation::on_flow(id, e))?;
             offset += len;
         }
-        let on_two_lanes = matches!(flow.mode(), Mode::Auto | Mode::Redundant);
+        let growth = flow.rx.growth_for_reordering();
+        let grown = growth > 0 && self.config.memory.try_grow(growth);
+        if grown {
+            flow.rx.grow(growth);
+        }
+        let on_two_lanes = matches!(flow.mode(), Mode::Auto | Mode::AutoBond | Mode::Redundant);
         flow.rx.count(resent, on_two_lanes, new, offset - start - new);
         if flow.rx.discard && flow.rx.open_window() {
             self.mark_dirty(now, id, Urgency::Soon);
@@ -70,7 +78,8 @@ impl Session {
             flow.app.read_waiting = false;
             self.events.push_back(SessionEvent::Readable(id));
         }
-        let urgency = match resent || flow.rx.unreported >= REPORT_AFTER_BYTES {
+        let opened = grown && flow.rx.open_window();
+        let urgency = match opened || resent || flow.rx.unreported >= REPORT_AFTER_BYTES {
             true => Urgency::Early,
             false => Urgency::Soon,
         };
@@ -103,13 +112,17 @@ impl Session {
             IdStatus::New => {}
         }
         let open = open.ok_or(Violation::NoOpen(id))?;
-        let theirs = self.flows.values().filter(|f| !f.local).count();
+        let theirs = self.peer_flows;
         if theirs >= 2 * self.config.max_flows {
             return Err(Violation::TooManyFlows(2 * self.config.max_flows));
         }
         self.peer_ids.mark_used(id);
-        self.create_flow(id, false, open.clone());
-        if theirs >= self.config.max_flows {
+        let has_memory = self.config.memory.may_promise(self.config.params.initial_window);
+        self.create_flow(now, id, false, open.clone());
+        if !has_memory {
+            let detail = "the peer's flows hold all of their share of `memory`";
+            self.refuse(now, id, OpenFailure::new(FailureCode::LimitReached, detail));
+        } else if theirs >= self.config.max_flows {
             let detail = format!("{theirs} flows are open, the limit");
             self.refuse(now, id, OpenFailure::new(FailureCode::LimitReached, detail));
         } else {

@@ -5,9 +5,16 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::lane::Lane;
+use super::review::REVIEW_INTERVAL;
 use super::{Session, WorkClass};
 use crate::selection::{Candidate, Demand};
 use crate::types::FlowId;
+
+#[cfg(test)]
+thread_local! {
+    /// How often a flow was scheduled: what a peer can cause of it is bounded.
+    pub(super) static SCHEDULED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
 
 impl Session {
     /// Schedules every flow: a lane came up or changed, and flows with bytes to send may use it.
@@ -22,6 +29,11 @@ impl Session {
         if self.closed.is_some() {
             return;
         }
+        #[cfg(test)]
+        SCHEDULED.set(SCHEDULED.get() + 1);
+        if self.flows.get(&id).is_some_and(|flow| flow.datagrams.is_some()) {
+            return self.schedule_datagrams(now, id);
+        }
         let candidates = self.candidates();
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let demand = Demand { mode: flow.open.mode, thin: flow.tx.is_thin(now) };
@@ -30,6 +42,10 @@ impl Session {
         }
         let placement = flow.tx.placement;
         let used = |c: &&Candidate| placement.uses(now, c.id, &candidates, demand.mode);
+        if candidates.len() > 1 && !demand.thin {
+            self.review_at.get_or_insert(now + REVIEW_INTERVAL);
+            self.bulk.insert(id);
+        }
         let class = if demand.thin { WorkClass::Urgent } else { WorkClass::Bulk };
         for candidate in candidates.iter().filter(used) {
             let carrier = flow.tx.lane(candidate.id);

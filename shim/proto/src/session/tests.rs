@@ -2,6 +2,8 @@
 //! while the lane is [held](Pair::hold).
 
 mod assume;
+mod datagram_faults;
+mod datagrams;
 mod flows;
 mod fuzz;
 
@@ -9,6 +11,7 @@ mod hostile;
 mod idle;
 mod lanes;
 mod placement;
+mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -23,6 +26,7 @@ use crate::selection::Cost;
 use crate::types::{Mode, Target};
 use crate::wire::control::{Decoder, Message};
 use crate::wire::fact::Open;
+use crate::wire::flow_datagram::FlowDatagram;
 use crate::wire::segment::SegmentHeader;
 
 const A: usize = 0;
@@ -40,8 +44,9 @@ fn params() -> SessionParams {
 
 fn session(side: Side) -> (Session, Arc<Memory>) {
     let memory = Arc::new(Memory::new(1 << 30));
-    let config = SessionConfig { side, params: params(), max_flows: 8, memory: memory.clone() };
-    (Session::new(config, params()), memory)
+    let (params, memory_of) = (params(), memory.clone());
+    let config = SessionConfig { side, params, max_flows: 8, first_window: 0, memory: memory_of };
+    (Session::new(config, params), memory)
 }
 
 fn open(mode: Mode) -> Open {
@@ -104,7 +109,13 @@ impl Pair {
             end.handle_lane_attached(
                 self.now,
                 lane,
-                LaneInfo { local_risk: lane.0, remote_risk: lane.0, cost: Cost::FREE, order: 0 },
+                LaneInfo {
+                    local_risk: lane.0,
+                    remote_risk: lane.0,
+                    cost: Cost::FREE,
+                    order: 0,
+                    takes_datagrams: true,
+                },
             );
         }
     }
@@ -154,6 +165,7 @@ impl Pair {
         let end = &mut self.ends[side];
         let work = end
             .poll_transmit(self.now, lane, WorkClass::Urgent)
+            .or_else(|| end.poll_transmit(self.now, lane, WorkClass::Datagrams))
             .or_else(|| end.poll_transmit(self.now, lane, WorkClass::Bulk));
         let Some(work) = work else { return false };
         let wire = self.wires.get_mut(&lane).unwrap();
@@ -175,6 +187,7 @@ impl Pair {
             }
             Transmit::Stream { op: StreamOp::Release, .. }
             | Transmit::Control(_)
+            | Transmit::Datagram(_)
             | Transmit::Close(_) => {}
         }
         wire.waiting[side].push_back(work);
@@ -194,6 +207,10 @@ impl Pair {
                 while let Some(message) = wire.decoders[side].next_message().unwrap() {
                     end.handle_control(self.now, lane, message).unwrap();
                 }
+            }
+            Transmit::Datagram(bytes) => {
+                let datagram = FlowDatagram::decode(&bytes).unwrap().unwrap();
+                end.handle_datagram(self.now, datagram).unwrap();
             }
             Transmit::Segment(mut write) => {
                 if let Some(header) = &write.header {

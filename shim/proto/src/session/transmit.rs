@@ -21,8 +21,12 @@ impl Session {
         id: LaneId,
         class: WorkClass,
     ) -> Option<Transmit> {
+        if self.muted {
+            return None;
+        }
         let work = match class {
             WorkClass::Urgent => self.urgent(now, id),
+            WorkClass::Datagrams => self.next_datagram(now, id),
             WorkClass::Bulk => self.next_write(now, id, class).map(Transmit::Segment),
         };
         if work.is_none()

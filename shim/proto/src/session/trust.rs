@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Session, WorkClass};
-use crate::types::LaneId;
+use crate::types::{FlowId, LaneId};
 use crate::wire::fact::LaneHealth;
 
 impl Session {
@@ -18,6 +18,14 @@ impl Session {
         }
     }
 
+    /// Takes the peer's notice, on a lane itself, that it suspects the lane; `narrow`: its large packets are lost
+    /// there, and small ones pass.
+    pub fn handle_notice(&mut self, now: Instant, id: LaneId, narrow: bool) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let actions = lane.monitor.handle_notice(now, narrow);
+        self.act(now, id, actions);
+    }
+
     /// Advertises on every lane what we think of one. On the lane itself as well: perhaps only large
     /// packets, or only the peer's, are lost there, and it may be the only lane.
     pub(super) fn advertise_health(&mut self, id: LaneId) {
@@ -26,6 +34,15 @@ impl Session {
         for lane in self.lanes.values_mut() {
             lane.outbox.lane_health.insert(id);
             lane.wake(WorkClass::Urgent, &mut self.events);
+        }
+    }
+
+    /// Sends the bytes of thin flows on another lane as well: those of a late lane may be at risk.
+    pub(super) fn copy_thin(&mut self, now: Instant, id: LaneId) {
+        let flows = self.flows.values_mut().filter(|f| f.tx.placement.primary == Some(id));
+        let thin: Vec<FlowId> = flows.filter_map(|f| f.tx.is_thin(now).then_some(f.id)).collect();
+        for flow in thin {
+            self.schedule(now, flow);
         }
     }
 

@@ -7,6 +7,8 @@ use bytes::Bytes;
 pub enum WorkClass {
     /// Control messages and the bytes of thin flows: taken even by a lane whose window is full.
     Urgent,
+    /// Datagrams of flows: taken by a lane from which they leave at once.
+    Datagrams,
     /// The bytes of bulk flows: taken by a lane that has room.
     Bulk,
 }
@@ -56,6 +58,8 @@ pub enum Transmit {
     /// Append this message to the control stream, end the stream, and close the lane once the peer
     /// has it: the session is over.
     Close(Bytes),
+    /// Send this in a DATAGRAM frame.
+    Datagram(Bytes),
     /// Write to a segment.
     Segment(SegmentWrite),
     /// End, forget or reset the stream of a segment.

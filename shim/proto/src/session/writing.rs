@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::lane::Lane;
 use super::{FlowError, Session, SessionEvent};
 use crate::flow::Urgency;
 use crate::types::FlowId;
@@ -28,6 +29,9 @@ impl Session {
         };
         let capacity = granted.min(room);
         flow.app.write_waiting = capacity == 0;
+        if capacity == 0 && granted > 0 {
+            self.memory_waiting.insert(id);
+        }
         Ok(capacity)
     }
 
@@ -48,8 +52,21 @@ impl Session {
             flow.tx.meter(now, len as u64);
             self.account_buffer(id);
             self.schedule(now, id);
+            self.notice_unserved_write();
         }
         Ok(len)
+    }
+
+    /// Returns whether an application wrote while no lane was up, since the last call.
+    pub fn take_unserved_write(&mut self) -> bool {
+        std::mem::take(&mut self.unserved_write)
+    }
+
+    pub(super) fn notice_unserved_write(&mut self) {
+        if !self.unserved_write && !self.lanes.values().any(Lane::is_up) {
+            self.unserved_write = true;
+            self.events.push_back(SessionEvent::UnservedWrite);
+        }
     }
 
     /// Returns how many bytes were written to the flow.
@@ -83,18 +100,20 @@ impl Session {
     pub(super) fn account_buffer(&mut self, id: FlowId) {
         let was_scarce = self.is_memory_scarce();
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let retained = flow.tx.buffer.retained();
+        let datagrams = flow.datagrams.as_ref().map_or(0, |datagrams| datagrams.tx.bytes() as u64);
+        let retained = flow.tx.buffer.retained() + datagrams;
         let accounted = std::mem::replace(&mut flow.tx.accounted_bytes, retained);
         self.buffered = self.buffered + retained - accounted;
+        self.config.memory.count_buffered(accounted, retained);
         if was_scarce && !self.is_memory_scarce() {
             // There is room for everybody again: all who wait for it look.
-            let waiting = self.flows.values().filter(|f| f.app.write_waiting);
-            self.events.extend(waiting.map(|f| SessionEvent::Writable(f.id)));
+            let waiting = std::mem::take(&mut self.memory_waiting);
+            self.events.extend(waiting.into_iter().map(SessionEvent::Writable));
         }
     }
 
-    /// Returns whether the send buffers fill half of the memory: the other half is for windows.
-    fn is_memory_scarce(&self) -> bool {
-        self.buffered >= self.config.memory.limit() / 2
+    /// Returns whether the send buffers, of all sessions, fill half of the memory.
+    pub(super) fn is_memory_scarce(&self) -> bool {
+        self.config.memory.is_scarce()
     }
 }

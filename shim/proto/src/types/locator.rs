@@ -21,7 +21,7 @@ impl FromStr for Locator {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse()? {
             Target::Tcp { host, port } => Ok(Self { host, port }),
-            Target::Service(name) => Err(ParseTargetError::Host(name)),
+            other => Err(ParseTargetError::Host(other.to_string())),
         }
     }
 }

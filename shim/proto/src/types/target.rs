@@ -1,4 +1,5 @@
-//! Where a flow leads: a TCP destination behind the peer, or a service of the peer's application.
+//! Where a flow leads: a TCP or UDP destination behind the peer, or a service of the peer's application.
+//! The target says whether the flow is a byte stream or one of datagrams.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -28,9 +29,22 @@ pub enum Target {
         /// The TCP port, not 0.
         port: u16,
     },
+    /// A UDP destination: the flow is one of datagrams, sent and received by the peer's egress.
+    Udp {
+        /// The host, which the peer resolves if it is a name.
+        host: Host,
+        /// The UDP port, not 0.
+        port: u16,
+    },
     /// A service of an application at the peer.
     Service(String),
+    /// A service of an application at the peer whose flows are of datagrams. Its name has nothing to do with
+    /// those of other services.
+    DatagramService(String),
 }
+
+/// What follows a UDP destination in text, as in `/etc/services`.
+const UDP: &str = "/udp";
 
 /// Why a text is not a [`Target`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -39,6 +53,11 @@ pub enum ParseTargetError {
     /// The text does not end in `:PORT`.
     #[error("`{0}` has no port; write HOST:PORT")]
     NoPort(String),
+    /// Where the address ends and the port begins is anybody's guess.
+    #[error(
+        "`{0}` can be read in two ways; write an IPv6 address in brackets before its port, like [2001:db8::5]:443"
+    )]
+    Unbracketed(String),
     /// The port is not a number from 1 to 65535.
     #[error("`{0}` is not a port; use a number from 1 to 65535")]
     Port(String),
@@ -87,6 +106,24 @@ impl Target {
         Self::Service(name.into())
     }
 
+    /// Returns the service `name` of the application at the peer, for flows of datagrams.
+    pub fn datagram_service(name: impl Into<String>) -> Self {
+        Self::DatagramService(name.into())
+    }
+
+    /// Returns whether flows to it are of datagrams.
+    pub fn takes_datagrams(&self) -> bool {
+        matches!(self, Self::Udp { .. } | Self::DatagramService(_))
+    }
+
+    /// Returns the host and port of a destination; a service has none.
+    pub fn host_and_port(&self) -> Option<(&Host, u16)> {
+        match self {
+            Self::Tcp { host, port } | Self::Udp { host, port } => Some((host, *port)),
+            Self::Service(_) | Self::DatagramService(_) => None,
+        }
+    }
+
     /// Returns `message` without this target's name in front, for output that has named the target
     /// already: of `h:1`, `h:1: refused` becomes `refused`.
     pub fn strip_from<'a>(&self, message: &'a str) -> &'a str {
@@ -101,15 +138,21 @@ impl Target {
 impl FromStr for Target {
     type Err = ParseTargetError;
 
-    /// Parses `HOST:PORT`; an IPv6 address is written in brackets.
+    /// Parses `HOST:PORT`, or `HOST:PORT/udp`; an IPv6 address is written in brackets.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_udp = text.ends_with(UDP);
+        let text = text.strip_suffix(UDP).unwrap_or(text);
         let (host, port) =
             text.rsplit_once(':').ok_or_else(|| ParseTargetError::NoPort(text.to_owned()))?;
+        if host.contains(':') && !host.starts_with('[') {
+            return Err(ParseTargetError::Unbracketed(text.to_owned()));
+        }
         let port = match port.parse() {
             Ok(0) | Err(_) => return Err(ParseTargetError::Port(port.to_owned())),
             Ok(port) => port,
         };
-        Ok(Self::Tcp { host: host.parse()?, port })
+        let host = host.parse()?;
+        Ok(if is_udp { Self::Udp { host, port } } else { Self::Tcp { host, port } })
     }
 }
 
@@ -117,7 +160,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Udp { host, port } => write!(f, "{host}:{port}{UDP}"),
             Self::Service(name) => write!(f, "service {name}"),
+            Self::DatagramService(name) => write!(f, "datagram service {name}"),
         }
     }
 }
@@ -128,7 +173,7 @@ mod tests {
 
     #[test]
     fn targets_survive_formatting_and_parsing() {
-        for text in ["10.0.0.1:22", "[2001:db8::1]:443", "db.internal:5432"] {
+        for text in ["10.0.0.1:22", "[2001:db8::1]:443", "db.internal:5432", "db.internal:53/udp"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
     }

@@ -1,9 +1,11 @@
 //! Primitive fields: QUIC variable-length integers (RFC 9000 §16), strings and addresses.
 
+use std::net::IpAddr;
+
 use bytes::{Buf, BufMut};
 use thiserror::Error;
 
-use crate::types::{Host, MAX_NAME, Target};
+use crate::types::{Host, MAX_NAME, Target, is_printable, printable};
 
 /// The largest variable-length integer, 2^62 - 1.
 pub const MAX_VARINT: u64 = (1 << 62) - 1;
@@ -80,12 +82,14 @@ pub fn put_detail(out: &mut impl BufMut, text: &str) {
     put_string(out, &text[..end]);
 }
 
+/// Reads a detail. What is not UTF-8, or must not be printed, becomes U+FFFD: a detail is for a person
+/// and ends up in logs and terminals.
+pub fn get_detail(buf: &mut impl Buf, field: &'static str) -> Result<String, DecodeError> {
+    get_string(buf, field, MAX_DETAIL).map(|text| printable(&text).into_owned())
+}
+
 /// Reads a string of at most `max` bytes; bytes that are not UTF-8 become U+FFFD.
-pub fn get_string(
-    buf: &mut impl Buf,
-    field: &'static str,
-    max: usize,
-) -> Result<String, DecodeError> {
+fn get_string(buf: &mut impl Buf, field: &'static str, max: usize) -> Result<String, DecodeError> {
     let len = get_bounded(buf, field, max as u64)? as usize;
     if buf.remaining() < len {
         return Err(DecodeError::Truncated(field));
@@ -97,26 +101,38 @@ pub fn get_string(
 /// Appends a target: kind, then its fields.
 pub fn put_target(out: &mut impl BufMut, target: &Target) {
     match target {
-        Target::Tcp { host: Host::Ip(std::net::IpAddr::V4(ip)), port } => {
-            out.put_u8(1);
-            out.put_slice(&ip.octets());
-            out.put_u16(*port);
-        }
-        Target::Tcp { host: Host::Ip(std::net::IpAddr::V6(ip)), port } => {
-            out.put_u8(2);
-            out.put_slice(&ip.octets());
-            out.put_u16(*port);
-        }
-        Target::Tcp { host: Host::Name(name), port } => {
-            out.put_u8(3);
-            put_string(out, name);
-            out.put_u16(*port);
-        }
+        Target::Tcp { host, port } => put_destination(out, 0, host, *port),
+        Target::Udp { host, port } => put_destination(out, DATAGRAM_KINDS, host, *port),
         Target::Service(name) => {
             out.put_u8(4);
             put_string(out, name);
         }
+        Target::DatagramService(name) => {
+            out.put_u8(4 + DATAGRAM_KINDS);
+            put_string(out, name);
+        }
     }
+}
+
+/// How much greater the kind of a target of datagrams is than that of the same one of streams.
+const DATAGRAM_KINDS: u8 = 4;
+
+fn put_destination(out: &mut impl BufMut, kinds: u8, host: &Host, port: u16) {
+    match host {
+        Host::Ip(IpAddr::V4(ip)) => {
+            out.put_u8(1 + kinds);
+            out.put_slice(&ip.octets());
+        }
+        Host::Ip(IpAddr::V6(ip)) => {
+            out.put_u8(2 + kinds);
+            out.put_slice(&ip.octets());
+        }
+        Host::Name(name) => {
+            out.put_u8(3 + kinds);
+            put_string(out, name);
+        }
+    }
+    out.put_u16(port);
 }
 
 /// Reads a target.
@@ -139,13 +155,18 @@ pub fn get_target(buf: &mut impl Buf) -> Result<Target, DecodeError> {
         buf.copy_to_slice(&mut octets);
         Ok(octets)
     }
-    let tcp = |host, port| Target::Tcp { host, port };
     if !buf.has_remaining() {
         return Err(DecodeError::Truncated(FIELD));
     }
-    match buf.get_u8() {
-        1 => Ok(tcp(Host::Ip(octets::<4>(buf)?.into()), port(buf)?)),
-        2 => Ok(tcp(Host::Ip(octets::<16>(buf)?.into()), port(buf)?)),
+    let kind = buf.get_u8();
+    let is_datagram = kind > DATAGRAM_KINDS;
+    let destination = |host, port| match is_datagram {
+        true => Target::Udp { host, port },
+        false => Target::Tcp { host, port },
+    };
+    match kind - if is_datagram { DATAGRAM_KINDS } else { 0 } {
+        1 => Ok(destination(Host::Ip(octets::<4>(buf)?.into()), port(buf)?)),
+        2 => Ok(destination(Host::Ip(octets::<16>(buf)?.into()), port(buf)?)),
         3 => {
             let name = get_string(buf, "target name", MAX_NAME)?;
             // The name reaches the resolver and the policy, so it must satisfy our own parser.
@@ -153,10 +174,18 @@ pub fn get_target(buf: &mut impl Buf) -> Result<Target, DecodeError> {
                 Ok(host @ Host::Name(_)) => host,
                 _ => return Err(DecodeError::Invalid("target name", name.len() as u64)),
             };
-            Ok(tcp(host, port(buf)?))
+            Ok(destination(host, port(buf)?))
         }
-        4 => Ok(Target::Service(get_string(buf, "service name", MAX_NAME)?)),
-        other => Err(DecodeError::Invalid("target kind", other.into())),
+        4 => {
+            // A name is compared, so it is not mended: two that differ must not become one.
+            let name = get_string(buf, "service name", MAX_NAME)?;
+            match name.chars().find(|c| !is_printable(*c)) {
+                Some(odd) => Err(DecodeError::Invalid("character of a service name", odd.into())),
+                None if is_datagram => Ok(Target::DatagramService(name)),
+                None => Ok(Target::Service(name)),
+            }
+        }
+        _ => Err(DecodeError::Invalid("target kind", kind.into())),
     }
 }
 
@@ -187,14 +216,35 @@ mod tests {
     #[test]
     fn targets_survive_the_wire() {
         for text in ["10.0.0.1:22", "[2001:db8::1]:443", "db.internal:5432"] {
-            let target: Target = text.parse().unwrap();
-            let mut out = Vec::new();
-            put_target(&mut out, &target);
-            assert_eq!(get_target(&mut &out[..]), Ok(target));
-            for end in 0..out.len() {
-                assert!(matches!(get_target(&mut &out[..end]), Err(DecodeError::Truncated(_))));
-            }
+            let of_udp = format!("{text}/udp");
+            assert_eq!(survives(&text.parse().unwrap()), survives(&of_udp.parse().unwrap()));
         }
+        survives(&Target::service("x"));
+        survives(&Target::datagram_service("x"));
+    }
+
+    /// Sends a target over the wire; returns how long it was.
+    fn survives(target: &Target) -> usize {
+        let mut out = Vec::new();
+        put_target(&mut out, target);
+        assert_eq!(get_target(&mut &out[..]).as_ref(), Ok(target));
+        for end in 0..out.len() {
+            assert!(matches!(get_target(&mut &out[..end]), Err(DecodeError::Truncated(_))));
+        }
+        out.len()
+    }
+
+    #[test]
+    fn a_detail_cannot_forge_a_line_and_a_service_name_with_such_a_character_is_refused() {
+        let text = "gone\nWARN forged \u{1b}[2J\u{202e}";
+        let mut out = Vec::new();
+        put_detail(&mut out, text);
+        let detail = get_detail(&mut &out[..], "detail").unwrap();
+        assert_eq!(detail, "gone\u{fffd}WARN forged \u{fffd}[2J\u{fffd}");
+        let mut out = Vec::new();
+        put_target(&mut out, &Target::service(text));
+        let odd = DecodeError::Invalid("character of a service name", 10);
+        assert_eq!(get_target(&mut &out[..]), Err(odd));
     }
 
     #[test]

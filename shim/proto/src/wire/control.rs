@@ -3,9 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::codec::{
-    DecodeError, MAX_DETAIL, get_bounded, get_string, get_varint, put_detail, put_varint,
-};
+use super::codec::{DecodeError, get_bounded, get_detail, get_varint, put_detail, put_varint};
 use super::fact::{FlowState, LaneHealth, LaneUse, Locators};
 use super::hello::{Hello, Reject, Welcome};
 use crate::types::FlowId;
@@ -190,7 +188,7 @@ fn get_fact_acks(buf: &mut impl Buf) -> Result<Vec<(FlowId, u64)>, DecodeError> 
 fn get_close(buf: &mut impl Buf) -> Result<Message, DecodeError> {
     Ok(Message::Close {
         code: get_varint(buf, "close code")?,
-        detail: get_string(buf, "close detail", MAX_DETAIL)?,
+        detail: get_detail(buf, "close detail")?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The datagrams of a lane (RFC 9221): pings and pongs.
+//! The datagrams of a lane (RFC 9221): pings, pongs and notices.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -23,9 +23,25 @@ pub enum Datagram {
         /// once for the lane.
         received: u64,
     },
+    /// The sender suspects this lane.
+    ///
+    /// It says so in facts, too, but those wait behind what was lost before them on the control stream.
+    Notice {
+        /// Its large packets are lost there, and small ones pass.
+        narrow: bool,
+    },
 }
 
+/// Room in a probe's packet for acknowledgements: QUIC writes them first, and a datagram that does not fit beside them
+/// waits, and all others behind it.
+const ACK_ROOM: usize = 64;
+
 impl Datagram {
+    /// Returns how long a probe is that fills a packet, where datagrams may have `max` bytes.
+    pub fn probe_len(max: usize) -> usize {
+        max.saturating_sub(ACK_ROOM)
+    }
+
     /// Returns the datagram, padded with zeros to at least `len` bytes.
     pub fn to_bytes(self, len: usize) -> Bytes {
         let mut out = BytesMut::with_capacity(len.max(16));
@@ -38,6 +54,10 @@ impl Datagram {
                 put_varint(&mut out, 2);
                 put_varint(&mut out, seq);
                 put_varint(&mut out, received);
+            }
+            Self::Notice { narrow } => {
+                put_varint(&mut out, 5);
+                put_varint(&mut out, narrow.into());
             }
         }
         if out.len() < len {
@@ -56,6 +76,10 @@ impl Datagram {
                 let received = get_varint(&mut bytes, "pong time")?;
                 Ok(Some(Self::Pong { seq, received }))
             }
+            5 => {
+                let narrow = get_varint(&mut bytes, "notice")? != 0;
+                Ok(Some(Self::Notice { narrow }))
+            }
             _ => Ok(None),
         }
     }
@@ -68,7 +92,8 @@ mod tests {
     #[test]
     fn datagrams_survive_the_wire_with_padding() {
         let pong = Datagram::Pong { seq: 1 << 40, received: 123_456_789 };
-        for datagram in [Datagram::Ping { seq: 7 }, pong] {
+        let notices = [false, true].map(|narrow| Datagram::Notice { narrow });
+        for datagram in [Datagram::Ping { seq: 7 }, pong].into_iter().chain(notices) {
             for len in [0, 1200] {
                 let bytes = datagram.to_bytes(len);
                 assert!(bytes.len() >= len);

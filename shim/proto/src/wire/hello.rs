@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
-use super::codec::{
-    DecodeError, MAX_DETAIL, get_bounded, get_string, get_varint, put_detail, put_varint,
-};
+use super::codec::{DecodeError, get_bounded, get_detail, get_varint, put_detail, put_varint};
 use crate::types::{LaneId, SessionId};
 
 /// Whether the acceptor may create the session.
@@ -29,6 +27,9 @@ pub struct Hello {
     pub intent: Intent,
     /// Grows whenever the session is handed over to another process; lower ones are stale.
     pub generation: u64,
+    /// The initiator's process: a random number that it draws when it starts. Sessions that an earlier
+    /// process of the same peer created have nobody left to resume them.
+    pub instance: u64,
     /// The number of this lane.
     pub lane: LaneId,
     /// The initiator's parameters.
@@ -141,6 +142,7 @@ impl Hello {
             },
         );
         put_varint(out, self.generation);
+        out.put_u64(self.instance);
         put_varint(out, self.lane.0);
         self.params.put(out);
     }
@@ -155,11 +157,16 @@ impl Hello {
             0 => Intent::Create,
             _ => Intent::Resume,
         };
+        let generation = get_varint(buf, "generation")?;
+        if buf.remaining() < 8 {
+            return Err(DecodeError::Truncated("instance"));
+        }
         Ok(Self {
             version,
             session,
             intent,
-            generation: get_varint(buf, "generation")?,
+            generation,
+            instance: buf.get_u64(),
             lane: LaneId(get_varint(buf, "lane")?),
             params: SessionParams::get(buf)?,
         })
@@ -186,7 +193,7 @@ impl Reject {
     pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         Ok(Self {
             code: RejectCode::from_wire(get_varint(buf, "reject code")?),
-            detail: get_string(buf, "reject detail", MAX_DETAIL)?,
+            detail: get_detail(buf, "reject detail")?,
         })
     }
 }

@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use throughline_proto::types::{AddressClass, LaneId, Mode};
 
 use super::World;
+use super::call::{Call, CallReport};
 use super::network::{Network, Road};
 use crate::link::{Link, MS, Nanos, SEC};
 use crate::plan::{
@@ -34,6 +35,8 @@ pub enum Flow {
     Download(Mode),
     /// Bulk from the initiator.
     Upload(Mode),
+    /// A datagram of 160 bytes every 20 ms, both ways.
+    Call(Mode),
 }
 
 /// A failure, and all that matters of where it happens.
@@ -53,6 +56,26 @@ impl World {
     /// What the application sees at worst: of an echo the longest round trip, of bulk the longest
     /// time without a byte.
     pub fn worst(case: Case, seed: u64, trace: bool) -> Duration {
+        let (world, from) = Self::play(case, seed, trace);
+        match case.flow {
+            Flow::Echo(_) => world.worst_echo(from),
+            Flow::Download(_) => world.longest_gap(0, from),
+            Flow::Upload(_) => world.longest_gap(1, from),
+            Flow::Call(_) => {
+                world.calls[0].report(from - MESSAGE_INTERVAL, from + AFTER / 2).slowest
+            }
+        }
+    }
+
+    /// Returns what becomes of the datagrams of a call from just before the failure on.
+    pub fn call(failure: Failure, side: usize, mode: Mode, seed: u64, trace: bool) -> CallReport {
+        let case = Case { failure, side, standby: false, flow: Flow::Call(mode) };
+        let (world, from) = Self::play(case, seed, trace);
+        world.calls[0].report(from - SEC / 2, from + AFTER - SEC / 2)
+    }
+
+    /// Plays a case to some time after the failure, or after its end; returns when that was.
+    fn play(case: Case, seed: u64, trace: bool) -> (Self, Nanos) {
         let mut rng = SmallRng::seed_from_u64(seed);
         let fails_at = SEC + rng.random_range(0..100 * MS);
         let plan = plan(case, fails_at);
@@ -61,6 +84,9 @@ impl World {
         let mut link = || Link::smooth(RATE, DELAY - rng.random_range(0..spread), QUEUE);
         let network = Network::new(&plan.net, &mut link);
         let mut world = Self::with(seed, trace, rng, plan, network);
+        if let Flow::Call(mode) = case.flow {
+            world.begin_call(Call::new(mode, 160, 1, Nanos::MAX));
+        }
         let from = match case.failure {
             Failure::AllDown(duration) => fails_at + duration,
             _ => fails_at,
@@ -77,11 +103,7 @@ impl World {
                 world.check_bounds();
             }
         }
-        match case.flow {
-            Flow::Echo(_) => world.worst_echo(from),
-            Flow::Download(_) => world.longest_gap(0, from),
-            Flow::Upload(_) => world.longest_gap(1, from),
-        }
+        (world, from)
     }
 
     fn worst_echo(&self, from: Nanos) -> Duration {
@@ -171,6 +193,7 @@ fn plan(case: Case, fails_at: Nanos) -> Scenario {
         }
         Flow::Download(mode) => (mode, [idle, bulk]),
         Flow::Upload(mode) => (mode, [bulk, idle]),
+        Flow::Call(mode) => (mode, [idle, idle]),
     };
     let flow = FlowPlan {
         opener: 0,
@@ -193,7 +216,7 @@ fn plan(case: Case, fails_at: Nanos) -> Scenario {
         memory: 256 << 20,
         socket_buffer: 212_992,
         max_flows: 10,
-        flows: vec![flow],
+        flows: if matches!(case.flow, Flow::Call(_)) { vec![] } else { vec![flow] },
         misfortunes: vec![(fails_at, Misfortune::Fails(case.failure, case.side))],
         heal_at: 10_000 * SEC,
     }

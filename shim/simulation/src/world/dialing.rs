@@ -107,12 +107,19 @@ impl World {
         let (key, remote) = (lane.key, lane.road(1).1);
         let remote_risk = remote as u64;
         let info = match side {
-            0 => LaneInfo { local_risk: lane.order.into(), remote_risk, cost, order: lane.order },
+            0 => LaneInfo {
+                local_risk: lane.order.into(),
+                remote_risk,
+                cost,
+                order: lane.order,
+                takes_datagrams: true,
+            },
             _ => LaneInfo {
                 local_risk: lane.road(1).0 as u64,
                 remote_risk,
                 cost: Cost::FREE,
                 order: 0,
+                takes_datagrams: true,
             },
         };
         let early = std::mem::take(&mut lane.early[side]);

@@ -57,6 +57,7 @@ impl World {
             Misfortune::Fails(failure, side) => self.fails(failure, side),
             Misfortune::Restart { side } => self.restart(side),
             Misfortune::Close { side } => self.close(side),
+            Misfortune::HandOver { .. } => self.begin_hand_over(index),
         }
     }
 
@@ -156,6 +157,8 @@ impl World {
 
     /// The initiator's monitors are asked at once: an address came or went.
     pub(super) fn addresses_changed(&mut self) {
+        let instant = self.instant();
+        self.planner.network_changed(instant);
         let attached = self.lanes.iter().filter(|(_, lane)| lane.attached[0]);
         for id in attached.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.queue_timer(id, 0);

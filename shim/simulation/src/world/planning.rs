@@ -61,6 +61,9 @@ impl World {
         for path in plan.dial {
             self.dial(&path);
         }
+        for path in plan.probe {
+            self.probe_path(path.key());
+        }
         if let Some(at) = plan.wake_at {
             assert!(at > instant, "to be asked again at once is never to rest");
             let at = at.saturating_duration_since(self.base).as_nanos() as Nanos;
@@ -115,6 +118,23 @@ impl World {
         for id in lanes.iter().map(|l| l.id) {
             assert!(!self.is_draining(id), "{id} drains for ever");
         }
+    }
+
+    /// A probe of a path: it is answered, or lost.
+    fn probe_path(&mut self, key: PathKey) {
+        self.report.probes += 1;
+        let luck = self.luck();
+        if self.network.is_open(self.now, key) && luck > 0.1 && !self.is_asleep(1) {
+            let rtt = self.network.rtt(super::network::road(key));
+            self.at(self.now + rtt, SimEvent::PathAnswered(key));
+        }
+    }
+
+    /// The answer to a probe arrives.
+    pub(super) fn path_answered(&mut self, key: PathKey) {
+        let instant = self.instant();
+        self.planner.path_answered(instant, key);
+        self.plan_soon();
     }
 
     /// The handshake of a dial: it gets through, or is tried again, or given up.

@@ -30,6 +30,13 @@ impl World {
                 transmit(&mut lane.ends[side], &mut lane.held[side], work);
                 continue;
             }
+            if lane.ends[side].takes_datagram()
+                && let Some(Transmit::Datagram(bytes)) =
+                    session.poll_transmit(instant, id, WorkClass::Datagrams)
+            {
+                lane.ends[side].datagrams.push_back(bytes);
+                continue;
+            }
             let held = &mut lane.held[side];
             if held.is_empty()
                 && let Some(Transmit::Segment(write)) =
@@ -107,7 +114,8 @@ impl World {
                 self.flush(id, side);
             }
             LaneAction::Close(_) => self.die(id, side, true),
-            LaneAction::Report(_) => {}
+            // The modelled lanes have no datagrams.
+            LaneAction::Notice { .. } | LaneAction::Report(_) => {}
         }
     }
 
@@ -165,6 +173,7 @@ impl World {
         match frame {
             Frame::Ack(ranges) => end.acked(now, &ranges),
             Frame::Ping | Frame::Probe | Frame::Close => {}
+            Frame::Datagram(bytes) => self.datagram(side, &bytes),
             // STOP_SENDING is answered by a reset (RFC 9000 §3.5).
             Frame::Stop(stream) => end.reset(stream),
             Frame::Reset(stream) => {
@@ -288,6 +297,7 @@ impl World {
 fn transmit(end: &mut End, held: &mut HeldWrite, work: Transmit) {
     match work {
         Transmit::Control(bytes) | Transmit::Close(bytes) => end.outbox.write(CONTROL, bytes),
+        Transmit::Datagram(bytes) => end.datagrams.push_back(bytes),
         Transmit::Segment(write) => write_segment(end, write),
         Transmit::Stream { key, op } => match held.before(key, op) {
             Some(StreamOp::Finish) => end.outbox.finish(key + 1),

@@ -53,11 +53,18 @@ impl World {
             | SimEvent::LaneTimer { side, .. }
             | SimEvent::SessionTimer { side }
             | SimEvent::Attach { side, .. }
+            | SimEvent::Talk { side, .. }
             | SimEvent::Step { side, .. } => Some(*side),
-            SimEvent::Handshake { .. } | SimEvent::GiveUp { .. } | SimEvent::Plan => Some(0),
+            SimEvent::Handshake { .. }
+            | SimEvent::GiveUp { .. }
+            | SimEvent::PathAnswered(_)
+            | SimEvent::Plan => Some(0),
             SimEvent::Open { flow } => Some(self.flows[*flow].plan.opener),
             SimEvent::Answer { flow, .. } => Some(1 - self.flows[*flow].plan.opener),
-            SimEvent::Misfortune(_) | SimEvent::Recover(_) | SimEvent::Heal => None,
+            SimEvent::Misfortune(_)
+            | SimEvent::HandedOver(_)
+            | SimEvent::Recover(_)
+            | SimEvent::Heal => None,
         }
     }
 }

@@ -36,6 +36,10 @@ impl World {
 
     pub(super) fn incoming(&mut self, side: usize, id: FlowId) {
         let flow = self.hosts[side].session.flow(id).expect("an incoming flow that is not there");
+        if let Target::DatagramService(name) = flow.target() {
+            let name = name.clone();
+            return self.call_comes(side, id, &name);
+        }
         let Target::Service(name) = flow.target() else { panic!("another target came") };
         let number: usize = name.strip_prefix("flow-").and_then(|n| n.parse().ok()).unwrap();
         let run = &mut self.flows[number];
@@ -129,6 +133,7 @@ impl World {
                 run.lost = true;
             }
         }
+        self.end_calls(side);
         self.say(|| format!("{side} session is over"));
     }
 }

@@ -7,6 +7,7 @@
 //! until n have failed.
 
 mod bars;
+mod calls;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,24 +19,40 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn two_sessions_survive_whatever_happens_between_them() {
+    run_seeds(2000, World::new);
+}
+
+/// Half a thousand seeds hand some 1,800 sessions over; `THROUGHLINE_SIM_SEEDS` is for more.
+#[test]
+fn nothing_is_lost_where_a_session_is_handed_over_to_another_process_at_any_moment() {
+    run_seeds(500, World::with_hand_overs);
+}
+
+/// Beside them, calls over datagram flows: no datagram arrives twice, and nothing of a call is left over.
+#[test]
+fn calls_over_datagrams_survive_whatever_happens_to_the_lanes() {
+    run_seeds(500, World::with_calls);
+}
+
+fn run_seeds(usual: u64, draw: fn(u64, bool) -> World) {
     let trace = number("THROUGHLINE_SIM_TRACE") == Some(1);
     if let Some(seed) = number("THROUGHLINE_SIM_SEED") {
-        let report = World::new(seed, trace).run();
+        let report = draw(seed, trace).run();
         println!("seed {seed}: {report}");
         return;
     }
     let first = number("THROUGHLINE_SIM_FIRST").unwrap_or(0);
-    let seeds = number("THROUGHLINE_SIM_SEEDS").unwrap_or(2000);
+    let seeds = number("THROUGHLINE_SIM_SEEDS").unwrap_or(usual);
     let mut failed = 0;
     let mut total = Report::default();
     for seed in first..first + seeds {
-        match catch_unwind(AssertUnwindSafe(|| World::new(seed, trace).run())) {
+        match catch_unwind(AssertUnwindSafe(|| draw(seed, trace).run())) {
             Ok(report) => total.add(&report),
             Err(panic) => {
                 eprintln!(
                     "seed {seed} failed; replay it with\n  THROUGHLINE_SIM_SEED={seed} \
                      THROUGHLINE_SIM_TRACE=1 cargo test -p throughline-simulation --test simulation -- \
-                     --nocapture"
+                     --nocapture NAME_OF_THE_TEST"
                 );
                 failed += 1;
                 if failed >= number("THROUGHLINE_SIM_FAILURES").unwrap_or(1) {

@@ -5,42 +5,42 @@
 //! and does not wait for it: that one ends after [`SETUP_TIMEOUT`] at the latest, or goes on as the
 //! task of the lane ([`super::lane`]). Aborting a set-up is safe, as no session knows of the lane yet.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod place;
+mod slots;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportErrorCode};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
+use self::place::{Admission, PeerPlace, Place, Places};
 use super::context::NodeContext;
 use super::lane::handshake::{self, ControlStream, HandshakeError};
 use super::lane::{self, NewLane};
-use super::quic::close;
-use super::quic::tls;
 use super::quic::transport::ServerFactory;
-use super::session::{Accepted, Origin, SessionHandle};
-use super::sessions::Sessions;
+use super::quic::{close, endpoint, tls};
+use super::session::{Accepted, LaneKeys, Origin, SessionHandle};
+use super::sessions::{Admitted, Sessions};
 use throughline_congestion::LaneSensor;
+use throughline_proto::panics::{Panicked, catch};
+use throughline_proto::path::Prefix;
 use throughline_proto::selection::Cost;
 use throughline_proto::session::LaneInfo;
 use throughline_proto::throttle::LogThrottle;
-use throughline_proto::types::PeerName;
+use throughline_proto::types::{PeerId, PeerName};
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::hello::{Hello, Reject, RejectCode};
-
-/// Connections being set up at once: far more than peers dial together, and few enough that a flood
-/// holds little memory. Newcomers beyond are refused.
-const MAX_SETUPS: usize = 256;
-
-/// From this many set-ups on a newcomer must show that its address is its own (RFC 9000 §8.1.2,
-/// Retry).
-const RETRY_THRESHOLD: usize = 64;
+use throughline_proto::wire::version::has_datagram_flows;
 
 /// A connection that is not a lane by then is closed: TLS and `Hello` over a path of 1 s.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reasons logged in a minute of the connections from one prefix.
+const MAX_REASONS: usize = 8;
 
 /// How long a rejected peer gets to read the answer and close the connection itself.
 const REJECT_LINGER: Duration = Duration::from_secs(2);
@@ -64,6 +64,12 @@ enum SetupError {
     /// The lane was rejected, and somebody has to mend that.
     #[error("peer {peer}: {detail}")]
     Rejected { peer: PeerName, detail: String },
+    /// It took long, and another one needed its place.
+    #[error("not set up before others needed its place")]
+    Displaced,
+    /// Its task panicked.
+    #[error("internal error: {0}; please report this")]
+    Panicked(#[from] Panicked),
     /// It took too long.
     #[error("not set up within {SETUP_TIMEOUT:?}")]
     TimedOut,
@@ -73,74 +79,110 @@ enum SetupError {
 type Setup = (SessionHandle, NewLane);
 
 /// The failures that were logged.
-type FailureLog = Mutex<LogThrottle<(IpAddr, String)>>;
+type FailureLog = Mutex<LogThrottle<(Prefix, String)>>;
 
 /// Runs until the endpoint is closed.
-pub(crate) async fn run(sessions: Arc<Sessions>, endpoint: Endpoint, factory: Arc<ServerFactory>) {
-    let permits = Arc::new(Semaphore::new(MAX_SETUPS));
+pub(crate) async fn run(sessions: Arc<Sessions>, endpoint: Endpoint) {
+    let places = Places::default();
     let logged = Arc::new(FailureLog::default());
     let port = endpoint.local_addr().map_or(0, |addr| addr.port());
     while let Some(incoming) = endpoint.accept().await {
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
-            incoming.refuse();
-            continue;
+        let prefix = prefix_of(incoming.remote_address());
+        let place = match places.admit(prefix, incoming.remote_address_validated()) {
+            Admission::Accept(place) => place,
+            Admission::Retry => {
+                let _ = incoming.retry();
+                continue;
+            }
+            Admission::Drop => {
+                incoming.ignore();
+                continue;
+            }
         };
-        let busy = MAX_SETUPS - permits.available_permits() > RETRY_THRESHOLD;
-        if busy && !incoming.remote_address_validated() && incoming.may_retry() {
-            let _ = incoming.retry();
-            continue;
-        }
-        let (sessions, factory, logged) = (sessions.clone(), factory.clone(), logged.clone());
+        let (sessions, logged) = (sessions.clone(), logged.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
-            let setup = set_up(&sessions, &factory, incoming, port);
+            let setup = catch(set_up(&sessions, incoming, place, port));
             let ready = tokio::time::timeout(SETUP_TIMEOUT, setup).await;
-            drop(permit);
-            match ready.unwrap_or(Err(SetupError::TimedOut)) {
-                Ok(Some((session, lane))) => lane::run(session, lane).await,
+            let ready = ready.unwrap_or(Ok(Err(SetupError::TimedOut)));
+            match ready.unwrap_or_else(|panicked| Err(panicked.into())) {
+                // In a task of its own: what the set-up took is not kept for the life of the lane.
+                Ok(Some((session, lane))) => {
+                    tokio::spawn(lane::run(session, lane));
+                }
                 Ok(None) => {}
-                Err(error) => log_failure(&logged, remote, &error),
+                Err(error) => log_failure(&sessions.context, &logged, remote, &error),
             }
         });
     }
 }
 
-/// Logs why a peer has no lane: a warning once a minute for each host and reason.
-fn log_failure(logged: &FailureLog, remote: SocketAddr, error: &SetupError) {
-    let key = (remote.ip(), error.to_string());
-    if logged.lock().admit(Instant::now(), key).is_some() {
+/// Logs why a connection became no lane. An unknown peer gets a warning once a minute for each reason, and
+/// [`MAX_REASONS`] with its whole prefix, since it can make up reasons; a peer has its own quota, which
+/// no unknown peer can use up.
+fn log_failure(context: &NodeContext, logged: &FailureLog, remote: SocketAddr, error: &SetupError) {
+    let admitted = match error {
+        SetupError::Handshake { peer, .. } | SetupError::Rejected { peer, .. } => {
+            context.events.admits_line(peer)
+        }
+        SetupError::Connection(_)
+        | SetupError::NoCertificate
+        | SetupError::Displaced
+        | SetupError::Panicked(_)
+        | SetupError::TimedOut => {
+            let prefix = prefix_of(remote);
+            let (key, of_prefix) =
+                ((prefix, error.to_string()), |key: &(Prefix, _)| key.0 == prefix);
+            let mut logged = logged.lock();
+            logged.admit_in_group(Instant::now(), key, MAX_REASONS, of_prefix).is_some()
+        }
+    };
+    if admitted {
         warn!(%remote, "no lane: {error}");
     } else {
         debug!(%remote, "no lane: {error}");
     }
 }
 
+/// Returns the prefix of a dialer; on loopback, too, the port says nothing of who it is.
+fn prefix_of(remote: SocketAddr) -> Prefix {
+    Prefix::of(SocketAddr::new(remote.ip(), 0))
+}
+
 /// Sets up a lane; `None` where it became none and nothing is wrong.
 async fn set_up(
     sessions: &Arc<Sessions>,
-    factory: &ServerFactory,
     incoming: Incoming,
+    mut place: Place,
     port: u16,
 ) -> Result<Option<Setup>, SetupError> {
-    let started = Instant::now();
-    let Some((connection, sensor)) = connect(&sessions.context, factory, incoming).await? else {
-        return Ok(None);
+    let (started, factory) = (Instant::now(), sessions.context.accepting());
+    let connected = tokio::select! {
+        connected = connect(&sessions.context, &factory, incoming) => connected?,
+        () = place.displaced() => return Err(SetupError::Displaced),
     };
-    let Some(peer) = tls::peer_id_of(&connection) else {
-        close::close(&connection, close::REJECTED, "no certificate");
-        return Err(SetupError::NoCertificate);
-    };
+    let Some((connection, sensor)) = connected else { return Ok(None) };
+    let (key, _place) = identify(&sessions.context, &connection, place)?;
+    let peer = sessions.context.peers.resolve(key);
+    let keys = LaneKeys { ours: factory.key(), peers: key };
     let name = sessions.context.peers.name(peer);
     let Some((mut control, hello)) = receive_hello(&connection, &name).await? else {
         return Ok(None);
     };
-    let (session, welcome) = match sessions.admit(peer, &hello) {
+    let admitted = match sessions.admit(peer, keys, &hello) {
         Ok(admitted) => admitted,
-        Err(rejection) => return reject(&connection, control, name, rejection).await,
+        Err(rejection) => return reject(sessions, &connection, control, name, rejection).await,
     };
-    handshake::answer(&mut control, &Message::Welcome(welcome))
-        .await
-        .map_err(|source| SetupError::Handshake { peer: name, source })?;
+    let Admitted { session, reservation, welcome } = admitted;
+    let takes_datagrams = has_datagram_flows(welcome.version);
+    match handshake::answer(&mut control, &Message::Welcome(welcome)).await {
+        Ok(()) => {}
+        Err(HandshakeError::Connection(error)) => {
+            debug!(peer = %name, "connection gone before Welcome: {}", tls::reason(&error));
+            return Ok(None);
+        }
+        Err(source) => return Err(SetupError::Handshake { peer: name, source }),
+    }
     let remote = connection.remote_address();
     if let Some(local) = connection.local_ip() {
         sessions.context.uplinks.check(local.to_canonical(), remote);
@@ -150,16 +192,19 @@ async fn set_up(
         remote_risk: connection.local_ip().map_or(0, lane::risk_of),
         cost: Cost::FREE,
         order: 0,
+        takes_datagrams,
     };
     let lane = NewLane {
         id: hello.lane,
         info,
         origin: Origin::Accepted(local_end(&sessions.context, &connection, port)),
+        keys,
         connection,
         sensor,
         control,
         setup: started.elapsed(),
         params: hello.params,
+        reservation: Some(reservation),
     };
     Ok(Some((session, lane)))
 }
@@ -171,7 +216,9 @@ async fn connect(
     incoming: Incoming,
 ) -> Result<Option<(Connection, Arc<LaneSensor>)>, SetupError> {
     let remote = incoming.remote_address();
-    let (config, sensor) = factory.for_connection();
+    let local = incoming.local_ip().map(|ip| ip.to_canonical());
+    let link_mtu = local.and_then(|local| context.uplinks.link_mtu(local, remote));
+    let (config, sensor) = factory.for_connection(endpoint::payload_of(link_mtu, remote.ip()));
     let connecting = incoming.accept_with(config).map_err(SetupError::Connection)?;
     match connecting.await {
         Ok(connection) => Ok(Some((connection, sensor))),
@@ -192,6 +239,27 @@ async fn connect(
     }
 }
 
+/// Returns the key of who has dialed, and its place until it has a lane.
+fn identify(
+    context: &NodeContext,
+    connection: &Connection,
+    place: Place,
+) -> Result<(PeerId, PeerPlace), SetupError> {
+    let Some(peer) = tls::peer_id_of(connection) else {
+        close::close(connection, close::REJECTED, "no certificate");
+        return Err(SetupError::NoCertificate);
+    };
+    let Some(place) = place.let_in(peer) else {
+        let detail = "too many connections are being set up".to_owned();
+        close::close(connection, close::REJECTED, &detail);
+        return Err(SetupError::Rejected {
+            peer: context.peers.name(context.peers.resolve(peer)),
+            detail,
+        });
+    };
+    Ok((peer, place))
+}
+
 /// Waits for `Hello`; `None` where the dialer found another path first and went.
 async fn receive_hello(
     connection: &Connection,
@@ -200,7 +268,7 @@ async fn receive_hello(
     match handshake::receive(connection).await {
         Ok(received) => Ok(Some(received)),
         Err(HandshakeError::Connection(error)) => {
-            debug!(%peer, "connection gone before Hello: {error}");
+            debug!(%peer, "connection gone before Hello: {}", tls::reason(&error));
             Ok(None)
         }
         Err(source) => {
@@ -212,6 +280,7 @@ async fn receive_hello(
 
 /// Answers a `Hello` that was not admitted. It is an error only where somebody has to mend something.
 async fn reject(
+    sessions: &Sessions,
     connection: &Connection,
     mut control: ControlStream,
     peer: PeerName,
@@ -233,7 +302,9 @@ async fn reject(
     if !expected {
         return Err(SetupError::Rejected { peer, detail });
     }
-    info!(%peer, "no lane: {detail}");
+    if sessions.context.events.admits_line(&peer) {
+        info!(%peer, "no lane: {detail}");
+    }
     Ok(None)
 }
 
@@ -242,5 +313,9 @@ fn local_end(context: &NodeContext, connection: &Connection, port: u16) -> Accep
     // Linux reveals to which of our addresses a packet came; other systems may not.
     let ip = connection.local_ip();
     let local = ip.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()).to_canonical();
-    Accepted { uplink: ip.and_then(|_| context.uplink_of(local)), local: (local, port).into() }
+    Accepted {
+        uplink: ip.and_then(|_| context.uplink_of(local)),
+        local: (local, port).into(),
+        remote: connection.remote_address(),
+    }
 }

@@ -12,11 +12,16 @@ mod attempt;
 mod attempts;
 mod candidates;
 mod failures;
+mod former_key;
 mod hold_down;
 mod lane_use;
 mod lookup;
 mod migrate;
+mod prober;
+mod redundancy;
+mod standby;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,61 +31,117 @@ use self::attempt::{Attempt, DialError};
 use self::attempts::Attempts;
 use self::candidates::Candidates;
 use self::failures::{DialFailures, NoPath};
+use self::former_key::FormerKeyLanes;
 use self::hold_down::HoldDownReporter;
 use self::lane_use::LaneUses;
+use self::prober::Prober;
+use self::redundancy::{PossiblePaths, RedundancyReporter};
+use self::standby::{Duty, Standby};
 use super::context::NodeContext;
 use super::lane::{self, NewLane};
+use super::peers::PACKETS_OF_A_DIAL;
 use super::quic::close;
 use super::session::{Core, Origin, SessionHandle};
+use crate::label::PeerLabel;
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::plan::{self, LaneView, PlanActions, PlanInput, Planner};
 use throughline_proto::session::LanePlace;
-use throughline_proto::types::{LaneId, PeerId};
-use throughline_proto::wire::VERSION;
+use throughline_proto::types::{LaneId, PeerId, Side};
 use throughline_proto::wire::hello::{Hello, Intent, RejectCode};
+use throughline_proto::wire::version::VERSIONS;
 use throughline_uplinks::Snapshot;
 
 /// The dialer of one session; its driver owns it.
 pub(crate) struct Dialer {
+    /// Whether to dial at all, at an acceptor.
+    standby: Option<Standby>,
     context: Arc<NodeContext>,
     peer: PeerId,
     planner: Planner,
     candidates: Candidates,
     attempts: Attempts,
+    prober: Prober,
     /// The round-trip time of the last lane that came up, which bounds how long a dial may take.
     rtt: Option<Duration>,
     failures: DialFailures,
     lane_uses: LaneUses,
     hold_downs: HoldDownReporter,
+    redundancy: RedundancyReporter,
+    former_key: FormerKeyLanes,
+    /// The generation of the uplinks with which the peer was last told where we can be reached.
+    advertised_with: Option<u64>,
 }
 
 impl Dialer {
-    pub(crate) fn new(context: Arc<NodeContext>, peer: PeerId) -> Self {
+    /// Returns the dialer of an initiator, or of an acceptor that dials where only it can.
+    pub(crate) fn new(context: Arc<NodeContext>, peer: PeerId, side: Side) -> Self {
         Self {
+            standby: (side == Side::Acceptor).then(Standby::default),
             context,
             peer,
             planner: Planner::new(rand::random()),
             candidates: Candidates::default(),
             attempts: Attempts::default(),
+            prober: Prober::default(),
             rtt: None,
             failures: DialFailures::default(),
             lane_uses: LaneUses::default(),
             hold_downs: HoldDownReporter::default(),
+            redundancy: RedundancyReporter::default(),
+            former_key: FormerKeyLanes::default(),
+            advertised_with: None,
         }
     }
 
-    /// Forgets the failures, so that every path is dialed at once: the system was suspended, so what
-    /// failed before says nothing, and the addresses may be others.
+    /// Forgets the failures, so that every path is dialed at once: the system was suspended, or the peer is
+    /// configured anew, so what failed before says nothing, and the addresses may be others.
     pub(crate) fn reset_backoff(&mut self) {
-        self.planner.forget_failures();
+        self.planner.forget_failures(Instant::now());
         self.candidates.invalidate();
     }
 
     /// Does what the planner decides; returns when to come back.
     pub(crate) fn step(&mut self, session: &SessionHandle, uplinks: &Snapshot) -> Option<Instant> {
         let now = Instant::now();
-        let (lanes, has_flows) = session.with(|core, _| (lane_views(core), has_flows(core)));
+        let (is_muted, has_left) = session.with(|core, _| (core.session.is_muted(), core.has_left));
+        if has_left {
+            // What the dials have set up so far is closed with them.
+            self.attempts = Attempts::default();
+        }
+        if is_muted {
+            // Another process is about to dial.
+            return None;
+        }
+        self.advertise_ourselves(session, uplinks);
+        let our_key = self.context.identity().peer_id();
+        let (lanes, former, has_flows, waits, reset) = session.with(|core, _| {
+            let (lanes, former) = lane_views(core, our_key, session.log().label());
+            let reset = std::mem::take(&mut core.reset_paths);
+            (lanes, former, has_flows(core), core.session.take_unserved_write(), reset)
+        });
+        // Where a process has answered that it does not know a lane, it is asked for the session at once.
+        for path in reset {
+            self.planner.path_answered(now, path);
+        }
+        if self.standby.is_some()
+            && lanes.is_empty()
+            && former.is_empty()
+            && self.context.peers.locators(self.peer).is_empty()
+        {
+            return None;
+        }
+        self.former_key.release(&mut self.planner, &former);
+        let ours = [&lanes[..], &former[..]].concat();
+        match self.duty(session, now, !ours.is_empty()) {
+            Duty::Dial => {}
+            Duty::StandBy(until) => return until,
+            Duty::Retire => {
+                return Some(standby::retire(session, now, &ours, standby::ANSWERED_AGAIN));
+            }
+        }
         self.update_candidates(session, now, uplinks, &lanes);
+        let wanted = plan::wanted_lanes(self.candidates.paths());
+        let retire_at = FormerKeyLanes::retire(session, now, &lanes, &former, wanted);
         if self.candidates.paths().is_empty() && lanes.is_empty() {
             let no_path = NoPath::new(self.candidates.knows_an_address(), uplinks);
             self.failures.no_path(session, &self.context, now, no_path);
@@ -91,13 +152,60 @@ impl Dialer {
             dialing: &self.attempts.paths(),
             has_demand: has_flows || self.context.peers.has_demand(self.peer),
         };
+        if waits {
+            self.planner.application_waits(now);
+        }
         let plan = self.planner.plan(now, &input);
         self.lane_uses.advertise(session, &self.planner, now, &lanes, &plan);
         self.hold_downs.report(session, self.planner.held_down(now));
         let wake_at = plan.wake_at;
         self.perform(session, plan);
         let retry_lookup = self.candidates.retry_at(now);
-        [wake_at, retry_lookup].into_iter().flatten().min()
+        let missed_at = self.report_redundancy(session, now, uplinks);
+        earliest([wake_at, retry_lookup, retire_at, missed_at])
+    }
+
+    /// Reports what lanes are missed, at the initiator, whose business they are.
+    fn report_redundancy(
+        &mut self,
+        session: &SessionHandle,
+        now: Instant,
+        uplinks: &Snapshot,
+    ) -> Option<Instant> {
+        if self.standby.is_some() {
+            return None;
+        }
+        let possible = PossiblePaths {
+            uplinks,
+            paths: self.candidates.paths(),
+            drained_remotes: self.planner.drained_remotes().collect(),
+            named: self.candidates.named_prefixes(),
+        };
+        self.redundancy.report(session, &self.context, now, &possible)
+    }
+
+    /// Advertises where we can be reached, when the uplinks have changed: the addresses that we listen on are
+    /// those of the uplinks, where all are listened on.
+    fn advertise_ourselves(&mut self, session: &SessionHandle, uplinks: &Snapshot) {
+        if self.advertised_with.replace(uplinks.generation) == Some(uplinks.generation) {
+            return;
+        }
+        let locators = self.context.own_locators();
+        session.with(|core, _| core.session.set_locators(locators));
+    }
+
+    /// Returns what to do about lanes, at an acceptor; `ours`: it has dialed some.
+    fn duty(&mut self, session: &SessionHandle, now: Instant, ours: bool) -> Duty {
+        let Some(standby) = &mut self.standby else { return Duty::Dial };
+        let theirs_up = session.with(|core, _| {
+            let theirs = core.lanes.iter().filter(|(_, lane)| lane.dialed().is_none());
+            theirs.filter(|(id, _)| core.session.lane_is_up(**id)).count() > 0
+        });
+        let duty = standby.duty(now, theirs_up, ours);
+        if duty != Duty::Dial {
+            self.planner.stand_by();
+        }
+        duty
     }
 
     /// Brings the paths up to date with our addresses and the peer's.
@@ -114,7 +222,9 @@ impl Dialer {
         let update = self.candidates.update(session, &self.context, now, uplinks, satisfied);
         if update.new_path_on_new_uplinks {
             // What failed before an address came, or its route, says nothing of now.
-            self.planner.forget_failures();
+            self.planner.forget_failures(now);
+        } else if update.uplinks_changed {
+            self.planner.network_changed(now);
         }
         if update.done {
             self.attempts.abort_outdated(|path, device| self.candidates.offers(path, device));
@@ -141,37 +251,97 @@ impl Dialer {
         for path in plan.dial {
             self.dial(session, path);
         }
+        for path in plan.probe {
+            self.probe(session, &path);
+        }
+    }
+
+    /// Returns whether so many packets may be sent to an address. To one that only the peer named no more
+    /// than a bound may be: it could make us send to others.
+    fn may_send(&self, remote: SocketAddr, packets: u32) -> bool {
+        !self.candidates.is_named(remote)
+            || self.context.peers.may_send_to_named(self.peer, packets)
     }
 
     fn dial(&mut self, session: &SessionHandle, path: Path) {
-        let (lane, generation, params) = session.with(|core, _| {
+        if !self.may_send(path.remote, PACKETS_OF_A_DIAL) {
+            debug!(peer = %session.name(), remote = %path.remote,
+                   "not dialed: too many dials to addresses that the peer named");
+            self.planner.dial_ended(path.key(), false);
+            return;
+        }
+        let taken = session.with(|core, _| {
+            // Under the lock: from the freeze on the next numbers are another process's.
+            if core.session.is_muted() {
+                return None;
+            }
             let lane = LaneId(core.next_lane);
             core.next_lane += 1;
-            (lane, core.generation, core.session.params())
+            Some((lane, core.generation, core.session.params()))
         });
+        // Where nobody takes the session over the path is dialed when it is next due.
+        let Some((lane, generation, params)) = taken else { return };
         let intent = if session.is_established() { Intent::Resume } else { Intent::Create };
-        let hello =
-            Hello { version: VERSION, session: session.id(), intent, generation, lane, params };
+        let hello = Hello {
+            version: VERSIONS.offer(),
+            session: session.id(),
+            intent,
+            generation,
+            instance: self.context.instance(),
+            lane,
+            params,
+        };
         debug!(peer = %session.name(), session = %session.id(), %lane, uplink = path.uplink,
                local = %path.local, remote = %path.remote, "dialing");
+        let failures = self.planner.dial_failures(path.key());
         self.attempts.start(Attempt {
             context: self.context.clone(),
             peer: self.peer,
             device: self.context.uplinks.device(path.local, path.remote),
             path,
             hello,
-            timeout: attempt::timeout(self.rtt),
+            timeout: attempt::timeout(self.rtt, failures),
         });
     }
 
-    /// Waits for a dial to end, and does what follows from it. Cancel-safe.
-    pub(crate) async fn dial_ended(&mut self, session: &SessionHandle) {
-        // One that was given up is no failure, but the planner is to be asked again.
-        let Some((path, result)) = self.attempts.ended().await else { return };
+    fn probe(&mut self, session: &SessionHandle, path: &Path) {
+        if !self.may_send(path.remote, 1) {
+            return;
+        }
+        let device = self.context.uplinks.device(path.local, path.remote);
+        if let Err(error) = self.prober.probe(path, device) {
+            debug!(peer = %session.name(), session = %session.id(), uplink = path.uplink,
+                   local = %path.local, remote = %path.remote, "cannot probe a path: {error}");
+        }
+    }
+
+    /// Waits for a dial to end, or a probe to be answered, and does what follows from it.
+    /// Cancel-safe.
+    pub(crate) async fn answered(&mut self, session: &SessionHandle) {
+        tokio::select! {
+            ended = self.attempts.ended() => {
+                // One that was given up is no failure, but the planner is to be asked again.
+                if let Some((path, result)) = ended {
+                    self.dial_ended(session, path, result);
+                }
+            }
+            path = self.prober.answered() => self.planner.path_answered(Instant::now(), path),
+        }
+    }
+
+    fn dial_ended(
+        &mut self,
+        session: &SessionHandle,
+        path: PathKey,
+        result: Result<NewLane, DialError>,
+    ) {
         self.planner.dial_ended(path, result.is_ok());
         match result {
             Ok(lane) => self.attach(session, lane),
-            Err(error) => self.dial_failed(session, path, &error),
+            Err(error) => {
+                let mtu = self.context.uplinks.path_mtu(path.local, path.remote);
+                self.dial_failed(session, path, &error.over(path, mtu));
+            }
         }
     }
 
@@ -181,8 +351,9 @@ impl Dialer {
             close::close(&new.connection, close::DONE, "session over");
             return;
         }
-        self.context.peers.dial_succeeded(self.peer);
+        self.context.peers.dialed(self.peer);
         if let Origin::Dialed(dialed) = &new.origin {
+            self.redundancy.dial_succeeded(&dialed.uplink);
             self.failures.reset(PathKey { local: dialed.local.ip(), remote: dialed.remote });
         }
         tokio::spawn(lane::run(session.clone(), new));
@@ -192,10 +363,13 @@ impl Dialer {
         let uplink = self.candidates.uplink_of(path);
         let others_under_way = !self.attempts.is_empty();
         self.failures.log(session, &self.context, path, error);
+        self.redundancy.dial_failed(uplink.as_deref(), error);
         match error.rejection() {
             Some((RejectCode::UnknownSession, _)) => {
-                warn!(peer = %session.name(), session = %session.id(), "peer restarted; flows end");
-                session.lose("peer restarted and no longer knows the session");
+                warn!(peer = %session.name(), session = %session.id(),
+                      "the peer's process ended: peer restarted; flows end");
+                let reason = "peer restarted and no longer knows the session";
+                session.lose(&format!("the peer's process ended: {reason}"));
             }
             Some((RejectCode::Stale | RejectCode::Superseded, detail)) => {
                 session.lose(&format!("session given up: {detail}"));
@@ -205,8 +379,9 @@ impl Dialer {
     }
 }
 
-/// Returns the lanes that we dialed, as the planner sees them.
-fn lane_views(core: &Core) -> Vec<LaneView> {
+/// Returns the lanes that we dialed, as the planner sees them: those with the present keys of both ends, and
+/// those with a former one.
+fn lane_views(core: &Core, our_key: PeerId, label: &PeerLabel) -> (Vec<LaneView>, Vec<LaneView>) {
     let view = |(id, lane): (&LaneId, &super::session::LaneEntry)| {
         let dialed = lane.dialed()?;
         // One that is being closed is no lane any more, though its task has not ended yet.
@@ -223,9 +398,20 @@ fn lane_views(core: &Core) -> Vec<LaneView> {
     };
     let mut lanes: Vec<LaneView> = core.lanes.iter().filter_map(view).collect();
     lanes.sort_unstable_by_key(|lane| lane.id);
-    lanes
+    let has_present_keys = |view: &LaneView| {
+        let lane = &core.lanes[&view.id];
+        lane.keys.ours == our_key && !label.outdates(lane.keys.peers, lane.attached_at)
+    };
+    lanes.into_iter().partition(has_present_keys)
+}
+
+fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    times.into_iter().flatten().min()
 }
 
 fn has_flows(core: &Core) -> bool {
     core.session.flows().next().is_some()
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -29,6 +30,10 @@ pub struct Drain {
     /// No other uplink has an address and is not drained. The lanes of the last one stay in use:
     /// a draining lane is better than none.
     pub last: bool,
+    /// The peers, by name, to which no lane over another uplink answers: their flows stay on this one, and cutting
+    /// it stops them. As far as was known at that moment; [`Node::probe_lanes`](crate::Node::probe_lanes) before
+    /// it makes sure.
+    pub only_way_to: Vec<String>,
 }
 
 /// There is no such uplink.
@@ -53,23 +58,47 @@ fn known_names(known: &[String]) -> String {
 
 /// The drained uplinks by name. Clones share the set.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Drains(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Drains {
+    uplinks: Arc<Mutex<BTreeSet<String>>>,
+    /// When all lanes were last asked whether they answer.
+    asked_at: Arc<Mutex<Option<Instant>>>,
+}
 
 impl Drains {
+    /// Returns the drained uplinks.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.uplinks.lock().iter().cloned().collect()
+    }
+
+    /// Drains uplinks that another process had drained, before there is any lane.
+    pub(crate) fn take_over(&self, names: Vec<String>) {
+        self.uplinks.lock().extend(names);
+    }
+
     /// Returns whether the uplink is drained.
     pub(crate) fn contains(&self, uplink: &str) -> bool {
-        self.0.lock().contains(uplink)
+        self.uplinks.lock().contains(uplink)
     }
 
     /// Drains the uplink, or ends that; returns whether it is a change.
     pub(crate) fn set(&self, uplink: &str, draining: bool) -> bool {
-        let mut drained = self.0.lock();
+        let mut drained = self.uplinks.lock();
         if draining { drained.insert(uplink.to_owned()) } else { drained.remove(uplink) }
+    }
+
+    /// Notes that all lanes are asked whether they answer: from now on only those do that have answered since.
+    pub(crate) fn set_asked_at(&self, now: Instant) {
+        *self.asked_at.lock() = Some(now);
+    }
+
+    /// Returns when all lanes were last asked whether they answer.
+    pub(crate) fn asked_at(&self) -> Option<Instant> {
+        *self.asked_at.lock()
     }
 
     /// Marks the paths over drained uplinks.
     pub(crate) fn mark(&self, paths: &mut [Path]) {
-        let drained = self.0.lock();
+        let drained = self.uplinks.lock();
         for path in paths {
             path.draining = drained.contains(&path.uplink);
         }

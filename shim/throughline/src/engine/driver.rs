@@ -7,6 +7,7 @@
 //! wanted it does not wake at all.
 
 mod monitoring;
+mod uplinks;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,46 +15,62 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use self::monitoring::{Wake, observe_lanes};
+use self::uplinks::follow_uplinks;
 use super::session::{Core, SessionHandle};
 use crate::engine::dial::Dialer;
+use throughline_proto::panics::Panicked;
 use throughline_uplinks::Snapshot;
 
 /// Runs until the session is over.
 pub(crate) async fn run(
     session: SessionHandle,
-    mut dialer: Option<Dialer>,
+    mut dialer: Box<Dialer>,
     mut uplinks: watch::Receiver<Arc<Snapshot>>,
 ) {
     let alarm = session.driver_alarm();
     let mut fired: Option<Instant> = None;
+    let mut generation = None;
     loop {
+        if session.is_broken_by_panic() {
+            session.lose_after_panic(&Panicked::within("a change to the session"));
+            return;
+        }
         let late_by = fired.map(|due| Instant::now().saturating_duration_since(due));
         let snapshot = uplinks.borrow_and_update().clone();
-        let (resumed, mut next) = session.with(|core, now| {
+        let uplinks_changed = generation.replace(snapshot.generation) != Some(snapshot.generation);
+        let (starts_afresh, mut next, changes) = session.with(|core, now| {
             core.disarm(now);
+            if uplinks_changed {
+                follow_uplinks(core, now, &snapshot, session.totals());
+            }
             let resumed = std::mem::take(&mut core.was_suspended);
+            let starts_afresh = std::mem::take(&mut core.peer_changed) || resumed;
             let late_by = late_by.unwrap_or_default();
-            let wake = Wake { late_by, resumed, uplinks: &snapshot };
+            let probes = std::mem::take(&mut core.may_be_restarted) || resumed;
+            let wake = Wake { late_by, probes, uplinks: &snapshot };
             core.session.handle_timeout(now);
             let linger = end_after_linger(core, now, session.is_established());
-            observe_lanes(core, session.log(), now, &wake);
-            (resumed, linger)
+            let changes = observe_lanes(core, session.log(), now, &wake);
+            (starts_afresh, linger, changes)
         });
+        if changes.moved {
+            session.lanes_changed();
+        } else if changes.judged || uplinks_changed {
+            session.lane_states_changed();
+        }
         if session.is_over() {
             return;
         }
-        if let Some(dialer) = &mut dialer {
-            if resumed {
-                dialer.reset_backoff();
-            }
-            next = earliest(next, dialer.step(&session, &snapshot));
+        if starts_afresh {
+            dialer.reset_backoff();
         }
+        next = earliest(next, dialer.step(&session, &snapshot));
         next = session.arm(next);
         fired = tokio::select! {
             () = sleep_until(next) => next,
             () = alarm.notified() => None,
             () = changed(&mut uplinks) => None,
-            () = dial_ended(&mut dialer, &session) => None,
+            () = dialer.answered(&session) => None,
         };
     }
 }
@@ -85,13 +102,6 @@ async fn changed(uplinks: &mut watch::Receiver<Arc<Snapshot>>) {
     if uplinks.changed().await.is_err() {
         // Nobody watches any more; the node is going.
         std::future::pending::<()>().await;
-    }
-}
-
-async fn dial_ended(dialer: &mut Option<Dialer>, session: &SessionHandle) {
-    match dialer {
-        Some(dialer) => dialer.dial_ended(session).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -16,10 +16,12 @@
 //! send buffers, but the session would go on to count on the lane.
 
 mod attachment;
+mod datagrams;
 mod end;
 pub(crate) mod handshake;
 mod pump;
 mod reader;
+mod receive_window;
 mod segment;
 
 use std::net::IpAddr;
@@ -28,15 +30,18 @@ use std::time::Duration;
 
 use quinn::Connection;
 use tokio::sync::Notify;
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{Instrument, debug, debug_span, error, warn};
 
+pub(crate) use self::attachment::KEY_REMOVED;
 use self::attachment::{attach, detach};
 use self::end::LaneEnd;
 use self::handshake::ControlStream;
 use self::pump::Pump;
+use self::receive_window::ReceiveWindow;
 use super::quic::close::{self, CLOSE_FLUSH};
-use super::session::{Origin, Phase, SessionHandle};
+use super::session::{LaneKeys, LaneReservation, Origin, Phase, SessionHandle};
 use throughline_congestion::LaneSensor;
+use throughline_proto::panics::{catch, catch_call};
 use throughline_proto::session::LaneInfo;
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::hello::SessionParams;
@@ -49,36 +54,69 @@ pub(crate) struct NewLane {
     pub(crate) sensor: Arc<LaneSensor>,
     pub(crate) control: ControlStream,
     pub(crate) origin: Origin,
+    pub(crate) keys: LaneKeys,
     /// How long the set-up took.
     pub(crate) setup: Duration,
     /// What the peer promised in this lane's exchange.
     pub(crate) params: SessionParams,
+    /// Its place in the session, where the peer dialed it.
+    pub(crate) reservation: Option<LaneReservation>,
 }
 
 /// Attaches a lane to its session and runs it to its end.
 pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     let span =
         debug_span!("lane", peer = %session.name(), session = %session.id(), lane = %lane.id);
-    run_in_span(session, lane).instrument(span).await;
+    let (id, connection) = (lane.id, lane.connection.clone());
+    let running = run_in_span(session.clone(), lane);
+    contain(&session, id, &connection, running).instrument(span).await;
+}
+
+/// Runs what a lane does, and ends the lane where that panics, so that its connection does not go on
+/// acknowledging what nobody reads. Its session goes on, unless the panic left that half changed.
+pub(crate) async fn contain(
+    session: &SessionHandle,
+    id: LaneId,
+    connection: &Connection,
+    running: impl Future<Output = ()>,
+) {
+    let Err(panicked) = catch(running).await else { return };
+    error!(peer = %session.name(), session = %session.id(), lane = %id,
+           "lane's task panicked: {panicked}. Please report this");
+    let end = LaneEnd::Panicked(panicked);
+    close_with(connection, &end);
+    // In a session that is half changed this may panic too; the driver ends that one.
+    let _ = catch_call(|| detach(session, id, &end));
+    session.wake_driver();
 }
 
 async fn run_in_span(session: SessionHandle, lane: NewLane) {
-    let NewLane { id, info, connection, sensor, control, origin, setup, params } = lane;
+    let NewLane { id, info, connection, sensor, control, origin, keys, setup, params, reservation } =
+        lane;
     let work = Arc::new(Notify::new());
-    let entry = attachment::entry(&connection, &sensor, &work, origin);
+    let entry = attachment::entry(&connection, &sensor, &work, origin, keys);
     attach(&session, id, info, entry, setup, params);
+    drop(reservation);
     let ControlStream { send, recv, decoder } = control;
+    let restarts = restarts_of(&session, id);
     let alarm = session.driver_alarm();
+    let memory = session.with(|core, _| core.session.memory().clone());
+    let window = ReceiveWindow::new(connection.clone(), memory);
     let pump = Pump::new(session.clone(), id, connection.clone(), sensor.clone(), send, work);
     let end = tokio::select! {
         end = pump.run() => end,
         end = reader::control(&session, id, recv, decoder) => end,
-        end = reader::segments(&session, &connection) => end,
-        end = reader::datagrams(&connection, &sensor) => end,
+        end = reader::segments(&session, &connection, &window) => end,
+        end = reader::datagrams(&session, id, &connection, &sensor) => end,
         end = wake_driver_when_busy(&sensor, &alarm) => end,
+        end = probe_after_restarts(&session, restarts) => end,
         end = session_over(&session) => end,
     };
-    if end.is_violation() {
+    if let LaneEnd::Panicked(panicked) = &end {
+        error!(peer = %session.name(), session = %session.id(), lane = %id,
+               "lane closed: a segment's task panicked: {panicked}. Please report this");
+    }
+    if end.is_violation() && session.log().admits_line() {
         warn!(peer = %session.name(), session = %session.id(), lane = %id,
               remote = %connection.remote_address(), "lane closed: {end}");
     }
@@ -90,7 +128,8 @@ async fn run_in_span(session: SessionHandle, lane: NewLane) {
 fn close_with(connection: &Connection, end: &LaneEnd) {
     match end {
         LaneEnd::SessionOver => close::close(connection, close::DONE, "session over"),
-        LaneEnd::Connection(error) => debug!("connection lost: {error}"),
+        LaneEnd::Connection(_) => debug!("connection lost: {end}"),
+        LaneEnd::Panicked(_) => close::close(connection, close::INTERNAL, "internal error"),
         violation => close::close(connection, close::PROTOCOL, &violation.to_string()),
     }
 }
@@ -100,6 +139,22 @@ async fn wake_driver_when_busy(sensor: &LaneSensor, alarm: &Notify) -> LaneEnd {
     loop {
         sensor.busy().notified().await;
         alarm.notify_one();
+    }
+}
+
+/// Returns what is woken when the peer says that it was started anew; a lane that the peer dialed has none.
+fn restarts_of(session: &SessionHandle, id: LaneId) -> Option<Arc<Notify>> {
+    session.with(|core, _| Some(core.lanes.get(&id)?.dialed()?.restarts.clone()))
+}
+
+/// Has the session's lanes probed when the peer says that it was started anew. Anybody can say so who knows
+/// our address and the peer's: it costs a probe a second on each lane at most, however many of them hear it.
+async fn probe_after_restarts(session: &SessionHandle, restarts: Option<Arc<Notify>>) -> LaneEnd {
+    let Some(restarts) = restarts else { return std::future::pending().await };
+    loop {
+        restarts.notified().await;
+        debug!("the peer says that it was started anew");
+        session.probe_lanes().await;
     }
 }
 

@@ -5,25 +5,37 @@
 //! afterwards wakes the tasks that the events name. Bulk bytes pass as shared [`bytes::Bytes`]; nothing
 //! is copied and no task stands between an application and its lane.
 //!
+//! A panic within that call leaves the session half changed, whoever's task it was: the session is marked
+//! and its driver ends it. A panic elsewhere ends the lane or the driver that it befell.
+//!
 //! No task of this module's: the session's driver ([`super::driver`]), its lanes ([`super::lane`]) and
 //! the application call it, each from a task of its own.
 
 mod core;
 mod entry;
+mod notices;
 mod reporter;
+mod reservation;
 pub(crate) mod waiters;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tracing::error;
 
-pub(crate) use self::core::Core;
-pub(crate) use self::entry::{Accepted, Dialed, LaneEntry, Origin};
-use self::waiters::Wakers;
+pub(crate) use self::core::{Core, RedundancyLoss, dialing_side};
+pub(crate) use self::entry::{Accepted, Dialed, LaneEntry, LaneKeys, Origin};
+use self::notices::NoticeAnswer;
+pub(crate) use self::reservation::LaneReservation;
+use self::waiters::{FlowWaiters, Wakers};
 use crate::engine::drains::Drains;
+use crate::engine::totals::Totals;
 use crate::events::{EventLog, SessionLog};
+use crate::label::PeerLabel;
+use throughline_proto::panics::{Panicked, catch_call};
 use throughline_proto::session::Session;
 use throughline_proto::types::{FlowId, PeerId, PeerName, SessionId, Side};
 
@@ -49,6 +61,8 @@ struct Inner {
     /// Wakes the driver: a deadline came closer, a lane came or became busy.
     driver: Arc<Notify>,
     phase: watch::Sender<Phase>,
+    /// A panic came in the middle of a change to the session.
+    broken_by_panic: AtomicBool,
     log: SessionLog,
     context: SessionContext,
 }
@@ -60,8 +74,11 @@ pub(crate) struct SessionContext {
     pub(crate) incoming: Arc<dyn IncomingFlows>,
     /// The node's count of changes among its sessions, for those who wait for one.
     pub(crate) changes: watch::Sender<u64>,
+    /// The node's count of changes of its lanes, for those who watch them: of their states and paths as well.
+    pub(crate) lane_changes: watch::Sender<u64>,
     pub(crate) events: EventLog,
     pub(crate) drains: Drains,
+    pub(crate) totals: Totals,
 }
 
 /// Receives the flows that a peer opens.
@@ -75,7 +92,7 @@ impl SessionHandle {
     pub(crate) fn new(
         id: SessionId,
         peer: PeerId,
-        name: PeerName,
+        label: Arc<PeerLabel>,
         session: Session,
         context: SessionContext,
     ) -> Self {
@@ -85,7 +102,8 @@ impl SessionHandle {
             core: Mutex::new(Core::new(session)),
             driver: Arc::new(Notify::new()),
             phase: watch::Sender::new(Phase::Connecting),
-            log: SessionLog::new(context.events.clone(), name, id),
+            broken_by_panic: AtomicBool::new(false),
+            log: SessionLog::new(context.events.clone(), label, id),
             context,
         }))
     }
@@ -94,12 +112,18 @@ impl SessionHandle {
         self.0.id
     }
 
+    /// Returns the number by which the node knows the peer, whatever its keys are now.
     pub(crate) fn peer(&self) -> PeerId {
         self.0.peer
     }
 
-    /// Returns what the peer is called here.
-    pub(crate) fn name(&self) -> &PeerName {
+    /// Returns the key by which the peer is known to whoever uses the node.
+    pub(crate) fn peer_key(&self) -> PeerId {
+        self.0.log.label().key()
+    }
+
+    /// Returns what the peer is called here, as it is configured now.
+    pub(crate) fn name(&self) -> PeerName {
         self.0.log.peer()
     }
 
@@ -156,6 +180,29 @@ impl SessionHandle {
         self.0.driver.notify_one();
     }
 
+    /// Has the driver probe every lane, whether the process is still there that they lead to: at once, or
+    /// when the last such probes are long enough ago.
+    pub(crate) async fn probe_lanes(&self) {
+        let asked_at = Instant::now();
+        loop {
+            let answer = self.with(|core, now| {
+                let answer = core.notices.answer(asked_at, now);
+                core.may_be_restarted |= answer == NoticeAnswer::Probe;
+                answer
+            });
+            match answer {
+                NoticeAnswer::Probe => return self.wake_driver(),
+                NoticeAnswer::Answered => return,
+                NoticeAnswer::NotBefore(at) => tokio::time::sleep_until(at.into()).await,
+            }
+        }
+    }
+
+    /// Returns the totals of the node.
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.0.context.totals
+    }
+
     /// Returns what wakes the driver.
     pub(crate) fn driver_alarm(&self) -> Arc<Notify> {
         self.0.driver.clone()
@@ -167,13 +214,17 @@ impl SessionHandle {
         let mut incoming = Vec::new();
         let (result, over) = {
             let mut core = self.0.core.lock();
+            let unwinding = PanicMark(&self.0);
             let result = f(&mut core, Instant::now());
+            core.grant_streams_for_flows();
             let had_locators = core.locators_changed;
             let over = core.dispatch(&mut wakers, &mut incoming);
-            // Locators once for each change: only a dialer takes them, and an acceptor has none.
-            if core.rearm() || (core.locators_changed && !had_locators) {
+            // Locators once for each change: the dialer takes them when it dials, and an acceptor may stand by.
+            let asked = std::mem::take(&mut core.wakes_driver);
+            if core.rearm() || asked || (core.locators_changed && !had_locators) {
                 self.0.driver.notify_one();
             }
+            std::mem::forget(unwinding);
             (result, over)
         };
         wakers.wake();
@@ -192,6 +243,39 @@ impl SessionHandle {
         self.0.core.lock().arm(at)
     }
 
+    /// Sends nothing more, dials nothing, and announces no flow, until [`thaw`](Self::thaw).
+    pub(crate) fn freeze(&self) {
+        self.with(|core, _| core.session.mute());
+    }
+
+    /// Goes on where nobody took the session over.
+    pub(crate) fn thaw(&self) {
+        self.with(|core, _| core.session.unmute());
+        self.wake_driver();
+    }
+
+    /// Announces a flow that the peer opened while another process had the session.
+    pub(crate) fn announce(&self, flow: FlowId) {
+        self.0.context.incoming.flow_opened(self, flow);
+    }
+
+    /// Makes the session one that was begun in another process, and established there or not.
+    pub(crate) fn take_over(&self, generation: u64, next_lane: u64, is_established: bool) {
+        self.with(|core, _| (core.generation, core.next_lane) = (generation, next_lane));
+        if is_established {
+            self.0.phase.send_replace(Phase::Established);
+        }
+    }
+
+    /// Ends every lane, those that are still being set up included: another process has the session.
+    pub(crate) fn leave(&self) {
+        self.with(|core, _| {
+            core.has_left = true;
+            core.lanes.values_mut().for_each(LaneEntry::end_as_handed_over);
+        });
+        self.wake_driver();
+    }
+
     /// Notes that a lane has attached.
     pub(crate) fn established(&self) {
         self.0.phase.send_if_modified(|phase| {
@@ -201,13 +285,48 @@ impl SessionHandle {
             }
             first
         });
-        self.0.context.changes.send_modify(|count| *count += 1);
+        self.lanes_changed();
         self.0.driver.notify_one();
+    }
+
+    /// Tells those who follow the changes among the node's sessions that a lane came, went, or comes from
+    /// another address.
+    pub(crate) fn lanes_changed(&self) {
+        self.0.context.changes.send_modify(|count| *count += 1);
+        self.lane_states_changed();
+    }
+
+    /// Tells those who watch the node's lanes that one is suspected or answers again, or is on another path or
+    /// uplink.
+    pub(crate) fn lane_states_changed(&self) {
+        self.0.context.lane_changes.send_modify(|count| *count += 1);
     }
 
     /// Gives the session up: its flows end with this reason, its lanes close.
     pub(crate) fn lose(&self, reason: &str) {
         self.with(|core, _| core.session.handle_session_lost(reason));
+    }
+
+    /// Returns whether a task panicked in the middle of a change to the session, so that nothing that the
+    /// session says may be relied on.
+    pub(crate) fn is_broken_by_panic(&self) -> bool {
+        self.0.broken_by_panic.load(Ordering::Relaxed)
+    }
+
+    /// Gives up a session that a panic may have left half changed. Should that panic too, every task that
+    /// waits is woken all the same, and finds the session closed.
+    pub(crate) fn lose_after_panic(&self, panicked: &Panicked) {
+        let reason = format!("internal error: {panicked}");
+        error!(peer = %self.name(), session = %self.id(), "session over: {reason}. Please report this");
+        if catch_call(|| self.lose(&reason)).is_ok() {
+            return;
+        }
+        let mut wakers = Wakers::default();
+        for waiters in self.0.core.lock().flows.values_mut() {
+            wakers.take(Some(waiters), FlowWaiters::all);
+        }
+        wakers.wake();
+        self.end(reason);
     }
 
     fn end(&self, reason: String) {
@@ -218,6 +337,17 @@ impl SessionHandle {
             }
             first
         });
+        self.0.driver.notify_one();
+    }
+}
+
+/// Marks the session as broken when it is dropped, which only a panic does; the session's driver then
+/// ends it.
+struct PanicMark<'a>(&'a Inner);
+
+impl Drop for PanicMark<'_> {
+    fn drop(&mut self) {
+        self.0.broken_by_panic.store(true, Ordering::Relaxed);
         self.0.driver.notify_one();
     }
 }

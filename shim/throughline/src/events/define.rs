@@ -44,6 +44,11 @@ macro_rules! define_events {
                 match self { $( Self::$variant { .. } => tracing::Level::$level ),* }
             }
 
+            /// Returns whether somebody should know of it soon: whether it is logged as a warning or an error.
+            pub fn wants_attention(&self) -> bool {
+                self.level() <= tracing::Level::WARN
+            }
+
             /// Calls `record` with each field's key and value.
             fn record_fields(&self, record: &mut dyn FnMut(&'static str, FieldValue)) {
                 match self {

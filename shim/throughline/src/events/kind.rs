@@ -133,6 +133,26 @@ define_events! {
         reason: String,
     } => |f| write!(f, "session over: {reason}");
 
+    /// A session has had no lane that answers over an uplink, or to a prefix of the peer, for five seconds, while
+    /// others answer: flows go on, and the next failure may end that. The event's uplink is the missing one, or
+    /// that prefix.
+    WARN "redundancy-lost" RedundancyLost {
+        /// Why.
+        reason: String,
+        /// How many other uplinks, or prefixes of the peer, have a lane that answers.
+        others: u64,
+    } => |f| match others {
+        1 => write!(f, "redundancy lost, one way is left: {reason}"),
+        others => write!(f, "redundancy lost, {others} ways are left: {reason}"),
+    };
+
+    /// A lane over an uplink, or to a prefix of the peer, of which that was reported answers again, or none is
+    /// to be expected any more.
+    INFO "redundancy-restored" RedundancyRestored {
+        /// How long none answered.
+        duration as "duration_ms": Duration,
+    } => |f| write!(f, "redundancy restored after {}", Span(*duration));
+
     /// An uplink got an address.
     INFO "address-added" AddressAdded {
         /// The address.
@@ -161,16 +181,18 @@ define_events! {
 
     /// An uplink that failed, or a prefix of the peer, is not returned to for a while.
     INFO "hold-down-started" HoldDownStarted {
-        /// How long it is held down once it answers again.
+        /// How long it is held down at least once it answers again: a longer failure is answered with a
+        /// longer hold.
         duration as "duration_ms": Duration,
         /// Why.
         reason: String,
-    } => |f| write!(f, "held down for {}: {reason}", Span(*duration));
+    } => |f| write!(f, "held down for at least {}: {reason}", Span(*duration));
 
     /// An uplink or a prefix of the peer may be used again.
     INFO "hold-down-ended" HoldDownEnded => |f| f.write_str("hold-down ended");
 
-    /// A flow was refused, here or at the far side. Emitted ten times a second at the most.
+    /// A flow was refused, here or at the far side. Emitted ten times a second for each peer at the
+    /// most.
     DEBUG "flow-refused" FlowRefused {
         /// The flow's destination.
         target: String,
@@ -181,6 +203,13 @@ define_events! {
     } => |f| {
         write!(f, "flow to {target} refused: {reason}{}", Suppressed(*suppressed, "others before it"))
     };
+
+    /// A peer causes more events than are reported of it: 256 at once, 8 a second in the long run.
+    /// Emitted once a minute at the most.
+    WARN "events-suppressed" EventsSuppressed {
+        /// How many were not reported since the last such event.
+        count: u64,
+    } => |f| write!(f, "events of this peer are too many and are not reported: {count} so far");
 
     /// The peer has no lane, and no dial to it gets through. Emitted once for each reason until a
     /// lane is up.
@@ -220,6 +249,25 @@ define_events! {
             "{remote} rejected: key {key} is not among the peers; add it to let it in{suppressed}"
         )
     };
+
+    /// A part of the configuration of the running node changed, as whoever runs it reports
+    /// ([`Node::report_config_change`](crate::Node::report_config_change)).
+    INFO "config-changed" ConfigChanged {
+        /// What changed.
+        change: String,
+    } => |f| write!(f, "configuration: {change}");
+
+    /// Another configuration was refused as a whole, and the node goes on as it is.
+    ERROR "config-refused" ConfigRefused {
+        /// Why.
+        reason: String,
+    } => |f| write!(f, "the new configuration is refused, and the old one stays in force: {reason}");
+
+    /// A live flow was ended because the peer may no longer reach its destination.
+    INFO "flow-revoked" FlowRevoked {
+        /// The flow's destination.
+        target: String,
+    } => |f| write!(f, "flow to {target} ended: `allow` no longer permits it");
 
     /// The system was suspended and has resumed; every lane is probed at once.
     INFO "system-resumed" SystemResumed {

@@ -47,9 +47,11 @@ fn refused_flows_do_not_push_out_the_rest_and_are_counted() {
     let target = "a:1".parse().unwrap();
     (0..5000).for_each(|_| log.emit_flow_refused(Subject::default(), &target, "no"));
     let recent = log.follow().recent;
-    assert!((1..=2 * MAX_REFUSED_PER_SECOND).contains(&recent.len()), "{}", recent.len());
+    assert!((1..=2 * quota::MAX_REFUSED_PER_SECOND).contains(&recent.len()), "{}", recent.len());
     let next_second = Instant::now() + Duration::from_secs(1);
-    let suppressed = log.0.lock().refused_flows.admit(next_second, Distinct).unwrap();
+    let mut ring = log.0.lock();
+    let refused = &mut ring.quota(&Subject::default()).refused_flows;
+    let suppressed = refused.admit(next_second, Distinct).unwrap();
     let occurrences = |event: &Event| match event.kind {
         EventKind::FlowRefused { suppressed, .. } => suppressed + 1,
         _ => panic!("{event:?}"),
@@ -71,4 +73,23 @@ fn an_unknown_peer_is_reported_once_a_minute_and_a_flood_of_keys_is_cut_off_and_
     };
     let first = (suppressed(&recent[0]), suppressed(&recent[1]), suppressed(&recent[2]));
     assert_eq!(first, (0, 50, 0));
+}
+
+#[test]
+fn a_peer_that_causes_a_flood_is_cut_off_counted_and_silences_no_other() {
+    let log = EventLog::default();
+    let of = |name: &str| Subject { peer: Some(name.into()), ..Subject::default() };
+    let target = "a:1".parse().unwrap();
+    (0..5000).for_each(|_| log.emit(of("loud"), EventKind::SessionUp));
+    (0..100).for_each(|_| log.emit_flow_refused(of("loud"), &target, "no"));
+    (0..50).for_each(|_| log.emit(of("quiet"), EventKind::SessionUp));
+    log.emit_flow_refused(of("quiet"), &target, "no");
+    let recent = log.follow().recent;
+    let count = |name: &str| recent.iter().filter(|e| e.peer == of(name).peer).count();
+    assert!((256..300).contains(&count("loud")), "{}", count("loud"));
+    assert_eq!(count("quiet"), 51);
+    let notice = |e: &&Arc<Event>| matches!(e.kind, EventKind::EventsSuppressed { .. });
+    assert_eq!(recent.iter().filter(notice).count(), 1);
+    let lines = |name: &str| (0..100).filter(|_| log.admits_line(&name.into())).count();
+    assert!((32..40).contains(&lines("loud")) && lines("quiet") < 40);
 }

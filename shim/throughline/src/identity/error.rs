@@ -20,8 +20,9 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
     },
-    /// Group or others can read or change the file.
-    #[error("identity file {path} is open to other users (mode {mode:04o}); run `chmod 600 {path}`", path = path.display())]
+    /// Others can read the file, or anybody but its owner can change it; or its group can read it, and it is not
+    /// root who gave it to that group.
+    #[error("identity file {path} is open to other users (mode {mode:04o}); run `chmod 600 {path}`, or as root `chown root:GROUP` and `chmod 640` for a daemon in GROUP", path = path.display())]
     Exposed {
         /// The file.
         path: PathBuf,

@@ -14,10 +14,16 @@ use super::error::IdentityError;
 /// a device) is not read to its end.
 const MAX_FILE: u64 = 16 << 10;
 
-/// Permission bits of group and others; none may be set.
-const OTHERS: u32 = 0o077;
+/// Permission bits that nobody but the owner may ever have: those of others, and to change the file.
+const FORBIDDEN: u32 = 0o037;
 
-/// Reads the file after checking, on the opened file itself, that only its owner can.
+/// The permission bit by which the file's group reads it.
+const GROUP_READ: u32 = 0o040;
+
+/// Where systemd puts the credentials of services, which only it can.
+const CREDENTIALS: &str = "/run/credentials";
+
+/// Reads the file after checking, on the opened file itself, that only its owner can, or whom root lets.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, IdentityError> {
     let owned = || path.to_owned();
     let file = File::open(path).map_err(|source| match source.kind() {
@@ -31,9 +37,9 @@ pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, IdentityError> {
     }
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode & OTHERS != 0 {
+        use std::os::unix::fs::MetadataExt;
+        let mode = metadata.mode() & 0o7777;
+        if is_exposed(mode, metadata.uid(), metadata.gid(), is_credential(path)) {
             return Err(IdentityError::Exposed { path: owned(), mode });
         }
     }
@@ -42,6 +48,25 @@ pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, IdentityError> {
         .read_to_end(&mut text)
         .map_err(|source| IdentityError::Read { path: owned(), source })?;
     Ok(text)
+}
+
+/// Returns whether a file of this mode, owner and group is open to users who are not meant to read it.
+///
+/// A group may read what root owns: root gave it to the daemon's group, as `root:throughline 0640`, and the
+/// daemon itself cannot change it. A user's own key in a group is more likely an oversight, and so is root's
+/// in root's own group. Of a credential the bits of the group are the mask of an access list, with nobody in
+/// it but the service's user (acl(5)).
+#[cfg(unix)]
+fn is_exposed(mode: u32, uid: u32, gid: u32, credential: bool) -> bool {
+    let given_by_root = uid == 0 && (gid != 0 || credential);
+    mode & FORBIDDEN != 0 || (mode & GROUP_READ != 0 && !given_by_root)
+}
+
+/// Returns whether the file is one that systemd hands to a service (`LoadCredential=`).
+#[cfg(unix)]
+fn is_credential(path: &Path) -> bool {
+    let own = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty());
+    path.starts_with(CREDENTIALS) || own.is_some_and(|own| path.starts_with(own))
 }
 
 /// Creates the file, which must not exist, with mode 0600 from its first moment.
@@ -84,4 +109,39 @@ pub(super) fn decode_pem(text: &[u8]) -> Result<PrivatePkcs8KeyDer<'static>, Str
         }
         other => other.to_string(),
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_its_owners_or_of_those_to_whom_root_gives_it() {
+        const USER: u32 = 1000;
+        for (mode, uid, gid, credential, exposed) in [
+            (0o600, USER, USER, false, false),
+            (0o400, 0, 0, false, false),
+            // root:throughline
+            (0o640, 0, 990, false, false),
+            (0o440, 0, 990, false, false),
+            // A user's own, or root's in root's own group: nobody has to read it there.
+            (0o640, USER, USER, false, true),
+            (0o640, USER, 990, false, true),
+            (0o640, 0, 0, false, true),
+            // systemd's, with an access list, or the service's user's.
+            (0o440, 0, 0, true, false),
+            (0o400, USER, USER, true, false),
+            (0o440, USER, USER, true, true),
+            // Whoever else can change it, or read it.
+            (0o660, 0, 990, false, true),
+            (0o644, 0, 990, false, true),
+            (0o604, 0, 0, true, true),
+            (0o460, 0, 0, true, true),
+        ] {
+            let of = format!("{mode:04o} of {uid}:{gid}, credential: {credential}");
+            assert_eq!(is_exposed(mode, uid, gid, credential), exposed, "{of}");
+        }
+        assert!(is_credential(Path::new("/run/credentials/throughline.service/identity.key")));
+        assert!(!is_credential(Path::new("/run/credentials-of-mine/identity.key")));
+    }
 }

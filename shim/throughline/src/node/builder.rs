@@ -1,24 +1,21 @@
 //! Builds and starts a node.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use quinn::{Endpoint, TokioRuntime};
-use thiserror::Error;
-
-use super::addresses;
+use super::error::BuildError;
 use super::handle::Node;
+use super::listeners::Listeners;
+use super::prepared::PreparedNode;
 use super::router::Router;
 use crate::config::{Limits, PeerConfig};
-use crate::engine::accept;
 use crate::engine::context::NodeContext;
 use crate::engine::peers::Peers;
-use crate::engine::quic::tls::PeerSet;
-use crate::engine::quic::{socket, transport};
+use crate::engine::quic::transport;
 use crate::engine::sessions::Sessions;
-use crate::engine::upkeep;
 use crate::identity::Identity;
-use throughline_uplinks::{ManageError, UplinkConfig, Uplinks};
+use throughline_uplinks::{UplinkConfig, Uplinks};
 
 /// Collects what a [`Node`] needs, and starts it.
 ///
@@ -38,39 +35,19 @@ use throughline_uplinks::{ManageError, UplinkConfig, Uplinks};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a builder starts nothing until `build`"]
 pub struct NodeBuilder {
-    identity: Option<Identity>,
-    bind: Vec<SocketAddr>,
-    advertised: Vec<SocketAddr>,
-    uplinks: Vec<UplinkConfig>,
-    manage_routes: bool,
-    peers: Vec<PeerConfig>,
-    limits: Limits,
-}
-
-/// Why a node could not be started.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A UDP address to listen on is taken or not ours.
-    #[error("cannot listen on udp {addr}: {source}; {}", socket::bind_hint(source))]
-    Bind {
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Two peers have one key.
-    #[error("peers `{0}` and `{1}` have the same key; give each its own")]
-    DuplicatePeer(String, String),
-    /// A peer has our own key.
-    #[error("peer `{0}` has this node's own key; give it the peer's")]
-    OwnKey(String),
-    /// The routes cannot be managed.
-    #[error("cannot manage routes: {0}")]
-    Routes(#[from] ManageError),
+    pub(super) identity: Option<Identity>,
+    pub(super) bind: Vec<SocketAddr>,
+    pub(super) advertised: Vec<SocketAddr>,
+    pub(super) uplinks: Vec<UplinkConfig>,
+    pub(super) manage_routes: bool,
+    pub(super) peers: Vec<PeerConfig>,
+    pub(super) limits: Limits,
+    pub(super) lane_file: Option<PathBuf>,
+    /// The sockets of the process from which the node takes over, if it does from any.
+    inherited: Option<Arc<Vec<(SocketAddr, UdpSocket)>>>,
 }
 
 impl Node {
@@ -126,71 +103,80 @@ impl NodeBuilder {
         self
     }
 
+    /// Keeps in the file `path` where the lanes of peers come from. After a crash the next node with this file
+    /// tells their other ends at once, so that flows that are idle end then; without it they end when an idle
+    /// lane next asks, within 15 s. The file's directory must exist.
+    pub fn lane_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.lane_file = Some(path.into());
+        self
+    }
+
     /// Starts the node within the current tokio runtime.
     ///
     /// # Errors
     /// [`BuildError`] says what to change. Nothing is left running after an error.
     pub async fn build(self) -> Result<Node, BuildError> {
-        let identity = self.identity.unwrap_or_else(Identity::generate);
+        Ok(self.prepare().await?.start().0)
+    }
+
+    /// Prepares for taking over from another process: uses the sockets that it has bound to these addresses, where
+    /// they are listened on, and leaves the routes to it until it has ended.
+    #[doc(hidden)]
+    pub fn take_over(mut self, sockets: Vec<(SocketAddr, UdpSocket)>) -> Self {
+        self.inherited = Some(Arc::new(sockets));
+        self
+    }
+
+    /// Does all of [`build`](Self::build) that may fail: what is left is to [start](PreparedNode::start).
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    #[doc(hidden)]
+    pub async fn prepare(self) -> Result<PreparedNode, BuildError> {
+        let identity = self.identity.clone().unwrap_or_else(Identity::generate);
+        self.check_keys(&identity)?;
+        let uplinks = match self.inherited {
+            Some(_) => Uplinks::start_after_former(self.uplinks, self.manage_routes).await?,
+            None => Uplinks::start(self.uplinks, self.manage_routes).await?,
+        };
+        let context = NodeContext::new(
+            identity,
+            uplinks,
+            Peers::new(self.peers),
+            transport::LaneTransport::of_memory(self.limits.memory),
+        );
+        let router = Router::new(self.limits.flows_per_session);
+        let sessions = Sessions::new(context.clone(), Arc::new(router.clone()), self.limits);
+        let inherited = self.inherited.iter().flat_map(|sockets| sockets.iter());
+        // One for which no descriptor is left is bound anew, which says so.
+        let inherited =
+            inherited.filter_map(|(addr, socket)| Some((*addr, socket.try_clone().ok()?)));
+        let listeners = Listeners::default();
+        let wanted = listeners.prepare(&context, &self.bind, inherited.collect())?;
+        context.set_endpoints(wanted.addrs(), self.advertised);
+        Ok(PreparedNode {
+            sessions,
+            router,
+            listeners,
+            wanted,
+            lane_file: self.lane_file,
+            takes_over: self.inherited.is_some(),
+            handed_over: None,
+        })
+    }
+
+    /// Checks that no two peers have one key, and none has ours.
+    pub(super) fn check_keys(&self, identity: &Identity) -> Result<(), BuildError> {
         for (index, peer) in self.peers.iter().enumerate() {
-            if peer.id == identity.peer_id() {
+            if peer.keys().any(|key| key == identity.peer_id()) {
                 return Err(BuildError::OwnKey(peer.name.clone()));
             }
-            if let Some(other) = self.peers[..index].iter().find(|p| p.id == peer.id) {
+            let shares =
+                |other: &&PeerConfig| other.keys().any(|key| peer.keys().any(|k| k == key));
+            if let Some(other) = self.peers[..index].iter().find(shares) {
                 return Err(BuildError::DuplicatePeer(other.name.clone(), peer.name.clone()));
             }
         }
-        let uplinks = Uplinks::start(self.uplinks, self.manage_routes).await?;
-        let context = NodeContext::new(identity, uplinks, Peers::new(self.peers));
-        let router = Router::default();
-        let sessions = Sessions::new(context.clone(), Arc::new(router.clone()), self.limits);
-        let allowed = Arc::new(PeerSet::new(context.peers.ids().iter().copied()));
-        let factory =
-            Arc::new(transport::server_config(&context.transport, &context.identity, allowed));
-        let endpoints = bind(&context.identity, &factory, &self.bind)?;
-        let listen = endpoints.iter().filter_map(|e| e.local_addr().ok()).collect();
-        context.set_endpoints(listen, self.advertised);
-        for endpoint in &endpoints {
-            tokio::spawn(accept::run(sessions.clone(), endpoint.clone(), factory.clone()));
-        }
-        for peer in context.peers.ids() {
-            if !context.peers.locators(*peer).is_empty() {
-                tokio::spawn(upkeep::keep_session(Arc::downgrade(&sessions), *peer));
-            }
-        }
-        tokio::spawn(upkeep::watch_clock(Arc::downgrade(&sessions), context.uplinks.follow()));
-        tokio::spawn(addresses::report(context.uplinks.follow(), context.events.clone()));
-        Ok(Node::new(sessions, router, endpoints))
+        Ok(())
     }
-}
-
-fn bind(
-    identity: &Identity,
-    factory: &transport::ServerFactory,
-    addrs: &[SocketAddr],
-) -> Result<Vec<Endpoint>, BuildError> {
-    let open = |addr: SocketAddr| {
-        let socket = socket::bind(addr, &socket::SocketOptions::default())?;
-        let config = transport::endpoint_config(identity, addr);
-        let server = factory.for_endpoint();
-        Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
-    };
-    let mut endpoints = Vec::new();
-    for addr in addrs {
-        let named = |source| BuildError::Bind { addr: *addr, source };
-        let endpoint = open(*addr).map_err(named)?;
-        let bound = endpoint.local_addr().map_err(named)?;
-        endpoints.push(endpoint);
-        if addr.is_ipv6() && addr.ip().is_unspecified() {
-            // `[::]` means all addresses; with IPV6_V6ONLY the other family needs its own socket.
-            // Where IPv4 is listed by itself, or is not there at all, this may fail.
-            let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, bound.port()));
-            if !addrs.contains(&v4)
-                && let Ok(endpoint) = open(v4)
-            {
-                endpoints.push(endpoint);
-            }
-        }
-    }
-    Ok(endpoints)
 }

@@ -5,14 +5,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::handle::Node;
 use crate::engine::session::SessionHandle;
 use crate::engine::session::waiters::wait;
+use crate::info::FlowInfo;
 use crate::stream::FlowStream;
 use throughline_proto::session::{FlowError, OpenError};
-use throughline_proto::types::{Mode, OpenFailure, PeerId, PeerName, Target};
+use throughline_proto::types::{FlowId, Mode, OpenFailure, PeerId, PeerName, Target};
 use throughline_proto::wire::fact::Open;
 
 /// How long [`Node::connect`] waits for a session with a peer that has none.
@@ -25,6 +26,13 @@ const SESSION_WITHIN_IF_DOWN: Duration = Duration::from_secs(2);
 /// How long it waits for the answer to an open: the far side gives its own dial 10 s, and an
 /// outage in between is survived.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long no lane of a session must have answered before a flow that waits for its answer there is
+/// opened in another one.
+const SILENT_SESSION_LIMIT: Duration = Duration::from_secs(1);
+
+/// Poll interval for a session that is better than that in which a flow waits.
+const SESSION_POLL: Duration = Duration::from_millis(250);
 
 /// Poll interval for a lane that answers again, which no change among sessions announces.
 const REACHABLE_POLL: Duration = Duration::from_millis(10);
@@ -58,7 +66,10 @@ pub enum ConnectError {
     /// The peer answered, and refused the flow.
     #[error(transparent)]
     Refused(#[from] OpenFailure),
-    /// The target cannot be put on the wire: its name is empty or too long.
+    /// The peer runs a version that has no datagram flows.
+    #[error("peer {0} runs a version that has no datagram flows; update it")]
+    NoDatagrams(PeerName),
+    /// The target cannot be put on the wire (its name is empty or too long), or takes flows of the other kind.
     #[error("target `{target}` cannot be sent: {source}")]
     InvalidTarget {
         /// The target.
@@ -96,41 +107,65 @@ impl Node {
         target: Target,
         mode: Mode,
     ) -> Result<FlowStream, ConnectError> {
-        let session = self.session(peer).await?;
-        let opened =
-            session.with(|core, now| core.session.open(now, Open { target: target.clone(), mode }));
-        let id = opened.map_err(|error| match error {
-            OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
-            OpenError::Closed(reason) => {
-                ConnectError::Unreachable { peer: session.name().clone(), reason }
-            }
-            OpenError::Target(source) => {
-                ConnectError::InvalidTarget { target, source: source.into() }
-            }
-        })?;
-        // From here on dropping the stream, or this future, resets the flow.
-        let stream = FlowStream::new(session.clone(), id, self.keep_alive());
-        let answer = poll_fn(|cx| {
-            session.with(|core, _| match core.session.outcome(id) {
-                Some(outcome) => Poll::Ready(outcome),
-                None => {
-                    wait(&mut core.waiters(id).answer, cx);
-                    Poll::Pending
+        if target.takes_datagrams() {
+            let source = "flows to it are of datagrams; use `Node::datagrams`".into();
+            return Err(ConnectError::InvalidTarget { target, source });
+        }
+        let peer = self.context().peers.resolve(peer);
+        let mut session = self.session(peer).await?;
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        loop {
+            let id = open(&session, &target, mode)?;
+            // From here on dropping the stream, or this future, resets the flow.
+            let info = FlowInfo::new(&session, target.clone(), mode);
+            let stream = FlowStream::new(session.clone(), id, info, self.keep_alive());
+            let unanswered = |reason| ConnectError::Unanswered { peer: session.name(), reason };
+            let answered = tokio::select! {
+                biased;
+                outcome = outcome(&session, id) => outcome,
+                // Its bytes come after the answer, so nothing of the flow is lost.
+                better = self.better_session(&session) => {
+                    session = better;
+                    continue;
                 }
-            })
-        });
-        let unanswered = |reason| ConnectError::Unanswered { peer: session.name().clone(), reason };
-        match timeout_at(Instant::now() + ANSWER_WITHIN, answer).await {
-            Ok(Ok(())) => Ok(stream),
-            Ok(Err(FlowError::Failed(failure))) => Err(failure.into()),
-            Ok(Err(error)) => Err(unanswered(error.to_string())),
-            Err(_) => Err(unanswered(format!("none within {ANSWER_WITHIN:?}"))),
+                () = sleep_until(deadline) => {
+                    return Err(unanswered(format!("none within {ANSWER_WITHIN:?}")));
+                }
+            };
+            match answered {
+                Ok(()) => return Ok(stream),
+                Err(FlowError::Failed(failure)) => return Err(failure.into()),
+                Err(error @ FlowError::Closed(_)) => {
+                    // The peer was started anew, or gave the session up.
+                    let next = timeout_at(deadline, self.session(peer)).await;
+                    session = next.map_err(|_| unanswered(error.to_string()))??;
+                }
+                Err(error) => return Err(unanswered(error.to_string())),
+            }
+        }
+    }
+
+    /// Waits until no lane of the session has answered for [`SILENT_SESSION_LIMIT`] while one of another
+    /// session with the same peer does; returns that one.
+    async fn better_session(&self, session: &SessionHandle) -> SessionHandle {
+        let mut silent_since = None;
+        loop {
+            sleep(SESSION_POLL).await;
+            if session.with(|core, _| core.answers()) {
+                silent_since = None;
+                continue;
+            }
+            let since = *silent_since.get_or_insert_with(Instant::now);
+            let usable = self.sessions().usable(session.peer());
+            let better = usable.filter(|s| s.id() != session.id() && s.with(|c, _| c.answers()));
+            if let Some(better) = better.filter(|_| since.elapsed() >= SILENT_SESSION_LIMIT) {
+                return better;
+            }
         }
     }
 
     /// Waits for a session in which flows can be opened.
-    async fn session(&self, peer: PeerId) -> Result<SessionHandle, ConnectError> {
-        let config = self.context().peers.config(peer).ok_or(ConnectError::UnknownPeer(peer))?;
+    pub(super) async fn session(&self, peer: PeerId) -> Result<SessionHandle, ConnectError> {
         let down = self
             .context()
             .peers
@@ -141,6 +176,9 @@ impl Node {
         let mut changes = self.sessions().changes();
         loop {
             changes.borrow_and_update();
+            // It may be removed, or have other locators, while we wait.
+            let config = self.context().peers.config(peer);
+            let config = config.ok_or(ConnectError::UnknownPeer(peer))?;
             if self.sessions().is_shutting_down() {
                 return Err(ConnectError::ShuttingDown);
             }
@@ -163,6 +201,7 @@ impl Node {
     /// Returns whether a lane to the peer answers now, or does so before none has for `patience`.
     /// Waits no longer than that, and not at all for a peer that has been down for so long already.
     pub async fn wait_until_reachable(&self, peer: PeerId, patience: Duration) -> bool {
+        let peer = self.context().peers.resolve(peer);
         let _demand = self.context().peers.demand(peer);
         let mut changes = self.sessions().changes();
         let deadline = Instant::now() + patience;
@@ -186,6 +225,16 @@ impl Node {
         }
     }
 
+    /// Waits until no lane to the peer has answered for `patience`.
+    ///
+    /// Whoever has another peer to try drops a [`connect`](Self::connect) then, which resets the flow.
+    pub async fn wait_until_silent(&self, peer: PeerId, patience: Duration) {
+        let peer = self.context().peers.resolve(peer);
+        while self.sessions().down_for(peer).is_none_or(|down| down < patience) {
+            sleep(SESSION_POLL).await;
+        }
+    }
+
     fn unreachable(&self, peer: PeerId, what: &str) -> ConnectError {
         let reason = match self.context().peers.failing(peer) {
             Some(failing) => format!("{what}; last dial: {}", failing.error),
@@ -193,4 +242,36 @@ impl Node {
         };
         ConnectError::Unreachable { peer: self.context().peers.name(peer), reason }
     }
+}
+
+/// Opens a flow in a session.
+pub(super) fn open(
+    session: &SessionHandle,
+    target: &Target,
+    mode: Mode,
+) -> Result<FlowId, ConnectError> {
+    let opened =
+        session.with(|core, now| core.session.open(now, Open { target: target.clone(), mode }));
+    opened.map_err(|error| match error {
+        OpenError::TooMany(most) => ConnectError::TooManyFlows(most as usize),
+        OpenError::Closed(reason) => ConnectError::Unreachable { peer: session.name(), reason },
+        OpenError::NoDatagrams => ConnectError::NoDatagrams(session.name()),
+        OpenError::Target(source) => {
+            ConnectError::InvalidTarget { target: target.clone(), source: source.into() }
+        }
+    })
+}
+
+/// Waits for the answer to an open.
+async fn outcome(session: &SessionHandle, id: FlowId) -> Result<(), FlowError> {
+    poll_fn(|cx| {
+        session.with(|core, _| match core.session.outcome(id) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                wait(&mut core.waiters(id).answer, cx);
+                Poll::Pending
+            }
+        })
+    })
+    .await
 }

@@ -1,10 +1,23 @@
 //! Drains an uplink, and resumes it: changes the set of drained ones, what every lane advertises, and
 //! wakes the drivers.
 
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
 use crate::engine::drains::{Drain, UnknownUplink};
+use crate::engine::session::{LaneEntry, SessionHandle};
 use crate::engine::sessions::Sessions;
 use crate::events::EventKind;
+use throughline_proto::types::LaneId;
 use throughline_uplinks::Uplink;
+
+/// The longest time to wait for lanes that are asked whether they answer: by then a dead one is suspected, on all
+/// but the slowest paths.
+const MAX_ANSWER_WAIT: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether they have.
+const ANSWER_POLL: Duration = Duration::from_millis(10);
 
 impl Sessions {
     /// Drains the uplink `name`, or ends that: advertises it to the peers and has lanes planned anew.
@@ -17,6 +30,7 @@ impl Sessions {
             return Err(UnknownUplink { name: name.to_owned(), known });
         }
         let changed = self.context.drains.set(name, draining);
+        let only_way_to = if draining { self.only_reached_over(name) } else { Vec::new() };
         let usable = |u: &Uplink| {
             u.name != name && !u.addresses.is_empty() && !self.context.drains.contains(&u.name)
         };
@@ -32,6 +46,58 @@ impl Sessions {
                 session.wake_driver();
             }
         }
-        Ok(Drain { uplink: name.to_owned(), draining, changed, last })
+        Ok(Drain { uplink: name.to_owned(), draining, changed, last, only_way_to })
     }
+
+    /// Returns the names of the peers to which lanes over an uplink answer and, of those over uplinks that are
+    /// not drained, no other.
+    fn only_reached_over(&self, name: &str) -> Vec<String> {
+        let asked_at = self.context.drains.asked_at();
+        let has_no_other = |session: &SessionHandle| {
+            session.with(|core, _| {
+                let is_other = |(id, lane): (&LaneId, &LaneEntry)| {
+                    let uplink = lane.uplink();
+                    uplink.is_none_or(|u| u != name && !self.context.drains.contains(u))
+                        && core.session.lane_is_up(*id)
+                        && asked_at.is_none_or(|at| lane.attached_at > at || has_answered(lane, at))
+                };
+                // Whether that one answers at this moment is no matter: there is no other way.
+                core.lanes.values().any(|lane| lane.uplink() == Some(name))
+                    && !core.lanes.iter().any(is_other)
+            })
+        };
+        let mut peers: Vec<String> =
+            self.all().filter(has_no_other).map(|session| session.name().to_string()).collect();
+        peers.dedup();
+        peers
+    }
+
+    /// Has every lane asked whether it answers, and returns when each has, or is suspected, or
+    /// [`MAX_ANSWER_WAIT`] is over.
+    pub(super) async fn probe_all(&self) {
+        let asked_at = Instant::now();
+        self.context.drains.set_asked_at(asked_at);
+        let mut asked = JoinSet::new();
+        for session in self.all() {
+            asked.spawn(async move { session.probe_lanes().await });
+        }
+        asked.join_all().await;
+        let deadline = asked_at + MAX_ANSWER_WAIT;
+        while Instant::now() < deadline && !self.all().all(|session| is_judged(&session, asked_at))
+        {
+            tokio::time::sleep(ANSWER_POLL).await;
+        }
+    }
+}
+
+/// Returns whether each lane of a session has answered what was sent since `asked_at`, or is suspected.
+fn is_judged(session: &SessionHandle, asked_at: Instant) -> bool {
+    session.with(|core, _| {
+        core.lanes.iter().all(|(id, lane)| core.is_suspect(*id) || has_answered(lane, asked_at))
+    })
+}
+
+/// Returns whether a lane has answered something that was sent since `asked_at`.
+fn has_answered(lane: &LaneEntry, asked_at: Instant) -> bool {
+    lane.sensor.snapshot().newest_acked_sent.is_some_and(|sent| sent >= asked_at)
 }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quinn::Endpoint;
 use tokio::runtime;
 
+use super::keepers::Keepers;
+use super::listeners::Listeners;
 use super::router::Router;
 use super::{shutdown, status};
 use crate::engine::context::NodeContext;
 use crate::engine::drains::{Drain, UnknownUplink};
 use crate::engine::sessions::Sessions;
-use crate::events::{Events, Subject};
+use crate::events::{EventKind, Events, Subject};
 use crate::status::NodeStatus;
 use crate::stream::KeepAlive;
 use throughline_proto::types::{PeerId, PeerName, Target};
@@ -63,16 +64,31 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     sessions: Arc<Sessions>,
     router: Router,
-    endpoints: Vec<Endpoint>,
+    listeners: Listeners,
+    keepers: Keepers,
+    /// Held by the change of the configuration that is under way.
+    reconfiguring: Arc<tokio::sync::Mutex<()>>,
     /// The runtime that the node was built in, where it ends if nobody shuts it down.
     runtime: runtime::Handle,
     ended: AtomicBool,
 }
 
 impl Node {
-    pub(super) fn new(sessions: Arc<Sessions>, router: Router, endpoints: Vec<Endpoint>) -> Self {
-        let (runtime, ended) = (runtime::Handle::current(), AtomicBool::new(false));
-        let inner = Arc::new(Inner { sessions, router, endpoints, runtime, ended });
+    pub(super) fn new(
+        sessions: Arc<Sessions>,
+        router: Router,
+        listeners: Listeners,
+        keepers: Keepers,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            sessions,
+            router,
+            listeners,
+            keepers,
+            reconfiguring: Arc::default(),
+            runtime: runtime::Handle::current(),
+            ended: AtomicBool::new(false),
+        });
         let kept: KeepAlive = inner.clone();
         inner.router.set_node(Arc::downgrade(&kept));
         Self(inner)
@@ -82,12 +98,29 @@ impl Node {
         &self.0.sessions.context
     }
 
-    pub(super) fn sessions(&self) -> &Arc<Sessions> {
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
         &self.0.sessions
     }
 
     pub(super) fn router(&self) -> &Router {
         &self.0.router
+    }
+
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.0.listeners
+    }
+
+    pub(super) fn keepers(&self) -> &Keepers {
+        &self.0.keepers
+    }
+
+    pub(super) fn reconfiguring(&self) -> &Arc<tokio::sync::Mutex<()>> {
+        &self.0.reconfiguring
+    }
+
+    /// Notes that nothing is to be done at the end.
+    pub(super) fn set_ended(&self) {
+        self.0.ended.store(true, Ordering::Relaxed);
     }
 
     /// Returns what keeps the node alive without being a handle.
@@ -98,25 +131,33 @@ impl Node {
     /// Returns our public key.
     #[must_use]
     pub fn id(&self) -> PeerId {
-        self.context().identity.peer_id()
+        self.context().identity().peer_id()
     }
 
     /// Returns a peer's name in the configuration; the beginning of its key where it is none of ours.
     #[must_use]
     pub fn peer_name(&self, peer: PeerId) -> PeerName {
-        self.context().peers.name(peer)
+        self.context().peers.name(self.context().peers.resolve(peer))
     }
 
     /// Returns the UDP addresses that we accept lanes on.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.0.endpoints.iter().filter_map(|e| e.local_addr().ok()).collect()
+        self.0.listeners.addrs()
     }
 
     /// Returns the number of flows with all the peers.
     #[must_use]
     pub fn live_flows(&self) -> usize {
         self.sessions().live_flows()
+    }
+
+    /// Returns how many peers a lane that answers leads to, and how many there are.
+    #[must_use]
+    pub fn reached_peers(&self) -> (usize, usize) {
+        let peers = self.context().peers.ids();
+        let reached = peers.iter().filter(|peer| self.sessions().is_reached(**peer)).count();
+        (reached, peers.len())
     }
 
     /// Returns a snapshot of the node: its uplinks, peers, sessions, lanes and flows.
@@ -137,6 +178,32 @@ impl Node {
         self.context().events.emit_flow_refused(Subject::default(), target, reason);
     }
 
+    /// Emits the event `config-changed`, for whoever [changes](Self::prepare) the configuration: a phrase
+    /// such as "peer branch1 added".
+    pub fn report_config_change(&self, change: impl Into<String>) {
+        let change = change.into();
+        self.context().events.emit(Subject::default(), EventKind::ConfigChanged { change });
+    }
+
+    /// Emits the event `config-refused`, and a line at level ERROR.
+    pub fn report_config_refused(&self, reason: impl Into<String>) {
+        let reason = reason.into();
+        self.context().events.emit(Subject::default(), EventKind::ConfigRefused { reason });
+    }
+
+    /// Emits the event `flow-revoked`, for a flow of the peer's that an egress has ended.
+    pub fn report_revoked_flow(&self, peer: &PeerName, target: &Target) {
+        let about = Subject { peer: Some(peer.clone()), ..Subject::default() };
+        let target = target.to_string();
+        self.context().events.emit(about, EventKind::FlowRevoked { target });
+    }
+
+    /// Has every lane asked whether it answers, and returns when each has had time to, within some seconds: what
+    /// [`status`](Self::status) shows then is no older than that, however idle the lanes were. Cancel-safe.
+    pub async fn probe_lanes(&self) {
+        self.sessions().probe_all().await;
+    }
+
     /// Drains the uplink `name`: flows leave its lanes at once where there is another way, and
     /// nothing new goes over it until [`resume_uplink`](Self::resume_uplink) or the end of the node.
     ///
@@ -154,11 +221,24 @@ impl Node {
         self.sessions().set_drained(name, false)
     }
 
+    /// Completes when the node begins to shut down or is gone, for servers that are told so by a future: it borrows
+    /// nothing, and does not keep the node alive.
+    pub fn shutting_down(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (sessions, mut changes) = (Arc::downgrade(self.sessions()), self.sessions().changes());
+        async move {
+            while sessions.upgrade().is_some_and(|sessions| !sessions.is_shutting_down()) {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Ends the node: no new flows; live ones have until `deadline` to end, then are reset. The
     /// peers are told, and the routes that the node set are removed.
     pub async fn shutdown(&self, deadline: Duration) {
-        let Inner { sessions, router, endpoints, ended, .. } = &*self.0;
-        shutdown::end(sessions, router, endpoints, deadline).await;
+        let Inner { sessions, router, listeners, ended, .. } = &*self.0;
+        shutdown::end(sessions, router, listeners, deadline).await;
         ended.store(true, Ordering::Relaxed);
     }
 }
@@ -169,9 +249,9 @@ impl Drop for Inner {
             return;
         }
         let (sessions, router) = (self.sessions.clone(), self.router.clone());
-        let endpoints = std::mem::take(&mut self.endpoints);
+        let listeners = self.listeners.clone();
         self.runtime.spawn(async move {
-            shutdown::end(&sessions, &router, &endpoints, DELIVERY_AFTER_DROP).await;
+            shutdown::end(&sessions, &router, &listeners, DELIVERY_AFTER_DROP).await;
         });
     }
 }

@@ -1,6 +1,8 @@
 //! A flow that a peer asks to open.
 
+use crate::datagrams::DatagramFlow;
 use crate::engine::session::SessionHandle;
+use crate::info::FlowInfo;
 use crate::stream::{FlowStream, KeepAlive};
 use throughline_proto::types::{FailureCode, FlowId, Mode, OpenFailure, PeerId, PeerName, Target};
 
@@ -33,7 +35,7 @@ impl IncomingFlow {
         target: Target,
         mode: Mode,
     ) -> Self {
-        let (peer, name) = (session.peer(), session.name().clone());
+        let (peer, name) = (session.peer_key(), session.name());
         Self { pending: Some(Pending { session, node }), peer, name, id, target, mode }
     }
 
@@ -63,12 +65,18 @@ impl IncomingFlow {
 
     /// Opens the flow; the peer learns it at once.
     #[must_use = "a flow that is dropped is reset"]
-    pub fn accept(mut self) -> FlowStream {
+    pub fn accept(self) -> FlowStream {
+        let (session, id, info, node) = self.accepted();
+        FlowStream::new(session, id, info, node)
+    }
+
+    fn accepted(mut self) -> (SessionHandle, FlowId, FlowInfo, KeepAlive) {
         let Some(Pending { session, node }) = self.pending.take() else {
             unreachable!("only accept, refuse and drop take what is pending")
         };
         session.with(|core, now| core.session.accept(now, self.id));
-        FlowStream::new(session, self.id, node)
+        let info = FlowInfo::new(&session, self.target.clone(), self.mode);
+        (session, self.id, info, node)
     }
 
     /// Refuses the flow; the peer's `connect` fails with this.
@@ -80,6 +88,57 @@ impl IncomingFlow {
         if let Some(Pending { session, .. }) = self.pending.take() {
             refuse(&session, self.id, &self.target, failure);
         }
+    }
+}
+
+/// A datagram flow that a peer asks to open, from [`DatagramListener::accept`](crate::DatagramListener::accept).
+///
+/// The peer may send datagrams before it has the answer; they wait for [`accept`](Self::accept). Dropping it refuses
+/// the flow.
+#[derive(Debug)]
+#[must_use = "a flow that is dropped is refused"]
+pub struct IncomingDatagrams(IncomingFlow);
+
+impl IncomingDatagrams {
+    /// Takes a flow that is one of datagrams.
+    pub(super) fn new(flow: IncomingFlow) -> Self {
+        Self(flow)
+    }
+
+    /// Returns the key of the peer that asks.
+    #[must_use]
+    pub fn peer(&self) -> PeerId {
+        self.0.peer()
+    }
+
+    /// Returns the peer's name in the configuration.
+    #[must_use]
+    pub fn peer_name(&self) -> &PeerName {
+        self.0.peer_name()
+    }
+
+    /// Returns the flow's destination.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        self.0.target()
+    }
+
+    /// Returns how the opener uses lanes.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.0.mode()
+    }
+
+    /// Opens the flow; the peer learns it at once.
+    #[must_use = "a flow that is dropped is over"]
+    pub fn accept(self) -> DatagramFlow {
+        let (session, id, info, node) = self.0.accepted();
+        DatagramFlow::new(session, id, info, node)
+    }
+
+    /// Refuses the flow; the peer's [`DatagramFlow`] fails with this.
+    pub fn refuse(self, failure: OpenFailure) {
+        self.0.refuse(failure);
     }
 }
 

@@ -1,12 +1,15 @@
 //! Serves the flows that peers open.
 
 use std::fmt;
+#[cfg(any(feature = "axum", feature = "tonic"))]
+use std::task::{Context, Poll};
 
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::handle::Node;
-use super::incoming::IncomingFlow;
+use super::incoming::{IncomingDatagrams, IncomingFlow};
+use super::router::Served;
 use crate::stream::KeepAlive;
 
 /// Why nothing can be served.
@@ -78,6 +81,12 @@ impl Listener {
     pub async fn accept(&mut self) -> Result<IncomingFlow, AcceptError> {
         self.flows.recv().await.ok_or(AcceptError::ShuttingDown)
     }
+
+    /// Polls for the next flow; `None` when the node ends.
+    #[cfg(any(feature = "axum", feature = "tonic"))]
+    pub(crate) fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<IncomingFlow>> {
+        self.flows.poll_recv(cx)
+    }
 }
 
 impl Node {
@@ -87,14 +96,7 @@ impl Node {
     /// # Errors
     /// [`ServeError::Taken`] while another listener for the name is there.
     pub fn serve(&self, name: impl Into<String>) -> Result<Listener, ServeError> {
-        let name = name.into();
-        if self.sessions().is_shutting_down() {
-            return Err(ServeError::ShuttingDown);
-        }
-        match self.router().serve(&name) {
-            Some(flows) => Ok(Listener { flows, _node: self.keep_alive() }),
-            None => Err(ServeError::Taken { served: format!("service `{name}`") }),
-        }
+        self.listen(&Served::Service(name.into()))
     }
 
     /// Serves TCP targets, as an egress: the listener yields the flows that peers open to any of
@@ -103,13 +105,53 @@ impl Node {
     /// # Errors
     /// [`ServeError::Taken`] while another listener for TCP targets is there.
     pub fn serve_tcp(&self) -> Result<Listener, ServeError> {
+        self.listen(&Served::Tcp)
+    }
+
+    /// Serves the datagram service `name`: the listener yields the datagram flows that peers open to it, until
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// [`ServeError::Taken`] while another listener for the name is there.
+    pub fn serve_datagrams(&self, name: impl Into<String>) -> Result<DatagramListener, ServeError> {
+        self.listen(&Served::DatagramService(name.into())).map(DatagramListener)
+    }
+
+    /// Serves UDP targets, as an egress: the listener yields the datagram flows that peers open to any of them,
+    /// until it is dropped. Whoever accepts one is to exchange its datagrams with its target.
+    ///
+    /// # Errors
+    /// [`ServeError::Taken`] while another listener for UDP targets is there.
+    pub fn serve_udp(&self) -> Result<DatagramListener, ServeError> {
+        self.listen(&Served::Udp).map(DatagramListener)
+    }
+
+    fn listen(&self, served: &Served) -> Result<Listener, ServeError> {
         if self.sessions().is_shutting_down() {
             return Err(ServeError::ShuttingDown);
         }
-        match self.router().serve_tcp() {
+        match self.router().serve(served.clone()) {
             Some(flows) => Ok(Listener { flows, _node: self.keep_alive() }),
-            None => Err(ServeError::Taken { served: "TCP targets".to_owned() }),
+            None => Err(ServeError::Taken { served: served.to_string() }),
         }
+    }
+}
+
+/// Yields the datagram flows that peers open to a service, from [`Node::serve_datagrams`], or to UDP targets, from
+/// [`Node::serve_udp`].
+///
+/// Dropping it ends the service, as that of a [`Listener`].
+#[must_use = "a listener that is dropped serves nothing"]
+#[derive(Debug)]
+pub struct DatagramListener(Listener);
+
+impl DatagramListener {
+    /// Waits for the next flow. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`AcceptError::ShuttingDown`] when the node ends.
+    pub async fn accept(&mut self) -> Result<IncomingDatagrams, AcceptError> {
+        self.0.accept().await.map(IncomingDatagrams::new)
     }
 }
 

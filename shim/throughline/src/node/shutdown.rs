@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::Endpoint;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::listeners::Listeners;
 use super::router::Router;
 use crate::engine::quic::close::CLOSE_FLUSH;
 use crate::engine::sessions::Sessions;
@@ -18,7 +18,7 @@ const END_POLL: Duration = Duration::from_millis(10);
 pub(super) async fn end(
     sessions: &Arc<Sessions>,
     router: &Router,
-    endpoints: &[Endpoint],
+    listeners: &Listeners,
     deadline: Duration,
 ) {
     sessions.shut_down();
@@ -37,11 +37,12 @@ pub(super) async fn end(
     while speaking() && Instant::now() < last {
         sleep(END_POLL).await;
     }
-    for endpoint in endpoints {
+    let endpoints = listeners.endpoints();
+    for endpoint in &endpoints {
         endpoint.close(0u8.into(), b"shutting down");
     }
     let idle = async {
-        for endpoint in endpoints {
+        for endpoint in &endpoints {
             endpoint.wait_idle().await;
         }
     };

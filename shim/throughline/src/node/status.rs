@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use crate::clock::BootTime;
 use crate::engine::context::NodeContext;
+use crate::engine::peers;
 use crate::engine::session::{Core, LaneEntry, SessionHandle};
 use crate::engine::sessions::Sessions;
 use crate::status::{
-    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, SessionStatus,
+    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, RedundancyLoss,
+    SessionStatus,
 };
 use throughline_proto::flow::Flow;
 use throughline_proto::types::{Host, LaneId, Locator};
@@ -16,19 +18,20 @@ use throughline_uplinks::Snapshot;
 pub(super) fn of(sessions: &Sessions, listen: Vec<SocketAddr>) -> NodeStatus {
     let context = &sessions.context;
     let snapshot = context.uplinks.now();
-    let peers = context.peers.ids().iter().filter_map(|id| {
-        let config = context.peers.config(*id)?;
+    sessions.all().for_each(|session| session.with(|core, _| core.account(&context.totals)));
+    let peers = context.peers.ids().into_iter().filter_map(|id| {
+        let config = context.peers.config(id)?;
         Some(PeerStatus {
             name: config.name,
-            id: *id,
+            id: config.id,
+            other_keys: config.other_keys,
             locators: config.locators.iter().map(ToString::to_string).collect(),
-            failing: context
-                .peers
-                .failing(*id)
-                .map(|f| Failing { since: f.since.elapsed(), error: f.error }),
+            // A lane may answer that the peer dialed.
+            failing: sessions.down_for(id).and_then(|_| context.peers.failing(id)).map(of_now),
+            key_refused: context.peers.refused(id).map(of_now),
             // One that never had a lane is no session yet: the peer knows nothing of it.
             sessions: sessions
-                .with_peer(*id)
+                .with_peer(id)
                 .iter()
                 .filter(|s| s.is_established())
                 .map(|s| session(s, &snapshot))
@@ -41,17 +44,23 @@ pub(super) fn of(sessions: &Sessions, listen: Vec<SocketAddr>) -> NodeStatus {
         uplink.draining = context.drains.contains(&uplink.name);
     }
     NodeStatus {
-        id: context.identity.peer_id(),
+        id: context.identity().peer_id(),
         uptime: context.started.elapsed(),
         listen,
         uplinks,
+        totals: context.totals.get(),
         peers,
     }
 }
 
+fn of_now(failing: peers::Failing) -> Failing {
+    Failing { since: failing.since.elapsed(), error: failing.error }
+}
+
 /// Where packets go: the locators as far as they are addresses, and the far ends of the lanes.
 fn remotes(context: &NodeContext, peers: &[PeerStatus]) -> Vec<SocketAddr> {
-    let locators = peers.iter().flat_map(|peer| context.peers.locators(peer.id));
+    let locators =
+        peers.iter().flat_map(|peer| context.peers.locators(context.peers.resolve(peer.id)));
     let address = |locator: Locator| match locator.host {
         Host::Ip(ip) => Some(SocketAddr::new(ip, locator.port)),
         Host::Name(_) => None,
@@ -65,7 +74,13 @@ fn remotes(context: &NodeContext, peers: &[PeerStatus]) -> Vec<SocketAddr> {
 }
 
 fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
-    session.with(|core, _| {
+    session.with(|core, now| {
+        let redundancy_losses = core.redundancy_losses.iter().map(|loss| RedundancyLoss {
+            domain: loss.domain.clone(),
+            duration: now.saturating_duration_since(loss.since),
+            reason: loss.reason.clone(),
+        });
+        let redundancy_losses = redundancy_losses.collect();
         let mut lanes: Vec<LaneStatus> =
             core.lanes.iter().map(|(id, entry)| lane(core, *id, entry, snapshot)).collect();
         lanes.sort_unstable_by_key(|l| l.id);
@@ -77,19 +92,24 @@ fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
             lanes,
             flows,
             detached: core.detached_since.map(BootTime::elapsed),
+            redundancy_losses,
         }
     })
+}
+
+/// Returns the state of a lane.
+pub(super) fn lane_state(core: &Core, id: LaneId) -> LaneState {
+    let condition = core.session.lane_condition(id).unwrap_or_default();
+    match (condition.suspected_since, core.session.lane_is_up(id)) {
+        (Some(_), _) => LaneState::Suspect,
+        (None, true) => LaneState::Up,
+        (None, false) => LaneState::Connecting,
+    }
 }
 
 fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> LaneStatus {
     let seen = entry.sensor.snapshot();
     let stats = entry.connection.stats();
-    let condition = core.session.lane_condition(id).unwrap_or_default();
-    let state = match (condition.suspected_since, core.session.lane_is_up(id)) {
-        (Some(_), _) => LaneState::Suspect,
-        (None, true) => LaneState::Up,
-        (None, false) => LaneState::Connecting,
-    };
     LaneStatus {
         id,
         uplink: entry.uplink().map(str::to_owned),
@@ -98,8 +118,10 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
             None => snapshot.network.interface_of(entry.local().ip()).map(str::to_owned),
         },
         local: entry.local(),
+        our_key: entry.keys.ours,
+        peer_key: entry.keys.peers,
         remote: entry.connection.remote_address(),
-        state,
+        state: lane_state(core, id),
         rtt: seen.srtt,
         mtu: stats.path.current_mtu,
         cwnd: seen.cwnd,
@@ -107,6 +129,7 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
         received: stats.udp_rx.bytes,
         lost: seen.lost_bytes,
         suspicions: core.session.lane_suspicions(id),
+        usual_pause: seen.pauses.usual,
         migrations: entry.dialed().map_or(0, |d| d.migrations),
         path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
         path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,
@@ -116,6 +139,24 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
 }
 
 fn flow(flow: &Flow) -> FlowStatus {
+    if let Some(datagrams) = &flow.datagrams {
+        let (dropped, received) = (datagrams.tx.dropped(), datagrams.rx.received());
+        return FlowStatus {
+            id: flow.id.0,
+            target: flow.target().to_string(),
+            mode: flow.mode(),
+            sent: datagrams.tx.sent_bytes(),
+            received: received.read_bytes,
+            resent: 0,
+            duplicate: received.duplicate_bytes,
+            intended_duplicate: received.duplicate_bytes,
+            dropped_datagrams: dropped.overflow
+                + dropped.expired
+                + dropped.too_long
+                + received.overflow
+                + received.too_late,
+        };
+    }
     FlowStatus {
         id: flow.id.0,
         target: flow.target().to_string(),
@@ -125,5 +166,6 @@ fn flow(flow: &Flow) -> FlowStatus {
         resent: flow.tx.resent,
         duplicate: flow.rx.assembler.duplicate(),
         intended_duplicate: flow.rx.duplicated_bytes(),
+        dropped_datagrams: 0,
     }
 }

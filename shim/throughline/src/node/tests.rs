@@ -158,3 +158,7 @@ async fn a_peer_that_no_dial_can_be_tried_to_is_reported_with_the_reason() {
         node.shutdown(Duration::ZERO).await;
     }
 }
+
+mod changes;
+mod listening;
+mod panics;

@@ -25,7 +25,12 @@ impl RouteLookup for Silent {
 }
 
 fn route(link: u32, gateway: Option<&str>) -> Route {
-    Route { link: Some(link), gateway: gateway.map(|g| g.parse().unwrap()), is_local: false }
+    Route {
+        link: Some(link),
+        gateway: gateway.map(|g| g.parse().unwrap()),
+        is_local: false,
+        mtu: None,
+    }
 }
 
 fn ask(
@@ -160,7 +165,7 @@ fn an_address_of_the_loopback_interface_may_leave_by_every_link() {
 
 #[test]
 fn what_stays_on_this_host_leaves_by_no_uplink() {
-    let is_local = Route { link: Some(7), gateway: None, is_local: true };
+    let is_local = Route { link: Some(7), gateway: None, is_local: true, mtu: None };
     assert_eq!(ask(&[], &TWO, "192.0.2.5", &[(None, is_local)]).state, EgressState::Own);
 }
 

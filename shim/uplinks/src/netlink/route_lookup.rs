@@ -41,6 +41,16 @@ impl RouteLookup for KernelRouteLookup {
 }
 
 impl KernelRouteLookup {
+    /// Returns whether the kernel delivers a packet to `to` to this host.
+    pub(crate) fn is_local(&mut self, to: IpAddr) -> io::Result<bool> {
+        let unspecified = match to {
+            IpAddr::V4(_) => IpAddr::from([0; 4]),
+            IpAddr::V6(_) => IpAddr::from([0; 16]),
+        };
+        let route = self.query(unspecified, (to, 0).into(), None, RouteFlags::empty())?;
+        Ok(route.is_some_and(|route| route.is_local))
+    }
+
     fn query(
         &mut self,
         from: IpAddr,
@@ -53,14 +63,16 @@ impl KernelRouteLookup {
         question.header.address_family =
             if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         question.header.destination_prefix_length = bits;
-        question.header.source_prefix_length = bits;
+        question.header.source_prefix_length = if from.is_unspecified() { 0 } else { bits };
         question.header.flags = flags;
-        question.attributes = vec![
-            RouteAttribute::Destination(to.ip().into()),
-            RouteAttribute::Source(from.into()),
-            RouteAttribute::IpProto(UDP),
-            RouteAttribute::Dport(to.port()),
-        ];
+        question.attributes =
+            vec![RouteAttribute::Destination(to.ip().into()), RouteAttribute::IpProto(UDP)];
+        if !from.is_unspecified() {
+            question.attributes.push(RouteAttribute::Source(from.into()));
+        }
+        if to.port() != 0 {
+            question.attributes.push(RouteAttribute::Dport(to.port()));
+        }
         question.attributes.extend(over.map(RouteAttribute::Oif));
         let answer = match self.0.query(RouteNetlinkMessage::GetRoute(question)) {
             Ok(answer) => answer,
@@ -90,6 +102,7 @@ impl KernelRouteLookup {
             link: decode::link_of(&route.attributes),
             gateway: decode::gateway(&route.attributes),
             is_local: route.header.kind == RouteType::Local,
+            mtu: decode::mtu(&route.attributes),
         }))
     }
 }

@@ -27,11 +27,14 @@ pub(crate) struct RouteManager {
     throttle: LogThrottle<String>,
     /// What was last logged about what is set.
     logged: String,
+    /// What is in the kernel is of this process.
+    has_begun: bool,
     _lock: RoutesLock,
 }
 
 impl RouteManager {
-    /// Begins to manage the routes; removes what a crash left.
+    /// Makes ready to manage the routes. The first [`apply`](Self::apply) begins, and removes what a crash left; before
+    /// that nothing changes, as it may be a trial.
     ///
     /// # Errors
     /// The process may not change routes, the kernel cannot, or another process manages them.
@@ -42,15 +45,12 @@ impl RouteManager {
         })?;
         let mut socket = RequestSocket::new().map_err(ManageError::Kernel)?;
         require_permission(&mut socket)?;
-        let stale = kernel_routes::remove_all(&mut socket).map_err(ManageError::Kernel)?;
-        if stale > 0 {
-            info!(stale, "rules and routes that an earlier run left were removed");
-        }
         Ok(Self {
             tables: Tables::default(),
             socket,
             throttle: LogThrottle::default(),
             logged: String::new(),
+            has_begun: false,
             _lock: lock,
         })
     }
@@ -58,11 +58,22 @@ impl RouteManager {
     /// Makes the kernel's rules and routes what `snapshot` asks for.
     pub(crate) fn apply(&mut self, snapshot: &Snapshot) {
         let wanted = self.tables.routing(snapshot);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.remove_stale();
+        }
         match self.reconcile(&wanted) {
             Ok(true) => self.log_change(&wanted),
             // The failure has been logged.
             Ok(false) => {}
             Err(error) => self.log_failure("the rules and routes cannot be read", &error),
+        }
+    }
+
+    fn remove_stale(&mut self) {
+        match kernel_routes::remove_all(&mut self.socket) {
+            Ok(0) => {}
+            Ok(stale) => info!(stale, "rules and routes that an earlier run left were removed"),
+            Err(error) => self.log_failure("what an earlier run left cannot be removed", &error),
         }
     }
 
@@ -141,6 +152,9 @@ impl RouteManager {
 
 impl Drop for RouteManager {
     fn drop(&mut self) {
+        if !self.has_begun {
+            return;
+        }
         match kernel_routes::remove_all(&mut self.socket) {
             Ok(removed) => info!("manage-routes: {removed} rules and routes of ours are removed"),
             Err(error) => warn!("our rules and routes cannot be removed: {error}"),
@@ -148,26 +162,39 @@ impl Drop for RouteManager {
     }
 }
 
-/// Removes the rules and routes that a crash left, for a node that does not manage routes (any more).
-pub(crate) fn remove_leftovers() {
-    let remove = || -> io::Result<usize> {
+/// Removes the rules and routes that a process has left, for a node that does not manage routes (any more).
+///
+/// # Errors
+/// Another process may manage them. All else is logged.
+pub(crate) fn remove_leftovers() -> Result<(), ManageError> {
+    let remove = || -> io::Result<Option<usize>> {
         let mut socket = RequestSocket::new()?;
         // The rules are few; where there is none there are no routes that matter.
         if kernel_routes::read_rules(&mut socket)?.is_empty() {
-            return Ok(0);
+            return Ok(Some(0));
         }
-        let Ok(_lock) = RoutesLock::acquire_for_removal() else { return Ok(0) };
-        kernel_routes::remove_all(&mut socket)
+        let Ok(_lock) = RoutesLock::acquire_for_removal() else { return Ok(None) };
+        kernel_routes::remove_all(&mut socket).map(Some)
     };
     match remove() {
-        Ok(0) => {}
-        Ok(stale) => info!(stale, "rules and routes that an earlier run left were removed"),
+        Ok(None) => return Err(ManageError::Taken),
+        Ok(Some(0)) => {}
+        Ok(Some(stale)) => info!(stale, "rules and routes that an earlier run left were removed"),
         Err(error) => warn!(
             "rules that an earlier run left cannot be removed ({error}); remove them with \
              `ip rule del priority {}` and `{}`, for `ip -6` too",
             PRIORITIES[0], PRIORITIES[1]
         ),
     }
+    Ok(())
+}
+
+/// Checks that this process may manage routes, whoever does now.
+///
+/// # Errors
+/// It may not, or the kernel cannot.
+pub(crate) fn may_manage_routes() -> Result<(), ManageError> {
+    require_permission(&mut RequestSocket::new().map_err(ManageError::Kernel)?)
 }
 
 /// Checks that the process may change rules, by removing one that does not exist.

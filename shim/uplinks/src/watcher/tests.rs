@@ -63,6 +63,7 @@ struct Fixture {
     notifications: mpsc::Sender<ChangeKind>,
     reads: Arc<Reads>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    changes: Arc<Changes>,
     task: tokio::task::JoinHandle<io::Error>,
 }
 
@@ -72,10 +73,11 @@ async fn fixture() -> Fixture {
     let (publish, mut snapshot) = watch::channel(Arc::default());
     let reads = Arc::new(Reads::default());
     let mut source = Scripted { notifications: received, reads: reads.clone() };
-    let mut watcher = Watcher::new(Arc::from([]), publish, Box::new(|_| ()));
+    let changes = Arc::new(Changes::default());
+    let mut watcher = Watcher::new(Arc::from([]), publish, Box::new(|_| ()), changes.clone());
     let task = tokio::spawn(async move { watcher.run(&mut source, ChangeKind::Everything).await });
     snapshot.wait_for(|s| s.generation == 1).await.unwrap();
-    Fixture { notifications, reads, snapshot, task }
+    Fixture { notifications, reads, snapshot, changes, task }
 }
 
 impl Fixture {
@@ -102,6 +104,23 @@ async fn a_notification_after_silence_is_answered_at_once() {
     fixture.snapshot.wait_for(|s| s.generation == 2).await.unwrap();
     println!("{:?}", since.elapsed());
     assert!(since.elapsed() < Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn other_uplinks_are_published_with_the_network_that_is_known() {
+    let mut fixture = fixture().await;
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    let before: BeforePublish = Box::new(move |snapshot| {
+        count.store(snapshot.uplinks.len(), Ordering::Relaxed);
+    });
+    let uplink = |name: &str| UplinkConfig::new(name).interface("eth0");
+    // The last of two counts, and what is to be done before is not lost with the first.
+    fixture.changes.send([uplink("a")].into(), Some(before));
+    fixture.changes.send([uplink("b")].into(), None);
+    fixture.snapshot.wait_for(|s| s.uplinks.iter().any(|u| u.name == "b")).await.unwrap();
+    assert_eq!(seen.load(Ordering::Relaxed), 1);
+    assert_eq!(fixture.reads(), (1, 1), "nothing is read anew");
 }
 
 #[tokio::test]

@@ -5,22 +5,22 @@ use std::time::Duration;
 use super::super::flow::{Ending, Flow, Meter, Via};
 use super::super::scene::Scene;
 use super::super::script::Isp;
-use super::super::text::{rate, time};
+use super::super::text::{print_line, rate, time};
 
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// An echo unanswered for longer is shown as stuck.
 const STUCK: Duration = Duration::from_millis(400);
 
 pub(super) async fn show(scene: &Scene) {
-    println!("throughline demo: {}", scene.title);
+    print_line(format_args!("throughline demo: {}", scene.title));
     let mut at = Duration::ZERO;
     while at < scene.script.length {
         let before = at;
         at = (at + LINE_INTERVAL).min(scene.script.length);
         scene.clock.until(at).await;
-        println!("{}", line(scene, before, at));
+        print_line(line(scene, before, at));
     }
-    println!();
+    print_line("");
 }
 
 /// Describes what happened from `before` to `at`.

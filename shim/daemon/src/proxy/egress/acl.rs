@@ -39,9 +39,11 @@ impl Acl {
         &self.entries
     }
 
-    /// Returns whether any entry covers this port, so that no name is resolved in vain.
-    pub fn could_allow(&self, port: u16) -> bool {
-        self.entries.iter().any(|entry| entry.ports().contains(port))
+    /// Returns whether any entry could allow what `requested` resolves to, so that no name is resolved
+    /// in vain.
+    pub fn could_allow(&self, requested: &Host, port: u16) -> bool {
+        let mut of_port = self.entries.iter().filter(|entry| entry.ports().contains(port));
+        of_port.any(|entry| entry.could_cover(requested))
     }
 
     /// Returns whether `ip`, an address that `requested` resolved to, may be dialed at `port`.

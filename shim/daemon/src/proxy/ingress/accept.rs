@@ -1,46 +1,74 @@
 //! The accept loop that every ingress shares: bounded, and resilient to a lack of descriptors.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::kind::LiveIngress;
+use crate::proxy::connections::Connections;
+use crate::proxy::freezer::{Freezer, SettingUp, Setup};
 use crate::proxy::tasks::Tasks;
-
-/// Concurrent connections per ingress; more wait in the kernel's queue.
-///
-/// Twice the flows of a session: connections that could not be served need not hold descriptors.
-pub const MAX_CONNECTIONS: usize = 2048;
+use throughline_proto::throttle::LogThrottle;
 
 /// Pause after a failed accept. The usual cause, a lack of descriptors, would make the loop spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Accepts connections until the tasks are draining, and spawns `serve` for each.
-pub async fn accept_loop<F, Fut>(listener: TcpListener, ingress: &str, tasks: &Tasks, serve: F)
-where
-    F: Fn(TcpStream, SocketAddr) -> Fut,
+/// Accepts a connection, which a hand-over waits for from that moment; none once one begins. Cancel-safe.
+async fn accept(
+    listener: &TcpListener,
+    freezer: &Freezer,
+) -> io::Result<(TcpStream, SocketAddr, SettingUp)> {
+    let mut accepting = pin!(listener.accept());
+    poll_fn(|context| {
+        // First: between the two a hand-over would find nothing to wait for. Whoever waits here hears of it.
+        let Some(set_up) = freezer.setting_up_if_open(Setup::Connection) else {
+            return Poll::Pending;
+        };
+        let accepted = accepting.as_mut().poll(context);
+        accepted.map_ok(|(stream, from)| (stream, from, set_up))
+    })
+    .await
+}
+
+/// Accepts connections until the ingress is closed or the tasks are draining, and spawns `serve` for each.
+pub async fn accept_loop<F, Fut>(
+    listener: Arc<TcpListener>,
+    ingress: &LiveIngress,
+    connections: &Connections,
+    tasks: &Tasks,
+    serve: F,
+) where
+    F: Fn(TcpStream, SocketAddr, SettingUp) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut logged = LogThrottle::default();
     loop {
+        connections.freezer.open().await;
         let accepted = async {
-            let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
-            let (stream, from) = listener.accept().await?;
-            io::Result::Ok((permit, stream, from))
+            let permit = ingress.served().enter(|| connections.limits().per_ingress).await;
+            let descriptor = connections.descriptors.acquire().await;
+            let (stream, from, set_up) = accept(&listener, &connections.freezer).await?;
+            connections.tcp().apply(&stream);
+            io::Result::Ok(((permit, descriptor), stream, from, set_up))
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,
+            () = connections.freezer.closed() => continue,
             () = tasks.draining() => return,
+            () = ingress.closed() => return,
         };
         match accepted {
-            Ok((permit, stream, from)) => {
-                let served = serve(stream, from);
+            Ok((permit, stream, from, set_up)) => {
+                // Boxed: a future that awaits another one that it was given has room for it twice.
+                let served = Box::pin(serve(stream, from, set_up));
                 // Flows are opened in the order the connections arrived: some programs tell theirs
                 // apart by it.
                 tasks.spawn_in_order(async move {
@@ -49,7 +77,9 @@ where
                 });
             }
             Err(error) => {
-                warn!(ingress, %error, "cannot accept a connection");
+                if logged.admit(Instant::now(), error.kind()).is_some() {
+                    warn!(ingress = %ingress.name(), %error, "cannot accept a connection; trying again");
+                }
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
         }

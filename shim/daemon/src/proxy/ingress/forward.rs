@@ -1,41 +1,43 @@
 //! The forward ingress: every connection to its port goes to one fixed target.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use bytes::Bytes;
+use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use super::accept::accept_loop;
 use super::dispatcher::Dispatcher;
+use super::outbound::Arrival;
+use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::close_with_reset;
-use crate::proxy::tasks::Tasks;
 use throughline::Target;
 
-/// Serves the listener until the tasks are draining.
+/// Serves a connection from a client; its flow begins with some bytes of our own.
 ///
-/// A connection without a way out is reset: there is no other signal to the application.
-pub async fn serve(
-    listener: TcpListener,
-    ingress: Arc<str>,
-    to: Target,
-    dispatcher: Arc<Dispatcher>,
-    tasks: Tasks,
+/// One without a way out is reset: there is no other signal to the application.
+pub(super) async fn serve(
+    tcp: TcpStream,
+    (from, first): (SocketAddr, Bytes),
+    arrival: Arrival,
+    to: &Target,
+    dispatcher: &Dispatcher,
+    refusals: &RefusalLog,
 ) {
-    let name = Arc::clone(&ingress);
-    accept_loop(listener, &name, &tasks, |tcp, from| {
-        let (ingress, to) = (Arc::clone(&ingress), to.clone());
-        let dispatcher = Arc::clone(&dispatcher);
-        async move {
-            debug!(%ingress, %from, target = %to, "connection accepted");
-            match dispatcher.open(&ingress, to.clone()).await {
-                Ok(outbound) => outbound.relay(tcp, &ingress, &to).await,
-                Err(error) => {
-                    let error = error.to_string();
-                    info!(%ingress, target = %to, "connection reset: {}", to.strip_from(&error));
-                    close_with_reset(tcp);
-                }
+    let ingress = Arc::clone(&arrival.ingress);
+    debug!(%ingress, %from, target = %to, "connection accepted");
+    // Boxed: what opening takes is not kept for the life of the connection.
+    let opening = Box::pin(dispatcher.open(&ingress, to.clone()));
+    match arrival.freezer.unless_given(opening).await {
+        None => close_with_reset(tcp),
+        Some(Ok(outbound)) => outbound.relay_after(first, tcp, arrival, to).await,
+        Some(Err(error)) => {
+            let error = error.to_string();
+            if let Some(suppressed) = refusals.admit() {
+                let error = to.strip_from(&error);
+                info!(%ingress, target = %to, suppressed, "connection reset: {error}");
             }
+            close_with_reset(tcp);
         }
-    })
-    .await;
+    }
 }

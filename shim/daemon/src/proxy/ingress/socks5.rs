@@ -1,84 +1,80 @@
-//! The SOCKS5 ingress (RFC 1928): CONNECT, with a password (RFC 1929) if one is configured.
+//! The SOCKS5 ingress (RFC 1928): CONNECT and UDP ASSOCIATE, with a password (RFC 1929) if one is configured.
 //!
 //! A name is not resolved here but where the flow leaves. The reply to CONNECT waits for the outcome
 //! at the far end and carries it, so that no application learns of a connection that does not exist.
 
+mod associate;
+mod target;
+
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use fast_socks5::server::{
     NoAuthentication, PasswordAuthentication, Socks5ServerProtocol, SocksServerError, states,
 };
 use fast_socks5::util::target_addr::TargetAddr;
 use fast_socks5::{ReplyError, Socks5Command};
-use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::accept::accept_loop;
-use super::dispatcher::{DispatchError, Dispatcher};
-use crate::proxy::tasks::Tasks;
-use throughline::{FailureCode, Host, Target};
+use self::target::tcp_target;
+use super::credentials::Credentials;
+use super::dispatcher::DispatchError;
+use super::handshake::{HANDSHAKE_TIMEOUT, REJECT_DELAY, close_gracefully};
+use super::http::Service;
+use super::outbound::Arrival;
+use crate::proxy::connections::Descriptors;
+use crate::proxy::relay::close_with_reset;
+use throughline::{FailureCode, Target};
+use throughline_proto::types::printable;
 
-/// Bounds the time from the connection to the whole request: seconds more than any client needs.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Bounds the time that a refused client has to read the reply and to close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The user of an ingress. `Debug` does not show the password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user name, 1 to 255 bytes.
-    pub username: String,
-    /// The password, 1 to 255 bytes.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({})", self.username)
-    }
-}
-
-impl Credentials {
-    fn matches(&self, username: &str, password: &str) -> bool {
-        // Digests are compared so that the duration reveals nothing about the password.
-        let digest = |text: &str| Sha256::digest(text.as_bytes());
-        (digest(username) == digest(&self.username)) & (digest(password) == digest(&self.password))
-    }
-}
-
-/// Serves the listener until the tasks are draining.
-pub async fn serve(
-    listener: TcpListener,
-    ingress: Arc<str>,
-    credentials: Option<Credentials>,
-    dispatcher: Arc<Dispatcher>,
-    tasks: Tasks,
+/// Serves a client.
+pub(super) async fn serve(
+    mut tcp: TcpStream,
+    from: SocketAddr,
+    arrival: Arrival,
+    credentials: Option<&Credentials>,
+    service: &Service,
 ) {
-    let name = Arc::clone(&ingress);
-    let credentials = Arc::new(credentials);
-    accept_loop(listener, &name, &tasks, |tcp, from| {
-        let (ingress, dispatcher) = (Arc::clone(&ingress), Arc::clone(&dispatcher));
-        let credentials = Arc::clone(&credentials);
-        async move {
-            let open = |target: Target| {
-                debug!(%ingress, %from, %target, "connection requested");
-                let (ingress, dispatcher) = (&ingress, &dispatcher);
-                async move { Ok((dispatcher.open(ingress, target.clone()).await?, target)) }
-            };
-            match serve_client(tcp, (*credentials).as_ref(), open).await {
-                Ok((tcp, (outbound, target))) => outbound.relay(tcp, &ingress, &target).await,
-                Err(error) => info!(%ingress, %from, %error, "client refused"),
+    let (ingress, dispatcher) = (&*Arc::clone(&arrival.ingress), &*service.dispatcher);
+    let open = |target| dispatcher.open_requested(ingress, from, target);
+    // Boxed: what the handshake takes is not kept for the life of the connection.
+    let descriptors = &dispatcher.connections().descriptors;
+    let negotiating = Box::pin(negotiate(&mut tcp, credentials, descriptors, open));
+    match arrival.freezer.unless_given(negotiating).await {
+        None => close_with_reset(tcp),
+        Some(Ok(Served::Connected((outbound, target)))) => {
+            outbound.relay(tcp, arrival, &target).await;
+        }
+        Some(Ok(Served::Associated { socket, port, _descriptor })) => {
+            debug!(%ingress, %from, "datagrams associated");
+            // A hand-over does not wait for it, and ends it.
+            drop(arrival);
+            Box::pin(associate::serve(tcp, socket, port, credentials, service)).await;
+        }
+        Some(Err(error)) => {
+            drop(arrival);
+            close_gracefully(tcp).await;
+            if let Some(suppressed) = service.refusals.admit() {
+                // It may quote the client.
+                let error = error.to_string();
+                let error = printable(&error);
+                info!(%ingress, %from, %error, suppressed, "client refused");
             }
         }
-    })
-    .await;
+    }
+}
+
+/// What a client got.
+enum Served<T> {
+    /// The way out that it asked for.
+    Connected(T),
+    /// A socket for its datagrams, which come from this port if it said so.
+    Associated { socket: UdpSocket, port: Option<u16>, _descriptor: OwnedSemaphorePermit },
 }
 
 /// A client gets no connection.
@@ -88,8 +84,10 @@ enum Refusal {
     Protocol(#[from] SocksServerError),
     #[error("the client sent no complete request within {} s", HANDSHAKE_TIMEOUT.as_secs())]
     Timeout,
-    #[error("the command {0:?} is not supported; use CONNECT")]
+    #[error("the command {0:?} is not supported; use CONNECT or UDP ASSOCIATE")]
     Command(Socks5Command),
+    #[error("no socket for datagrams: {0}")]
+    Associate(String),
     #[error("{0} is not a valid destination")]
     Destination(TargetAddr),
     #[error("{target}: {}", target.strip_from(&error.to_string()))]
@@ -97,44 +95,29 @@ enum Refusal {
 }
 
 /// Handles a client's request: opens its target with `open` and replies with the outcome.
-async fn serve_client<T, F, Fut>(
-    mut tcp: TcpStream,
-    credentials: Option<&Credentials>,
-    open: F,
-) -> Result<(TcpStream, T), Refusal>
-where
-    F: FnOnce(Target) -> Fut,
-    Fut: Future<Output = Result<T, DispatchError>>,
-{
-    // This fails only on a dead connection, which the first read reports.
-    let _ = tcp.set_nodelay(true);
-    match negotiate(&mut tcp, credentials, open).await {
-        Ok(opened) => Ok((tcp, opened)),
-        Err(refusal) => {
-            close_gracefully(tcp).await;
-            Err(refusal)
-        }
-    }
-}
-
 async fn negotiate<T, F, Fut>(
     tcp: &mut TcpStream,
     credentials: Option<&Credentials>,
+    descriptors: &Descriptors,
     open: F,
-) -> Result<T, Refusal>
+) -> Result<Served<T>, Refusal>
 where
     F: FnOnce(Target) -> Fut,
     Fut: Future<Output = Result<T, DispatchError>>,
 {
+    let local = tcp.local_addr().map(|addr| addr.ip().to_canonical());
     let request = timeout(HANDSHAKE_TIMEOUT, async {
         authenticate(tcp, credentials).await?.read_command().await
     });
     let (protocol, command, address) = request.await.map_err(|_| Refusal::Timeout)??;
+    if matches!(command, Socks5Command::UDPAssociate) {
+        return associated(protocol, local, descriptors, &address).await;
+    }
     if !matches!(command, Socks5Command::TCPConnect) {
         protocol.reply_error(&ReplyError::CommandNotSupported).await?;
         return Err(Refusal::Command(command));
     }
-    let Some(target) = target(&address) else {
+    let Some(target) = tcp_target(&address) else {
         protocol.reply_error(&ReplyError::HostUnreachable).await?;
         return Err(Refusal::Destination(address));
     };
@@ -142,13 +125,45 @@ where
         Ok(opened) => {
             // The address is the far end's business, and clients of CONNECT do not use it.
             protocol.reply_success(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).await?;
-            Ok(opened)
+            Ok(Served::Connected(opened))
         }
         Err(error) => {
             protocol.reply_error(&reply(error.code())).await?;
             Err(Refusal::Dispatch { target, error })
         }
     }
+}
+
+/// Gives a client a socket for its datagrams, at the address at which it reached this host.
+async fn associated<T>(
+    protocol: Socks5ServerProtocol<&mut TcpStream, states::CommandRead>,
+    local: io::Result<IpAddr>,
+    descriptors: &Descriptors,
+    client: &TargetAddr,
+) -> Result<Served<T>, Refusal> {
+    let bound = async {
+        let socket = UdpSocket::bind((local?, 0)).await?;
+        let addr = socket.local_addr()?;
+        io::Result::Ok((socket, addr))
+    };
+    let refusal = match (descriptors.try_acquire(), bound.await) {
+        (Some(_descriptor), Ok((socket, addr))) => {
+            protocol.reply_success(addr).await?;
+            let port = match client {
+                TargetAddr::Ip(addr) => addr.port(),
+                TargetAddr::Domain(_, port) => *port,
+            };
+            return Ok(Served::Associated {
+                socket,
+                port: (port != 0).then_some(port),
+                _descriptor,
+            });
+        }
+        (None, _) => descriptors.exhausted(),
+        (_, Err(error)) => error.to_string(),
+    };
+    protocol.reply_error(&ReplyError::GeneralFailure).await?;
+    Err(Refusal::Associate(refusal))
 }
 
 type Authenticated<'a> = Socks5ServerProtocol<&'a mut TcpStream, states::Authenticated>;
@@ -169,20 +184,12 @@ async fn authenticate<'a>(
             if credentials.matches(&username, &password) {
                 Ok(Socks5ServerProtocol::finish_auth(received.accept().await?))
             } else {
+                tokio::time::sleep(REJECT_DELAY).await;
                 received.reject().await?;
                 Err(SocksServerError::AuthenticationRejected)
             }
         }
     }
-}
-
-/// Returns the requested target. A name stays a name; an address written as a name is an address.
-fn target(address: &TargetAddr) -> Option<Target> {
-    let (host, port) = match address {
-        TargetAddr::Ip(address) => (Host::Ip(address.ip()), address.port()),
-        TargetAddr::Domain(name, port) => (name.parse().ok()?, *port),
-    };
-    (port != 0).then_some(Target::Tcp { host, port })
 }
 
 /// Returns the reply code (RFC 1928 §6) that fits a failure best.
@@ -193,22 +200,10 @@ fn reply(code: FailureCode) -> ReplyError {
         FailureCode::NetworkUnreachable => ReplyError::NetworkUnreachable,
         FailureCode::NotAllowed => ReplyError::ConnectionNotAllowed,
         FailureCode::TimedOut => ReplyError::TtlExpired,
+        // There is no code for a limit. The way is closed for now, and the destination is not to blame.
+        FailureCode::LimitReached => ReplyError::NetworkUnreachable,
         _ => ReplyError::GeneralFailure,
     }
-}
-
-/// Closes so that the client can still read the reply.
-///
-/// Closing with unread bytes would reset the connection, and the reset overtakes the reply.
-async fn close_gracefully(mut tcp: TcpStream) {
-    let drained = async {
-        tcp.shutdown().await?;
-        let mut scratch = [0; 1024];
-        while tcp.read(&mut scratch).await? > 0 {}
-        std::io::Result::Ok(())
-    };
-    // The client is refused already; whether it closes in time does not matter.
-    let _ = timeout(CLOSE_TIMEOUT, drained).await;
 }
 
 #[cfg(test)]

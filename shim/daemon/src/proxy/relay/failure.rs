@@ -7,6 +7,10 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+/// Bounds the delivery of the bytes before a reset: long enough for a slow application, finite for
+/// one that hangs.
+pub(crate) const RESET_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Which side of one direction failed.
 pub(super) enum RelayFailure {
     /// The application's connection.
@@ -16,7 +20,7 @@ pub(super) enum RelayFailure {
 }
 
 /// Waits until the connection fails (a reset), without consuming bytes that wait to be read.
-pub(super) async fn tcp_failure(tcp: &TcpStream) -> io::Error {
+pub(crate) async fn tcp_failure(tcp: &TcpStream) -> io::Error {
     match tcp.ready(Interest::ERROR).await {
         Ok(_) => tcp
             .take_error()
@@ -29,7 +33,17 @@ pub(super) async fn tcp_failure(tcp: &TcpStream) -> io::Error {
 
 /// Closes a connection so that its other end sees a reset.
 pub(crate) fn close_with_reset(tcp: TcpStream) {
-    // This fails only on a dead connection.
-    let _ = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
+    reset_on_close(&tcp);
     drop(tcp);
+}
+
+/// Has a connection reset when it is closed, by whomever.
+pub(super) fn reset_on_close(tcp: &TcpStream) {
+    // This fails only on a dead connection.
+    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+}
+
+/// Has a connection end in order when it is closed, with all that was written to it.
+pub(super) fn end_on_close(tcp: &TcpStream) {
+    let _ = SockRef::from(tcp).set_linger(None);
 }

@@ -14,6 +14,8 @@ pub trait Source: Send {
         &mut self,
         chunks: &mut [Bytes],
     ) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Completes when the flow is reset or its session over; what precedes that may still be read.
+    fn broken(&mut self) -> impl Future<Output = io::Error> + Send;
 }
 
 /// The sending half of a flow; see [`FlowWriter`].
@@ -33,6 +35,10 @@ pub trait Sink: Send {
 impl Source for FlowReader {
     async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> io::Result<usize> {
         Self::read_chunks(self, chunks).await
+    }
+
+    async fn broken(&mut self) -> io::Error {
+        Self::broken(self).await
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::*;
+use crate::proxy::freezer::Freezer;
 
 /// One direction of a fake flow: bytes, and how it ended.
 #[derive(Default)]
@@ -71,6 +74,10 @@ impl Source for FakeReader {
             })
             .await
     }
+
+    async fn broken(&mut self) -> io::Error {
+        self.0.until(|pipe| pipe.reset.then(reset)).await
+    }
 }
 
 impl Sink for FakeWriter {
@@ -117,14 +124,29 @@ struct Bench {
     relay: tokio::task::JoinHandle<Relayed>,
 }
 
+fn relay_fakes(
+    early: Bytes,
+    tcp: TcpStream,
+    reader: FakeReader,
+    writer: FakeWriter,
+) -> impl Future<Output = Relayed> {
+    let joint = Joint { tcp, ingress: None, progress: Progress::after(early) };
+    let other_end = OtherEnd::Flow((throughline::SessionId(0), throughline::FlowId(0)));
+    relay_halves(joint, reader, writer, (other_end, Freezer::default().place()), pending())
+}
+
 async fn bench(room: usize) -> Bench {
+    bench_after(Bytes::new(), room).await
+}
+
+async fn bench_after(early: Bytes, room: usize) -> Bench {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let app = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (inner, _) = listener.accept().await.unwrap();
     let (to_app, from_app) = (Shared::default(), Shared::default());
     let (reader, writer) =
         (FakeReader(to_app.clone()), FakeWriter { shared: from_app.clone(), room });
-    let relay = tokio::spawn(relay_halves(inner, reader, writer));
+    let relay = tokio::spawn(relay_fakes(early, inner, reader, writer));
     Bench { app, to_app, from_app, relay }
 }
 
@@ -134,6 +156,27 @@ async fn ended(relay: tokio::task::JoinHandle<Relayed>) -> Relayed {
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_relay_goes_first_and_waits_for_room() {
+    let mut bench = bench_after(Bytes::from_static(b"early"), 3).await;
+    bench.app.write_all(b" late").await.unwrap();
+    bench.from_app.until(|pipe| (pipe.taken == 3).then_some(())).await;
+    assert_eq!(*bench.from_app.pipe.lock().queue.front().unwrap(), &b"ear"[..]);
+    // An application that resets is noticed although nothing moves.
+    socket2::SockRef::from(&bench.app).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(bench.app);
+    assert!(matches!(ended(bench.relay).await.end, RelayEnd::TcpFailed(_)));
+
+    let mut bench = bench_after(Bytes::from_static(b"early"), usize::MAX).await;
+    bench.app.write_all(b" late").await.unwrap();
+    bench.app.shutdown().await.unwrap();
+    bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
+    let sent: Vec<u8> = bench.from_app.pipe.lock().queue.iter().flatten().copied().collect();
+    assert_eq!(sent, b"early late");
+    bench.to_app.change(|pipe| pipe.finished = true);
+    assert_eq!(ended(bench.relay).await.to_flow, 10);
 }
 
 #[tokio::test]
@@ -174,6 +217,16 @@ async fn a_fin_of_the_application_leaves_the_other_direction_open() {
     bench.app.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "answer");
     assert!(matches!(ended(bench.relay).await.end, RelayEnd::Finished));
+}
+
+#[tokio::test]
+async fn an_application_whose_relay_is_dropped_does_not_take_what_it_has_for_the_whole() {
+    let mut bench = bench(usize::MAX).await;
+    bench.to_app.change(|pipe| pipe.queue.push_back(Bytes::from_static(b"a part")));
+    bench.app.read_exact(&mut [0; 6]).await.unwrap();
+    bench.relay.abort();
+    let error = timeout(Duration::from_secs(5), bench.app.read(&mut [0])).await.unwrap();
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
@@ -245,6 +298,15 @@ async fn reading_from_the_application_stops_when_the_flow_has_no_room() {
 }
 
 #[tokio::test]
+async fn the_relay_of_an_idle_flow_is_small() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let writer = FakeWriter { shared: Shared::default(), room: 0 };
+    let size = size_of_val(&relay_fakes(Bytes::new(), app, FakeReader(Shared::default()), writer));
+    assert!(size <= 4096, "{size} bytes");
+}
+
+#[tokio::test]
 async fn small_chunks_do_not_keep_large_buffers_alive() {
     let mut bench = bench(usize::MAX).await;
     for _ in 0..20 {
@@ -263,4 +325,107 @@ async fn small_chunks_do_not_keep_large_buffers_alive() {
         assert!(chunk.capacity() <= 4096);
     }
     bench.relay.abort();
+}
+
+/// Fills the connection of an application that does not read; returns how many chunks are left.
+async fn fill(bench: &Bench) -> usize {
+    let chunk = Bytes::from(vec![0; 1 << 20]);
+    bench.to_app.change(|pipe| pipe.queue.extend((0..128).map(|_| chunk.clone())));
+    let mut left = usize::MAX;
+    loop {
+        sleep(Duration::from_millis(100)).await;
+        let now = bench.to_app.pipe.lock().queue.len();
+        if now == left {
+            return left;
+        }
+        left = now;
+    }
+}
+
+/// An application that does not read, after its FIN or without it; its flow is reset.
+async fn closed_window(after_fin: bool) {
+    let mut bench = bench(usize::MAX).await;
+    if after_fin {
+        bench.app.shutdown().await.unwrap();
+        bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
+    }
+    assert!(fill(&bench).await > 0, "the connection takes everything");
+    for pipe in [&bench.to_app, &bench.from_app] {
+        pipe.change(|pipe| pipe.reset = true);
+    }
+    let relayed = timeout(RESET_FLUSH_TIMEOUT * 2, bench.relay).await;
+    let relayed = relayed.expect("it keeps its connection").unwrap();
+    assert!(matches!(relayed.end, RelayEnd::FlowReset), "{relayed:?}");
+    let error = bench.app.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn an_application_that_closed_its_window_is_reset_soon_after_its_flow() {
+    tokio::join!(closed_window(true), closed_window(false));
+}
+
+/// Both ends of a connection.
+async fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (near, listener.accept().await.unwrap().0)
+}
+
+/// An application and its destination, and the relay between them.
+async fn direct() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Relayed>) {
+    let ((app, tcp), (destination, other)) = tokio::join!(connected(), connected());
+    let joint = Joint { tcp, ingress: None, progress: Progress::after(Bytes::from_static(b"e")) };
+    let relay = tokio::spawn(relay_directly(joint, other, Freezer::default().place()));
+    (app, destination, relay)
+}
+
+async fn is_reset(mut stream: TcpStream) -> bool {
+    let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut Vec::new())).await;
+    read.expect("it hangs").is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
+}
+
+#[tokio::test]
+async fn a_direct_relay_passes_bytes_and_ends_on_both_ways() {
+    let (app, destination, relay) = direct().await;
+    let (up, down) = (pattern(2_000_000), pattern(3_000_000));
+    let ((mut from_relay, mut to_relay), (mut from_app, mut to_app)) =
+        (app.into_split(), destination.into_split());
+    let (mut heard_there, mut heard_here) = (Vec::new(), Vec::new());
+    let asking = async {
+        to_relay.write_all(&up).await.unwrap();
+        to_relay.shutdown().await.unwrap();
+    };
+    let (read, ()) = tokio::join!(from_app.read_to_end(&mut heard_there), asking);
+    assert!(read.unwrap() == 2_000_001 && heard_there[0] == b'e' && heard_there[1..] == up);
+    // The other direction goes on.
+    let answering = async {
+        to_app.write_all(&down).await.unwrap();
+        to_app.shutdown().await.unwrap();
+    };
+    let (read, ()) = tokio::join!(from_relay.read_to_end(&mut heard_here), answering);
+    assert!(read.unwrap() == 3_000_000 && heard_here == down);
+    let relayed = ended(relay).await;
+    assert!(matches!(relayed.end, RelayEnd::Finished), "{relayed:?}");
+}
+
+#[tokio::test]
+async fn a_direct_relay_passes_resets_on_and_resets_both_where_it_is_dropped() {
+    let (app, destination, relay) = direct().await;
+    close_with_reset(destination);
+    assert!(is_reset(app).await);
+    assert!(!matches!(ended(relay).await.end, RelayEnd::Finished));
+
+    let (app, destination, relay) = direct().await;
+    close_with_reset(app);
+    assert!(is_reset(destination).await);
+    assert!(matches!(ended(relay).await.end, RelayEnd::TcpFailed(_)));
+
+    let (app, mut destination, relay) = direct().await;
+    assert_eq!(
+        timeout(Duration::from_secs(5), destination.read_u8()).await.unwrap().unwrap(),
+        b'e'
+    );
+    relay.abort();
+    assert!(is_reset(app).await && is_reset(destination).await);
 }

@@ -11,6 +11,7 @@ use tokio::task::yield_now;
 
 use super::failure::{RelayFailure, tcp_failure};
 use super::half::Sink;
+use super::progress::Up;
 
 /// The largest read: a few congestion windows of a fast path, and the most that one `recv` yields
 /// with Linux's default receive buffers.
@@ -26,15 +27,26 @@ const COPY_BELOW: usize = 4 * 1024;
 /// Consecutive reads after which the task yields to the other direction.
 const READS_PER_YIELD: u32 = 8;
 
-/// Moves bytes until the application's FIN (`Ok`), a reset of the flow, or a failure.
+/// Moves bytes until the application's FIN (`Ok`), a reset of the flow, or a failure; first what of `up` has
+/// been read from the application already. Cancel-safe: what was read and the flow has not taken is in `up`.
 pub(super) async fn pump(
     tcp: &TcpStream,
     writer: &mut impl Sink,
-    moved: &mut u64,
+    up: &mut Up,
 ) -> Result<(), RelayFailure> {
+    if up.ended {
+        return Ok(());
+    }
     let mut buffer = ReadBuffer::new();
     let mut reads = 0;
     loop {
+        while !up.unsent.is_empty() {
+            tokio::select! {
+                biased;
+                written = writer.write_chunk(&mut up.unsent) => written.map_err(|_| RelayFailure::Flow)?,
+                error = tcp_failure(tcp) => return Err(RelayFailure::Tcp(error)),
+            };
+        }
         let room = tokio::select! {
             biased;
             room = writer.capacity() => room.map_err(|_| RelayFailure::Flow)?,
@@ -42,13 +54,12 @@ pub(super) async fn pump(
         };
         match buffer.read(tcp, room) {
             Ok(None) => {
+                up.ended = true;
                 return writer.finish().map_err(|_| RelayFailure::Flow);
             }
-            Ok(Some(mut chunk)) => {
-                *moved += chunk.len() as u64;
-                while !chunk.is_empty() {
-                    writer.write_chunk(&mut chunk).await.map_err(|_| RelayFailure::Flow)?;
-                }
+            Ok(Some(chunk)) => {
+                up.moved += chunk.len() as u64;
+                up.unsent = chunk;
                 reads += 1;
                 if reads % READS_PER_YIELD == 0 {
                     yield_now().await;
@@ -69,7 +80,7 @@ pub(super) async fn pump(
 }
 
 /// Reads into chunks of one allocation, whose size adapts to the size of the reads.
-struct ReadBuffer {
+pub(super) struct ReadBuffer {
     buffer: BytesMut,
     size: usize,
     /// Bytes read since the connection last had nothing to read.
@@ -77,12 +88,12 @@ struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { buffer: BytesMut::new(), size: MIN_READ, burst: 0 }
     }
 
     /// Reads at most `room` bytes; `None` is the end of the stream.
-    fn read(&mut self, tcp: &TcpStream, room: usize) -> io::Result<Option<Bytes>> {
+    pub(super) fn read(&mut self, tcp: &TcpStream, room: usize) -> io::Result<Option<Bytes>> {
         // A remainder too small for an efficient read is dropped with the chunks before it.
         if self.buffer.capacity() < self.size / 4 {
             self.buffer = BytesMut::with_capacity(self.size);
@@ -104,13 +115,14 @@ impl ReadBuffer {
         Ok(Some(self.buffer.split().freeze()))
     }
 
-    /// Shrinks the buffer of a flow whose bursts are small; call it when there is nothing to read.
-    fn shrink_when_idle(&mut self) {
+    /// Shrinks the buffer of a flow whose bursts are small, and gives up a small one: ten thousand idle
+    /// flows must not keep one each. Call it when there is nothing to read.
+    pub(super) fn shrink_when_idle(&mut self) {
         if self.burst < self.size / 4 {
             self.size = (self.size / 2).max(MIN_READ);
-            if self.size == MIN_READ && self.buffer.capacity() > MIN_READ {
-                self.buffer = BytesMut::new();
-            }
+        }
+        if self.size == MIN_READ {
+            self.buffer = BytesMut::new();
         }
         self.burst = 0;
     }

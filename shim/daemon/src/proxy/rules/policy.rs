@@ -107,13 +107,71 @@ impl Policy {
         self.ingresses.get(name)
     }
 
+    /// Returns the rules, in order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Returns where flows go that nothing else decides, and what happens while peers are unreachable.
+    pub fn defaults(&self) -> (&Via, PeerDown) {
+        (&self.default, self.peer_down)
+    }
+
+    /// Returns the same policy with other names for the peers.
+    #[must_use]
+    pub fn with_peers(&self, name: impl Fn(PeerId) -> PeerId) -> Self {
+        let via = |via: &Via| match via {
+            Via::Peers(peers) => Via::Peers(peers.iter().map(|peer| name(*peer)).collect()),
+            Via::Direct => Via::Direct,
+            Via::Reject => Via::Reject,
+        };
+        let rule = |rule: &Rule| Rule { via: via(&rule.via), ..rule.clone() };
+        let ingress = |(ingress, default): (&String, &IngressDefault)| {
+            let default = IngressDefault { via: default.via.as_ref().map(via), ..default.clone() };
+            (ingress.clone(), default)
+        };
+        Self {
+            rules: self.rules.iter().map(rule).collect(),
+            ingresses: self.ingresses.iter().map(ingress).collect(),
+            default: via(&self.default),
+            peer_down: self.peer_down,
+        }
+    }
+
+    /// Returns where a flow goes that entered at the ingress named `ingress` and matches no rule.
+    pub fn default_via(&self, ingress: &str) -> &Via {
+        let own = self.ingresses.get(ingress);
+        own.and_then(|own| own.via.as_ref()).unwrap_or(&self.default)
+    }
+
+    /// Returns whether a rule by name could decide where a flow to the address `target` goes, so that its name has
+    /// to be known.
+    pub fn depends_on_name(&self, ingress: &str, target: &Target) -> bool {
+        let has_name = |to: &Destination| matches!(to, Destination::Name(_));
+        let could = |rule: &&Rule| {
+            rule.matches(ingress, target)
+                || (rule.applies(ingress, target) && rule.to.iter().any(has_name))
+        };
+        // The first that matches by the address decides, whatever the name.
+        self.rules.iter().find(could).is_some_and(|rule| !rule.matches(ingress, target))
+    }
+
     /// Decides where a flow to `target` goes that entered at the ingress named `ingress`.
     pub fn decide(&self, ingress: &str, target: &Target) -> Decision {
+        self.decide_named(ingress, target, None)
+    }
+
+    /// Decides where a flow to the address `target` goes, which is said to have a name as well.
+    pub fn decide_named(&self, ingress: &str, target: &Target, name: Option<&str>) -> Decision {
         let own = self.ingresses.get(ingress);
-        let rule = self.rules.iter().find(|rule| rule.matches(ingress, target));
+        let matches = |rule: &&Rule| {
+            rule.matches(ingress, target)
+                || (rule.applies(ingress, target) && name.is_some_and(|name| rule.has_name(name)))
+        };
+        let rule = self.rules.iter().find(matches);
         let via = match rule {
             Some(rule) => &rule.via,
-            None => own.and_then(|own| own.via.as_ref()).unwrap_or(&self.default),
+            None => self.default_via(ingress),
         };
         let mode = rule.and_then(|rule| rule.mode).or_else(|| own.and_then(|own| own.mode));
         let peer_down =
@@ -133,10 +191,21 @@ impl Policy {
 impl Rule {
     /// Returns whether the rule matches a flow to `target` that entered at this ingress.
     pub fn matches(&self, ingress: &str, target: &Target) -> bool {
-        let Target::Tcp { host, port } = target else { return false };
-        (self.ingress.is_empty() || self.ingress.iter().any(|name| name == ingress))
-            && (self.ports.is_empty() || self.ports.iter().any(|ports| ports.contains(*port)))
+        let Some((host, _)) = target.host_and_port() else { return false };
+        self.applies(ingress, target)
             && (self.to.is_empty() || self.to.iter().any(|to| to.matches(host)))
+    }
+
+    /// Returns whether the rule is about this ingress and the port of this target.
+    fn applies(&self, ingress: &str, target: &Target) -> bool {
+        let Some((_, port)) = target.host_and_port() else { return false };
+        (self.ingress.is_empty() || self.ingress.iter().any(|name| name == ingress))
+            && (self.ports.is_empty() || self.ports.iter().any(|ports| ports.contains(port)))
+    }
+
+    /// Returns whether the rule is about a destination of this name.
+    fn has_name(&self, name: &str) -> bool {
+        self.to.iter().any(|to| matches!(to, Destination::Name(pattern) if pattern.matches(name)))
     }
 }
 
@@ -147,6 +216,25 @@ impl Destination {
             (Self::Prefix(prefix), Host::Ip(ip)) => prefix.contains(&ip.to_canonical()),
             (Self::Name(pattern), Host::Name(name)) => pattern.matches(name),
             (Self::Prefix(_), Host::Name(_)) | (Self::Name(_), Host::Ip(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Rule {
+    /// Returns a rule of texts, as a file has them.
+    pub(crate) fn for_test(to: &[&str], ports: &[&str], ingress: &[&str], via: Via) -> Self {
+        let destination = |text: &&str| match text.parse() {
+            Ok(prefix) => Destination::Prefix(prefix),
+            Err(_) => Destination::Name(text.parse().unwrap()),
+        };
+        Self {
+            to: to.iter().map(destination).collect(),
+            ports: ports.iter().map(|text| text.parse().unwrap()).collect(),
+            ingress: ingress.iter().map(|&name| name.to_owned()).collect(),
+            via,
+            mode: None,
+            peer_down: None,
         }
     }
 }

@@ -26,6 +26,11 @@ impl Ports {
         if first == 0 || first > last { None } else { Some(Self { first, last }) }
     }
 
+    /// Returns the first and the last port.
+    pub const fn bounds(&self) -> (u16, u16) {
+        (self.first, self.last)
+    }
+
     /// Returns whether `port` is in the range.
     pub const fn contains(&self, port: u16) -> bool {
         self.first <= port && port <= self.last

@@ -2,12 +2,14 @@
 
 use crate::report::*;
 
-pub(super) fn sample() -> Report {
+pub(crate) fn sample() -> Report {
     let silent_peer = PeerReport {
         name: "branch2".to_owned(),
         id: "tlk1ghi".to_owned(),
+        other_keys: vec![],
         locators: vec![],
         dial_failure: None,
+        key_refusal: None,
         sessions: vec![],
     };
     Report {
@@ -15,7 +17,30 @@ pub(super) fn sample() -> Report {
         version: "0.1.0".to_owned(),
         uptime_s: 3723.4,
         listen: vec!["[::]:5443".parse().unwrap()],
+        descriptors: DescriptorsReport { limit: 1024, for_connections: 768, connections: 12 },
+        file: Some("/etc/throughline/throughline.toml".into()),
+        tasks: 57,
+        interception: Some(InterceptionReport {
+            table: "throughline-0a1b2c3d".to_owned(),
+            problem: Some("nft does not answer".to_owned()),
+            ingresses: vec![InterceptingReport {
+                name: "all".to_owned(),
+                protocol: "tcp".to_owned(),
+                of: "programs of every user".to_owned(),
+                port: 40_007,
+            }],
+        }),
         uplinks: vec![uplink()],
+        totals: vec![TotalsReport {
+            uplink: Some("isp-a".to_owned()),
+            lanes: 3,
+            failed_lanes: 2,
+            surviving_flows: 57,
+            suspicions: 9,
+            sent_bytes: 2_234_567,
+            received_bytes: 189_012,
+            lost_bytes: 1_200,
+        }],
         peers: vec![peer(), silent_peer],
     }
 }
@@ -45,8 +70,10 @@ fn uplink() -> UplinkReport {
         class: "pa".to_owned(),
         metered: true,
         egress_checks: vec![own, wrong],
+        discovered: false,
         draining: true,
         lanes: 1,
+        lanes_up: 1,
     }
 }
 
@@ -54,15 +81,25 @@ fn peer() -> PeerReport {
     PeerReport {
         name: "branch1".to_owned(),
         id: "tlk1def".to_owned(),
+        other_keys: Vec::new(),
         locators: vec!["branch1.example:5443".to_owned()],
         dial_failure: Some(DialFailureReport {
             duration_s: 61.5,
             reason: "from 192.0.2.7 to 198.51.100.2:5443: no answer within 4s".to_owned(),
         }),
+        key_refusal: Some(DialFailureReport {
+            duration_s: 7.25,
+            reason: "the peer refused us: key tlk1abc is unknown".to_owned(),
+        }),
         sessions: vec![SessionReport {
             id: "0123456789abcdef0123456789abcdef".to_owned(),
             side: "initiator".to_owned(),
             detached_s: None,
+            redundancy_losses: vec![RedundancyLossReport {
+                domain: "isp-b".to_owned(),
+                duration_s: 61.5,
+                reason: "it has no address".to_owned(),
+            }],
             lanes: vec![lane()],
             flows: vec![flow()],
         }],
@@ -76,6 +113,8 @@ fn lane() -> LaneReport {
         interface: Some("eth0".to_owned()),
         local: "192.0.2.7:40001".parse().unwrap(),
         remote: "198.51.100.1:5443".parse().unwrap(),
+        our_key: "tlk1ghi".to_owned(),
+        peer_key: "tlk1def".to_owned(),
         state: "up".to_owned(),
         rtt_ms: 20.26,
         cwnd_bytes: 65536,
@@ -84,6 +123,7 @@ fn lane() -> LaneReport {
         received_bytes: 89_012,
         lost_bytes: 0,
         suspicions: 3,
+        usual_pause_ms: 180.4,
         migrations: 1,
     }
 }
@@ -98,5 +138,6 @@ fn flow() -> FlowReport {
         resent_bytes: 0,
         duplicate_bytes: 1_000,
         intended_duplicate_bytes: 900,
+        dropped_datagrams: 0,
     }
 }

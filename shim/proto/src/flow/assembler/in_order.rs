@@ -54,6 +54,11 @@ impl InOrder {
         Some(chunk)
     }
 
+    /// Returns the bytes as chunks.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(|chunk| &chunk[..]).chain(std::iter::once(&self.tail[..]))
+    }
+
     /// Discards everything.
     pub(super) fn clear(&mut self) {
         self.chunks.clear();

@@ -36,6 +36,14 @@ impl OutOfOrder {
         &self.ranges
     }
 
+    /// Returns the chunks with their offsets, in ascending order.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.chunks.iter().map(|(start, storage)| match storage {
+            Storage::Shared(bytes) => (*start, &bytes[..]),
+            Storage::Copied(bytes) => (*start, &bytes[..]),
+        })
+    }
+
     /// Adds the bytes that are not held yet and returns how many those are.
     pub(super) fn insert(&mut self, start: u64, bytes: &Bytes) -> u64 {
         let end = start + bytes.len() as u64;

@@ -103,10 +103,10 @@ fn a_window_that_is_read_quickly_grows_and_a_slow_one_does_not() {
     let t = Instant::now();
     for (pause, window) in [(10, 2000), (400, 1000)] {
         let mut rx = Rx::new(1000);
-        rx.wanted_growth(t);
+        rx.wanted_growth(t, Duration::ZERO);
         rx.insert(0, zeros(1000)).unwrap();
         while rx.assembler.pop_at_most(500).is_some() {}
-        let growth = rx.wanted_growth(t + Duration::from_millis(pause));
+        let growth = rx.wanted_growth(t + Duration::from_millis(pause), Duration::ZERO);
         rx.grow(growth);
         assert!(rx.open_window(), "a window that was read through is opened");
         assert_eq!((rx.window(), rx.max_offset()), (window, 1000 + window));
@@ -117,8 +117,32 @@ fn a_window_that_is_read_quickly_grows_and_a_slow_one_does_not() {
 fn a_window_stops_growing_at_its_bound() {
     let t = Instant::now();
     let mut rx = Rx::new(MAX_WINDOW);
-    rx.wanted_growth(t);
+    rx.wanted_growth(t, Duration::ZERO);
     rx.insert(0, zeros(MAX_WINDOW as usize)).unwrap();
     rx.assembler.pop_at_most(usize::MAX);
-    assert_eq!(rx.wanted_growth(t), 0);
+    assert_eq!(rx.wanted_growth(t, Duration::ZERO), 0);
+}
+
+#[test]
+fn a_window_that_is_read_through_in_two_round_trips_of_the_slowest_lane_grows() {
+    let growth = |pause: u64, rtt: u64| {
+        let (t, mut rx) = (Instant::now(), Rx::new(1000));
+        let rtt = Duration::from_millis(rtt);
+        rx.wanted_growth(t, rtt);
+        rx.insert(0, zeros(1000)).unwrap();
+        while rx.assembler.pop_at_most(500).is_some() {}
+        rx.wanted_growth(t + Duration::from_millis(pause), rtt)
+    };
+    assert_eq!([growth(700, 20), growth(700, 300), growth(700, 600)], [0, 0, 1000]);
+}
+
+#[test]
+fn a_window_that_reordering_fills_grows_and_one_that_a_slow_reader_fills_does_not() {
+    let mut rx = Rx::new(1000);
+    rx.insert(100, zeros(600)).unwrap();
+    assert_eq!(rx.growth_for_reordering(), 0);
+    rx.insert(700, zeros(100)).unwrap();
+    assert_eq!(rx.growth_for_reordering(), 1000);
+    rx.insert(0, zeros(100)).unwrap();
+    assert_eq!(rx.growth_for_reordering(), 0, "what is there can be read");
 }

@@ -30,10 +30,10 @@ fn bring_into(before: Before, hold_down: &mut HoldDown) -> Instant {
             for at in [t, t + GRACE] {
                 hold_down.observe(at, &[failed(1, 1), up(2, 2)]);
             }
-            t + SEC
+            t + 5 * SEC
         }
-        Before::HeldDown => flap(hold_down, t, SEC, Pa) + PA_HOLD - SEC,
-        Before::WaitToRestore => flap(hold_down, t, SEC, Pa) + PA_HOLD + 2 * SEC,
+        Before::HeldDown => flap(hold_down, t, 5 * SEC, Pa) + PA_HOLD - SEC,
+        Before::WaitToRestore => flap(hold_down, t, 5 * SEC, Pa) + PA_HOLD + 2 * SEC,
     }
 }
 
@@ -56,7 +56,7 @@ fn every_state_times_every_input() {
     let cells = [
         (From::Normal, Answers, Normal, Normal),
         (From::Normal, IsSuspect, Normal, Normal),
-        (From::Normal, FailsAlone, HeldDown, WaitToRestore),
+        (From::Normal, FailsAlone, HeldDown, Normal),
         (From::Normal, FailsWithAllOthers, Normal, Normal),
         (From::Normal, HasNoLane, Normal, Normal),
         (From::Down, Answers, HeldDown, WaitToRestore),

@@ -1,10 +1,11 @@
 //! What is thought of the lane: by this end, by the system, by the peer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{ADVERTISEMENT_TTL, Address, LaneMonitor, MAX_GUESS, PeerSuspicion};
 use crate::lane::action::Action;
 use crate::lane::episode::Episode;
+use crate::lane::narrow;
 use crate::lane::observation::{AddressListing, Observation, SensorSnapshot};
 use crate::lane::report::Report;
 use crate::lane::rules::Rule;
@@ -94,12 +95,17 @@ impl LaneMonitor {
 
     /// Asks the detector and the system what this end thinks of the lane.
     pub(super) fn judge(&mut self, now: Instant, seen: &Observation<'_>) -> Health {
+        let loss = &self.random_loss;
+        self.detector.expect_loss(loss.is_usual(), loss.is_possible());
+        self.narrow = narrow::judge(seen.sensor.overtaken, loss.share());
+        self.detector.note_narrow(self.narrow);
         let verdict = self.detector.evaluate(now, &seen.sensor);
         match (seen.address, self.address) {
             (AddressListing::Listed, _) => self.address = Address::Present,
             (AddressListing::Unlisted, Address::Present) => self.address = Address::Lost,
             _ => {}
         }
+        (self.late, self.fails_at) = (false, None);
         if self.address == Address::Lost && self.rules.apply(Rule::AddressLossConfirms) {
             // The system knows it before any timer could.
             return Health::Suspect { confirmed: true };
@@ -109,12 +115,29 @@ impl LaneMonitor {
                 self.check_at(check_at);
                 Health::Alive
             }
+            Verdict::Late { check_at } => {
+                self.late = true;
+                self.check_at(Some(check_at));
+                Health::Alive
+            }
             Verdict::Suspect { progressless, recheck_at, .. } => {
                 self.check_at(Some(recheck_at));
                 let timeout = self.detector.rto(&seen.sensor).min(MAX_GUESS);
                 let confirmed = progressless >= timeout && self.rules.apply(Rule::TimeoutConfirms);
+                // The silence was as long as usual when the suspicion was raised.
+                let pause = self.longest_pause(&seen.sensor);
+                let rest = pause.saturating_sub(seen.sensor.pauses.suspect_after + progressless);
+                self.fails_at = Some(now + rest);
                 Health::Suspect { confirmed }
             }
+        }
+    }
+
+    /// Returns how long a silence may last and be another pause of the path.
+    pub(super) fn longest_pause(&self, seen: &SensorSnapshot) -> Duration {
+        match self.rules.apply(Rule::LongPauseKeeps) {
+            true => seen.pauses.fail_after,
+            false => Duration::ZERO,
         }
     }
 
@@ -125,8 +148,7 @@ impl LaneMonitor {
         seen: &SensorSnapshot,
         actions: &mut Vec<Action>,
     ) {
-        if let Some(percent) = self.loss.measure(now, seen.epoch, seen.acked_bytes, seen.lost_bytes)
-        {
+        if let Some(percent) = self.loss.measure(now, seen) {
             actions.push(Action::report(Report::Lossy { percent }));
         }
         let until = self.loss.lossy_until(now);

@@ -23,6 +23,7 @@ impl LaneMonitor {
         self.assess(now, health, proof, 0, &mut actions);
         if let Some(episode) = &mut self.episode {
             episode.confirmed = health == Health::Suspect { confirmed: true };
+            episode.failed = episode.confirmed;
         }
         actions
     }

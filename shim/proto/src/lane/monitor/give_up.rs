@@ -4,10 +4,19 @@ use std::time::{Duration, Instant};
 
 use super::{Address, LaneMonitor, MAX_GUESS};
 use crate::lane::action::{Action, CloseReason, LaneAction};
+use crate::lane::narrow::Narrow;
 use crate::lane::observation::{Observation, SensorSnapshot};
+use crate::lane::probe::QuicTurn;
 use crate::lane::report::{FailedDirection, Report};
 use crate::lane::rules::Rule;
-use crate::lane::suspicion::Health;
+use crate::lane::suspicion::{BULK_IN_FLIGHT, Health};
+
+/// Interval of notices. QUIC's probe timeout, in which one has to be given, is longer on nearly all paths.
+const NOTICE_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a suspicion has notices at the most, and how many retransmission timeouts besides: what has not been
+/// answered by then is an outage, in which nothing passes.
+const NOTICE_FOR: Duration = Duration::from_millis(500);
+const NOTICE_TIMEOUTS: u32 = 4;
 
 impl LaneMonitor {
     /// Reports a suspicion that is worth it, and what ended since the last evaluation.
@@ -62,12 +71,23 @@ impl LaneMonitor {
         actions: &mut Vec<Action>,
     ) {
         let rto = self.detector.rto(&seen.sensor);
-        self.confirm(now, rto, actions);
-        let sure = self.health == Health::Suspect { confirmed: true };
+        let longest = self.longest_pause(&seen.sensor);
+        self.confirm(now, rto, longest, actions);
+        let ours = self.health == Health::Suspect { confirmed: true };
         let Some(episode) = &mut self.episode else { return };
+        // A path on which small packets pass does not pause.
+        let small_pass = seen.sensor.newest_acked_sent >= Some(episode.since);
+        let sure = ours && (episode.failed || small_pass);
+        // A probe may be answered as late as the path's longest pause has it.
+        let rto = match longest {
+            pause if !pause.is_zero() && !small_pass => rto.max(seen.sensor.srtt + pause),
+            _ => rto,
+        };
         if episode.is_unresponsive(now) {
             return self.close(CloseReason::Unresponsive, actions);
         }
+        episode.one_way.expect_loss(self.random_loss.is_usual() || self.lossy);
+        episode.one_way.note_small_packets(small_pass);
         let received = episode.one_way.received_since(now, episode.since, (seen.received)(), rto);
         if !sure {
             // A packet of ours was acknowledged after all.
@@ -79,27 +99,68 @@ impl LaneMonitor {
             }
             return self.check_at(Some(at));
         }
-        let small_pass = seen.sensor.newest_acked_sent >= Some(episode.since);
-        match received.filter(|_| sure && episode.is_given_up(now, small_pass)) {
+        match received.filter(|_| sure && self.rules.apply(Rule::OneWayCloses)) {
             Some(received) => self.give_up(now, received, actions),
             None => self.probe_if_due(now, seen, actions),
         }
     }
 
+    /// Gives the peer notice of our suspicion, again and again: what leaves while the window has room does so in full
+    /// packets, which may be what is lost, and what waits before a full one leaves in QUIC's own probes.
+    pub(super) fn give_notice(
+        &mut self,
+        now: Instant,
+        seen: &SensorSnapshot,
+        actions: &mut Vec<Action>,
+    ) {
+        let ours = self.health != Health::Alive && seen.in_flight >= BULK_IN_FLIGHT;
+        let until =
+            self.episode.as_ref().filter(|_| ours && !self.closed).map(|episode| {
+                episode.since + NOTICE_FOR + NOTICE_TIMEOUTS * self.detector.rto(seen)
+            });
+        if until.is_none_or(|until| now >= until) || !self.rules.apply(Rule::GivesNotice) {
+            return;
+        }
+        let due = self.notice_after.filter(|due| *due > now);
+        self.check_at(Some(due.unwrap_or(now + NOTICE_INTERVAL)));
+        if due.is_none() {
+            self.notice_after = Some(now + NOTICE_INTERVAL);
+            let narrow = self.narrow >= Narrow::Likely;
+            actions.push(Action::Lane(LaneAction::Notice { narrow }));
+        }
+    }
+
     /// Confirms a suspicion. What the peer sends and cannot see acknowledged for a timeout is as
     /// lost as what we send.
-    fn confirm(&mut self, now: Instant, rto: Duration, actions: &mut Vec<Action>) {
+    ///
+    /// The lane has *failed* once the silence is longer than the `longest` pause of its path, too.
+    fn confirm(
+        &mut self,
+        now: Instant,
+        rto: Duration,
+        longest: Duration,
+        actions: &mut Vec<Action>,
+    ) {
         let sure = self.health == Health::Suspect { confirmed: true };
         let by_peer = self.peer.is_some() && self.rules.apply(Rule::PeerConfirms);
+        let narrow = self.is_narrow();
         let Some(episode) = &mut self.episode else { return };
         let confirm_at = episode.since + rto.min(MAX_GUESS);
         let before = episode.confirmed;
-        episode.confirmed = sure || by_peer && now >= confirm_at;
+        let by_narrow = self.peer.is_some_and(|peer| peer.narrow);
+        episode.confirmed = sure || by_peer && (by_narrow || now >= confirm_at);
         if episode.confirmed && !sure && !before {
             actions.push(Action::MarkAtRisk);
         }
+        let fails_at = match self.health {
+            Health::Suspect { .. } => self.fails_at.unwrap_or(now),
+            Health::Alive => episode.since + longest,
+        };
+        episode.failed = episode.confirmed && (now >= fails_at || narrow);
         let unsure = by_peer && !episode.confirmed;
+        let kept = episode.confirmed && !episode.failed;
         self.check_at(unsure.then_some(confirm_at));
+        self.check_at(kept.then_some(fails_at));
     }
 
     /// Tells the peer of a one-way failure, and closes the lane soon.
@@ -119,13 +180,19 @@ impl LaneMonitor {
         if !self.rules.apply(Rule::Probe) {
             return;
         }
-        if self.probes.due(now, since) <= now {
+        let bulk = seen.sensor.in_flight >= BULK_IN_FLIGHT;
+        let turn = seen.sensor.last_sent.filter(|_| bulk).map(|last_sent| QuicTurn {
+            rto: self.detector.rto(&seen.sensor),
+            small_pass: seen.sensor.newest_acked_sent >= Some(since),
+            last_sent,
+        });
+        if self.probes.due(now, since, turn) <= now {
             if self.health != Health::Alive && self.rules.apply(Rule::AdvertiseAgain) {
                 actions.push(Action::Advertise);
             }
             self.probe(now, seen, actions);
         }
-        self.check_at(Some(self.probes.due(now, since)));
+        self.check_at(Some(self.probes.due(now, since, turn)));
     }
 
     /// Sends a probe, and remembers what had come by then.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::lane::observation::Overtaken;
+use crate::lane::pauses::Pauses;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -27,10 +29,12 @@ impl Lane {
                 newest_full_acked_sent: None,
                 last_full_ack: None,
                 last_sent: None,
+                overtaken: Overtaken::default(),
                 ack_interval: MS,
                 srtt: 20 * MS,
                 rttvar: MS,
                 min_rtt: 20 * MS,
+                pauses: Pauses::default(),
                 epoch: 0,
             },
         }
@@ -62,6 +66,7 @@ impl Lane {
     fn due(&mut self) -> Option<Instant> {
         match self.evaluate(0) {
             Verdict::Alive { check_at } => check_at,
+            Verdict::Late { check_at } => Some(check_at),
             Verdict::Suspect { since, .. } => Some(since),
         }
     }
@@ -274,4 +279,39 @@ fn a_suspicion_names_the_rule_that_raised_it() {
     lane.seen.oldest_unacked = Some(lane.at(100));
     assert!(lane.suspect(200));
     assert_eq!(lane.detector.raised_by(), SuspicionRule::Thin);
+}
+
+#[test]
+fn a_silence_that_is_usual_for_the_path_is_late_and_a_longer_one_suspect() {
+    let mut lane = Lane::bulk();
+    lane.seen.pauses.suspect_after = 180 * MS;
+    assert!(!lane.suspect(1009));
+    let Verdict::Late { check_at } = lane.evaluate(1010) else { panic!("not late") };
+    assert_eq!(check_at, lane.at(1035), "thin flows are sent twice meanwhile");
+    assert!(!lane.suspect(1180), "the acknowledgement was due at 1001");
+    assert!(lane.suspect(1181));
+    // A packet of a thin flow is due a round trip after it was sent.
+    let mut lane = Lane::new();
+    lane.seen.pauses.suspect_after = 180 * MS;
+    lane.seen.oldest_unacked = Some(lane.at(100));
+    assert!(matches!(lane.evaluate(130), Verdict::Late { .. }));
+    assert!(!lane.suspect(299));
+    assert!(lane.suspect(300));
+}
+
+#[test]
+fn an_acknowledgement_ends_lateness_at_once() {
+    let mut lane = Lane::bulk();
+    lane.seen.pauses.suspect_after = 180 * MS;
+    assert!(matches!(lane.evaluate(1100), Verdict::Late { .. }));
+    lane.acked(1101, 985, Some(986));
+    assert_eq!(lane.evaluate(1101), Verdict::Alive { check_at: Some(lane.at(1111)) });
+}
+
+#[test]
+fn what_our_own_scheduling_delays_is_no_silence() {
+    let mut lane = Lane::bulk();
+    lane.detector.timer_fired(lane.at(999), 4 * MS);
+    assert!(!lane.suspect(1012));
+    assert!(lane.suspect(1014));
 }

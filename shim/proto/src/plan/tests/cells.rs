@@ -107,7 +107,7 @@ fn another_lane_is_up() {
     }
     .when(State::Up, AtOnce(NOTHING), Later(NOTHING))
     .when(State::Suspect, AtOnce(NOTHING), Later(NOTHING))
-    .when(State::Down, AtOnce("dial from isp-1"), Later("dial from isp-1"))
+    .when(State::Down, AtOnce(NOTHING), Later("dial from isp-1"))
     .when(State::Migrating, AtOnce(NOTHING), Later("dial from isp-1"));
 }
 

@@ -3,19 +3,62 @@
 use super::*;
 
 #[test]
-fn with_no_lane_up_every_path_is_dialed_at_a_constant_interval() {
+fn with_no_lane_up_every_path_is_dialed_and_then_probed_in_turn() {
     let t = Instant::now();
-    let paths = [path(1, 1), path(2, 1)];
+    let paths = [path(1, 1), path(1, 2), path(2, 1)];
     let mut planner = Planner::default();
     let first = plan(&mut planner, t, &paths, &[]);
-    assert_eq!((first.dial.len(), first.wake_at), (2, Some(t + FAST_DIAL_INTERVAL)));
-    assert!(plan(&mut planner, t + 100 * MS, &paths, &[]).dial.is_empty());
-    for _ in 0..20 {
-        planner.dial_ended(paths[0].key(), false);
+    assert_eq!((first.dial.len(), first.probe.len()), (3, 0));
+    assert_eq!(first.wake_at, Some(t + FAST_PROBE_INTERVAL));
+    assert_eq!(plan(&mut planner, t + 100 * MS, &paths, &[]).probe, []);
+    let mut probe = |times| plan(&mut planner, t + times * FAST_PROBE_INTERVAL, &paths, &[]).probe;
+    assert_eq!(probe(1), [path(1, 1), path(2, 1)]);
+    assert_eq!(probe(2), [path(1, 2), path(2, 1)]);
+    assert_eq!(probe(3), [path(1, 1), path(2, 1)]);
+}
+
+#[test]
+fn a_path_that_answers_a_probe_is_dialed_at_once_and_ever_more_rarely_if_that_fails() {
+    let t = Instant::now();
+    let paths = [path(1, 1)];
+    let key = paths[0].key();
+    let mut planner = Planner::default();
+    for _ in 0..9 {
+        planner.dial_ended(key, false);
     }
-    assert_eq!(plan(&mut planner, t + FAST_DIAL_INTERVAL, &paths, &[]).dial.len(), 2);
-    let late = t + FAST_DIAL_PERIOD + 10 * FAST_DIAL_INTERVAL;
-    assert_eq!(plan(&mut planner, late, &paths, &[]).wake_at, Some(late + SLOW_DIAL_INTERVAL));
+    assert_eq!(plan(&mut planner, t, &paths, &[]).dial.len(), 1);
+    let (mut now, mut waits) = (t + MS, Vec::new());
+    for _ in 0..8 {
+        planner.path_answered(now, key);
+        let asked = now;
+        while plan(&mut planner, now, &paths, &[]).dial.is_empty() {
+            now += 10 * MS;
+        }
+        waits.push(now - asked);
+        now += MS;
+        planner.dial_ended(key, false);
+    }
+    assert_eq!(waits[0], Duration::ZERO);
+    assert!(waits.is_sorted());
+    let last = waits[7].as_secs();
+    assert!((29..=30).contains(&last), "{waits:?}");
+}
+
+#[test]
+fn a_path_that_answers_is_dialed_beside_the_dial_that_waits_also_while_no_flow_does() {
+    let (mut planner, t, paths) = (Planner::new(0), Instant::now(), [path(1, 1)]);
+    let key = paths[0].key();
+    let mut ask = |at: Instant, dialing: &[PathKey], answered: bool| {
+        if answered {
+            planner.path_answered(at, key);
+        }
+        let input = PlanInput { paths: &paths, lanes: &[], dialing, has_demand: false };
+        planner.plan(at, &input).dial.len()
+    };
+    assert_eq!(ask(t, &[], false), 1);
+    assert_eq!(ask(t + 3000 * MS, &[key], false), 0, "one dial at a time");
+    assert_eq!(ask(t + 3100 * MS, &[key], true), 1, "the network is back");
+    assert_eq!(ask(t + 3200 * MS, &[key, key], true), 0, "two at the most");
 }
 
 #[test]
@@ -35,19 +78,19 @@ fn a_missing_second_lane_is_dialed_with_growing_delays() {
     let paths = [path(1, 1), path(2, 1)];
     let up = [lane(1, &paths[0])];
     let mut planner = Planner::default();
-    let mut now = t;
-    let mut waits = Vec::new();
-    for _ in 0..12 {
+    let (mut now, mut dials) = (t, Vec::new());
+    while now < t + Duration::from_secs(3600) {
         let plan = plan(&mut planner, now, &paths, &up);
-        assert_eq!(plan.dial, [path(2, 1)]);
-        planner.dial_ended(paths[1].key(), false);
-        let again = planner
-            .plan(now, &PlanInput { paths: &paths, lanes: &up, dialing: &[], has_demand: true });
-        let next = again.wake_at.unwrap();
-        waits.push(next - now);
-        now = next;
+        if !plan.dial.is_empty() {
+            assert_eq!(plan.dial, [path(2, 1)]);
+            planner.dial_ended(paths[1].key(), false);
+            dials.push(now);
+        }
+        now = plan.wake_at.unwrap();
     }
-    assert!(waits.is_sorted());
+    let waits: Vec<Duration> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.is_sorted(), "{waits:?}");
+    // Due at the longest delay, and noticed with the next probe.
     assert_eq!(waits.last(), Some(&MAX_RETRY_DELAY));
 }
 
@@ -90,7 +133,7 @@ fn where_a_disjoint_path_fails_another_is_dialed_beside_it() {
         planner.dial_ended(path.key(), false);
         planner.dial_ended(path.key(), false);
     }
-    let later = t + Duration::from_secs(5);
+    let later = t + Duration::from_secs(30);
     assert_eq!(plan(&mut planner, later, &paths, &up).dial, [path(1, 1), path(2, 1)]);
 }
 
@@ -110,7 +153,7 @@ fn of_two_locators_in_a_prefix_the_one_that_failed_less_is_dialed() {
 }
 
 #[test]
-fn the_only_path_left_when_an_uplink_and_a_prefix_fail_is_among_those_dialed() {
+fn the_only_path_left_when_an_uplink_and_a_prefix_fail_is_dialed_at_once() {
     let t = Instant::now();
     let paths = [path(1, 1), path(1, 2), path(2, 1), path(2, 2)];
     let both = [down(1, &paths[0], t), down(2, &paths[3], t)];
@@ -122,29 +165,15 @@ fn the_only_path_left_when_an_uplink_and_a_prefix_fail_is_among_those_dialed() {
 fn dials_are_spread_by_the_seed_and_never_later_than_without() {
     let t = Instant::now();
     let paths = [path(1, 1)];
-    let waits: Vec<Duration> = (0..50)
-        .map(|seed| plan(&mut Planner::new(seed), t, &paths, &[]).wake_at.unwrap() - t)
-        .collect();
-    assert!(
-        waits.iter().all(|w| *w <= FAST_DIAL_INTERVAL && *w >= FAST_DIAL_INTERVAL.mul_f64(0.8))
-    );
-    assert!(distinct(waits.iter()).len() > 40);
-}
-
-#[test]
-fn without_demand_a_lost_second_lane_is_dialed_ever_more_rarely() {
-    let t = Instant::now();
-    let paths = [path(1, 1), path(2, 1)];
-    let up = [lane(1, &paths[0])];
-    let mut planner = Planner::default();
-    (0..40).for_each(|_| planner.dial_ended(paths[1].key(), false));
-    let idle = |planner: &mut Planner, now| {
-        planner.plan(now, &PlanInput { paths: &paths, lanes: &up, dialing: &[], has_demand: false })
+    let retry = |seed| {
+        let mut planner = Planner::new(seed);
+        plan(&mut planner, t, &paths, &[]);
+        planner.dial_ended(paths[0].key(), false);
+        let at = |ms: &u32| !plan(&mut planner, t + *ms * MS, &paths, &[]).dial.is_empty();
+        (0..5000).find(at).unwrap()
     };
-    assert_eq!(idle(&mut planner, t).wake_at, Some(t + MAX_IDLE_RETRY_DELAY));
-    assert_eq!(
-        plan(&mut planner, t + MAX_RETRY_DELAY, &paths, &up).dial,
-        [path(2, 1)],
-        "with demand"
-    );
+    let latest = retry(0);
+    let waits: Vec<u32> = (1..50).map(retry).collect();
+    assert!(waits.iter().all(|ms| *ms <= latest && *ms * 10 >= latest * 8), "{waits:?}");
+    assert!(distinct(waits.iter()).len() > 30);
 }

@@ -174,7 +174,7 @@ fn an_uplink_that_is_renumbered_again_and_again_does_not_accumulate_lanes() {
     assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).dial, []);
     let down: Vec<LaneView> = (1..=20).map(|id| down(id, &paths[0], t)).collect();
     assert_eq!(
-        plan(&mut Planner::default(), t, &paths, &down).dial,
+        plan(&mut Planner::default(), t + REDIAL_AFTER, &paths, &down).dial,
         paths,
         "none of them may answer"
     );

@@ -3,15 +3,83 @@
 use super::*;
 
 #[test]
-fn a_lane_that_is_down_is_dialed_anew_and_closed_once_replaced() {
+fn a_lane_that_stays_down_is_dialed_anew_and_closed_once_replaced() {
     let t = Instant::now();
     let paths = [path(1, 1), path(2, 1)];
-    let down = LaneView { suspected_since: Some(t), confirmed: true, ..lane(1, &paths[0]) };
-    let lanes = [down.clone(), lane(2, &paths[1])];
-    let now = plan(&mut Planner::default(), t, &paths, &lanes);
+    let lanes = [down(1, &paths[0], t), lane(2, &paths[1])];
+    let mut planner = Planner::default();
+    assert_eq!(plan(&mut planner, t, &paths, &lanes).dial, []);
+    assert_eq!(plan(&mut planner, t + REDIAL_AFTER - MS, &paths, &lanes).dial, []);
+    let now = plan(&mut planner, t + REDIAL_AFTER, &paths, &lanes);
     assert_eq!((now.dial, now.close), (vec![path(1, 1)], vec![]));
-    let lanes = [down, lane(2, &paths[1]), lane(3, &paths[0])];
-    assert_eq!(plan(&mut Planner::default(), t, &paths, &lanes).close, [LaneId(1)]);
+    let lanes = [down(1, &paths[0], t), lane(2, &paths[1]), lane(3, &paths[0])];
+    let closed = |lanes, at| plan(&mut Planner::default(), at, &paths, lanes).close;
+    assert_eq!(closed(&lanes, t + REDIAL_AFTER), [LaneId(1)]);
+    assert_eq!(closed(&lanes, t + REDIAL_AFTER - MS), [], "it may answer yet");
+    let narrow = LaneView { narrow: true, ..down(1, &paths[0], t) };
+    assert_eq!(closed(&[narrow, lane(3, &paths[0])], t), [LaneId(1)]);
+}
+
+#[test]
+fn the_last_lane_that_fails_is_dialed_a_twin_at_once_and_again_only_after_seconds() {
+    let t = Instant::now();
+    let paths = [path(1, 1)];
+    let mut planner = Planner::default();
+    let mut dials = Vec::new();
+    for ms in 0..20_000 {
+        let plan = plan(&mut planner, t + ms * MS, &paths, &[down(1, &paths[0], t)]);
+        for path in &plan.dial {
+            planner.dial_ended(path.key(), false);
+            dials.push(ms);
+        }
+    }
+    assert_eq!(dials[0], 0);
+    assert!(dials[1] >= 2_000 && dials.len() <= 5, "{dials:?}");
+    // The peer's opinion alone may come of our full window, behind which its acknowledgements wait.
+    let by_peer = LaneView { conclusive: false, ..down(1, &paths[0], t) };
+    let dial = |at| plan(&mut Planner::default(), at, &paths, std::slice::from_ref(&by_peer)).dial;
+    assert_eq!(dial(t + REDIAL_AFTER - MS), []);
+    assert_eq!(dial(t + REDIAL_AFTER), paths);
+}
+
+#[test]
+fn a_lane_that_answers_again_and_again_is_not_dialed_a_twin() {
+    // Down for 900 ms and up for 300, as in heavy loss; then, once, for longer.
+    let t = Instant::now();
+    let paths = [path(1, 1), path(2, 1)];
+    let mut planner = Planner::default();
+    let mut dials = 0;
+    for ms in (0..60_000).step_by(10) {
+        let (now, since) = (t + ms * MS, t + ms / 1200 * 1200 * MS);
+        let first = match ms % 1200 < 900 {
+            true => down(1, &paths[0], since),
+            false => LaneView { last_suspected: Some(since + 900 * MS), ..lane(1, &paths[0]) },
+        };
+        dials += plan(&mut planner, now, &paths, &[first, lane(2, &paths[1])]).dial.len();
+    }
+    assert_eq!(dials, 0);
+}
+
+#[test]
+fn dials_beside_a_lane_that_always_answers_again_become_rare() {
+    // Down for 1.5 s and up for 0.5 s: each dial gets through just before the lane answers.
+    let t = Instant::now();
+    let paths = [path(1, 1), path(2, 1)];
+    let mut planner = Planner::default();
+    let mut dials = 0;
+    for ms in (0..60_000).step_by(10) {
+        let (now, since) = (t + ms * MS, t + ms / 2000 * 2000 * MS);
+        let first = match ms % 2000 < 1500 {
+            true => down(1, &paths[0], since),
+            false => LaneView { last_suspected: Some(since + 1500 * MS), ..lane(1, &paths[0]) },
+        };
+        let plan = plan(&mut planner, now, &paths, &[first, lane(2, &paths[1])]);
+        for path in &plan.dial {
+            planner.dial_ended(path.key(), true);
+        }
+        dials += plan.dial.len();
+    }
+    assert!(dials <= 2, "{dials} dials");
 }
 
 #[test]
@@ -56,7 +124,9 @@ fn the_replacement_of_a_lane_that_answers_again_is_abandoned_once_that_lane_is_s
     let again = LaneView { suspected_since: Some(soon), ..back };
     let sure = LaneView { confirmed: true, ..again.clone() };
     assert_eq!(plan_at(soon, &[again, lane(2, &paths[0])], &[]).close, []);
-    assert_eq!(plan_at(soon, &[sure, lane(2, &paths[0])], &[]).close, [LaneId(1)]);
+    let lanes = [sure, lane(2, &paths[0])];
+    assert_eq!(plan_at(soon, &lanes, &[]).close, [], "it may answer once more");
+    assert_eq!(plan_at(soon + REDIAL_AFTER, &lanes, &[]).close, [LaneId(1)]);
 }
 
 #[test]

@@ -10,8 +10,9 @@ fn a_lane_over_an_uplink_that_failed_is_wanted_and_held_down() {
     let mut planner = Planner::default();
     let failed = [down(1, &paths[0], t), lane(2, &paths[1])];
     plan(&mut planner, t, &paths, &failed);
-    assert_eq!(plan(&mut planner, t + GRACE, &paths, &failed).dial, [path(1, 1)]);
-    let back = t + 2 * GRACE;
+    assert_eq!(plan(&mut planner, t + GRACE, &paths, &failed).dial, []);
+    assert_eq!(plan(&mut planner, t + REDIAL_AFTER, &paths, &failed).dial, [path(1, 1)]);
+    let back = t + PA_HOLD / 2;
     let lanes = [lane(2, &paths[1]), lane(3, &paths[0])];
     assert_eq!(plan(&mut planner, back, &paths, &lanes).wake_at, Some(back + PA_HOLD));
     assert_eq!(planner.hold_state(back, &lanes[1]), HoldState::HeldDown);

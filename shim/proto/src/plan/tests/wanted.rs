@@ -1,6 +1,7 @@
 //! Which lanes there should be.
 
 use super::*;
+use crate::path::Prefix;
 
 fn keys(plan: &PlanActions) -> Vec<PathKey> {
     plan.dial.iter().map(Path::key).collect()
@@ -107,4 +108,88 @@ fn a_surplus_lane_is_kept_as_soon_as_another_fails() {
     assert_eq!(plan(&mut planner, now, &paths, &lanes).drain, [LaneId(3)]);
     lanes[0] = down(1, &paths[0], now);
     assert_eq!(plan(&mut planner, now, &paths, &lanes).drain, []);
+}
+
+/// Two dual-stack uplinks to a peer with two dual-stack providers. Each provider's IPv6 comes first.
+fn dual_stack() -> Vec<Path> {
+    let v6 = |uplink: u8, locator: u16| Path {
+        local: IpAddr::from([0x2001, 0xdb8, uplink.into(), 0, 0, 0, 0, 1]),
+        remote: SocketAddr::from(([0x2001, 0xdb8, 0x900 + locator, 0, 0, 0, 0, 1], 5443)),
+        ..path(uplink, 1)
+    };
+    (1..=2).flat_map(|u| (1..=2u8).flat_map(move |l| [v6(u, l.into()), path(u, l)])).collect()
+}
+
+#[test]
+fn a_peer_has_as_many_providers_as_prefixes_in_one_family() {
+    assert_eq!(wanted_lanes(&dual_stack()), 2);
+    let one: Vec<Path> = dual_stack().into_iter().filter(|p| p.uplink == "isp-1").collect();
+    assert_eq!(wanted_lanes(&one), 2);
+    // One uplink and one provider, but two families.
+    assert_eq!(wanted_lanes(&one[..2]), 2);
+    assert_eq!(wanted_lanes(&one[..1]), 1);
+}
+
+/// Plans for a minute while the paths that `dead` names lead nowhere; returns the lanes.
+fn lanes_after_a_minute(paths: &[Path], dead: impl Fn(&Path) -> bool) -> Vec<LaneView> {
+    let (start, mut planner) = (Instant::now(), Planner::default());
+    let (mut lanes, mut dialing): (Vec<LaneView>, Vec<(Path, Instant)>) = (Vec::new(), Vec::new());
+    let mut next = 1;
+    // All is well for 20 s.
+    for tick in 0..8_000 {
+        let now = start + tick * 10 * MS;
+        let is_dead = |path: &Path| tick >= 2_000 && dead(path);
+        for lane in &mut lanes {
+            let path = paths.iter().find(|p| p.key() == lane.key()).unwrap();
+            if is_dead(path) && lane.suspected_since.is_none() {
+                (lane.suspected_since, lane.confirmed) = (Some(now), true);
+            }
+        }
+        lanes.retain(|l| l.suspected_since.is_none_or(|s| now < s + Duration::from_secs(10)));
+        let ended = dialing.extract_if(.., |(path, began)| {
+            now >= *began + if is_dead(path) { 4000 * MS } else { 40 * MS }
+        });
+        for (path, _) in ended.collect::<Vec<_>>() {
+            planner.dial_ended(path.key(), !is_dead(&path));
+            if !is_dead(&path) {
+                lanes.push(lane(next, &path));
+                next += 1;
+            }
+        }
+        let keys: Vec<PathKey> = dialing.iter().map(|(path, _)| path.key()).collect();
+        let input = PlanInput { paths, lanes: &lanes, dialing: &keys, has_demand: true };
+        let actions = planner.plan(now, &input);
+        for path in actions.probe.iter().filter(|p| !is_dead(p)) {
+            planner.path_answered(now, path.key());
+        }
+        dialing.extend(actions.dial.into_iter().map(|path| (path, now)));
+        for key in actions.abandon {
+            let at = dialing.iter().position(|(path, _)| path.key() == key).unwrap();
+            dialing.remove(at);
+        }
+        lanes.retain(|l| !actions.close.contains(&l.id));
+    }
+    assert_eq!(dialing, []);
+    lanes
+}
+
+#[test]
+fn when_one_family_dies_each_uplink_has_one_lane_of_the_other() {
+    let paths = dual_stack();
+    for v4_dies in [false, true] {
+        let lanes = lanes_after_a_minute(&paths, |path| path.remote.is_ipv4() == v4_dies);
+        let uplinks = distinct(lanes.iter().map(|l| l.uplink.clone()));
+        let prefixes = distinct(lanes.iter().map(|l| Prefix::of(l.remote)));
+        assert_eq!((lanes.len(), uplinks.len(), prefixes.len()), (2, 2, 2), "{lanes:#?}");
+        assert!(lanes.iter().all(|l| l.remote.is_ipv4() != v4_dies && l.is_up()));
+    }
+}
+
+#[test]
+fn when_one_family_of_one_uplink_dies_each_uplink_keeps_one_lane() {
+    let paths = dual_stack();
+    let dead = |path: &Path| path.uplink == "isp-1" && path.remote.is_ipv6();
+    let lanes = lanes_after_a_minute(&paths, dead);
+    let uplinks = distinct(lanes.iter().map(|l| l.uplink.clone()));
+    assert_eq!((lanes.len(), uplinks.len()), (2, 2), "{lanes:#?}");
 }

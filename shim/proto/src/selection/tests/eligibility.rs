@@ -24,7 +24,7 @@ fn the_secondary_lane_is_disjoint_not_metered_and_sticky() {
     assert_eq!(secondary(&lanes, primary, None), Some(LaneId(3)));
     assert_eq!(secondary(&lanes, primary, Some(LaneId(4))), Some(LaneId(4)));
     for unfit in [
-        Candidate { suspect: true, ..lane(3) },
+        Candidate { suspect: true, confirmed: true, ..lane(3) },
         Candidate { draining: true, ..lane(3) },
         Candidate { cost: METERED, ..lane(3) },
         Candidate { synced: false, ..lane(3) },
@@ -41,6 +41,18 @@ fn the_secondary_lane_leads_to_another_address_where_it_can() {
     assert_eq!(secondary(&[lane(1), same, lane(3)], primary, Some(LaneId(2))), Some(LaneId(3)));
     let lossy = Candidate { lossy: true, ..lane(3) };
     assert_eq!(secondary(&[lane(1), same, lossy], primary, None), Some(LaneId(2)));
+}
+
+#[test]
+fn a_lane_that_may_have_failed_carries_copies_where_no_other_is_up() {
+    let suspect = Candidate { suspect: true, ..lane(2) };
+    assert_eq!(secondary(&[lane(1), suspect], LaneId(1), None), Some(LaneId(2)));
+    assert_eq!(
+        secondary(&[lane(1), suspect, lane(3)], LaneId(1), Some(LaneId(2))),
+        Some(LaneId(3))
+    );
+    let confirmed = Candidate { confirmed: true, ..suspect };
+    assert_eq!(secondary(&[lane(1), confirmed], LaneId(1), Some(LaneId(2))), None);
 }
 
 #[test]

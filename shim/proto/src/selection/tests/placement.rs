@@ -33,6 +33,26 @@ fn a_flow_goes_on_as_many_lanes_as_its_mode_asks_for() {
 }
 
 #[test]
+fn a_thin_flow_stays_on_a_late_lane_and_is_copied_to_another_and_bulk_is_not() {
+    let late = [Candidate { late: true, ..lane(1) }, lane(2)];
+    for (mode, thin, copy) in [
+        (Mode::Single, true, Some(2)),
+        (Mode::Single, false, None),
+        (Mode::Auto, true, Some(2)),
+        (Mode::Auto, false, None),
+    ] {
+        let demand = Demand { mode, thin };
+        let mut placement = placed(demand, &[lane(1), lane(2)]);
+        placement.select(Instant::now(), &late, demand);
+        assert_eq!(ids(&placement), (Some(1), copy, None), "{demand:?}");
+    }
+    let single = Demand { mode: Mode::Single, thin: true };
+    let mut placement = placed(single, &late);
+    placement.select(Instant::now(), &[lane(1), lane(2)], single);
+    assert_eq!(ids(&placement), (Some(1), None, None), "late no longer");
+}
+
+#[test]
 fn a_displaced_flow_comes_back_only_after_a_spurious_suspicion() {
     let suspect = [Candidate { suspect: true, ..lane(1) }, lane(2)];
     for (spurious, back) in [(true, Some(1)), (false, Some(2))] {

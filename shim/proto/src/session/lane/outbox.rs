@@ -9,12 +9,17 @@ use crate::types::{FlowId, LaneId};
 /// facts and does not read must not make us grow.
 const MAX_PENDING_ACKS: usize = 4096;
 
+/// Forgotten flows for which the queues are not searched.
+const MIN_FORGOTTEN: usize = 64;
+
 /// Flows that wait for a lane, and whether the lane was woken for them.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Queue {
     pub(in crate::session) flows: VecDeque<FlowId>,
     /// The lane was woken for work of this class and has not run out of it.
     awake: bool,
+    /// The lane ran out of work since this was last asked for.
+    rested: bool,
 }
 
 /// What waits to be written on a lane, in the order in which it is written.
@@ -39,7 +44,10 @@ pub(in crate::session) struct Outbox {
     /// Segments whose streams are ended, forgotten or reset.
     pub(in crate::session) stream_ops: VecDeque<(u64, StreamOp)>,
     urgent: Queue,
+    datagrams: Queue,
     bulk: Queue,
+    /// Flows forgotten since the queues were last searched for such.
+    forgotten: usize,
 }
 
 impl Default for Outbox {
@@ -55,7 +63,9 @@ impl Default for Outbox {
             end_of_sync: true,
             stream_ops: VecDeque::new(),
             urgent: Queue::default(),
+            datagrams: Queue::default(),
             bulk: Queue::default(),
+            forgotten: 0,
         }
     }
 }
@@ -65,6 +75,7 @@ impl Outbox {
     pub(in crate::session) fn queue(&mut self, class: WorkClass) -> &mut Queue {
         match class {
             WorkClass::Urgent => &mut self.urgent,
+            WorkClass::Datagrams => &mut self.datagrams,
             WorkClass::Bulk => &mut self.bulk,
         }
     }
@@ -77,7 +88,13 @@ impl Outbox {
 
     /// Takes note that the lane found no more work of this class.
     pub(in crate::session) fn rest(&mut self, class: WorkClass) {
-        self.queue(class).awake = false;
+        let queue = self.queue(class);
+        (queue.awake, queue.rested) = (false, true);
+    }
+
+    /// Returns whether bulk has waited for the lane all the time since the last call.
+    pub(in crate::session) fn take_bulk_waited(&mut self) -> bool {
+        !std::mem::take(&mut self.bulk.rested) && self.bulk.awake
     }
 
     /// Takes an acknowledgement of facts. Where too many wait, it is left out, and the peer will
@@ -99,13 +116,25 @@ impl Outbox {
         self.end_of_sync = false;
         self.stream_ops.clear();
         self.urgent.flows.clear();
+        self.datagrams.flows.clear();
         self.bulk.flows.clear();
     }
 
-    /// Drops a flow from the queues.
-    pub(in crate::session) fn forget_flow(&mut self, id: FlowId) {
-        for queue in [&mut self.facts, &mut self.urgent.flows, &mut self.bulk.flows] {
-            queue.retain(|flow| *flow != id);
+    /// Takes note that a flow is forgotten. Whoever takes it from a queue passes it by; the queues
+    /// are searched only when half of them may be such flows, so that forgetting costs the same
+    /// however many wait.
+    pub(in crate::session) fn forget_flow(&mut self, is_live: impl Fn(FlowId) -> bool) {
+        self.forgotten += 1;
+        let queues = [
+            &mut self.facts,
+            &mut self.urgent.flows,
+            &mut self.datagrams.flows,
+            &mut self.bulk.flows,
+        ];
+        let waiting: usize = queues.iter().map(|queue| queue.len()).sum();
+        if self.forgotten > MIN_FORGOTTEN.max(waiting / 2) {
+            self.forgotten = 0;
+            queues.into_iter().for_each(|queue| queue.retain(|flow| is_live(*flow)));
         }
     }
 

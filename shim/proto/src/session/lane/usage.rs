@@ -61,10 +61,15 @@ impl Usage {
 
     /// Takes an advertisement of the peer; returns whether it is newer than the last.
     pub(in crate::session) fn receive(&mut self, peers: LaneUse) -> bool {
-        let newer = self.peers.is_none_or(|known| known.version < peers.version);
+        let newer = self.is_news(&peers);
         if newer {
             self.peers = Some(peers);
         }
         newer
+    }
+
+    /// Returns whether an advertisement of the peer is newer than the last.
+    pub(in crate::session) fn is_news(&self, peers: &LaneUse) -> bool {
+        self.peers.is_none_or(|known| known.version < peers.version)
     }
 }

@@ -30,6 +30,13 @@ impl Session {
         }
     }
 
+    /// Assumes that a lane delivers next to nothing any more.
+    pub(super) fn assume_collapse(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.delivery.assume_collapse();
+        }
+    }
+
     /// Assumes that our direction of a lane is dead.
     pub(super) fn assume_one_way(&mut self, id: LaneId) {
         if let Some(lane) = self.lanes.get_mut(&id) {

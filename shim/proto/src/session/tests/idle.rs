@@ -62,3 +62,25 @@ fn facts_and_acknowledgements_of_many_flows_are_packed_and_end() {
     }
     pair.assert_empty();
 }
+
+#[test]
+fn a_download_that_is_read_as_it_comes_is_reported_three_hundred_times_a_second_at_the_most() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Auto);
+    let reports = |pair: &Pair| pair.ends[B].flow(id).unwrap().clock.version();
+    let before = reports(&pair);
+    // A message is reported at once.
+    pair.write(A, id, 64);
+    pair.run();
+    assert_eq!(pair.read(B, id), (64, Ok(Read::Pending)));
+    assert_eq!(reports(&pair), before + 1);
+    // 16 Mbit/s, a packet at a time.
+    for _ in 0..1667 {
+        pair.write(A, id, 1200);
+        pair.run();
+        assert_eq!(pair.read(B, id).0, 1200);
+        pair.pass(Duration::from_micros(600));
+    }
+    let a_second = reports(&pair) - before;
+    assert!((150..=300).contains(&a_second), "{a_second}");
+}

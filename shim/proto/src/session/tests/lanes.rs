@@ -97,6 +97,22 @@ fn guesses_are_bounded_by_the_hedge_budget() {
 }
 
 #[test]
+fn a_confirmed_suspicion_needs_no_budget_where_the_lane_had_collapsed_before_it() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined(A, Mode::Single);
+    pair.hold(L1);
+    let written = pair.write(A, id, 90_000) as u64;
+    pair.run();
+    pair.ends[A].hedge.spend(u64::MAX);
+    pair.ends[A].assume_collapse(L1);
+    pair.health(A, L1, GUESS);
+    assert_eq!(pair.given_to(L2), 0, "a guess, and no budget");
+    pair.health(A, L1, SURE);
+    assert_eq!(pair.given_to(L2), written);
+    assert_eq!(pair.read(B, id), (written, Ok(Read::Pending)));
+}
+
+#[test]
 fn nothing_is_sent_again_on_the_suspect_lane() {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Auto);

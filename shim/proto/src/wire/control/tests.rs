@@ -32,6 +32,7 @@ fn every_message() -> Vec<Message> {
             session: SessionId(u128::MAX - 5),
             intent: Intent::Resume,
             generation: 2,
+            instance: 0x0123_4567_89ab_cdef,
             lane: LaneId(77),
             params,
         }),

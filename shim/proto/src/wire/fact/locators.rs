@@ -20,7 +20,7 @@ pub struct Locators {
 }
 
 impl Locators {
-    pub(in crate::wire) fn put(&self, out: &mut impl BufMut) {
+    pub(crate) fn put(&self, out: &mut impl BufMut) {
         put_varint(out, self.generation);
         put_varint(out, self.list.len().min(MAX_LOCATORS) as u64);
         for locator in self.list.iter().take(MAX_LOCATORS) {
@@ -28,7 +28,7 @@ impl Locators {
         }
     }
 
-    pub(in crate::wire) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
+    pub(crate) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         let generation = get_varint(buf, "locator generation")?;
         let count = get_bounded(buf, "locator count", MAX_LOCATORS as u64)?;
         let mut list = Vec::with_capacity(count as usize);

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut};
 
 use crate::types::{FailureCode, Mode, OpenFailure, Target};
 use crate::wire::codec::{
-    DecodeError, MAX_DETAIL, get_string, get_target, get_varint, put_detail, put_target, put_varint,
+    DecodeError, get_detail, get_target, get_varint, put_detail, put_target, put_varint,
 };
 
 /// What the opener of a flow asks for. Repeated until the peer is known to have it.
@@ -26,17 +26,18 @@ pub enum Outcome {
 }
 
 impl Open {
-    pub(in crate::wire) fn put(&self, out: &mut impl BufMut) {
+    pub(crate) fn put(&self, out: &mut impl BufMut) {
         out.put_u8(match self.mode {
             Mode::Auto => 0,
             Mode::Single => 1,
             Mode::Bond => 2,
             Mode::Redundant => 3,
+            Mode::AutoBond => 4,
         });
         put_target(out, &self.target);
     }
 
-    pub(in crate::wire) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
+    pub(crate) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         if !buf.has_remaining() {
             return Err(DecodeError::Truncated("mode"));
         }
@@ -45,6 +46,7 @@ impl Open {
             1 => Mode::Single,
             2 => Mode::Bond,
             3 => Mode::Redundant,
+            4 => Mode::AutoBond,
             other => return Err(DecodeError::Invalid("mode", other.into())),
         };
         Ok(Self { mode, target: get_target(buf)? })
@@ -52,7 +54,7 @@ impl Open {
 }
 
 impl Outcome {
-    pub(super) fn put(&self, out: &mut impl BufMut) {
+    pub(crate) fn put(&self, out: &mut impl BufMut) {
         match self {
             Self::Opened => put_varint(out, 0),
             Self::Failed(failure) => {
@@ -62,12 +64,12 @@ impl Outcome {
         }
     }
 
-    pub(super) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
+    pub(crate) fn get(buf: &mut impl Buf) -> Result<Self, DecodeError> {
         Ok(match get_varint(buf, "open outcome")? {
             0 => Self::Opened,
             code => Self::Failed(OpenFailure::new(
                 FailureCode::from_wire(code),
-                get_string(buf, "open failure", MAX_DETAIL)?,
+                get_detail(buf, "open failure")?,
             )),
         })
     }

@@ -1,6 +1,7 @@
 //! The dials of a session that are under way, side by side.
 
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::error;
 
 use super::attempt::{Attempt, DialError};
 use crate::engine::lane::NewLane;
@@ -74,6 +75,9 @@ impl Attempts {
                     }
                 }
                 Some(Err(ended)) => {
+                    if ended.is_panic() {
+                        error!("a dial panicked; others go on. Please report this");
+                    }
                     self.dials.retain(|dial| dial.task.id() != ended.id());
                     return None;
                 }

@@ -7,7 +7,7 @@ use super::lookup::NameLookup;
 use crate::engine::context::NodeContext;
 use crate::engine::drains::Drains;
 use crate::engine::session::SessionHandle;
-use throughline_proto::path::{Path, PathKey};
+use throughline_proto::path::{Path, PathKey, Prefix};
 use throughline_proto::plan;
 use throughline_proto::types::{Host, Locator};
 use throughline_uplinks::{Device, Snapshot};
@@ -28,6 +28,8 @@ pub(super) struct Candidates {
     lookup: NameLookup,
     /// The addresses that the peer advertises.
     advertised: Vec<SocketAddr>,
+    /// The addresses that were configured, names looked up.
+    configured: Vec<SocketAddr>,
     /// Any address of the peer is known.
     knows_an_address: bool,
     updated_at: Option<Instant>,
@@ -40,6 +42,8 @@ pub(super) struct Candidates {
 pub(super) struct Update {
     /// The paths were made anew.
     pub(super) done: bool,
+    /// The uplinks have changed.
+    pub(super) uplinks_changed: bool,
     /// The uplinks have changed, and there is a path that was not there before.
     pub(super) new_path_on_new_uplinks: bool,
 }
@@ -53,6 +57,24 @@ impl Candidates {
     /// Returns whether any address of the peer is known.
     pub(super) fn knows_an_address(&self) -> bool {
         self.knows_an_address
+    }
+
+    /// Returns whether only the peer named this address, so that anybody's host may be there.
+    pub(super) fn is_named(&self, remote: SocketAddr) -> bool {
+        !self.configured.contains(&remote)
+    }
+
+    /// Returns the prefixes of which only the peer has named an address.
+    pub(super) fn named_prefixes(&self) -> Vec<Prefix> {
+        let named =
+            self.paths.iter().map(|path| path.remote).filter(|remote| self.is_named(*remote));
+        let is_configured =
+            |prefix: &Prefix| self.configured.iter().any(|c| Prefix::of(*c) == *prefix);
+        let mut prefixes: Vec<Prefix> = named.map(Prefix::of).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        prefixes.retain(|prefix| !is_configured(prefix));
+        prefixes
     }
 
     /// Returns the uplink that a path leaves by.
@@ -101,6 +123,7 @@ impl Candidates {
         self.updated_at = Some(now);
         self.generation = uplinks.generation;
         let mut remotes = self.lookup.addresses(&context.peers.locators(session.peer()));
+        self.configured.clone_from(&remotes);
         // What the peer advertises is of use only beside what was configured.
         remotes.extend(plan::usable_locators(&self.advertised, &remotes));
         self.knows_an_address = !remotes.is_empty();
@@ -112,7 +135,7 @@ impl Candidates {
         };
         let new_path = paths.iter().zip(&devices).any(is_new);
         (self.paths, self.devices) = (paths, devices);
-        Update { done: true, new_path_on_new_uplinks: uplinks_changed && new_path }
+        Update { done: true, uplinks_changed, new_path_on_new_uplinks: uplinks_changed && new_path }
     }
 
     /// Takes over what the peer advertises, where that has changed or everything is to be looked at.

@@ -78,7 +78,8 @@ impl DialFailures {
     ) {
         let PathKey { local, remote } = path;
         let (peer, id) = (session.name(), session.id());
-        let is_news = self.logged.admit(Instant::now(), (path, error.to_string())).is_some();
+        let is_news = self.logged.admit(Instant::now(), (path, error.to_string())).is_some()
+            && session.log().admits_line();
         match error.is_expected() {
             false if is_news => {
                 warn!(%peer, session = %id, %local, %remote, "dial failed: {error}");
@@ -88,8 +89,16 @@ impl DialFailures {
             }
             _ => debug!(%peer, session = %id, %local, %remote, "dial failed: {error}"),
         }
-        let error = format!("from {local} to {remote}: {error}");
-        context.peers.dial_failed(session.peer(), error);
+        // One uplink or address family may be dead while lanes over others answer.
+        let reached = session.with(|core, _| core.answers());
+        let text = format!("from {local} to {remote}: {error}");
+        if reached && error.is_of_a_key() {
+            context.peers.key_refused(session.peer(), text.clone());
+        }
+        match reached {
+            true => context.peers.reached(session.peer()),
+            false => context.peers.dial_failed(session.peer(), text),
+        }
     }
 
     /// Emits an event where a failed dial means that the peer is unreachable.

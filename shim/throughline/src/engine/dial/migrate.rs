@@ -25,6 +25,9 @@ pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, pa
     };
     let interface = uplinks.interface(path.local);
     session.with(|core, now| {
+        let had_failed = core.is_suspect(id);
+        // Until now it was the former uplink's.
+        core.account(session.totals());
         let Some(lane) = core.lanes.get_mut(&id) else { return };
         let sensor = lane.sensor.clone();
         let Some(dialed) = lane.dialed_mut() else { return };
@@ -41,6 +44,10 @@ pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, pa
         (dialed.order, dialed.metered) = (path.order, path.metered);
         dialed.migrations += 1;
         dialed.cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
+        if had_failed {
+            session.totals().lane_failed(Some(&from));
+            session.totals().flows_survived(Some(&from), core.session.flow_count());
+        }
         let (to, local) = (path.uplink.clone(), dialed.local);
         session.log().emit_lane(
             id,
@@ -51,4 +58,5 @@ pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, pa
         core.session.handle_local_migration(now, id);
         core.session.handle_lane_migrated(now, id, path.order.into(), path.order);
     });
+    session.lane_states_changed();
 }

@@ -6,7 +6,7 @@ use quinn::VarInt;
 
 use crate::engine::lane;
 use crate::engine::quic::close;
-use crate::engine::session::{Core, LaneEntry};
+use crate::engine::session::{Core, LaneEntry, Origin};
 use crate::events::SessionLog;
 use throughline_proto::lane::{AddressListing, CloseReason, LaneAction, Observation};
 use throughline_proto::types::LaneId;
@@ -17,14 +17,29 @@ use throughline_uplinks::Snapshot;
 pub(super) struct Wake<'a> {
     /// How late the driver's timer fired; zero where it did not.
     pub(super) late_by: Duration,
-    /// The machine was suspended.
-    pub(super) resumed: bool,
+    /// Every lane is to be probed: the machine was suspended, or the peer may have been started anew.
+    pub(super) probes: bool,
     /// The addresses that the system lists.
     pub(super) uplinks: &'a Snapshot,
 }
 
+/// What changed of the lanes while they were observed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LaneChanges {
+    /// The peer has moved one.
+    pub(super) moved: bool,
+    /// The monitor reported on one: it is suspected, or no longer.
+    pub(super) judged: bool,
+}
+
 /// Observes every lane, in order, and does what follows.
-pub(super) fn observe_lanes(core: &mut Core, log: &SessionLog, now: Instant, wake: &Wake<'_>) {
+pub(super) fn observe_lanes(
+    core: &mut Core,
+    log: &SessionLog,
+    now: Instant,
+    wake: &Wake<'_>,
+) -> LaneChanges {
+    let mut changes = LaneChanges::default();
     let Core { session, lanes, .. } = core;
     let mut ids: Vec<LaneId> = lanes.keys().copied().collect();
     ids.sort_unstable();
@@ -38,13 +53,15 @@ pub(super) fn observe_lanes(core: &mut Core, log: &SessionLog, now: Instant, wak
             remote: entry.remote(),
             address: listing(entry, wake.uplinks),
             late_by: wake.late_by,
-            resumed: wake.resumed,
+            resumed: wake.probes,
         };
         for action in session.observe_lane(now, id, &seen) {
+            changes.judged |= matches!(action, LaneAction::Report(_));
             perform(entry, log, id, action);
         }
-        if entry.dialed().is_none() {
-            // The peer may have moved it.
+        session.set_max_datagram(id, entry.connection.max_datagram_size().unwrap_or(0));
+        if let Origin::Accepted(accepted) = &mut entry.origin {
+            changes.moved |= std::mem::replace(&mut accepted.remote, seen.remote) != seen.remote;
             session.handle_lane_migrated(now, id, lane::risk_of(seen.remote.ip()), 0);
         }
     }
@@ -53,6 +70,7 @@ pub(super) fn observe_lanes(core: &mut Core, log: &SessionLog, now: Instant, wak
             entry.emit(log, id, report);
         }
     }
+    changes
 }
 
 /// Whether the system lists the lane's address.
@@ -67,6 +85,9 @@ fn listing(entry: &LaneEntry, uplinks: &Snapshot) -> AddressListing {
 fn perform(entry: &mut LaneEntry, log: &SessionLog, id: LaneId, action: LaneAction) {
     match action {
         LaneAction::Probe => probe(entry),
+        LaneAction::Notice { narrow } => {
+            let _ = entry.connection.send_datagram(Datagram::Notice { narrow }.to_bytes(0));
+        }
         LaneAction::Close(reason) => {
             let (code, reason) = close_reason(reason);
             entry.end(code, reason);
@@ -80,7 +101,7 @@ fn probe(entry: &LaneEntry) {
     entry.sensor.allow_probe();
     let ping = Datagram::Ping { seq: entry.sensor.on_ping() };
     // As large as a packet of bulk.
-    let len = entry.connection.max_datagram_size().unwrap_or(0);
+    let len = Datagram::probe_len(entry.connection.max_datagram_size().unwrap_or(0));
     let _ = entry.connection.send_datagram(ping.to_bytes(len));
 }
 

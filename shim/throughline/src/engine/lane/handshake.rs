@@ -6,10 +6,11 @@ use quinn::{Connection, ReadError, RecvStream, SendStream, WriteError};
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::engine::quic::tls;
 use throughline_proto::session::Priority;
-use throughline_proto::wire::VERSION;
 use throughline_proto::wire::control::{ControlError, Decoder, Message};
 use throughline_proto::wire::hello::{Hello, Reject, RejectCode, Welcome};
+use throughline_proto::wire::version::{NoCommonVersion, VERSIONS};
 
 /// QUIC's priority of the control stream, above every [`Priority`] of a segment.
 const CONTROL_PRIORITY: i32 = Priority::Thin as i32 + 1;
@@ -38,7 +39,7 @@ pub(crate) enum HandshakeError {
         detail: String,
     },
     /// The connection failed.
-    #[error("{0}")]
+    #[error("{}", tls::reason(.0))]
     Connection(#[from] quinn::ConnectionError),
     /// The stream cannot be written.
     #[error("control stream: {0}")]
@@ -59,8 +60,8 @@ pub(crate) enum HandshakeError {
     #[error("no {0} within {EXCHANGE_TIMEOUT:?}")]
     Late(&'static str),
     /// There is no common version.
-    #[error("peer speaks protocol version {0}, we speak {VERSION}; update the older one")]
-    Version(u64),
+    #[error("{0}")]
+    Version(#[from] NoCommonVersion),
 }
 
 /// Runs the initiator's side: sends `Hello`, waits for `Welcome`.
@@ -73,10 +74,10 @@ pub(crate) async fn initiate(
         write(&mut send, &Message::Hello(hello)).await?;
         let mut decoder = Decoder::default();
         match next(&mut recv, &mut decoder).await? {
-            Message::Welcome(welcome) if welcome.version == VERSION => {
+            Message::Welcome(welcome) => {
+                VERSIONS.accept(welcome.version)?;
                 Ok((ControlStream { send, recv, decoder }, welcome))
             }
-            Message::Welcome(welcome) => Err(HandshakeError::Version(welcome.version)),
             Message::Reject(Reject { code, detail }) => {
                 Err(HandshakeError::Rejected { code, detail })
             }
@@ -112,7 +113,10 @@ pub(crate) async fn answer(
 async fn write(send: &mut SendStream, message: &Message) -> Result<(), HandshakeError> {
     // Control goes before all else on the lane.
     let _ = send.set_priority(CONTROL_PRIORITY);
-    send.write_all(&message.to_bytes()).await.map_err(HandshakeError::Write)
+    send.write_all(&message.to_bytes()).await.map_err(|error| match error {
+        WriteError::ConnectionLost(error) => error.into(),
+        error => HandshakeError::Write(error),
+    })
 }
 
 async fn next(recv: &mut RecvStream, decoder: &mut Decoder) -> Result<Message, HandshakeError> {

@@ -2,36 +2,30 @@
 //!
 //! Control and thin flows are written whatever the window: they are little, and somebody waits.
 //! Bulk is written only while QUIC holds little more than its congestion window
-//! ([`WINDOW_SHARE`]), so that little has to be sent again when the lane dies, and the rest can take
+//! ([`LaneSensor::bulk_window`]), so that little has to be sent again when the lane dies, and the rest can take
 //! another. While bulk waits for room the pump still writes what is urgent.
 //!
 //! The pump is a part of the lane's task. Dropping it at any await is safe: what was not acknowledged
 //! is still in the flows' send buffers.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use quinn::{Connection, SendStream, VarInt, WriteError};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
+use super::datagrams::{self, Written};
 use super::end::LaneEnd;
 use crate::engine::session::SessionHandle;
-use throughline_congestion::LaneSensor;
-use throughline_proto::session::{HeldWrite, SegmentWrite, StreamOp, Transmit, WorkClass};
+use throughline_congestion::{DELAY_PROBE_INTERVAL, LaneSensor};
+use throughline_proto::session::{
+    HeldWrite, Priority, SegmentWrite, StreamOp, Transmit, WorkClass,
+};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::datagram::Datagram;
-
-/// QUIC holds at most its congestion window and a quarter: enough that it never runs dry between
-/// two acknowledgements, and little more.
-const WINDOW_SHARE: (u64, u64) = (5, 4);
-
-/// Bulk may always have this much in QUIC, or a lane with a tiny window would be woken for every
-/// packet.
-const MIN_BULK_WINDOW: u64 = 32 * 1024;
-
-/// Interval of the probes by which a lane with bulk measures its path's delay: five in 20 ms.
-const DELAY_PROBE_INTERVAL: Duration = Duration::from_millis(4);
 
 /// The send window for urgent work: all of it goes out. It is bounded by the flows' own windows.
 const URGENT_WINDOW: u64 = u64::MAX >> 2;
@@ -49,6 +43,10 @@ pub(super) struct Pump {
     work: Arc<Notify>,
     /// Segments that are being written, or whose bytes are not acknowledged yet.
     segments: HashMap<u64, SendStream>,
+    /// QUIC's priority of the bulk that is written now. It falls with each chunk, so that QUIC sends
+    /// chunks one after the other: with equal priorities it sends a packet of each stream in turn, and
+    /// the peer wakes a task for every packet.
+    bulk_priority: i32,
     /// When the last delay probe was sent.
     delay_probed_at: Option<Instant>,
 }
@@ -70,6 +68,7 @@ impl Pump {
             control,
             work,
             segments: HashMap::new(),
+            bulk_priority: Priority::Bulk as i32,
             delay_probed_at: None,
         }
     }
@@ -89,13 +88,29 @@ impl Pump {
             while let Some(transmit) = self.poll(WorkClass::Urgent) {
                 self.perform(transmit, &mut held).await?;
             }
+            let written = datagrams::write(&self.session, self.id, &self.connection, &self.sensor)?;
             if held.is_empty()
                 && let Some(Transmit::Segment(write)) = self.poll(WorkClass::Bulk)
             {
                 held.hold(write);
+                self.bulk_priority = self.bulk_priority.saturating_sub(1);
             }
+            if written == Written::Enough {
+                yield_now().await;
+                work.notify_one();
+            }
+            let sensor = Arc::clone(&self.sensor);
+            let room = async move {
+                match written {
+                    Written::AsManyAsFit => sensor.room().await,
+                    Written::All | Written::Enough => pending().await,
+                }
+            };
             let Some(write) = held.get_mut() else {
-                work.notified().await;
+                tokio::select! {
+                    () = work.notified() => {}
+                    () = room => {}
+                }
                 continue;
             };
             self.limit_bulk();
@@ -107,6 +122,7 @@ impl Pump {
                     held = HeldWrite::default();
                 }
                 () = work.notified() => {}
+                () = room => {}
             }
         }
     }
@@ -117,9 +133,7 @@ impl Pump {
 
     /// Lets bulk into QUIC only up to a little more than the congestion window.
     fn limit_bulk(&self) {
-        let (times, per) = WINDOW_SHARE;
-        let window = (self.sensor.snapshot().cwnd * times / per).max(MIN_BULK_WINDOW);
-        self.connection.set_send_window(window);
+        self.connection.set_send_window(self.sensor.bulk_window());
     }
 
     /// Asks the peer now and then when a packet of ours arrived, which shows in whose queue bulk waits
@@ -149,6 +163,8 @@ impl Pump {
                 let _ = self.control.stopped().await;
                 Err(LaneEnd::SessionOver)
             }
+            // Those of flows are written where there is room.
+            Transmit::Datagram(_) => Ok(()),
             Transmit::Segment(mut write) => {
                 self.connection.set_send_window(URGENT_WINDOW);
                 self.write(&mut write).await
@@ -183,14 +199,19 @@ impl Pump {
     async fn write(&mut self, write: &mut SegmentWrite) -> Result<(), LaneEnd> {
         if write.header.is_some() && !self.segments.contains_key(&write.key) {
             let stream = self.connection.open_uni().await?;
-            let _ = stream.set_priority(write.priority as i32);
             self.segments.insert(write.key, stream);
         }
         // A stream that the peer stopped takes nothing more: the flow is finished there.
         let Some(stream) = self.segments.get_mut(&write.key) else { return Ok(()) };
+        let is_first = write.header.is_some();
         if let Some(header) = write.header.take() {
             write.data.insert(0, header);
         }
+        let _ = match write.priority {
+            Priority::Bulk => stream.set_priority(self.bulk_priority),
+            priority if is_first => stream.set_priority(priority as i32),
+            _ => Ok(()),
+        };
         while write.data.iter().any(|chunk| !chunk.is_empty()) {
             match stream.write_chunks(&mut write.data).await {
                 Ok(written) => {

@@ -4,12 +4,15 @@
 //! acknowledged and nobody read is still in the peer's send buffers, as only the session's
 //! acknowledgements free them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use quinn::{Connection, ReadError, RecvStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet, yield_now};
 
+use super::datagrams;
 use super::end::LaneEnd;
+use super::receive_window::ReceiveWindow;
 use super::segment;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::LaneSensor;
@@ -17,6 +20,14 @@ use throughline_proto::session::Violation;
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::datagram::Datagram;
+use throughline_proto::wire::flow_datagram::FlowDatagram;
+
+/// Messages taken without a pause. A peer can send tens of thousands in one packet train; other tasks
+/// of this thread have their turn in between.
+const MESSAGES_PER_YIELD: usize = 32;
+
+/// Segments accepted without a pause: each is a task, and a peer can begin a thousand at once.
+const SEGMENTS_PER_YIELD: usize = 16;
 
 /// Reads control messages until the stream ends or the peer violates the protocol.
 pub(super) async fn control(
@@ -25,10 +36,15 @@ pub(super) async fn control(
     mut recv: RecvStream,
     mut decoder: Decoder,
 ) -> LaneEnd {
+    let mut taken_in_a_row = 0;
     loop {
         loop {
             match decoder.next_message() {
                 Ok(Some(message)) => {
+                    taken_in_a_row += 1;
+                    if taken_in_a_row % MESSAGES_PER_YIELD == 0 {
+                        yield_now().await;
+                    }
                     let taken =
                         session.with(|core, now| core.session.handle_control(now, id, message));
                     if let Err(violation) = taken {
@@ -41,8 +57,10 @@ pub(super) async fn control(
         }
         match recv.read_chunk(64 * 1024, true).await {
             Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-            // The end follows the peer's close message.
-            Ok(None) if session.is_over() => return LaneEnd::SessionOver,
+            // The end follows the peer's close message, of which the driver has perhaps not heard yet.
+            Ok(None) if session.with(|core, _| core.session.closed().is_some()) => {
+                return LaneEnd::SessionOver;
+            }
             Ok(None) => return LaneEnd::ControlEnded,
             Err(ReadError::ConnectionLost(error)) => return error.into(),
             Err(error) => return LaneEnd::ControlRead(error),
@@ -52,18 +70,27 @@ pub(super) async fn control(
 
 /// Accepts segments, each read by a task of its own. The tasks end with this function; their number
 /// is bounded by the connection's stream limit.
-pub(super) async fn segments(session: &SessionHandle, connection: &Connection) -> LaneEnd {
+pub(super) async fn segments(
+    session: &SessionHandle,
+    connection: &Connection,
+    window: &Arc<ReceiveWindow>,
+) -> LaneEnd {
     let mut readers: JoinSet<Result<(), LaneEnd>> = JoinSet::new();
+    let mut accepted_in_a_row = 0;
     loop {
         tokio::select! {
             accepted = connection.accept_uni() => match accepted {
                 Ok(recv) => {
-                    readers.spawn(segment::read(session.clone(), recv));
+                    readers.spawn(segment::read(session.clone(), recv, window.clone()));
+                    accepted_in_a_row += 1;
+                    if accepted_in_a_row % SEGMENTS_PER_YIELD == 0 {
+                        yield_now().await;
+                    }
                 }
                 Err(error) => return error.into(),
             },
             Some(done) = readers.join_next(), if !readers.is_empty() => {
-                if let Ok(Err(end)) = done {
+                if let Err(end) = ended(done) {
                     return end;
                 }
             }
@@ -71,14 +98,41 @@ pub(super) async fn segments(session: &SessionHandle, connection: &Connection) -
     }
 }
 
-/// Answers probes, and passes the peer's answers to the sensor.
-pub(super) async fn datagrams(connection: &Connection, sensor: &LaneSensor) -> LaneEnd {
+/// Takes in how a segment's reader ended. One that panicked has lost bytes that QUIC acknowledged, so the
+/// lane ends with it, and the peer sends them again.
+fn ended(done: Result<Result<(), LaneEnd>, JoinError>) -> Result<(), LaneEnd> {
+    match done.map_err(JoinError::try_into_panic) {
+        Ok(ended) => ended,
+        Err(Ok(payload)) => Err(LaneEnd::Panicked(payload.into())),
+        // Nobody aborts one while its lane lives.
+        Err(Err(_)) => Ok(()),
+    }
+}
+
+/// Takes the datagrams of flows, answers probes, and passes the peer's answers to the sensor.
+pub(super) async fn datagrams(
+    session: &SessionHandle,
+    id: LaneId,
+    connection: &Connection,
+    sensor: &LaneSensor,
+) -> LaneEnd {
     let clock = Instant::now();
+    let mut taken_in_a_row = 0;
     loop {
         let bytes = match connection.read_datagram().await {
             Ok(bytes) => bytes,
             Err(error) => return error.into(),
         };
+        match FlowDatagram::decode(&bytes) {
+            Ok(None) => {}
+            Ok(Some(datagram)) => {
+                match datagrams::take(session, datagram, &mut taken_in_a_row).await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                }
+            }
+            Err(error) => return LaneEnd::Datagram(error),
+        }
         match Datagram::decode(&bytes) {
             Ok(Some(Datagram::Ping { seq })) => {
                 // As long as the probe, so that the answer proves as much. If it does not fit,
@@ -90,8 +144,28 @@ pub(super) async fn datagrams(connection: &Connection, sensor: &LaneSensor) -> L
             }
             // The acknowledgement of the probe has already shown that the lane is alive.
             Ok(Some(Datagram::Pong { seq, received })) => sensor.on_pong(seq, received),
+            Ok(Some(Datagram::Notice { narrow })) => {
+                session.with(|core, now| core.session.handle_notice(now, id, narrow));
+                yield_now().await;
+            }
             Ok(None) => {}
             Err(error) => return LaneEnd::Datagram(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_segment_whose_reader_panics_ends_its_lane() {
+        let mut readers: JoinSet<Result<(), LaneEnd>> = JoinSet::new();
+        readers.spawn(async { Ok(()) });
+        assert!(ended(readers.join_next().await.unwrap()).is_ok());
+        readers.spawn(async { panic!("a fault") });
+        let end = ended(readers.join_next().await.unwrap()).unwrap_err();
+        assert_eq!(end.to_string(), "internal error: a fault");
+        assert!(!end.is_violation(), "the peer is not to blame");
     }
 }

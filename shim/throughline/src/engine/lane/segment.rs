@@ -3,11 +3,22 @@
 //! Each segment is read by a task of its own, which belongs to its lane's [`reader`](super::reader). It
 //! ends with the segment's stream; aborting it with the lane is safe, as the peer sends again what the
 //! session has not acknowledged.
+//!
+//! A thin flow's segment is read as its packets arrive, in any order. Its bytes come on another lane as
+//! well, so those behind a lost packet may be just what that lane lost: read in order, each loss would
+//! block its lane for a round trip and more, and with a few losses a second on both lanes one of them
+//! would always be blocked when the other one loses something.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
 
 use super::end::LaneEnd;
+use super::receive_window::ReceiveWindow;
 use crate::engine::session::SessionHandle;
 use throughline_proto::session::{SegmentVerdict, Violation};
 use throughline_proto::wire::codec::DecodeError;
@@ -16,20 +27,35 @@ use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 /// Chunks taken at once: QUIC hands out about a packet each, and one lock for 32 of them is cheap.
 const MAX_CHUNKS: usize = 32;
 
+/// A segment that begins with fewer bytes than a full packet holds is a thin flow's: bulk comes in chunks
+/// of 64 KiB.
+const THIN_BEGINNING: usize = 900;
+
+/// The most bytes of a chunk that is read in any order: a packet has fewer.
+const MAX_CHUNK: usize = 64 * 1024;
+
 /// Tells the peer that the segment's flow is finished here.
 const FINISHED: VarInt = VarInt::from_u32(0);
 
 /// Reads a segment to its end, its reset, or the end of the lane.
-pub(super) async fn read(session: SessionHandle, mut recv: RecvStream) -> Result<(), LaneEnd> {
-    let Some((header, rest)) = read_header(&mut recv).await? else { return Ok(()) };
+pub(super) async fn read(
+    session: SessionHandle,
+    mut recv: RecvStream,
+    window: Arc<ReceiveWindow>,
+) -> Result<(), LaneEnd> {
+    let Some((header, rest, header_len)) = read_header(&mut recv, &window).await? else {
+        return Ok(());
+    };
     let accepted = session.with(|core, now| core.session.handle_segment(now, &header))?;
     if accepted == SegmentVerdict::Stop {
         let _ = recv.stop(FINISHED);
         return Ok(());
     }
+    let is_thin = rest.len() < THIN_BEGINNING;
     let mut offset = header.offset;
-    let mut chunks = [const { Bytes::new() }; MAX_CHUNKS];
     let mut count = usize::from(!rest.is_empty());
+    // A thin flow's takes one at a time, and there may be ten thousand of these.
+    let mut chunks = vec![Bytes::new(); if is_thin { 1 } else { MAX_CHUNKS }];
     chunks[0] = rest;
     loop {
         if count > 0 {
@@ -44,27 +70,52 @@ pub(super) async fn read(session: SessionHandle, mut recv: RecvStream) -> Result
             }
             offset += len;
         }
-        match recv.read_chunks(&mut chunks).await {
-            Ok(Some(read)) => count = read,
+        let read = match is_thin {
+            true => watched(&window, recv.read_chunk(MAX_CHUNK, false)).await?.map(|read| {
+                read.map(|chunk| {
+                    // QUIC counts from the header on.
+                    offset = header.offset.saturating_add(chunk.offset.saturating_sub(header_len));
+                    chunks[0] = chunk.bytes;
+                    1
+                })
+            }),
+            false => watched(&window, recv.read_chunks(&mut chunks)).await?,
+        };
+        match read {
+            Ok(Some(read)) => {
+                count = read;
+                let bytes = chunks[..count].iter().map(|chunk| chunk.len() as u64).sum();
+                window.count_read(count, bytes);
+            }
             Ok(None) => return Ok(()),
             Err(error) => return ended(error),
         }
     }
 }
 
-/// Reads the header; `None` if the segment was reset before it was complete.
-async fn read_header(recv: &mut RecvStream) -> Result<Option<(SegmentHeader, Bytes)>, LaneEnd> {
+/// Reads the header; returns it, the bytes that came with it, and its length; `None` if the segment was
+/// reset before it was complete.
+async fn read_header(
+    recv: &mut RecvStream,
+    window: &ReceiveWindow,
+) -> Result<Option<(SegmentHeader, Bytes, u64)>, LaneEnd> {
     let mut head = BytesMut::new();
     loop {
-        match recv.read_chunk(MAX_HEADER, true).await {
+        // A whole packet: how much comes with the header tells a bulk flow from a thin one.
+        let read = watched(window, recv.read_chunk(MAX_CHUNK, true)).await?;
+        if let Ok(Some(chunk)) = &read {
+            window.count_read(1, chunk.bytes.len() as u64);
+        }
+        match read {
             Ok(Some(chunk)) if head.is_empty() => {
                 // The usual case: the first chunk has it all, and the rest of it stays shared.
                 let mut bytes = chunk.bytes;
                 let mut peek = &bytes[..];
                 match SegmentHeader::decode(&mut peek) {
                     Ok(header) => {
-                        bytes.advance(bytes.len() - peek.len());
-                        return Ok(Some((header, bytes)));
+                        let used = bytes.len() - peek.len();
+                        bytes.advance(used);
+                        return Ok(Some((header, bytes, used as u64)));
                     }
                     Err(DecodeError::Truncated(_)) => head.extend_from_slice(&bytes),
                     Err(error) => return Err(Violation::Header(error).into()),
@@ -77,7 +128,7 @@ async fn read_header(recv: &mut RecvStream) -> Result<Option<(SegmentHeader, Byt
                     Ok(header) => {
                         let used = head.len() - peek.len();
                         head.advance(used);
-                        return Ok(Some((header, head.freeze())));
+                        return Ok(Some((header, head.freeze(), used as u64)));
                     }
                     Err(DecodeError::Truncated(_)) if head.len() <= MAX_HEADER => {}
                     Err(error) => return Err(Violation::Header(error).into()),
@@ -89,6 +140,22 @@ async fn read_header(recv: &mut RecvStream) -> Result<Option<(SegmentHeader, Byt
             Err(error) => return ended(error).map(|()| None),
         }
     }
+}
+
+/// Awaits a read, and has the lane count how often it was woken with nothing to read: that is what
+/// frames do that leave a gap before them.
+async fn watched<T>(window: &ReceiveWindow, read: impl Future<Output = T>) -> Result<T, LaneEnd> {
+    let mut read = pin!(read);
+    let mut polled = false;
+    poll_fn(|context| match read.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending if std::mem::replace(&mut polled, true) => match window.count_fruitless() {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(Err(end)),
+        },
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// A reset says that the bytes came, or will come, another way.

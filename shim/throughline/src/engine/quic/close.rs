@@ -25,6 +25,9 @@ pub(crate) const REJECTED: VarInt = VarInt::from_u32(4);
 /// What this end sends on the lane is not acknowledged, although the peer's packets arrive.
 pub(crate) const ONE_WAY: VarInt = VarInt::from_u32(5);
 
+/// A fault of this end, as a task that panicked.
+pub(crate) const INTERNAL: VarInt = VarInt::from_u32(6);
+
 /// A close reason travels in one packet: its beginning is enough.
 const MAX_REASON: usize = 200;
 

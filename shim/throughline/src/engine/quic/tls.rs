@@ -2,8 +2,8 @@
 //!
 //! Each end shows a self-signed X.509 certificate; the Ed25519 key in it is its [`PeerId`], and the
 //! handshake's signature proves that it holds the private half. Nothing else in the certificate
-//! counts: no name, no date, no chain. The dialing end accepts one key; the accepting end accepts
-//! the keys in a [`PeerSet`].
+//! counts: no name, no date, no chain. The dialing end accepts the keys of one peer (one, but while that
+//! changes its key); the accepting end accepts the keys in a [`PeerSet`].
 //!
 //! Never: a session resumed, early data (a removed key must not come back in, an open must not be
 //! replayed), or the process's default provider (an application may have installed another).
@@ -27,21 +27,22 @@ use crate::identity::Identity;
 pub(crate) use peer_set::PeerSet;
 #[cfg(test)]
 use refusal::KeyRefused;
-pub(crate) use refusal::{reason, unknown_peer};
+pub(crate) use refusal::{is_of_a_key, reason, unknown_peer};
 use throughline_proto::types::PeerId;
 use throughline_proto::wire::ALPN;
-use verify::{AnyOf, Exactly};
+use verify::{AnyOf, OneOf};
 
 /// The server name that `Endpoint::connect` requires. It is neither sent (no SNI) nor checked.
 pub(crate) const SERVER_NAME: &str = "throughline";
 
-/// Returns the configuration of a dial: as `identity`, accepting nobody but `expected`.
-pub(crate) fn client(identity: &Identity, expected: PeerId) -> QuicClientConfig {
+/// Returns the configuration of a dial: as `identity`, accepting nobody but who has one of the keys
+/// `expected`.
+pub(crate) fn client(identity: &Identity, expected: Vec<PeerId>) -> QuicClientConfig {
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .expect("the provider has TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Exactly(expected)))
+        .with_custom_certificate_verifier(Arc::new(OneOf(expected)))
         .with_client_auth_cert(identity.certificate_chain(), identity.private_key())
         .expect("the certificate was made from the key");
     config.alpn_protocols = vec![ALPN.to_vec()];

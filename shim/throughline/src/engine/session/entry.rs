@@ -8,8 +8,10 @@ use quinn::{Connection, Endpoint, VarInt};
 use tokio::sync::Notify;
 
 use crate::engine::quic::close;
+use crate::engine::totals::{Accounted, Totals};
 use throughline_congestion::LaneSensor;
 use throughline_proto::selection::Cost;
+use throughline_proto::types::PeerId;
 
 /// What a session keeps of each of its lanes. What is thought of the lane is kept by its monitor,
 /// in the pure session.
@@ -19,9 +21,19 @@ pub(crate) struct LaneEntry {
     /// Notified when the session has something for the lane to write.
     pub(crate) work: Arc<Notify>,
     pub(crate) origin: Origin,
+    pub(crate) keys: LaneKeys,
     pub(crate) attached_at: Instant,
+    /// What of it is in the totals of its uplink.
+    pub(crate) accounted: Accounted,
     /// Why we ended it, if we did.
     pub(crate) ending: Option<&'static str>,
+}
+
+/// The keys that the two ends of a lane have shown each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneKeys {
+    pub(crate) ours: PeerId,
+    pub(crate) peers: PeerId,
 }
 
 /// Which end dialed a lane.
@@ -38,6 +50,8 @@ pub(crate) struct Accepted {
     /// The uplink that the address belongs to, where it is known.
     pub(crate) uplink: Option<String>,
     pub(crate) local: SocketAddr,
+    /// The peer's address when the driver last looked: a peer moves its lanes.
+    pub(crate) remote: SocketAddr,
 }
 
 /// A lane that we dialed.
@@ -56,6 +70,8 @@ pub(crate) struct Dialed {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) migrations: u64,
+    /// Woken when somebody at the peer's address says that it was started anew.
+    pub(crate) restarts: Arc<Notify>,
 }
 
 impl Origin {
@@ -123,6 +139,14 @@ impl LaneEntry {
         self.dialed().map_or(Cost::FREE, |dialed| dialed.cost)
     }
 
+    /// Adds what went over the lane since the last time to the totals of its uplink.
+    pub(crate) fn account(&mut self, totals: &Totals, suspicions: u64) {
+        let seen = self.sensor.snapshot();
+        let received = self.connection.stats().udp_rx.bytes;
+        let now = Accounted { sent: seen.sent_bytes, received, lost: seen.lost_bytes, suspicions };
+        totals.account(self.origin.uplink(), &mut self.accounted, now);
+    }
+
     /// Returns how long the lane has been there.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.attached_at)
@@ -133,9 +157,16 @@ impl LaneEntry {
         self.ending.is_some()
     }
 
+    /// Ends a lane whose session another process has.
+    pub(crate) fn end_as_handed_over(&mut self) {
+        self.end(close::REPLACED, "handed over to another process");
+    }
+
     /// Ends the lane from outside; its task notices through the connection.
     pub(crate) fn end(&mut self, code: VarInt, reason: &'static str) {
         self.ending.get_or_insert(reason);
+        // Quinn holds a close back while the window is full and bulk waits, which may be why the lane ends.
+        self.sensor.allow_probe();
         close::close(&self.connection, code, reason);
     }
 }

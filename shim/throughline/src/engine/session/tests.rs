@@ -7,6 +7,7 @@ use throughline_proto::wire::fact::Locators;
 use throughline_proto::wire::hello::SessionParams;
 
 use super::*;
+use crate::config::PeerConfig;
 use throughline_proto::types::LaneId;
 
 struct NoFlows;
@@ -22,19 +23,22 @@ fn acceptor() -> SessionHandle {
         side: Side::Acceptor,
         params,
         max_flows: 16,
+        first_window: 1 << 16,
         memory: Arc::new(throughline_proto::flow::memory::Memory::new(1 << 24)),
     };
     let context = SessionContext {
         incoming: Arc::new(NoFlows),
         changes: watch::Sender::new(0),
+        lane_changes: watch::Sender::new(0),
         events: EventLog::default(),
         drains: Drains::default(),
+        totals: Totals::default(),
     };
     let peer = crate::Identity::generate().peer_id();
     SessionHandle::new(
         SessionId(1),
         peer,
-        PeerName::from("peer"),
+        Arc::new(PeerLabel::new(&PeerConfig::new(peer, "peer"))),
         Session::new(config, params),
         context,
     )
@@ -53,7 +57,13 @@ fn locators_that_nobody_takes_wake_the_driver_once() {
     let session = acceptor();
     let lane = LaneId(1);
     session.with(|core, now| {
-        let info = LaneInfo { local_risk: 1, remote_risk: 1, cost: Cost::default(), order: 0 };
+        let info = LaneInfo {
+            local_risk: 1,
+            remote_risk: 1,
+            cost: Cost::default(),
+            order: 0,
+            takes_datagrams: true,
+        };
         core.session.handle_lane_attached(now, lane, info);
         let list = vec!["192.0.2.1:5443".parse().unwrap()];
         let locators = Message::Locators(Locators { generation: 1, list });

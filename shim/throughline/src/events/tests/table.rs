@@ -40,6 +40,12 @@ fn samples() -> Vec<EventKind> {
         EventKind::SessionDetached { linger: ms(43_200_000) },
         EventKind::SessionResumed { duration: ms(65_000) },
         EventKind::SessionOver { reason: because("shutting down") },
+        EventKind::RedundancyLost {
+            reason: because("no lane over it answers; the last dial: no answer within 4s"),
+            others: 1,
+        },
+        EventKind::RedundancyLost { reason: because("it has no address"), others: 2 },
+        EventKind::RedundancyRestored { duration: ms(65_000) },
         EventKind::AddressAdded { address: local.ip() },
         EventKind::AddressRemoved { address: local.ip(), reason: because("its link is down") },
         EventKind::DrainStarted { last: false },
@@ -51,6 +57,7 @@ fn samples() -> Vec<EventKind> {
         },
         EventKind::HoldDownEnded,
         EventKind::FlowRefused { target: "a:1".into(), reason: because("no"), suppressed: 2 },
+        EventKind::EventsSuppressed { count: 1200 },
         EventKind::PeerUnreachable {
             dial,
             reason: because("no answer within 4s"),
@@ -62,6 +69,9 @@ fn samples() -> Vec<EventKind> {
             duration: ms(0),
         },
         EventKind::UnknownPeerRejected { key: PeerId::from_bytes([7; 32]), remote, suppressed: 50 },
+        EventKind::ConfigChanged { change: because("peer branch1 added") },
+        EventKind::ConfigRefused { reason: because("no") },
+        EventKind::FlowRevoked { target: "a:1".into() },
         EventKind::SystemResumed { duration: ms(3_600_000) },
     ]
 }

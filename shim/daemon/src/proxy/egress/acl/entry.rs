@@ -62,6 +62,15 @@ impl AclEntry {
         }
     }
 
+    /// Returns whether it may allow an address that `requested` resolves to.
+    pub(super) fn could_cover(&self, requested: &Host) -> bool {
+        match (&self.hosts, requested) {
+            (Hosts::Name(pattern), Host::Name(name)) => pattern.matches(name),
+            (Hosts::Name(_), Host::Ip(_)) => false,
+            (Hosts::Any | Hosts::Localhost | Hosts::Prefix(_), _) => true,
+        }
+    }
+
     /// Returns whether it names `ip`, an address of this host, explicitly.
     pub(super) fn names_this_host(&self, ip: IpAddr) -> bool {
         match self.hosts {

@@ -13,7 +13,7 @@ fn allows(entry: &str, requested: &str, ip: &str, port: u16) -> bool {
 fn nothing_is_allowed_without_an_entry() {
     let acl = Acl::default();
     assert!(!acl.allows(&Host::Ip([10, 0, 0, 1].into()), [10, 0, 0, 1].into(), 22, &[]));
-    assert!(!acl.could_allow(22));
+    assert!(!acl.could_allow(&Host::Name("a.example".into()), 22));
 }
 
 /// (entry, requested, address dialed, port, allowed)

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::proxy::own_sockets::connect;
 use throughline::{FailureCode, OpenFailure};
 
 /// The Connection Attempt Delay that RFC 8305 §5 recommends.
@@ -35,7 +36,7 @@ pub(super) async fn race(mut waiting: VecDeque<SocketAddr>) -> Result<TcpStream,
     let mut best: Option<OpenFailure> = None;
     loop {
         if let Some(address) = waiting.pop_front() {
-            attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+            attempts.spawn(async move { (address, connect(address).await) });
         }
         tokio::select! {
             ended = attempts.join_next() => match ended {
@@ -70,7 +71,7 @@ fn specificity(failure: &OpenFailure) -> u8 {
 }
 
 /// Maps a failed `connect` to the failure that the application learns.
-fn connect_failure(address: SocketAddr, error: &io::Error) -> OpenFailure {
+pub(super) fn connect_failure(address: SocketAddr, error: &io::Error) -> OpenFailure {
     /// `ENFILE` and `EMFILE`, the same numbers on every Unix.
     const OUT_OF_DESCRIPTORS: [i32; 2] = [23, 24];
     let code = match error.kind() {
@@ -81,6 +82,8 @@ fn connect_failure(address: SocketAddr, error: &io::Error) -> OpenFailure {
         }
         io::ErrorKind::TimedOut => FailureCode::TimedOut,
         io::ErrorKind::PermissionDenied => FailureCode::NotAllowed,
+        // No port is left.
+        io::ErrorKind::AddrInUse => FailureCode::LimitReached,
         _ if error.raw_os_error().is_some_and(|n| OUT_OF_DESCRIPTORS.contains(&n)) => {
             FailureCode::LimitReached
         }

@@ -3,16 +3,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use crate::proxy::connections::Lookups;
 use throughline::{FailureCode, Host, OpenFailure};
 
 /// One resolver timeout (resolv.conf(5) waits 5 s for a server), which leaves as much to connect.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns the addresses of `host` in the resolver's order (RFC 6724), IPv4-mapped ones as IPv4.
-pub(super) async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, OpenFailure> {
+pub(super) async fn resolve(
+    host: &Host,
+    port: u16,
+    lookups: &Lookups,
+) -> Result<Vec<SocketAddr>, OpenFailure> {
     let name = match host {
         Host::Ip(ip) => return Ok(vec![SocketAddr::new(ip.to_canonical(), port)]),
         Host::Name(name) => name,
@@ -20,10 +24,10 @@ pub(super) async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, O
     let failure = |code, reason: String| {
         Err(OpenFailure::new(code, format!("the name {name} does not resolve: {reason}")))
     };
-    match timeout(RESOLVE_TIMEOUT, lookup_host((name.as_str(), port))).await {
+    match timeout(RESOLVE_TIMEOUT, lookups.resolve(name, port)).await {
         Ok(Ok(found)) => {
             let mut addresses: Vec<SocketAddr> = Vec::new();
-            for address in found.map(|a| SocketAddr::new(a.ip().to_canonical(), port)) {
+            for address in found.iter().map(|a| SocketAddr::new(a.ip().to_canonical(), port)) {
                 if !addresses.contains(&address) {
                     addresses.push(address);
                 }

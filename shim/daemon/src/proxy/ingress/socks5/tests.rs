@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -12,6 +16,26 @@ struct Outcome {
     /// What the ingress was asked to open, and whether the client's connection went on.
     asked: Option<Target>,
     served: bool,
+}
+
+/// Serves a client as the ingress does, up to its connection's way out.
+async fn serve_client<T, F, Fut>(
+    mut tcp: TcpStream,
+    credentials: Option<&Credentials>,
+    descriptors: &Descriptors,
+    open: F,
+) -> Result<(TcpStream, Served<T>), Refusal>
+where
+    F: FnOnce(Target) -> Fut,
+    Fut: Future<Output = Result<T, DispatchError>>,
+{
+    match negotiate(&mut tcp, credentials, descriptors, open).await {
+        Ok(served) => Ok((tcp, served)),
+        Err(refusal) => {
+            close_gracefully(tcp).await;
+            Err(refusal)
+        }
+    }
 }
 
 /// A client that says `says` and hangs up, and an ingress that answers it with `answer`.
@@ -29,7 +53,7 @@ async fn play(
             requested.send(target).unwrap();
             answer
         };
-        serve_client(tcp, credentials.as_ref(), open).await.is_ok()
+        serve_client(tcp, credentials.as_ref(), &Descriptors::default(), open).await.is_ok()
     });
     client.write_all(says).await.unwrap();
     client.shutdown().await.unwrap();
@@ -72,7 +96,7 @@ async fn the_reply_carries_the_far_sides_outcome() {
         (failed(FailureCode::NetworkUnreachable), 3),
         (failed(FailureCode::NotAllowed), 2),
         (failed(FailureCode::TimedOut), 6),
-        (failed(FailureCode::LimitReached), 1),
+        (failed(FailureCode::LimitReached), 3),
         (failed(FailureCode::Other), 1),
         (Err(DispatchError::Rejected("h:1".parse().unwrap())), 2),
         (
@@ -101,7 +125,8 @@ async fn the_reply_waits_for_the_outcome() {
         held.await.unwrap();
         Ok(())
     };
-    let ingress = tokio::spawn(serve_client(tcp, None, open));
+    let ingress =
+        tokio::spawn(async move { serve_client(tcp, None, &Descriptors::default(), open).await });
     client.write_all(&[HELLO, CONNECT_NAME].concat()).await.unwrap();
     client.read_exact(&mut [0; 2]).await.unwrap();
     let early = timeout(Duration::from_millis(100), client.read_exact(&mut [0; 1])).await;
@@ -112,8 +137,18 @@ async fn the_reply_waits_for_the_outcome() {
 }
 
 #[tokio::test]
-async fn bind_and_udp_associate_are_not_supported() {
-    for command in [2, 3, 9] {
+async fn udp_associate_is_answered_with_the_address_of_a_socket() {
+    let mut request = CONNECT_NAME.to_vec();
+    request[1] = 3;
+    let outcome = play(&[HELLO, &request].concat(), None, Ok(())).await;
+    assert_eq!(outcome.replies[..10], [5, 0, 5, 0, 0, 1, 127, 0, 0, 1]);
+    assert_ne!(outcome.replies[10..], [0, 0]);
+    assert!(outcome.served && outcome.asked.is_none());
+}
+
+#[tokio::test]
+async fn bind_and_unknown_commands_are_not_supported() {
+    for command in [2, 9] {
         let mut request = CONNECT_NAME.to_vec();
         request[1] = command;
         let outcome = play(&[HELLO, &request].concat(), None, Ok(())).await;

@@ -4,18 +4,7 @@ const A: PeerId = PeerId::from_bytes([1; 32]);
 const B: PeerId = PeerId::from_bytes([2; 32]);
 
 fn rule(to: &[&str], ports: &[&str], ingress: &[&str], via: Via, mode: Option<Mode>) -> Rule {
-    let destination = |text: &&str| match text.parse() {
-        Ok(prefix) => Destination::Prefix(prefix),
-        Err(_) => Destination::Name(text.parse().unwrap()),
-    };
-    Rule {
-        to: to.iter().map(destination).collect(),
-        ports: ports.iter().map(|text| text.parse().unwrap()).collect(),
-        ingress: ingress.iter().map(|&text| text.to_owned()).collect(),
-        via,
-        mode,
-        peer_down: None,
-    }
+    Rule { mode, ..Rule::for_test(to, ports, ingress, via) }
 }
 
 fn policy() -> Policy {
@@ -114,4 +103,39 @@ fn peer_down_is_taken_from_the_rule_then_the_ingress_then_the_policy() {
     assert_eq!(decide(None, None, Reject), Reject);
     assert_eq!(decide(None, Some(Direct), Reject), Direct);
     assert_eq!(decide(Some(Wait), Some(Direct), Reject), Wait);
+}
+
+#[test]
+fn a_name_that_an_address_has_decides_where_no_rule_before_it_does_by_the_address() {
+    let peers = |id| Via::Peers(vec![id]);
+    let policy = Policy::new(
+        vec![
+            rule(&["10.0.0.0/8"], &["443"], &[], peers(A), None),
+            rule(&["*.corp.example", "192.0.2.0/24"], &["443"], &[], peers(B), None),
+            rule(&["ads.example"], &[], &["all"], Via::Reject, None),
+        ],
+        HashMap::new(),
+        Via::Direct,
+    );
+    let target = |text: &str| text.parse::<Target>().unwrap();
+    for (to, ingress, depends) in [
+        ("10.1.2.3:443", "all", false),
+        ("192.0.2.1:443", "all", false),
+        ("203.0.113.1:443", "all", true),
+        ("203.0.113.1:443", "other", true),
+        ("203.0.113.1:80", "all", true),
+        ("203.0.113.1:80", "other", false),
+    ] {
+        assert_eq!(policy.depends_on_name(ingress, &target(to)), depends, "{to} {ingress}");
+    }
+    let by = |to: &str, name| policy.decide_named("all", &target(to), name);
+    let via = |decision: Decision| match decision {
+        Decision::Peers { via, .. } => via,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(via(by("10.1.2.3:443", Some("git.corp.example"))), [A]);
+    assert_eq!(via(by("203.0.113.1:443", Some("git.corp.example"))), [B]);
+    assert_eq!(by("203.0.113.1:80", Some("ADS.example.")), Decision::Reject);
+    assert_eq!(by("203.0.113.1:80", Some("git.corp.example")), Decision::Direct);
+    assert_eq!(by("203.0.113.1:443", None), Decision::Direct);
 }

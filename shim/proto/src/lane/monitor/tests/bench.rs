@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::lane::MAX_ACK_DELAY;
 use crate::lane::action::{Action, CloseReason, LaneAction};
 use crate::lane::monitor::LaneMonitor;
-use crate::lane::observation::{AddressListing, Observation, SensorSnapshot};
+use crate::lane::observation::{AddressListing, Observation, Overtaken, SensorSnapshot};
+use crate::lane::pauses::Pauses;
 use crate::lane::report::{FailedDirection, Report, SuspectedBy};
 use crate::lane::rules::Rules;
 use crate::wire::fact::Suspicion;
@@ -48,11 +49,13 @@ impl Bench {
                 newest_acked_sent: acked,
                 newest_full_acked_sent: acked,
                 last_full_ack: acked,
-                last_sent: None,
+                last_sent: acked,
+                overtaken: Overtaken::default(),
                 ack_interval: MS,
                 srtt: 20 * MS,
                 rttvar: MS,
                 min_rtt: 20 * MS,
+                pauses: Pauses::default(),
                 epoch: 0,
             },
             received: 0,
@@ -106,11 +109,23 @@ impl Bench {
         self.evaluate();
     }
 
+    pub(super) fn noticed(&mut self, narrow: bool) {
+        let actions = self.monitor.handle_notice(self.now, narrow);
+        self.actions.extend(actions);
+        self.evaluate();
+    }
+
+    /// Small packets that were sent later have overtaken full ones, by so many acknowledgements.
+    pub(super) fn overtaken(&mut self, turns: u32) {
+        self.seen.overtaken = Overtaken { packets: 30, turns };
+    }
+
     /// Much is in flight, and acknowledgements have come like a clock until now.
     pub(super) fn busy(&mut self) {
         self.seen.in_flight = 500_000;
         self.acked_full(self.now - 20 * MS);
         self.seen.oldest_unacked = Some(self.now - 19 * MS);
+        self.seen.last_sent = Some(self.now);
     }
 
     /// A small packet that was sent at `sent` is acknowledged now.
@@ -156,12 +171,15 @@ impl Bench {
 
 fn describe(action: &Action) -> String {
     match action {
+        Action::CopyThin => "copy thin flows".into(),
         Action::MarkAtRisk => "mark at risk".into(),
         Action::Trust { spurious: true } => "trust: spurious".into(),
         Action::Trust { spurious: false } => "trust".into(),
         Action::Reselect => "reselect".into(),
         Action::Advertise => "advertise".into(),
         Action::Lane(LaneAction::Probe) => "probe".into(),
+        Action::Lane(LaneAction::Notice { narrow: false }) => "notice".into(),
+        Action::Lane(LaneAction::Notice { narrow: true }) => "notice: narrow".into(),
         Action::Lane(LaneAction::Close(CloseReason::Unresponsive)) => "close: unresponsive".into(),
         Action::Lane(LaneAction::Close(CloseReason::OneWay)) => "close: one-way".into(),
         Action::Lane(LaneAction::Report(report)) => format!("report {}", describe_report(report)),

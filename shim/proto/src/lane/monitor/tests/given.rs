@@ -1,6 +1,6 @@
 //! The states that a lane may be in, and how it gets there.
 
-use super::bench::Bench;
+use super::bench::{Bench, MS};
 use crate::lane::condition::LaneState;
 use crate::lane::observation::AddressListing;
 use crate::lane::rules::Rules;
@@ -11,6 +11,8 @@ use crate::wire::fact::Suspicion;
 pub(super) enum Given {
     Idle,
     Busy,
+    Pausing,
+    Losing,
     Lossy,
     Unvalidated,
     SuspectByBulkRule,
@@ -25,9 +27,11 @@ pub(super) enum Given {
 }
 
 impl Given {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Idle,
         Self::Busy,
+        Self::Pausing,
+        Self::Losing,
         Self::Lossy,
         Self::Unvalidated,
         Self::SuspectByBulkRule,
@@ -46,6 +50,8 @@ impl Given {
         match self {
             Self::Idle => "alive, idle",
             Self::Busy => "alive, busy with bulk",
+            Self::Pausing => "alive, busy, it pauses",
+            Self::Losing => "alive, loses now and then",
             Self::Lossy => "alive, lossy",
             Self::Unvalidated => "alive, just migrated",
             Self::SuspectByBulkRule => "suspect by the bulk rule",
@@ -66,7 +72,12 @@ impl Given {
         match self {
             Self::Idle => {}
             Self::Busy => bench.busy(),
-            Self::Lossy => bench.lose_a_tenth(600),
+            Self::Pausing => bench.pausing(),
+            Self::Losing => bench.pass_with(60, |bench| {
+                bench.seen.acked_bytes += 3_000;
+                bench.seen.lost_bytes += 100;
+            }),
+            Self::Lossy => bench.lose_a_tenth(800),
             Self::Unvalidated => {
                 bench.monitor.handle_migration(bench.now);
                 bench.new_path();
@@ -100,7 +111,7 @@ impl Given {
             Self::OneWay => {
                 bench.busy();
                 bench.pass(50);
-                for _ in 0..20 {
+                for _ in 0..80 {
                     if bench.monitor.state() != LaneState::OneWay {
                         bench.receive(10);
                     }
@@ -118,6 +129,13 @@ impl Given {
 }
 
 impl Bench {
+    /// The lane is busy, and its path is known to pause.
+    fn pausing(&mut self) {
+        self.busy();
+        self.seen.pauses.suspect_after = 180 * MS;
+        self.seen.pauses.fail_after = 400 * MS;
+    }
+
     /// For so long a tenth of the bytes is lost.
     pub(super) fn lose_a_tenth(&mut self, ms: u32) {
         self.pass_with(ms, |bench| {

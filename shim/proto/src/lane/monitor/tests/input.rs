@@ -14,6 +14,7 @@ pub(super) enum Input {
     Silence10,
     Silence40,
     Silence100,
+    Silence300,
     Silence10s,
     LonePacketUnacked,
     FullPacketBefore,
@@ -21,6 +22,8 @@ pub(super) enum Input {
     SmallPacketAfter,
     PeerSuspects,
     PeerFindsOneWay,
+    PeerNotices,
+    PeerIsNarrow,
     PeerTrusts,
     PeerForgets,
     AddressLost,
@@ -30,19 +33,23 @@ pub(super) enum Input {
     Resumed,
     LateTimer,
     LateTimerAgain,
+    LittleLateTimer,
     ResentElsewhere,
     OnlyReceives,
     SmallPacketsPass,
+    FullPacketsVanish,
+    FullPacketsWereLost,
     LosesATenth,
     Ends,
 }
 
 impl Input {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Nothing,
         Self::Silence10,
         Self::Silence40,
         Self::Silence100,
+        Self::Silence300,
         Self::Silence10s,
         Self::LonePacketUnacked,
         Self::FullPacketBefore,
@@ -50,6 +57,8 @@ impl Input {
         Self::SmallPacketAfter,
         Self::PeerSuspects,
         Self::PeerFindsOneWay,
+        Self::PeerNotices,
+        Self::PeerIsNarrow,
         Self::PeerTrusts,
         Self::PeerForgets,
         Self::AddressLost,
@@ -59,9 +68,12 @@ impl Input {
         Self::Resumed,
         Self::LateTimer,
         Self::LateTimerAgain,
+        Self::LittleLateTimer,
         Self::ResentElsewhere,
         Self::OnlyReceives,
         Self::SmallPacketsPass,
+        Self::FullPacketsVanish,
+        Self::FullPacketsWereLost,
         Self::LosesATenth,
         Self::Ends,
     ];
@@ -73,6 +85,7 @@ impl Input {
             Self::Silence10 => "10 ms pass in silence",
             Self::Silence40 => "40 ms pass in silence",
             Self::Silence100 => "100 ms pass in silence",
+            Self::Silence300 => "300 ms pass in silence",
             Self::Silence10s => "10 s pass in silence",
             Self::LonePacketUnacked => "a lone packet is not acked in time",
             Self::FullPacketBefore => "a full packet sent before is acked",
@@ -80,6 +93,8 @@ impl Input {
             Self::SmallPacketAfter => "a small packet sent after is acked",
             Self::PeerSuspects => "the peer suspects",
             Self::PeerFindsOneWay => "the peer finds it one-way",
+            Self::PeerNotices => "the peer gives notice",
+            Self::PeerIsNarrow => "the peer says that it is narrow",
             Self::PeerTrusts => "the peer trusts",
             Self::PeerForgets => "the peer is quiet, full packets pass",
             Self::AddressLost => "our address is lost",
@@ -89,9 +104,12 @@ impl Input {
             Self::Resumed => "the machine resumes",
             Self::LateTimer => "our timer is late",
             Self::LateTimerAgain => "our timer is late twice",
+            Self::LittleLateTimer => "our timer is late by 4 ms",
             Self::ResentElsewhere => "bytes are sent again elsewhere",
             Self::OnlyReceives => "only the peer's packets pass",
             Self::SmallPacketsPass => "only small packets pass",
+            Self::FullPacketsVanish => "small packets overtake full ones",
+            Self::FullPacketsWereLost => "one did, and silence follows",
             Self::LosesATenth => "a tenth is lost",
             Self::Ends => "the lane ends",
         }
@@ -108,6 +126,7 @@ impl Input {
             Self::Silence10 => bench.pass(10),
             Self::Silence40 => bench.pass(40),
             Self::Silence100 => bench.pass(100),
+            Self::Silence300 => bench.pass(300),
             Self::Silence10s => bench.pass(10_000),
             Self::LonePacketUnacked => {
                 bench.seen.oldest_unacked.get_or_insert(bench.now);
@@ -133,6 +152,8 @@ impl Input {
             }
             Self::PeerSuspects => bench.advertised(Suspicion::Suspected),
             Self::PeerFindsOneWay => bench.advertised(Suspicion::OneWay),
+            Self::PeerNotices => bench.noticed(false),
+            Self::PeerIsNarrow => bench.noticed(true),
             Self::PeerTrusts => bench.advertised(Suspicion::None),
             Self::PeerForgets => {
                 bench.pass_with(300, |bench| bench.acked_full(bench.now - 20 * MS));
@@ -162,17 +183,30 @@ impl Input {
                 bench.now += 1000 * MS;
                 bench.wake(1000 * MS, false);
             }
+            Self::LittleLateTimer => {
+                bench.now += 10 * MS;
+                bench.wake(4 * MS, false);
+            }
             Self::ResentElsewhere => {
                 bench.now += MS;
                 bench.resent += 1_000;
                 bench.evaluate();
             }
-            Self::OnlyReceives => bench.receive(100),
-            Self::SmallPacketsPass => bench.pass_with(150, |bench| {
+            Self::OnlyReceives => bench.receive(700),
+            Self::SmallPacketsPass => bench.pass_with(700, |bench| {
                 bench.received += 1;
                 bench.acked_small(bench.now - 20 * MS);
             }),
-            Self::LosesATenth => bench.lose_a_tenth(600),
+            Self::FullPacketsVanish => bench.pass_with(200, |bench| {
+                bench.received += 1;
+                bench.overtaken(2);
+                bench.acked_small(bench.now - 20 * MS);
+            }),
+            Self::FullPacketsWereLost => {
+                bench.overtaken(1);
+                bench.pass(100);
+            }
+            Self::LosesATenth => bench.lose_a_tenth(800),
             Self::Ends => {
                 let reports = bench.monitor.final_reports();
                 bench.actions.extend(reports.into_iter().map(Action::report));

@@ -44,7 +44,9 @@ impl Watch {
         let condition = bench.monitor.condition();
         assert_eq!(self.at_risk, bench.monitor.is_suspected());
         assert_eq!(self.at_risk, condition.suspected_since.is_some());
-        assert_eq!(self.at_risk || self.closed, bench.monitor.state() != LaneState::Alive);
+        let fine = [LaneState::Alive, LaneState::Late].contains(&bench.monitor.state());
+        assert_eq!(self.at_risk || self.closed, !fine);
+        assert!(condition.confirmed || !condition.failed);
         assert!(bench.monitor.next_check().is_none_or(|at| at > bench.now), "asked again at once");
     }
 }

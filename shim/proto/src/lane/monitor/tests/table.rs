@@ -26,16 +26,21 @@ fn row(given: Given, input: Input, rules: Rules) -> String {
     input.happen(&mut bench);
     let state = format!("{:?}", bench.monitor.state());
     let lossy = if bench.monitor.is_lossy() { ", lossy" } else { "" };
+    let condition = bench.monitor.condition();
+    let kept = if condition.confirmed && !condition.failed { ", kept" } else { "" };
     let actions = summarize(&bench.take());
     let (given, input, check) = (given.name(), input.name(), bench.next_check());
-    let row = format!("{given:25} | {input:37} | {:16} | {check:>8} | {actions}", state + lossy);
+    let row =
+        format!("{given:25} | {input:37} | {:16} | {check:>8} | {actions}", state + lossy + kept);
     row.trim_end().to_owned()
 }
 
 /// The actions in order, each with how often it follows itself. What is advertised with a probe is
-/// one of them.
+/// one of them. Notices, which come again and again beside all else, are counted at the end.
 fn summarize(actions: &[String]) -> String {
     let mut text = String::new();
+    let (notices, actions): (Vec<_>, Vec<_>) =
+        actions.iter().cloned().partition(|action| action.starts_with("notice"));
     let joined = actions.join("\n").replace("advertise\nprobe", "advertise and probe");
     let actions: Vec<&str> = joined.lines().collect();
     for (index, run) in actions.chunk_by(|a, b| a == b).enumerate() {
@@ -43,6 +48,13 @@ fn summarize(actions: &[String]) -> String {
         let _ = write!(text, "{comma}{}", run[0]);
         if run.len() > 1 {
             let _ = write!(text, " ×{}", run.len());
+        }
+    }
+    for name in ["notice", "notice: narrow"] {
+        let count = notices.iter().filter(|notice| *notice == name).count();
+        if count > 0 {
+            let comma = if text.is_empty() { "" } else { ", " };
+            let _ = write!(text, "{comma}{name} ×{count}");
         }
     }
     text

@@ -2,20 +2,27 @@
 
 use std::collections::HashSet;
 
+use parking_lot::RwLock;
+
 use throughline_proto::types::PeerId;
 
-/// The keys that may dial us, the same for every listening address.
+/// The keys that may dial us, the same for every listening address. The lock is a leaf.
 #[derive(Debug, Default)]
-pub(crate) struct PeerSet(HashSet<PeerId>);
+pub(crate) struct PeerSet(RwLock<HashSet<PeerId>>);
 
 impl PeerSet {
-    /// Makes the set of `peers`.
-    pub(crate) fn new(peers: impl IntoIterator<Item = PeerId>) -> Self {
-        Self(peers.into_iter().collect())
+    /// Makes the set of `keys`.
+    pub(crate) fn new(keys: impl IntoIterator<Item = PeerId>) -> Self {
+        Self(RwLock::new(keys.into_iter().collect()))
     }
 
-    /// Returns whether `peer` may dial us.
-    pub(crate) fn contains(&self, peer: PeerId) -> bool {
-        self.0.contains(&peer)
+    /// Returns whether whoever has `key` may dial us.
+    pub(crate) fn contains(&self, key: PeerId) -> bool {
+        self.0.read().contains(&key)
+    }
+
+    /// Lets in those who have one of `keys` from now on, and nobody else.
+    pub(crate) fn set(&self, keys: impl IntoIterator<Item = PeerId>) {
+        *self.0.write() = keys.into_iter().collect();
     }
 }

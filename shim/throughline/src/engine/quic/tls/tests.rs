@@ -32,7 +32,7 @@ async fn meet(
 async fn two_peers_that_know_each_other_meet_by_their_keys() {
     let (a, b) = (Identity::generate(), Identity::generate());
     let (listening, _) = listener(&b, Arc::new(PeerSet::new([a.peer_id()])));
-    let (dialed, accepted) = meet(client(&a, b.peer_id()), &listening).await;
+    let (dialed, accepted) = meet(client(&a, vec![b.peer_id()]), &listening).await;
     assert_eq!(peer_id_of(&dialed.unwrap()), Some(b.peer_id()));
     assert_eq!(peer_id_of(&accepted.unwrap()), Some(a.peer_id()));
 }
@@ -41,10 +41,10 @@ async fn two_peers_that_know_each_other_meet_by_their_keys() {
 async fn an_unexpected_key_is_refused_naming_both_keys() {
     let (a, b, c) = (Identity::generate(), Identity::generate(), Identity::generate());
     let (listening, _) = listener(&b, Arc::new(PeerSet::new([a.peer_id()])));
-    let (dialed, accepted) = meet(client(&a, c.peer_id()), &listening).await;
+    let (dialed, accepted) = meet(client(&a, vec![c.peer_id()]), &listening).await;
     let error = dialed.unwrap_err();
     assert!(matches!(error, ConnectionError::TransportError(_)), "{error:?}");
-    let expected = KeyRefused::Unexpected { presented: b.peer_id(), expected: c.peer_id() };
+    let expected = KeyRefused::Unexpected { presented: b.peer_id(), expected: vec![c.peer_id()] };
     assert_eq!(reason(&error), expected.to_string());
     accepted.unwrap_err();
 }
@@ -54,7 +54,7 @@ async fn an_unknown_peer_is_refused_and_learns_that_its_key_is_unknown() {
     let (a, b) = (Identity::generate(), Identity::generate());
     let allowed = Arc::new(PeerSet::default());
     let (listening, _) = listener(&b, Arc::clone(&allowed));
-    let (dialed, accepted) = meet(client(&a, b.peer_id()), &listening).await;
+    let (dialed, accepted) = meet(client(&a, vec![b.peer_id()]), &listening).await;
     let unknown = KeyRefused::Unknown { presented: a.peer_id() }.to_string();
     assert_eq!(reason(&accepted.unwrap_err()), unknown);
     // The dialing end finishes its handshake first and learns of it just after.
@@ -71,7 +71,7 @@ async fn a_client_without_a_certificate_or_with_another_protocol_gets_a_tls_fail
             .with_protocol_versions(&[&TLS13])
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Exactly(b.peer_id())))
+            .with_custom_certificate_verifier(Arc::new(OneOf(vec![b.peer_id()])))
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.to_vec()];
         QuicClientConfig::try_from(config).unwrap()
@@ -79,25 +79,53 @@ async fn a_client_without_a_certificate_or_with_another_protocol_gets_a_tls_fail
     let (_, accepted) = meet(bare(ALPN), &listening).await;
     assert!(matches!(accepted, Err(ConnectionError::TransportError(_))), "{accepted:?}");
     let (dialed, accepted) = meet(bare(b"h3"), &listening).await;
-    dialed.unwrap_err();
-    accepted.unwrap_err();
+    for end in [dialed.unwrap_err(), accepted.unwrap_err()] {
+        let text = reason(&end);
+        assert!(text.starts_with("no common protocol version"), "{text}");
+    }
+}
+
+/// Returns what dials `expected` with a certificate and a key that need not belong together.
+fn dialer(
+    chain: Vec<CertificateDer<'static>>,
+    key: &Identity,
+    expected: PeerId,
+) -> QuicClientConfig {
+    let provided = aws_lc_rs::default_provider().key_provider;
+    let key = provided.load_private_key(key.private_key()).unwrap();
+    let shown = rustls::sign::CertifiedKey::new(chain, key);
+    let mut config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(OneOf(vec![expected])))
+        .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    QuicClientConfig::try_from(config).unwrap()
 }
 
 #[tokio::test]
 async fn a_stolen_certificate_without_its_key_is_refused() {
     let (a, b, thief) = (Identity::generate(), Identity::generate(), Identity::generate());
     let (listening, _) = listener(&b, Arc::new(PeerSet::new([a.peer_id()])));
-    let key =
-        aws_lc_rs::default_provider().key_provider.load_private_key(thief.private_key()).unwrap();
-    let stolen = rustls::sign::CertifiedKey::new(a.certificate_chain(), key);
-    let mut config = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Exactly(b.peer_id())))
-        .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(stolen)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    let (_, accepted) = meet(QuicClientConfig::try_from(config).unwrap(), &listening).await;
+    let stolen = dialer(a.certificate_chain(), &thief, b.peer_id());
+    let (_, accepted) = meet(stolen, &listening).await;
+    accepted.unwrap_err();
+}
+
+#[tokio::test]
+async fn the_signature_is_verified_with_the_key_that_was_let_in_and_no_other_parser_is_asked() {
+    let (a, b, thief) = (Identity::generate(), Identity::generate(), Identity::generate());
+    let (listening, _) = listener(&b, Arc::new(PeerSet::new([a.peer_id()])));
+    // X.509 version 2, which webpki does not read: nothing but the key counts.
+    let mut certificate = a.certificate_chain()[0].to_vec();
+    let version = [0xa0, 0x03, 0x02, 0x01, 0x02];
+    let at = certificate.windows(5).position(|bytes| bytes == version).unwrap();
+    certificate[at + 4] = 1;
+    let chain = vec![CertificateDer::from(certificate)];
+    let (_, accepted) = meet(dialer(chain.clone(), &a, b.peer_id()), &listening).await;
+    assert_eq!(peer_id_of(&accepted.unwrap()), Some(a.peer_id()));
+    let (_, accepted) = meet(dialer(chain, &thief, b.peer_id()), &listening).await;
     accepted.unwrap_err();
 }
 

@@ -1,9 +1,9 @@
-//! The two verifiers: one key exactly, or any of a set.
+//! The two verifiers: the keys of one peer, or those of all of them.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature_with_raw_key};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -14,9 +14,9 @@ use super::peer_set::PeerSet;
 use super::refusal::KeyRefused;
 use throughline_proto::types::PeerId;
 
-/// Accepts one key: the dialing end's verifier.
+/// Accepts the keys of one peer, the one that it is known by first: the dialing end's verifier.
 #[derive(Debug)]
-pub(super) struct Exactly(pub(super) PeerId);
+pub(super) struct OneOf(pub(super) Vec<PeerId>);
 
 /// Accepts the keys in a set: the accepting end's verifier.
 #[derive(Debug)]
@@ -41,8 +41,13 @@ pub(super) fn key_of(certificate: &CertificateDer<'_>) -> Result<PeerId, KeyRefu
     Ok(PeerId::from_bytes(key))
 }
 
-/// Verifies that the other end holds the private half. The scheme follows from the key's type, so no
-/// other one is offered.
+/// What precedes the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410 §4, in DER).
+const SPKI_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// Verifies that the other end holds the private half of [the key](key_of) that it was let in for. No
+/// second parser looks for a key in the certificate, which might find another one. The scheme follows
+/// from the key's type, so no other one is offered.
 fn verify_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -53,10 +58,12 @@ fn verify_signature(
     if signed.scheme != SignatureScheme::ED25519 {
         return Err(PeerIncompatible::NoSignatureSchemesInCommon.into());
     }
-    verify_tls13_signature(message, certificate, signed, &algorithms)
+    let key = key_of(certificate)?;
+    let spki = [&SPKI_PREFIX[..], key.as_bytes()].concat();
+    verify_tls13_signature_with_raw_key(message, &spki.into(), signed, &algorithms)
 }
 
-impl ServerCertVerifier for Exactly {
+impl ServerCertVerifier for OneOf {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -66,8 +73,8 @@ impl ServerCertVerifier for Exactly {
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let presented = key_of(end_entity)?;
-        if presented != self.0 {
-            return Err(KeyRefused::Unexpected { presented, expected: self.0 }.into());
+        if !self.0.contains(&presented) {
+            return Err(KeyRefused::Unexpected { presented, expected: self.0.clone() }.into());
         }
         Ok(ServerCertVerified::assertion())
     }

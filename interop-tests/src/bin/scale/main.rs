@@ -1,0 +1,79 @@
+//! Measures scale: many flows over one session, many peers of one daemon, many opens a second, all flows
+//! moved at once, and bulk beside raw quinn, `ssh -L` and stunnel. docs/PERFORMANCE.md has the figures.
+//!
+//! ```console
+//! cargo run --release -p interop-tests --bin scale -- flows 10000
+//! cargo run --release -p interop-tests --bin scale -- peers 1000
+//! cargo run --release -p interop-tests --bin scale -- opens --rate 5000
+//! cargo run --release -p interop-tests --bin scale -- failover --flows 1,10000
+//! cargo run --release -p interop-tests --bin scale -- speed --rounds 3
+//! ```
+//!
+//! Daemons and the destination are processes of their own: this program, started again.
+
+mod failover;
+mod flows;
+mod opens;
+mod pair;
+mod peers;
+mod plot;
+mod process;
+mod quinn_raw;
+mod speed;
+mod tunnels;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use interop_tests::support::Outcome;
+
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Scale,
+}
+
+#[derive(Subcommand)]
+enum Scale {
+    /// Memory and CPU of many idle flows over one session, and whether all of them live.
+    Flows(flows::Options),
+    /// Memory and CPU of a daemon with many idle peers of two lanes each.
+    Peers(peers::Options),
+    /// Flows that are opened, used once and closed: how many a second, how long each takes.
+    Opens(opens::Options),
+    /// How long messages of many flows wait when their ISP dies, beside those of one flow.
+    Failover(failover::Options),
+    /// Bulk on loopback by number of flows, beside other tunnels in the same round.
+    Speed(speed::Options),
+    /// The destination of the flows.
+    #[command(hide = true)]
+    Origin,
+}
+
+fn main() -> ExitCode {
+    // A daemon of a measurement is the real program.
+    if std::env::args().nth(1).is_some_and(|first| first == "run") {
+        return throughline_daemon::cli::main();
+    }
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(measure(Args::parse().command)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(command: Scale) -> Outcome {
+    match command {
+        Scale::Flows(options) => flows::measure(&options).await,
+        Scale::Peers(options) => peers::measure(&options).await,
+        Scale::Opens(options) => opens::measure(&options).await,
+        Scale::Failover(options) => failover::measure(&options).await,
+        Scale::Speed(options) => speed::measure(&options).await,
+        Scale::Origin => pair::serve_origin().await,
+    }
+}

@@ -1,0 +1,121 @@
+//! Two daemons and a destination, each a process.
+
+use std::net::SocketAddr;
+
+use interop_tests::process::{Process, free_udp_port};
+use interop_tests::support::Outcome;
+use tempfile::TempDir;
+use throughline::Identity;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::process::{Usage, again, usage};
+
+/// What the ingress is called.
+const INGRESS: &str = "ingress";
+
+/// The destination asked for bytes: it sends until the connection ends.
+pub(crate) const SEND: u8 = b's';
+/// The destination asked to take bytes: it reads until the connection ends.
+pub(crate) const TAKE: u8 = b't';
+/// The destination asked to answer each byte with the same.
+pub(crate) const ECHO: u8 = b'e';
+
+/// Two daemons with a session between them, and an ingress at the near one.
+pub(crate) struct Pair {
+    near: Process,
+    far: Process,
+    ingress: SocketAddr,
+    _home: TempDir,
+}
+
+impl Pair {
+    /// Starts both; what enters at the ingress goes to `target`. `uplinks` lanes are kept.
+    pub(crate) fn start(target: SocketAddr, uplinks: u8, limits: &str) -> Outcome<Self> {
+        let home = tempfile::tempdir()?;
+        let path = |name: &str| home.path().join(name);
+        let near_key = Identity::create(path("near.key"))?.peer_id();
+        let far_key = Identity::create(path("far.key"))?.peer_id();
+        let port = free_udp_port()?;
+        let far = format!(
+            "identity = 'far.key'\nlisten = '0.0.0.0:{port}'\nadmin = 'far.sock'\n{limits}\n\
+             [peers.near]\nkey = '{near_key}'\nallow = '127.0.0.1:*'\n"
+        );
+        let uplink = |n| format!("[uplinks.isp-{n}]\nprefixes = '127.0.{n}.1/32'\n");
+        let uplinks: String = (1..=uplinks).map(uplink).collect();
+        let near = format!(
+            "identity = 'near.key'\nadmin = 'near.sock'\n{limits}\n{uplinks}\
+             [peers.far]\nkey = '{far_key}'\nlocators = '127.0.0.1:{port}'\n\
+             [ingress.{INGRESS}]\nkind = 'forward'\nlisten = '127.0.0.1:0'\nto = '{target}'\n\
+             via = 'far'\n"
+        );
+        std::fs::write(path("far.toml"), far)?;
+        std::fs::write(path("near.toml"), near)?;
+        let run = |name: &str| {
+            let file = path(&format!("{name}.toml"));
+            again(name, &["run", "-c", &file.to_string_lossy()])
+        };
+        let (far, near) = (run("far")?, run("near")?);
+        let ingress = near.ingress(INGRESS)?;
+        near.says("session up")?;
+        Ok(Self { near, far, ingress, _home: home })
+    }
+
+    /// Returns where applications connect.
+    pub(crate) fn ingress(&self) -> SocketAddr {
+        self.ingress
+    }
+
+    /// Returns what the near and the far daemon use.
+    pub(crate) fn usage(&self) -> Outcome<[Usage; 2]> {
+        Ok([usage(self.near.id())?, usage(self.far.id())?])
+    }
+}
+
+/// A destination in a process of its own.
+pub(crate) struct Origin {
+    _process: Process,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Origin {
+    pub(crate) fn start() -> Outcome<Self> {
+        let process = again("origin", &["origin"])?;
+        let line = process.says("origin at ")?;
+        let addr = line.trim_start_matches("origin at ").trim().parse()?;
+        Ok(Self { _process: process, addr })
+    }
+}
+
+/// Is the destination, until the process is ended.
+pub(crate) async fn serve_origin() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    eprintln!("origin at {}", listener.local_addr()?);
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream));
+        }
+    }
+}
+
+/// Does what the first byte asks for; returns how many bytes it took.
+pub(crate) async fn answer(mut stream: TcpStream) -> Outcome<u64> {
+    let mut first = [0];
+    stream.read_exact(&mut first).await?;
+    match first[0] {
+        ECHO => {
+            let mut byte = first;
+            loop {
+                stream.write_all(&byte).await?;
+                stream.read_exact(&mut byte).await?;
+            }
+        }
+        SEND => {
+            let block = vec![7; 256 << 10];
+            loop {
+                stream.write_all(&block).await?;
+            }
+        }
+        _ => Ok(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?),
+    }
+}

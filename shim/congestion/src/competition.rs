@@ -1,0 +1,336 @@
+//! What the window is while another sender keeps the queue full.
+//!
+//! A sender that yields to every queue starves beside one that fills it. So CUBIC (RFC 9438) competes; and
+//! where the path's capacity is known, because it was ours alone before, the window is held near what half of
+//! it needs, whatever the round trip has become: CUBIC alone would need tens of seconds to win back what
+//! a newcomer's slow start took (a window of 500 ms of queue grows back in 15 s), and against a sender
+//! that does not yield to losses never would.
+//!
+//! Where the capacity is not known, because the other sender came first, the effect of a step up shows our share:
+//! a window that is a quarter of all that is in flight adds a quarter of its growth to the queue. So the
+//! window grows by steps until it is about half.
+//!
+//! **A capacity may be another by now.** A radio link whose rate falls looks like a newcomer: what is delivered
+//! falls, the queue grows, and a step down changes nothing. Half of the old capacity may then be twice the new
+//! one. So the capacity is given up where a window for half of it is not delivered, where much is lost in a
+//! queue longer than the path, round after round (who yields to losses ends them, and who does not keeps to
+//! shorter queues), and where two steps down in a row leave what is delivered as it was.
+//!
+//! The competition is over when the queue is short for some rounds; when the capacity is given up; when a step
+//! down shows that the queue was our own; and when, after rounds that were all alike, a step up is delivered
+//! without any queue: then the route has become longer, and what looked like a queue is none.
+
+use std::time::{Duration, Instant};
+
+use crate::delivery::Delivery;
+use crate::rounds::Round;
+use crate::window_probe::WindowProbe;
+
+/// How long CUBIC competes before a step down shows whether there is anybody: first soon, because a radio
+/// link whose rate falls looks like a newcomer, then twice as long each time.
+const FIRST_PROBE_AFTER: Duration = Duration::from_secs(1);
+const MAX_PROBE_AFTER: Duration = Duration::from_secs(8);
+/// The step.
+const PROBE_STEP: f64 = 0.25;
+/// The largest step up where rounds are so long that there are few.
+const MAX_PROBE_STEP: f64 = 0.5;
+const LONG_ROUND: Duration = Duration::from_millis(200);
+/// From this share of the delivered bytes on the queue is ours.
+const ALONE_SHARE: f64 = 0.7;
+
+/// Below this share a window that is half of what the capacity needs shows that the capacity is another.
+const WRONG_SHARE: f64 = 0.3;
+
+/// Rounds without a long queue in a row that end the competition. A loss-based competitor keeps the
+/// queue full but for a round or two.
+const QUIET_ROUNDS: u32 = 10;
+
+/// What is delivered is much less than the window asks for below this part of it, for so long. Below the
+/// lesser part the capacity is another for certain; else probes decide.
+const FULFILLED: f64 = 0.7;
+const WRONG: f64 = 0.5;
+const UNFULFILLED_ROUNDS: u32 = 8;
+const UNFULFILLED_TIME: Duration = Duration::from_millis(500);
+/// Rounds in a row that lose so much in a long queue show the same.
+const OVERFLOW_LOSS: f64 = 0.1;
+const OVERFLOW_ROUNDS: u32 = 3;
+/// Probes that must show it.
+const ALONE_PROBES: u32 = 2;
+
+/// The part of the capacity that is held at least, and at most: one other sender gets as much.
+const LEAST_SHARE: f64 = 0.48;
+const GREATEST_SHARE: f64 = 0.54;
+/// At most so much more is sent to make up for losses.
+const MAX_COMPENSATION: f64 = 2.0;
+/// The same where the queue is longer than the path.
+const MAX_COMPENSATION_LONG: f64 = 1.2;
+
+/// A step up stays if its effect on the queue shows a share below this: half, less what noise makes ...
+const FAIR_SHARE: f64 = 0.42;
+/// ... and where it does not, the next step waits for so many rounds.
+const FAIR_ROUNDS: u32 = 16;
+
+/// Beyond this share the window shrinks, ...
+const HALF: f64 = 0.55;
+/// ... to this part of it at most.
+const MAX_CORRECTION: f64 = 0.8;
+
+/// Below this share of the queue that a step up should make, there is no queue.
+const NO_SHARE: f64 = 0.15;
+/// Rounds that are alike for so long, at least, raise the question whether there is anybody ...
+const FLAT_ROUNDS: u32 = 12;
+const FLAT_TIME: Duration = Duration::from_millis(800);
+/// ... where round trips differ by this at most.
+const FLAT_SPREAD: Duration = Duration::from_millis(2);
+
+/// A competition under way.
+#[derive(Clone, Debug)]
+pub(super) struct Competition {
+    /// Bytes per second that the path carried when it was ours.
+    capacity: Option<f64>,
+    /// The path's least round trip.
+    base: Duration,
+    /// The least round trip since it began.
+    least: Option<Duration>,
+    /// Nothing was lost since then.
+    lossless: bool,
+    quiet_rounds: u32,
+    tried_at: Instant,
+    probe_after: Duration,
+    probe: Option<WindowProbe>,
+    skip_round: bool,
+    /// Our share by the last step up.
+    share: f64,
+    /// Rounds until the next step up, where the capacity is not known.
+    rounds_to_growth: u32,
+    /// Since when much less was delivered than the window asks for, in how many rounds, and the most of them.
+    unfulfilled: Option<(Instant, u32, f64)>,
+    /// Rounds in a row that lost much in a long queue.
+    overflow_rounds: u32,
+    /// Steps down in a row that ask whether anybody else is there.
+    alone_probes: u32,
+    /// Rounds in a row without losses whose round trips differ by no more than jitter does.
+    flat: Flat,
+}
+
+/// Rounds that are alike.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flat {
+    since: Option<Instant>,
+    rounds: u32,
+    least: Duration,
+    greatest: Duration,
+}
+
+/// What a round of a competition comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It goes on with this window.
+    Window(u64),
+    /// The queue is short: nobody else fills it.
+    Quiet,
+    /// The queue is ours.
+    Alone,
+    /// The queue is ours, and the path delivers less than it did.
+    Narrower,
+    /// There is no queue: the route has become longer.
+    LongerRoute,
+}
+
+impl Competition {
+    /// Begins a competition for a path that carried `capacity` bytes per second when it was ours.
+    /// The path's least round trip is `base`.
+    pub(super) fn new(now: Instant, capacity: Option<f64>, base: Duration) -> Self {
+        Self {
+            capacity,
+            base,
+            least: None,
+            lossless: true,
+            quiet_rounds: 0,
+            tried_at: now,
+            probe_after: FIRST_PROBE_AFTER,
+            probe: None,
+            skip_round: false,
+            share: FAIR_SHARE,
+            rounds_to_growth: 0,
+            unfulfilled: None,
+            overflow_rounds: 0,
+            alone_probes: 0,
+            flat: Flat::default(),
+        }
+    }
+
+    /// Takes in a sample of the round trip.
+    pub(super) fn on_sample(&mut self, sample: Duration) {
+        self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
+    }
+
+    /// Returns the least round trip since it began.
+    pub(super) fn least(&self) -> Option<Duration> {
+        self.least
+    }
+
+    /// Takes in a conclusive round; `short`: it showed no long queue. The window is `window` now, and the
+    /// smoothed round trip `rtt`.
+    pub(super) fn on_round(
+        &mut self,
+        now: Instant,
+        round: &Round,
+        short: bool,
+        delivery: &Delivery,
+        window: u64,
+        rtt: Duration,
+    ) -> Outcome {
+        self.quiet_rounds = if short { self.quiet_rounds + 1 } else { 0 };
+        if self.quiet_rounds >= QUIET_ROUNDS {
+            return Outcome::Quiet;
+        }
+        if std::mem::take(&mut self.skip_round) {
+            return Outcome::Window(window);
+        }
+        self.lossless &= round.lost == 0;
+        if let Some(probe) = self.probe.take() {
+            self.flat = Flat::default();
+            let outcome = self.after_probe(&probe, round, window);
+            let alone_probes = std::mem::take(&mut self.alone_probes);
+            return match outcome {
+                // One may be chance: a competitor that has just given way.
+                Outcome::Alone if (1..ALONE_PROBES).contains(&alone_probes) => {
+                    self.alone_probes = alone_probes + 1;
+                    self.step(false, round, window)
+                }
+                Outcome::Alone if alone_probes > 0 => Outcome::Narrower,
+                _ => outcome,
+            };
+        }
+        let least = self.least.unwrap_or(round.min);
+        let same = self.lossless && round.min.saturating_sub(least) <= FLAT_SPREAD;
+        if self.flat.on_round(now, round) && same {
+            return self.step(true, round, window);
+        }
+        // A window that is still below what it should be says nothing of that.
+        let held = window >= self.bounds(delivery, rtt)[0];
+        if held && now.saturating_duration_since(self.tried_at) >= self.probe_after {
+            self.tried_at = now;
+            self.probe_after = (2 * self.probe_after).min(MAX_PROBE_AFTER);
+            self.alone_probes = 1;
+            return self.step(false, round, window);
+        }
+        self.rounds_to_growth = self.rounds_to_growth.saturating_sub(1);
+        if self.capacity.is_none() && self.rounds_to_growth == 0 {
+            return self.step(true, round, window);
+        }
+        if self.overflows(round) {
+            return Outcome::Narrower;
+        }
+        match self.unfulfilled(now, round) {
+            Some(part) if part < WRONG => return Outcome::Narrower,
+            Some(_) => {
+                self.unfulfilled = None;
+                self.alone_probes = 1;
+                return self.step(false, round, window);
+            }
+            None => {}
+        }
+        let [low, high] = self.bounds(delivery, rtt);
+        Outcome::Window(window.min(high).max(low))
+    }
+
+    /// Returns whether much has been lost for some rounds although the queue is longer than the path: no other
+    /// sender does that. One that yields to losses ends them, and one that does not keeps to such a queue.
+    fn overflows(&mut self, round: &Round) -> bool {
+        let overflow =
+            self.capacity.is_some() && round.loss() >= OVERFLOW_LOSS && round.min >= 2 * self.base;
+        self.overflow_rounds = if overflow { self.overflow_rounds + 1 } else { 0 };
+        self.overflow_rounds >= OVERFLOW_ROUNDS
+    }
+
+    /// Returns the greatest part of what a window for half of the capacity asks for that was delivered of late,
+    /// if that was much less for long: then the capacity may be another.
+    fn unfulfilled(&mut self, now: Instant, round: &Round) -> Option<f64> {
+        let part = round.rate() / (self.capacity? * LEAST_SHARE);
+        if part >= FULFILLED {
+            self.unfulfilled = None;
+            return None;
+        }
+        let (since, rounds, greatest) = self.unfulfilled.get_or_insert((now, 0, 0.0));
+        *rounds += 1;
+        *greatest = part.max(*greatest);
+        if *rounds < UNFULFILLED_ROUNDS || now.saturating_duration_since(*since) < UNFULFILLED_TIME
+        {
+            return None;
+        }
+        Some(*greatest)
+    }
+
+    /// Begins a probe.
+    fn step(&mut self, up: bool, round: &Round, window: u64) -> Outcome {
+        // Far below a fair share the next step is as large as it may be and not pass that.
+        let far = (FAIR_SHARE / self.share.max(0.01) - 1.0) / 2.0;
+        let most = if round.min >= LONG_ROUND { MAX_PROBE_STEP } else { PROBE_STEP };
+        let step = if up { far.clamp(PROBE_STEP, most) } else { -PROBE_STEP };
+        self.probe = Some(WindowProbe::new(up, window, round, step.abs()));
+        self.skip_round = true;
+        Outcome::Window((window as f64 * (1.0 + step)) as u64)
+    }
+
+    /// Returns what a probe has shown.
+    fn after_probe(&mut self, probe: &WindowProbe, round: &Round, window: u64) -> Outcome {
+        // Where the queue overflows it says nothing.
+        let share = if round.lost > 0 && !probe.up {
+            probe.rate_share(round)
+        } else {
+            probe.mean_share(round)
+        };
+        if !probe.up {
+            if share >= ALONE_SHARE {
+                return Outcome::Alone;
+            }
+            if round.lost == 0 && probe.greatest_share(round) < WRONG_SHARE {
+                self.capacity = None;
+            }
+            return Outcome::Window(probe.window.max(window));
+        }
+        if self.lossless && share < NO_SHARE && probe.change(round) <= FLAT_SPREAD {
+            return Outcome::LongerRoute;
+        }
+        self.share = share;
+        if self.capacity.is_none() && share < FAIR_SHARE {
+            // What was lost meanwhile has reduced the window already.
+            return Outcome::Window(window);
+        }
+        self.rounds_to_growth = FAIR_ROUNDS;
+        // More than half: back by what is too much, as far as one measurement is believed.
+        let excess = (HALF / share).clamp(MAX_CORRECTION, 1.0);
+        Outcome::Window(window.min((probe.window as f64 * excess) as u64))
+    }
+
+    /// Returns the bounds of the window where the smoothed round trip is `rtt`.
+    pub(super) fn bounds(&self, delivery: &Delivery, rtt: Duration) -> [u64; 2] {
+        let Some(capacity) = self.capacity else { return [0, u64::MAX] };
+        if let Some(probe) = &self.probe {
+            // What is lost meanwhile must not be taken for the effect of the step.
+            return [(probe.window as f64 * (1.0 - probe.part)) as u64, u64::MAX];
+        }
+        let most = if rtt >= 2 * self.base { MAX_COMPENSATION_LONG } else { MAX_COMPENSATION };
+        let compensation = (1.0 / (1.0 - delivery.loss()).max(0.1)).min(most);
+        let whole = capacity * rtt.as_secs_f64() * compensation;
+        // What overflows is not held.
+        let least = if self.overflow_rounds == 0 { LEAST_SHARE } else { 0.0 };
+        [least, GREATEST_SHARE].map(|share| (whole * share) as u64)
+    }
+}
+
+impl Flat {
+    /// Takes in a round; returns whether rounds have been alike for long.
+    fn on_round(&mut self, now: Instant, round: &Round) -> bool {
+        let (least, greatest) = (self.least.min(round.min), self.greatest.max(round.min));
+        if self.since.is_none() || round.lost > 0 || greatest - least > FLAT_SPREAD {
+            *self = Self { since: Some(now), rounds: 0, least: round.min, greatest: round.min };
+            return false;
+        }
+        (self.least, self.greatest, self.rounds) = (least, greatest, self.rounds + 1);
+        let time = self.since.map_or(Duration::ZERO, |since| now - since);
+        self.rounds >= FLAT_ROUNDS && time >= FLAT_TIME
+    }
+}

@@ -1,0 +1,231 @@
+//! The datagram flows of one socket of applications, by what tells them apart: a client, or a destination.
+//!
+//! The first datagram of a key opens a flow, and waits for it with those that follow. What comes back goes to the
+//! client. A flow that is over is forgotten, and the next datagram opens another one; where the destination was
+//! refused, only after a second, so that a client that goes on sending does not open flow after flow.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, info};
+
+use super::outbound::{DatagramOutbound, Over};
+use crate::proxy::connections::Place;
+use crate::proxy::ingress::dispatcher::Dispatcher;
+use crate::proxy::refusals::RefusalLog;
+use crate::proxy::tasks::Tasks;
+use throughline::Target;
+
+/// Datagrams that wait for their flow to be opened, 32 KiB of a flow; the next, and longer ones, are dropped.
+const MAX_WAITING: usize = 16;
+const MAX_WAITING_LEN: usize = 2048;
+
+/// How long what was refused is not tried again.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// What the flows of a socket share.
+#[derive(Clone)]
+pub(in crate::proxy::ingress) struct Shared {
+    pub(in crate::proxy::ingress) socket: Arc<UdpSocket>,
+    pub(in crate::proxy::ingress) dispatcher: Arc<Dispatcher>,
+    pub(in crate::proxy::ingress) tasks: Tasks,
+    pub(in crate::proxy::ingress) refusals: Arc<RefusalLog>,
+    /// Ends the flows.
+    pub(in crate::proxy::ingress) stop: CancellationToken,
+}
+
+/// How a flow begins.
+pub(in crate::proxy::ingress) struct Beginning {
+    pub(in crate::proxy::ingress) ingress: Arc<str>,
+    pub(in crate::proxy::ingress) target: Target,
+    /// Where what comes back goes, and what precedes each datagram.
+    pub(in crate::proxy::ingress) client: SocketAddr,
+    pub(in crate::proxy::ingress) header: Bytes,
+    /// By which socket what comes back goes.
+    pub(in crate::proxy::ingress) answers_by: Arc<AnswerSocket>,
+    /// What the flow takes while it lives.
+    pub(in crate::proxy::ingress) place: Option<Place>,
+}
+
+/// A socket by which clients are answered.
+pub(in crate::proxy::ingress) struct AnswerSocket {
+    pub(in crate::proxy::ingress) socket: Arc<UdpSocket>,
+    /// Its descriptor's place, where it is not the one that is read.
+    pub(in crate::proxy::ingress) _descriptor: Option<OwnedSemaphorePermit>,
+}
+
+impl Shared {
+    /// Creates what the flows of a socket share, and what ends them when it is dropped.
+    pub(in crate::proxy::ingress) fn of(
+        socket: Arc<UdpSocket>,
+        dispatcher: Arc<Dispatcher>,
+        tasks: Tasks,
+    ) -> (Self, DropGuard) {
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        (Self { socket, dispatcher, tasks, refusals: Arc::default(), stop }, guard)
+    }
+
+    /// Returns the socket that is read, to answer by it.
+    pub(in crate::proxy::ingress) fn answers_by(&self) -> Arc<AnswerSocket> {
+        Arc::new(AnswerSocket { socket: Arc::clone(&self.socket), _descriptor: None })
+    }
+}
+
+/// The flows by key. The lock is a leaf.
+pub(in crate::proxy::ingress) struct Flows<K> {
+    shared: Shared,
+    flows: Arc<Mutex<HashMap<K, Arc<Flow>>>>,
+}
+
+struct Flow {
+    /// Set when the flow is open.
+    out: OnceLock<DatagramOutbound>,
+    waiting: mpsc::Sender<Bytes>,
+}
+
+impl Flow {
+    /// Creates one that takes nothing.
+    fn closed() -> Self {
+        Self { out: OnceLock::new(), waiting: mpsc::channel(1).0 }
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
+    pub(in crate::proxy::ingress) fn new(shared: Shared) -> Self {
+        Self { shared, flows: Arc::default() }
+    }
+
+    /// Returns how many flows of these keys there are.
+    pub(in crate::proxy::ingress) fn count(&self, which: impl Fn(&K) -> bool) -> usize {
+        self.flows.lock().keys().filter(|key| which(key)).count()
+    }
+
+    /// Passes a datagram on. Where its flow is a new one, `begin` says how that begins, or that there is none.
+    pub(in crate::proxy::ingress) fn pass(
+        &self,
+        key: &K,
+        datagram: Bytes,
+        begin: impl FnOnce() -> Option<Beginning>,
+    ) {
+        let known = self.flows.lock().get(key).cloned();
+        let flow = match known {
+            Some(flow) => flow,
+            None => match begin().and_then(|beginning| self.begin(key, beginning)) {
+                Some(flow) => flow,
+                None => return,
+            },
+        };
+        match flow.out.get() {
+            Some(out) => out.send(datagram),
+            None if datagram.len() > MAX_WAITING_LEN => {}
+            None => drop(flow.waiting.try_send(datagram)),
+        }
+    }
+
+    fn begin(&self, key: &K, beginning: Beginning) -> Option<Arc<Flow>> {
+        let connections = self.shared.dispatcher.connections();
+        let limit = connections.limits().datagram_flows;
+        let Some(place) = connections.datagram_flows.try_enter(limit) else {
+            log_full(&self.shared.refusals, &beginning.ingress, &beginning.target);
+            return None;
+        };
+        let (waiting, waits) = mpsc::channel(MAX_WAITING);
+        let flow = Arc::new(Flow { out: OnceLock::new(), waiting });
+        self.flows.lock().insert(key.clone(), flow.clone());
+        let (shared, flows, key) = (self.shared.clone(), Arc::clone(&self.flows), key.clone());
+        let (served, tasks) = (flow.clone(), shared.tasks.clone());
+        tasks.spawn(async move {
+            let over = tokio::select! {
+                over = serve(&shared, &served, beginning, waits) => over,
+                () = shared.stop.cancelled() => None,
+                () = shared.tasks.draining() => None,
+            };
+            drop(served);
+            if let Some(Over::Refused(_)) = over {
+                // The flow is over at once. What the client sends meanwhile is dropped by one that never opens.
+                flows.lock().insert(key.clone(), Arc::new(Flow::closed()));
+                tokio::select! {
+                    () = sleep(REFUSED_FOR) => {}
+                    () = shared.stop.cancelled() => {}
+                    () = shared.tasks.draining() => {}
+                }
+            }
+            flows.lock().remove(&key);
+            drop(place);
+        });
+        Some(flow)
+    }
+}
+
+/// Opens a flow and takes what comes back; returns why it is over.
+async fn serve(
+    shared: &Shared,
+    flow: &Flow,
+    beginning: Beginning,
+    mut waiting: mpsc::Receiver<Bytes>,
+) -> Option<Over> {
+    let Beginning { ingress, target, client, header, answers_by, place: _place } = beginning;
+    debug!(%ingress, from = %client, %target, "datagram flow begins");
+    let opened = Box::pin(shared.dispatcher.open_datagrams(&ingress, target.clone())).await;
+    let out = match opened {
+        Ok(out) => flow.out.get_or_init(|| out),
+        Err(error) => {
+            log_refusal(&shared.refusals, &ingress, &target, &error.to_string());
+            return Some(Over::Refused(error.to_string()));
+        }
+    };
+    let over = loop {
+        tokio::select! {
+            biased;
+            Some(datagram) = waiting.recv() => out.send(datagram),
+            received = out.recv() => match received {
+                Ok(datagram) => answer(&answers_by.socket, client, &header, datagram).await,
+                Err(over) => break over,
+            },
+        }
+    };
+    match &over {
+        Over::Refused(reason) => {
+            shared.dispatcher.report_refused(&target, reason);
+            log_refusal(&shared.refusals, &ingress, &target, reason);
+        }
+        Over::Ended(reason) => debug!(%ingress, %target, "datagram flow ended: {reason}"),
+    }
+    Some(over)
+}
+
+/// Sends a client what came back. One that is gone does not hear it.
+async fn answer(socket: &UdpSocket, client: SocketAddr, header: &Bytes, datagram: Bytes) {
+    let sent = if header.is_empty() {
+        socket.send_to(&datagram, client).await
+    } else {
+        let mut with_header = BytesMut::with_capacity(header.len() + datagram.len());
+        with_header.put_slice(header);
+        with_header.put_slice(&datagram);
+        socket.send_to(&with_header, client).await
+    };
+    let _ = sent;
+}
+
+fn log_full(refusals: &RefusalLog, ingress: &str, target: &Target) {
+    if let Some(suppressed) = refusals.admit() {
+        info!(%ingress, %target, suppressed, "datagrams dropped: too many datagram flows are open");
+    }
+}
+
+fn log_refusal(refusals: &RefusalLog, ingress: &str, target: &Target, error: &str) {
+    if let Some(suppressed) = refusals.admit() {
+        let error = target.strip_from(error);
+        info!(%ingress, %target, suppressed, "datagrams dropped: {error}");
+    }
+}

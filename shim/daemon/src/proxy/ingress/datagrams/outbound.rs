@@ -1,0 +1,116 @@
+//! The way out of datagrams: a flow through a peer, or a socket of this host's own.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::proxy::connections::Place;
+use crate::proxy::udp;
+use throughline::{DatagramError, DatagramFlow};
+
+/// An open way out.
+pub enum DatagramOutbound {
+    /// A flow through a peer.
+    Flow(DatagramFlow),
+    /// A socket of this host's own.
+    Direct(Direct),
+}
+
+/// A connected socket, its descriptor's place, and when it was last used.
+pub struct Direct {
+    socket: UdpSocket,
+    idle_timeout: Duration,
+    used_at: Mutex<Instant>,
+    /// The source address, or the way, that it was connected with is gone.
+    broken: CancellationToken,
+    _places: (OwnedSemaphorePermit, Place),
+}
+
+/// Why a way out is of no more use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It ended in its time.
+    Ended(String),
+    /// The destination is refused, or refuses.
+    Refused(String),
+}
+
+impl DatagramOutbound {
+    /// Creates one of this host's own, which ends when it is idle for so long.
+    pub fn direct(
+        socket: UdpSocket,
+        idle_timeout: Duration,
+        places: (OwnedSemaphorePermit, Place),
+    ) -> Self {
+        let used_at = Mutex::new(Instant::now());
+        let broken = CancellationToken::new();
+        Self::Direct(Direct { socket, idle_timeout, used_at, broken, _places: places })
+    }
+
+    /// Sends a datagram. What is too long, or finds no room, is lost, as in the network; what is over is known by
+    /// [`recv`](Self::recv).
+    pub fn send(&self, datagram: Bytes) {
+        match self {
+            Self::Flow(flow) => {
+                let _ = flow.send(datagram);
+            }
+            Self::Direct(direct) => {
+                *direct.used_at.lock() = Instant::now();
+                if let Err(error) = direct.socket.try_send(&datagram)
+                    && udp::is_final(&error)
+                {
+                    direct.broken.cancel();
+                }
+            }
+        }
+    }
+
+    /// Waits for a datagram. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why there will be no more.
+    pub async fn recv(&self) -> Result<Bytes, Over> {
+        match self {
+            Self::Flow(flow) => flow.recv().await.map_err(|error| match error {
+                DatagramError::Refused(failure) | DatagramError::Unreachable(failure) => {
+                    Over::Refused(failure.to_string())
+                }
+                error => Over::Ended(error.to_string()),
+            }),
+            Self::Direct(direct) => direct.recv().await,
+        }
+    }
+}
+
+impl Direct {
+    async fn recv(&self) -> Result<Bytes, Over> {
+        loop {
+            let idle_at = *self.used_at.lock() + self.idle_timeout;
+            tokio::select! {
+                received = udp::receive(&self.socket) => match received {
+                    Ok(datagram) => {
+                        *self.used_at.lock() = Instant::now();
+                        return Ok(datagram);
+                    }
+                    Err(error) if udp::is_final(&error) => {
+                        return Err(Over::Refused(error.to_string()));
+                    }
+                    Err(_) => {}
+                },
+                () = self.broken.cancelled() => {
+                    return Err(Over::Ended("its way is gone".to_owned()));
+                }
+                () = sleep_until(idle_at) => {
+                    if *self.used_at.lock() + self.idle_timeout <= Instant::now() {
+                        return Err(Over::Ended("idle for too long".to_owned()));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Transparent interception: connections and datagrams of programs that know of no proxy, and of hosts behind this one.
+//!
+//! ```text
+//! program ─▸ nftables (output)      ┐ redirect
+//! host ────▸ nftables (prerouting)  ┴────────▸ listener ─▸ original destination ─▸ rules ─▸ peer, direct, reject
+//!                │ direct by address, except, not selected
+//!                └────────────────────────────────────────────────▸ as if Throughline were not there
+//! ```
+//!
+//! [`ruleset`] is the kernel's part, as text, which [`Interception`] keeps in place. A connection comes to the
+//! [`listener`] with its destination (`destination`), which it goes to whatever name it begins with
+//! (`first_bytes`); the name only chooses the rule. A datagram comes to the [`datagrams`] of its ingress with its
+//! destination as well, by a mark and a route of its own ([`policy_route`]), and is answered from there.
+
+pub mod cgroups;
+pub mod datagrams;
+mod destination;
+mod first_bytes;
+mod interception;
+pub mod kernel_policy;
+pub mod listener;
+mod nft;
+pub mod policy_route;
+pub mod ruleset;
+pub mod traffic;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tracing::{debug, info};
+
+pub use self::interception::Interception;
+pub use self::nft::InterceptError;
+use super::dispatcher::Dispatcher;
+use super::outbound::Arrival;
+use crate::proxy::refusals::RefusalLog;
+use crate::proxy::relay::close_with_reset;
+use throughline::{Host, Target};
+
+/// Serves an intercepted connection.
+///
+/// One without a way out is reset: there is no other signal to a program that knows of no proxy.
+pub(super) async fn serve(
+    tcp: TcpStream,
+    from: SocketAddr,
+    arrival: Arrival,
+    dispatcher: &Dispatcher,
+    refusals: &RefusalLog,
+) {
+    let ingress = Arc::clone(&arrival.ingress);
+    let from = destination::canonical(from);
+    let Some(original) = destination::original(&tcp) else {
+        if let Some(suppressed) = refusals.admit() {
+            info!(%ingress, %from, suppressed, "connection reset: it was not intercepted, but made to the port itself");
+        }
+        return close_with_reset(tcp);
+    };
+    let target = Target::Tcp { host: Host::Ip(original.ip()), port: original.port() };
+    let opening = async {
+        let name = match dispatcher.policy().depends_on_name(&ingress, &target) {
+            true => first_bytes::name(&tcp).await,
+            false => None,
+        };
+        debug!(%ingress, %from, %target, name, "connection intercepted");
+        dispatcher.open_named(&ingress, target.clone(), name.as_deref()).await
+    };
+    // Boxed: what opening takes is not kept for the life of the connection.
+    match arrival.freezer.unless_given(Box::pin(opening)).await {
+        None => close_with_reset(tcp),
+        Some(Ok(outbound)) => outbound.relay(tcp, arrival, &target).await,
+        Some(Err(error)) => {
+            let error = error.to_string();
+            if let Some(suppressed) = refusals.admit() {
+                let error = target.strip_from(&error);
+                info!(%ingress, %from, %target, suppressed, "connection reset: {error}");
+            }
+            close_with_reset(tcp);
+        }
+    }
+}

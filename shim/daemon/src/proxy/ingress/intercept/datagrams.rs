@@ -1,0 +1,128 @@
+//! Intercepted datagrams: each client's to each destination are a flow, and are answered from that destination's address.
+//!
+//! A socket is bound to a destination's address for as long as there are flows to it, and no longer: there are as many as
+//! flows at the most, and each takes a descriptor of those for connections.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tracing::warn;
+
+use super::destination::canonical;
+use super::listener::bind_answers;
+use crate::proxy::ingress::datagrams::{
+    AnswerSocket, Beginning, Flows, MAX_OF_ADDRESS, Shared, log_full, read_all,
+};
+use crate::proxy::ingress::dispatcher::Dispatcher;
+use crate::proxy::ingress::kind::LiveIngress;
+use crate::proxy::tasks::Tasks;
+use crate::proxy::udp;
+use throughline::{Host, Target};
+
+/// Sockets of destinations whose flows are over are forgotten when there are so many, and then when there are twice as
+/// many as were left: what each costs does not grow with their number.
+const SWEEP_AFTER: usize = 1024;
+
+/// Serves a socket until the ingress is closed or the tasks are draining.
+pub async fn serve_udp(
+    socket: Arc<UdpSocket>,
+    ingress: LiveIngress,
+    dispatcher: Arc<Dispatcher>,
+    tasks: Tasks,
+) {
+    let (shared, _guard) = Shared::of(socket, dispatcher, tasks);
+    let flows = Flows::new(shared.clone());
+    let serving = Serving { flows, answers: Answers::default(), shared, ingress };
+    read_all(&serving.shared, &serving.ingress, udp::receive_original, |(datagram, from, to)| {
+        // The kernel says where it was to go of all that is intercepted.
+        if let Some(to) = to {
+            serving.pass(datagram, canonical(from), canonical(to));
+        }
+    })
+    .await;
+}
+
+struct Serving {
+    shared: Shared,
+    /// By client and destination.
+    flows: Flows<(SocketAddr, SocketAddr)>,
+    answers: Answers,
+    ingress: LiveIngress,
+}
+
+impl Serving {
+    fn pass(&self, datagram: Bytes, from: SocketAddr, to: SocketAddr) {
+        self.flows.pass(&(from, to), datagram, || self.begin(from, to));
+    }
+
+    /// Returns how the flow of a client to a destination begins, if there is room for it.
+    fn begin(&self, from: SocketAddr, to: SocketAddr) -> Option<Beginning> {
+        let (ingress, connections) = (self.ingress.name(), self.shared.dispatcher.connections());
+        let place = self.ingress.served().try_enter(connections.limits().per_ingress);
+        let of_address = || self.flows.count(|(client, _)| client.ip() == from.ip());
+        let Some(place) = place.filter(|_| of_address() < MAX_OF_ADDRESS) else {
+            log_full(&self.shared.refusals, &ingress, from);
+            return None;
+        };
+        let answers_by = self.answers.of(to, || self.bind(&ingress, to))?;
+        let target = Target::Udp { host: Host::Ip(to.ip()), port: to.port() };
+        let (header, place) = (Bytes::new(), Some(place));
+        Some(Beginning { ingress, target, client: from, header, answers_by, place })
+    }
+
+    /// Returns a socket at a destination's address.
+    fn bind(&self, ingress: &str, to: SocketAddr) -> Option<AnswerSocket> {
+        let descriptor = self.shared.dispatcher.connections().descriptors.try_acquire()?;
+        match bind_answers(to) {
+            Ok(socket) => {
+                Some(AnswerSocket { socket: Arc::new(socket), _descriptor: Some(descriptor) })
+            }
+            Err(error) => {
+                if let Some(suppressed) = self.shared.refusals.admit() {
+                    warn!(
+                        ingress, %to, %error, suppressed,
+                        "datagrams dropped, as nothing could come back: does a program of this host have that port at \
+                         every address?"
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The sockets that are bound to destinations. The lock is a leaf.
+#[derive(Default)]
+struct Answers(Mutex<Sockets>);
+
+#[derive(Default)]
+struct Sockets {
+    by_destination: HashMap<SocketAddr, Weak<AnswerSocket>>,
+    /// How many were left at the last sweep.
+    left: usize,
+}
+
+impl Answers {
+    /// Returns the socket of a destination, which `bind` binds where there is none.
+    fn of(
+        &self,
+        to: SocketAddr,
+        bind: impl FnOnce() -> Option<AnswerSocket>,
+    ) -> Option<Arc<AnswerSocket>> {
+        let Sockets { by_destination, left } = &mut *self.0.lock();
+        if let Some(socket) = by_destination.get(&to).and_then(Weak::upgrade) {
+            return Some(socket);
+        }
+        if by_destination.len() >= SWEEP_AFTER.max(2 * *left) {
+            by_destination.retain(|_, socket| socket.strong_count() > 0);
+            *left = by_destination.len();
+        }
+        let socket = Arc::new(bind()?);
+        by_destination.insert(to, Arc::downgrade(&socket));
+        Some(socket)
+    }
+}

@@ -1,0 +1,117 @@
+//! One daemon after another: what it hands over to its successor, and how that goes on with it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::ingresses::{Running, Server};
+use super::reloader::Reloader;
+use crate::admin::AdminSocket;
+use crate::handover::{Bundle, Giver, HandedEnd, HandedRelay, MakingBundle, Socket};
+use crate::metrics::MetricsServer;
+use crate::proxy::egress::Egress;
+use crate::proxy::relay::{Joint, close_with_reset};
+use throughline::handover::HandedOverFlows;
+use throughline::{FlowStream, Node, Target};
+
+/// Goes on with relays that another process has begun.
+pub(super) struct Successor<'a> {
+    pub(super) node: &'a Node,
+    pub(super) server: &'a Server,
+    pub(super) egress: &'a Egress,
+    pub(super) ingresses: &'a [Running],
+}
+
+impl Successor<'_> {
+    /// Goes on with `relays`. The other flows that an application held end, and those that peers have asked for
+    /// come in anew.
+    pub(super) fn go_on(&self, mut flows: HandedOverFlows, relays: Vec<HandedRelay>) {
+        for HandedRelay { other_end, tcp, ingress, progress } in relays {
+            let key = match other_end {
+                HandedEnd::Flow(key) => key,
+                HandedEnd::Direct(other) => {
+                    let joint = Joint { tcp, ingress, progress };
+                    self.server.go_on_directly(joint, other, self.ingresses);
+                    continue;
+                }
+            };
+            // Its session has ended, or its peer is not configured any more.
+            let Some((flow, target)) = flows.claim(key) else {
+                close_with_reset(tcp);
+                continue;
+            };
+            let joint = Joint { tcp, ingress, progress };
+            match joint.ingress.is_some() {
+                true => self.server.go_on(joint, flow, self.ingresses),
+                false => self.go_on_at_egress(joint, flow, target),
+            }
+        }
+    }
+
+    fn go_on_at_egress(&self, joint: Joint, flow: FlowStream, target: Target) {
+        let name = self.node.peer_name(flow.peer());
+        self.server.tasks.spawn(self.egress.go_on(joint, (flow, name, target)));
+    }
+}
+
+/// Returns what hands the daemon over.
+pub(super) fn giver(
+    node: &Node,
+    server: &Server,
+    reloader: &Reloader,
+    (metrics, admin): (Option<&MetricsServer>, Option<&AdminSocket>),
+) -> Giver {
+    let fixed = Fixed {
+        metrics: metrics.map(|metrics| (metrics.addr(), metrics.socket())),
+        admin: admin.map(|admin| (admin.path().to_owned(), admin.socket())),
+    };
+    let (of, reloader, fixed) = (node.clone(), reloader.clone(), Arc::new(fixed));
+    let offer = move || -> MakingBundle {
+        let (node, reloader, fixed) = (of.clone(), reloader.clone(), fixed.clone());
+        Box::pin(async move {
+            // Nothing of it may change before it is handed over.
+            let unchanged = Box::new(reloader.pause().await);
+            let sockets = sockets(&node, &reloader, &fixed)?;
+            Ok(Bundle { sockets, unchanged })
+        })
+    };
+    let freezer = server.dispatcher.connections().freezer.clone();
+    Giver::new(node.clone(), freezer, Box::new(offer))
+}
+
+/// The listening sockets that no reload changes, for as long as they are served.
+struct Fixed {
+    metrics: Option<(SocketAddr, Weak<TcpListener>)>,
+    admin: Option<(PathBuf, Weak<UnixListener>)>,
+}
+
+impl Fixed {
+    fn sockets(&self) -> io::Result<Vec<(Socket, OwnedFd)>> {
+        let mut sockets = Vec::new();
+        if let Some((addr, listener)) = &self.metrics
+            && let Some(listener) = listener.upgrade()
+        {
+            sockets.push((Socket::Metrics { addr: *addr }, listener.as_fd().try_clone_to_owned()?));
+        }
+        if let Some((path, listener)) = &self.admin
+            && let Some(listener) = listener.upgrade()
+        {
+            let socket = Socket::Admin { path: path.clone() };
+            sockets.push((socket, listener.as_fd().try_clone_to_owned()?));
+        }
+        Ok(sockets)
+    }
+}
+
+/// Returns the listening sockets.
+fn sockets(node: &Node, reloader: &Reloader, fixed: &Fixed) -> io::Result<Vec<(Socket, OwnedFd)>> {
+    let lanes = node.listening_sockets()?.into_iter();
+    let lanes = lanes.map(|(listen, socket)| (Socket::Lanes { listen }, OwnedFd::from(socket)));
+    let ingresses = reloader.ingresses();
+    let ingresses = ingresses.iter().filter_map(Running::socket);
+    Ok(ingresses.chain(lanes).chain(fixed.sockets()?).collect())
+}

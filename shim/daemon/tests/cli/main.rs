@@ -1,0 +1,8 @@
+//! The built program, used as a person uses it.
+
+mod configuration;
+mod initial;
+mod keys;
+mod manual;
+mod program;
+mod running;

@@ -1,0 +1,6 @@
+//! Datagrams through two daemons: a UDP forward, and SOCKS5's UDP ASSOCIATE.
+
+mod associate;
+mod forward;
+mod rate;
+mod site;

@@ -1,0 +1,97 @@
+//! Gives datagrams to lanes. On a lane the flows take turns, one datagram each, so that a flood delays another flow's
+//! by one of its own.
+
+use std::time::Instant;
+
+use crate::selection::{Candidate, Demand};
+use crate::session::{Session, Transmit, WorkClass};
+use crate::types::{FlowId, LaneId};
+use crate::wire::flow_datagram::FlowDatagram;
+
+impl Session {
+    /// Takes note of how long a DATAGRAM frame's content may be on a lane.
+    pub fn set_max_datagram(&mut self, id: LaneId, len: usize) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.max_datagram = len;
+        }
+    }
+
+    /// Returns whether datagrams may wait for a lane.
+    pub fn has_datagrams(&mut self, id: LaneId) -> bool {
+        let lane = self.lanes.get_mut(&id);
+        lane.is_some_and(|lane| !lane.outbox.queue(WorkClass::Datagrams).flows.is_empty())
+    }
+
+    /// Chooses the lanes of a datagram flow, and puts the flow into their queues.
+    pub(in crate::session) fn schedule_datagrams(&mut self, now: Instant, id: FlowId) {
+        let mut candidates = self.candidates();
+        candidates.retain(|c: &mut Candidate| {
+            self.lanes.get(&c.id).is_some_and(|lane| lane.takes_datagrams)
+        });
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let is_reset = flow.is_reset();
+        let demand = Demand { mode: flow.open.mode, thin: flow.tx.is_thin(now) };
+        let Some(datagrams) = flow.datagrams.as_mut().filter(|_| !is_reset) else { return };
+        if !flow.tx.placement.select(now, &candidates, demand) {
+            return;
+        }
+        let placement = flow.tx.placement;
+        datagrams.tx.set_lanes([placement.primary, placement.secondary].into_iter().flatten());
+        // What only a lane of before had not taken is gone.
+        self.account_buffer(id);
+        self.queue_datagrams(id);
+    }
+
+    /// Puts a flow into the queues of its lanes that have something to take. What a lane has of a flow says whether
+    /// it is there already, also where the flow has left the lane meanwhile.
+    fn queue_datagrams(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let Some(datagrams) = &flow.datagrams else { return };
+        for lane_id in datagrams.tx.waiting_lanes() {
+            let Some(lane) = self.lanes.get_mut(&lane_id) else { continue };
+            let carrier = flow.tx.lane(lane_id);
+            if !std::mem::replace(&mut carrier.queued, true) {
+                lane.outbox.queue(WorkClass::Datagrams).flows.push_back(id);
+                lane.wake(WorkClass::Datagrams, &mut self.events);
+            }
+        }
+    }
+
+    /// Returns the next datagram for a lane.
+    pub(in crate::session) fn next_datagram(
+        &mut self,
+        now: Instant,
+        id: LaneId,
+    ) -> Option<Transmit> {
+        loop {
+            let lane = self.lanes.get_mut(&id)?;
+            let max = lane.max_datagram;
+            let flow_id = lane.outbox.queue(WorkClass::Datagrams).flows.pop_front()?;
+            let Some(flow) = self.flows.get_mut(&flow_id) else { continue };
+            let is_on = flow.tx.placement.is_on(id);
+            let open = (!flow.open_acked).then(|| flow.open.clone());
+            flow.tx.lane(id).queued = false;
+            let Some(datagrams) = &mut flow.datagrams else { continue };
+            if !is_on {
+                continue;
+            }
+            let with = |seq, payload: &bytes::Bytes| FlowDatagram {
+                flow: flow_id,
+                seq,
+                open: open.clone(),
+                payload: payload.clone(),
+            };
+            let fits = |seq, payload: &bytes::Bytes| {
+                with(seq, payload).header_len() + payload.len() <= max
+            };
+            let taken = datagrams.tx.take(now, id, fits);
+            self.queue_datagrams(flow_id);
+            self.account_buffer(flow_id);
+            if let Some((seq, payload)) = taken {
+                let bytes = with(seq, &payload).to_bytes();
+                self.end_if_sent(now, flow_id);
+                return Some(Transmit::Datagram(bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Tests of datagram flows between two sessions: which lanes carry them, what is dropped, and how they end.
+
+use super::*;
+use crate::datagram::{MAX_AGE, MAX_BYTES};
+use crate::types::{FailureCode, OpenFailure};
+
+pub(super) const VOICE: usize = 160;
+
+/// A datagram that says which one it is.
+fn numbered(number: u32, len: usize) -> Bytes {
+    let mut bytes = vec![0; len];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    bytes.into()
+}
+
+impl Pair {
+    pub(super) fn open_datagrams(&mut self, mode: Mode) -> FlowId {
+        let open = Open { target: Target::datagram_service("x"), mode };
+        self.ends[A].open(self.now, open).unwrap()
+    }
+
+    /// Opens a datagram flow that the other end accepts.
+    pub(super) fn joined_datagrams(&mut self, mode: Mode) -> FlowId {
+        let id = self.open_datagrams(mode);
+        self.run();
+        self.ends[B].accept(self.now, id);
+        self.pass(ms(20));
+        id
+    }
+
+    fn send(&mut self, side: usize, id: FlowId, number: u32, len: usize) {
+        self.ends[side].send_datagram(self.now, id, numbered(number, len)).unwrap();
+        self.run();
+    }
+
+    /// Returns the numbers of all that have arrived, in their order.
+    fn received(&mut self, side: usize, id: FlowId) -> Vec<u32> {
+        let end = &mut self.ends[side];
+        let next = || end.receive_datagram(id).ok().flatten();
+        std::iter::from_fn(next).map(|d| u32::from_be_bytes(d[..4].try_into().unwrap())).collect()
+    }
+
+    /// Returns how many datagrams of a flow were written to a lane, which is held, and have not arrived.
+    fn waiting_on(&self, lane: LaneId) -> usize {
+        let is_datagram = |t: &&Transmit| matches!(t, Transmit::Datagram(_));
+        self.wires[&lane].waiting[A].iter().filter(is_datagram).count()
+    }
+}
+
+#[test]
+fn datagrams_arrive_before_the_open_is_answered_and_in_both_directions() {
+    let mut pair = Pair::new(1);
+    let id = pair.open_datagrams(Mode::Auto);
+    pair.send(A, id, 1, VOICE);
+    assert_eq!(pair.count(B, &SessionEvent::Incoming(id)), 1);
+    assert_eq!(pair.received(B, id), [1]);
+    pair.ends[B].accept(pair.now, id);
+    pair.run();
+    assert_eq!(pair.count(A, &SessionEvent::Answered(id)), 1);
+    assert!(pair.received(A, id).is_empty());
+    pair.send(B, id, 7, VOICE);
+    assert_eq!(pair.count(A, &SessionEvent::Readable(id)), 1);
+    assert_eq!(pair.received(A, id), [7]);
+}
+
+#[test]
+fn a_datagram_opens_its_flow_where_the_facts_are_lost() {
+    let mut pair = Pair::new(1);
+    let id = pair.open_datagrams(Mode::Auto);
+    pair.ends[A].send_datagram(pair.now, id, numbered(3, VOICE)).unwrap();
+    let now = pair.now;
+    while pair.ends[A].poll_transmit(now, L1, WorkClass::Urgent).is_some() {}
+    pair.run();
+    assert_eq!(pair.received(B, id), [3]);
+    // And one that does not is no violation: its open may be on its way.
+    let unknown = FlowDatagram { flow: FlowId(40), seq: 0, open: None, payload: Bytes::new() };
+    assert_eq!(pair.ends[B].handle_datagram(now, unknown), Ok(()));
+    assert!(pair.ends[B].flow(FlowId(40)).is_none());
+}
+
+#[test]
+fn a_thin_flow_goes_over_two_lanes_in_mode_auto_and_is_delivered_once() {
+    for (mode, lanes) in [(Mode::Auto, 2), (Mode::Redundant, 2), (Mode::Single, 1)] {
+        let mut pair = Pair::new(2);
+        let id = pair.joined_datagrams(mode);
+        pair.hold(L1);
+        pair.hold(L2);
+        for number in 0..50 {
+            pair.send(A, id, number, VOICE);
+            pair.now += ms(20);
+        }
+        let given = pair.waiting_on(L1) + pair.waiting_on(L2);
+        assert_eq!(given, 50 * lanes, "{mode}");
+        pair.release(L2);
+        pair.release(L1);
+        assert_eq!(pair.received(B, id), (0..50).collect::<Vec<_>>(), "{mode}");
+    }
+}
+
+#[test]
+fn a_lane_that_dies_unnoticed_takes_nothing_of_a_thin_flow_with_it() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined_datagrams(Mode::Auto);
+    for number in 0..100 {
+        if number == 30 {
+            pair.hold(L1);
+        }
+        if number == 35 {
+            pair.health(A, L1, Health::Suspect { confirmed: false });
+        }
+        pair.send(A, id, number, VOICE);
+        pair.now += ms(20);
+    }
+    assert_eq!(pair.received(B, id), (0..100).collect::<Vec<_>>());
+    pair.detach(L1);
+    pair.send(A, id, 100, VOICE);
+    assert_eq!(pair.received(B, id), [100]);
+}
+
+#[test]
+fn a_thick_flow_goes_over_one_lane_and_moves_on_suspicion() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined_datagrams(Mode::Auto);
+    (0..300).for_each(|number| pair.send(A, id, number, 1000));
+    pair.received(B, id);
+    pair.hold(L1);
+    pair.hold(L2);
+    (0..10).for_each(|number| pair.send(A, id, number, 1000));
+    assert_eq!((pair.waiting_on(L1), pair.waiting_on(L2)), (10, 0));
+    pair.health(A, L1, Health::Suspect { confirmed: false });
+    (0..10).for_each(|number| pair.send(A, id, number, 1000));
+    assert_eq!((pair.waiting_on(L1), pair.waiting_on(L2)), (10, 10));
+}
+
+#[test]
+fn what_no_lane_has_taken_goes_over_another() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined_datagrams(Mode::Single);
+    let now = pair.now;
+    // Nothing is pulled: the lanes have no room.
+    (0..5).for_each(|n| pair.ends[A].send_datagram(now, id, numbered(n, VOICE)).unwrap());
+    pair.ends[A].assume_health(now, L1, Health::Suspect { confirmed: true }, ms(20), None);
+    pair.hold(L1);
+    pair.run();
+    assert_eq!(pair.received(B, id), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn flows_take_turns_so_that_a_flood_delays_another_by_one_datagram() {
+    let mut pair = Pair::new(1);
+    let (flood, thin) = (pair.joined_datagrams(Mode::Auto), pair.joined_datagrams(Mode::Auto));
+    let now = pair.now;
+    let end = &mut pair.ends[A];
+    (0..1000).for_each(|n| end.send_datagram(now, flood, numbered(n, 1000)).unwrap());
+    end.send_datagram(now, thin, numbered(0, VOICE)).unwrap();
+    let mut next = || {
+        let Some(Transmit::Datagram(bytes)) = end.poll_transmit(now, L1, WorkClass::Datagrams)
+        else {
+            return None;
+        };
+        Some(FlowDatagram::decode(&bytes).unwrap().unwrap().flow)
+    };
+    let first: Vec<_> = std::iter::from_fn(&mut next).take(2).collect();
+    assert!(first.contains(&thin), "{first:?}");
+    // Control is not behind it.
+    end.fail_datagrams(now, thin, FailureCode::Refused);
+    let urgent = end.poll_transmit(now, L1, WorkClass::Urgent);
+    assert!(matches!(urgent, Some(Transmit::Control(_))));
+}
+
+#[test]
+fn a_flood_that_nobody_sends_or_reads_is_bounded_at_both_ends() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    pair.hold(L1);
+    let now = pair.now;
+    (0..5000).for_each(|n| pair.ends[A].send_datagram(now, id, numbered(n, 1000)).unwrap());
+    assert!(pair.ends[A].buffered <= MAX_BYTES as u64);
+    let of = |pair: &Pair, side: usize| {
+        let datagrams = pair.ends[side].flow(id).unwrap().datagrams.as_ref().unwrap();
+        (datagrams.tx.dropped(), datagrams.rx.received())
+    };
+    assert!(of(&pair, A).0.overflow > 4000);
+    pair.release(L1);
+    assert_eq!(pair.ends[A].buffered, 0);
+    // What the window allows, and the newest.
+    (0..500).for_each(|n| pair.send(A, id, n, 1000));
+    let received = pair.received(B, id);
+    assert!(received.len() <= params().initial_window as usize / 1000);
+    assert_eq!(received.last(), Some(&499));
+    assert!(of(&pair, B).1.overflow > 400);
+    // Those that waited for too long do not go out.
+    pair.hold(L1);
+    pair.detach(L1);
+    pair.ends[A].send_datagram(pair.now, id, numbered(1, VOICE)).unwrap();
+    pair.now += MAX_AGE + ms(1);
+    pair.ends[A].send_datagram(pair.now, id, numbered(2, VOICE)).unwrap();
+    pair.attach(L2);
+    pair.run();
+    assert_eq!(pair.received(B, id), [2]);
+    assert_eq!(of(&pair, A).0.expired, 1);
+}
+
+#[test]
+fn one_that_is_too_long_is_refused_with_how_long_it_may_be() {
+    let mut pair = Pair::new(2);
+    let id = pair.joined_datagrams(Mode::Auto);
+    for (lane, len) in [(L1, 1400), (L2, 1300)] {
+        pair.ends[A].set_max_datagram(lane, len);
+    }
+    let max = pair.ends[A].max_datagram(id);
+    assert!((1290..1300).contains(&max), "{max}");
+    pair.send(A, id, 1, max);
+    let refused = pair.ends[A].send_datagram(pair.now, id, numbered(2, max + 1));
+    assert_eq!(refused, Err(DatagramError::TooLong { len: max + 1, max }));
+    assert_eq!(pair.received(B, id), [1]);
+}
+
+#[test]
+fn an_idle_flow_is_over_at_both_ends_and_one_that_waits_for_a_lane_is_not() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    let open = |text: &str| Open { target: text.parse().unwrap(), mode: Mode::Auto };
+    let dns = pair.ends[A].open(pair.now, open("10.0.0.1:53/udp")).unwrap();
+    pair.run();
+    pair.ends[B].accept(pair.now, dns);
+    pair.pass(Duration::from_secs(9));
+    pair.send(A, id, 1, VOICE);
+    assert_eq!(pair.ends[A].receive_datagram(dns), Ok(None));
+    pair.pass(Duration::from_secs(2));
+    for side in [A, B] {
+        assert_eq!(pair.ends[side].receive_datagram(dns), Err(DatagramError::Idle));
+        pair.ends[side].release_datagrams(pair.now, dns);
+    }
+    // Hours without a lane.
+    pair.detach(L1);
+    pair.pass(Duration::from_secs(7200));
+    pair.attach(L1);
+    pair.pass(Duration::from_secs(290));
+    pair.send(A, id, 2, VOICE);
+    assert_eq!(pair.received(B, id), [1, 2]);
+    pair.pass(Duration::from_secs(310));
+    assert_eq!(pair.ends[A].receive_datagram(id), Err(DatagramError::Idle));
+    [A, B].into_iter().for_each(|side| pair.ends[side].release_datagrams(pair.now, id));
+    pair.assert_empty();
+}
+
+#[test]
+fn a_flow_that_is_released_ends_at_the_other_end_after_what_was_written() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    pair.ends[A].send_datagram(pair.now, id, numbered(1, VOICE)).unwrap();
+    pair.ends[A].release_datagrams(pair.now, id);
+    pair.run();
+    assert_eq!(pair.received(B, id), [1]);
+    pair.pass(ms(100));
+    assert_eq!(pair.ends[B].receive_datagram(id), Err(DatagramError::Ended));
+    pair.ends[B].release_datagrams(pair.now, id);
+    pair.assert_empty();
+    // The end does not overtake what was sent on a slower lane.
+    let mut pair = Pair::new(2);
+    let id = pair.joined_datagrams(Mode::Single);
+    pair.hold(L1);
+    pair.send(A, id, 1, VOICE);
+    pair.ends[A].release_datagrams(pair.now, id);
+    pair.pass(ms(80));
+    pair.release(L1);
+    assert_eq!(pair.received(B, id), [1]);
+    // Where nothing can be sent it ends by time.
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    pair.ends[A].send_datagram(pair.now, id, numbered(1, VOICE)).unwrap();
+    pair.ends[A].release_datagrams(pair.now, id);
+    pair.ends[A].handle_timeout(pair.now + MAX_AGE);
+    assert!(pair.ends[A].flow(id).unwrap().is_reset());
+}
+
+#[test]
+fn a_destination_that_cannot_be_reached_ends_the_flow_with_the_reason() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    pair.ends[B].fail_datagrams(pair.now, id, FailureCode::Refused);
+    pair.run();
+    let Err(DatagramError::Unreachable(failure)) = pair.ends[A].receive_datagram(id) else {
+        panic!("it goes on");
+    };
+    assert_eq!(failure.code, FailureCode::Refused);
+    let refused = pair.open_datagrams(Mode::Auto);
+    pair.run();
+    let failure = OpenFailure::new(FailureCode::NotAllowed, "no");
+    pair.ends[B].refuse(pair.now, refused, failure.clone());
+    pair.run();
+    let sent = pair.ends[A].send_datagram(pair.now, refused, Bytes::new());
+    assert_eq!(sent, Err(DatagramError::Refused(failure)));
+}
+
+#[test]
+fn a_peer_of_an_older_version_is_not_sent_what_it_would_not_understand() {
+    let mut pair = Pair::new(1);
+    let old = |lane: LaneId| LaneInfo {
+        local_risk: lane.0,
+        remote_risk: lane.0,
+        cost: Cost::FREE,
+        order: 0,
+        takes_datagrams: false,
+    };
+    let id = pair.joined_datagrams(Mode::Redundant);
+    // A lane of an older version comes beside, as where an end was updated between the two.
+    pair.wires.insert(L2, Wire::default());
+    pair.ends.iter_mut().for_each(|end| end.handle_lane_attached(pair.now, L2, old(L2)));
+    pair.run();
+    pair.hold(L2);
+    pair.send(A, id, 1, VOICE);
+    assert_eq!(pair.waiting_on(L2), 0);
+    pair.ends[B].fail_datagrams(pair.now, id, FailureCode::Refused);
+    pair.run();
+    assert!(pair.wires[&L2].waiting.iter().all(VecDeque::is_empty), "its facts neither");
+    let open = Open { target: Target::datagram_service("x"), mode: Mode::Auto };
+    assert_eq!(pair.ends[A].open(pair.now, open), Err(OpenError::NoDatagrams));
+}
+
+#[test]
+fn a_segment_of_a_datagram_flow_and_a_datagram_of_one_of_bytes_are_violations() {
+    let mut pair = Pair::new(1);
+    let (datagrams, bytes) = (pair.joined_datagrams(Mode::Auto), pair.joined(A, Mode::Auto));
+    let header = SegmentHeader { flow: datagrams, offset: 0, resent: false, open: None };
+    let violation = pair.ends[B].handle_segment(pair.now, &header);
+    assert_eq!(violation, Err(Violation::NotOfBytes(datagrams)));
+    let datagram = |flow| FlowDatagram { flow, seq: 0, open: None, payload: Bytes::new() };
+    let violation = pair.ends[B].handle_datagram(pair.now, datagram(bytes));
+    assert_eq!(violation, Err(Violation::NotOfDatagrams(bytes)));
+    let never = FlowId(99);
+    let violation = pair.ends[B].handle_datagram(pair.now, datagram(never));
+    assert_eq!(violation, Err(Violation::NeverOpened(never)));
+}
+
+#[test]
+fn a_session_that_is_handed_over_goes_on_with_its_numbers() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    (0..5).for_each(|number| pair.send(A, id, number, VOICE));
+    (0..3).for_each(|number| pair.send(B, id, number, VOICE));
+    let records: Vec<_> = pair.ends[A].snapshot().collect();
+    let memory = Arc::new(Memory::new(1 << 30));
+    let config = SessionConfig {
+        side: Side::Initiator,
+        params: params(),
+        max_flows: 8,
+        first_window: 0,
+        memory,
+    };
+    let mut restored = Session::restore(config, &records[0]).unwrap();
+    assert_eq!(restored.restore_flow(&records[1]).unwrap(), id);
+    pair.detach(L1);
+    pair.ends[A] = restored;
+    pair.attach(L2);
+    pair.run();
+    pair.send(A, id, 5, VOICE);
+    pair.send(B, id, 3, VOICE);
+    assert_eq!(pair.received(B, id), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(pair.received(A, id), [3]);
+    pair.pass(Duration::from_secs(301));
+    assert_eq!(pair.ends[A].receive_datagram(id), Err(DatagramError::Idle));
+}

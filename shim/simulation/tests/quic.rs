@@ -1,0 +1,44 @@
+//! Real QUIC connections over simulated links, in virtual time.
+
+use std::time::Duration;
+
+use throughline_link::{Profile, Queue, Way};
+use throughline_simulation::quic::{Congestion, Flow, Traffic, percentile};
+
+const MS: Duration = Duration::from_millis(1);
+const SEC: Duration = Duration::from_secs(1);
+
+/// A link both ways: `mbit` Mbit/s, `rtt` there and back, a queue of `queue`.
+fn profile(mbit: u64, rtt: Duration, queue: Duration) -> Profile {
+    Profile::new(mbit * 1_000_000, rtt / 2).queue(Queue::Time(queue))
+}
+
+#[test]
+fn every_controller_fills_a_link_alone_and_only_a_lane_keeps_its_queue_short() {
+    for congestion in [Congestion::Lane, Congestion::Cubic, Congestion::NewReno, Congestion::Bbr] {
+        let mut traffic = Traffic::new(1);
+        let [up, down] = [0, 1].map(|_| traffic.link(profile(20, 20 * MS, 100 * MS)));
+        let flow = traffic.flow(Flow::download(up, down, congestion).echo(20 * MS));
+        traffic.run(8 * SEC);
+        let goodput = traffic.goodput(flow, 3 * SEC, 8 * SEC);
+        assert!(goodput > 18.5, "{congestion:?}: {goodput}");
+        let echo = percentile(traffic.echoes(flow, 3 * SEC, 8 * SEC), 0.99);
+        assert_eq!(echo < 35 * MS, congestion == Congestion::Lane, "{congestion:?}: {echo:?}");
+    }
+}
+
+#[test]
+fn runs_of_one_seed_are_alike() {
+    let run = || {
+        let mut traffic = Traffic::new(7);
+        let [up, down] = [0, 1].map(|_| traffic.link(profile(20, 20 * MS, 50 * MS)));
+        let lane = traffic.flow(Flow::download(up, down, Congestion::Lane).echo(20 * MS));
+        let other = Flow::download(up, down, Congestion::Cubic).begins(SEC).bulk(Some(Way::Both));
+        let other = traffic.flow(other);
+        traffic.run(4 * SEC);
+        let goodput =
+            [lane, other].map(|flow| traffic.goodput(flow, Duration::ZERO, 4 * SEC).to_bits());
+        (goodput, traffic.echoes(lane, Duration::ZERO, 4 * SEC), *traffic.stats(down))
+    };
+    assert_eq!(run(), run());
+}

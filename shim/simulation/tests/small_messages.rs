@@ -1,0 +1,52 @@
+//! Small messages over lanes that lose packets, over real QUIC in virtual time.
+
+use std::time::Duration;
+
+use throughline_link::{Loss, Profile, Queue};
+use throughline_proto::types::Mode;
+use throughline_simulation::field::{Application, Field};
+use throughline_simulation::quic::percentile;
+
+const MS: Duration = Duration::from_millis(1);
+const SEC: Duration = Duration::from_secs(1);
+
+/// Runs an echo over two lanes that each lose 3 % both ways.
+fn lossy(mode: Mode, rtt: Duration, interval: Duration) -> (Field, Vec<Duration>) {
+    let mut field = Field::new(1);
+    for _ in 0..2 {
+        let mut profile = Profile::new(50_000_000, rtt / 2).queue(Queue::Time(50 * MS));
+        profile.loss = Loss::Random(0.03);
+        field.isp(profile.clone(), profile);
+    }
+    let flow = field.flow(mode, Application::Echo(interval), 500 * MS);
+    field.run(32 * SEC);
+    let latencies = field.latencies(flow, SEC, 30 * SEC);
+    (field, latencies)
+}
+
+#[test]
+fn two_lanes_hide_random_loss_from_small_messages() {
+    for mode in [Mode::Auto, Mode::Redundant] {
+        for rtt in [20 * MS, 100 * MS, 200 * MS] {
+            for interval in [10 * MS, 20 * MS, 100 * MS] {
+                let (field, latencies) = lossy(mode, rtt, interval);
+                let [p50, p99] =
+                    [0.5, 0.99].map(|part| percentile(latencies.iter().copied(), part));
+                println!("{mode} {rtt:?} every {interval:?}: {p50:?}, {p99:?}");
+                assert!(p99 <= rtt * 6 / 5, "{mode} {rtt:?} every {interval:?}: {p99:?}");
+                assert_eq!([0, 1].map(|isp| field.report(isp).closed), [0, 0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_single_lane_that_loses_repeats_itself_and_is_not_suspected_for_it() {
+    for rtt in [20 * MS, 100 * MS] {
+        let (field, latencies) = lossy(Mode::Single, rtt, 20 * MS);
+        let p90 = percentile(latencies.iter().copied(), 0.9);
+        assert!(p90 <= rtt * 6 / 5, "{rtt:?}: {p90:?}");
+        let reports: u32 = [0, 1].map(|isp| field.report(isp).suspicions).iter().sum();
+        assert!(reports <= 6, "{rtt:?}: {reports}");
+    }
+}

@@ -1,0 +1,157 @@
+//! A datagram flow as the application holds it: like a connected socket of UDP.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use crate::engine::session::SessionHandle;
+use crate::engine::session::waiters::wait;
+use crate::info::FlowInfo;
+use crate::stream::KeepAlive;
+pub use throughline_proto::session::DatagramError;
+use throughline_proto::session::FlowError;
+use throughline_proto::types::{FailureCode, FlowId, PeerId};
+
+/// A flow of datagrams to an application behind the peer: like a connected socket of UDP, whose packets take several
+/// ISPs.
+///
+/// Datagrams may be lost, late and in another order; none is delivered twice. A thin flow (below 100 kbit/s) in
+/// [`Mode::Auto`](crate::Mode::Auto), and any in [`Mode::Redundant`](crate::Mode::Redundant), goes over two ISPs at
+/// once, so that the death of one loses nothing. Others go over one, and are lost for the tens of milliseconds until
+/// its silence is noticed.
+///
+/// # When it ends
+/// When it is dropped at either end; when nothing is sent or received for five minutes (ten seconds for port 53);
+/// when the destination answers that it takes no datagrams; with its session. What was sent is sent on after a drop,
+/// for at most a second.
+///
+/// ```
+/// # use throughline::{Identity, Node, PeerConfig, Target};
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let (here, there) = (Identity::generate(), Identity::generate());
+/// # let server = Node::builder()
+/// #     .identity(there)
+/// #     .bind(([127, 0, 0, 1], 0).into())
+/// #     .peer(PeerConfig::new(here.peer_id(), "client"));
+/// # let server = server.build().await?;
+/// # let peer = PeerConfig::new(server.id(), "server").locators(server.local_addrs());
+/// # let node = Node::builder().identity(here).peer(peer).build().await?;
+/// let mut service = server.serve_datagrams("echo")?;
+/// tokio::spawn(async move {
+///     let flow = service.accept().await?.accept();
+///     while let Ok(datagram) = flow.recv().await {
+///         flow.send(datagram)?;
+///     }
+///     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+/// });
+/// let flow = node.datagrams(server.id(), Target::datagram_service("echo")).await?;
+/// flow.send("hello")?;
+/// assert_eq!(flow.recv().await?, "hello");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a flow that is dropped is over"]
+pub struct DatagramFlow {
+    session: SessionHandle,
+    id: FlowId,
+    info: FlowInfo,
+    _node: KeepAlive,
+}
+
+impl DatagramFlow {
+    pub(crate) fn new(session: SessionHandle, id: FlowId, info: FlowInfo, node: KeepAlive) -> Self {
+        Self { session, id, info, _node: node }
+    }
+
+    /// Returns the key of the peer at the other end.
+    #[must_use]
+    pub fn peer(&self) -> PeerId {
+        self.session.peer_key()
+    }
+
+    /// Returns who is at the other end, where the flow leads, and since when.
+    #[must_use]
+    pub fn info(&self) -> &FlowInfo {
+        &self.info
+    }
+
+    /// Returns the longest datagram that passes at present, in bytes: what all paths to the peer take, of which the
+    /// flow may use any. It grows as their packet sizes are found out, and changes with the paths.
+    #[must_use]
+    pub fn max_len(&self) -> usize {
+        self.session.with(|core, _| core.session.max_datagram(self.id))
+    }
+
+    /// Sends a datagram. It never waits: where datagrams come faster than the path takes them up to 256 KiB wait for
+    /// at most a second, and the oldest are dropped.
+    ///
+    /// # Errors
+    /// [`DatagramError::TooLong`], after which the flow goes on; the others say why it is over.
+    pub fn send(&self, datagram: impl Into<Bytes>) -> Result<(), DatagramError> {
+        let datagram = datagram.into();
+        self.session.with(|core, now| core.session.send_datagram(now, self.id, datagram))
+    }
+
+    /// Waits for a datagram. One task at a time may wait. Up to 256 KiB are kept for whoever comes late, and of more
+    /// the newest. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the flow is over, after the last datagram.
+    pub async fn recv(&self) -> Result<Bytes, DatagramError> {
+        poll_fn(|cx| {
+            self.session.with(|core, _| match core.session.receive_datagram(self.id) {
+                Ok(Some(datagram)) => Poll::Ready(Ok(datagram)),
+                Ok(None) => {
+                    wait(&mut core.waiters(self.id).read, cx);
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(error)),
+            })
+        })
+        .await
+    }
+
+    /// Waits for the far side's answer to the opening of the flow. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`DatagramError::Refused`] with the far side's reason; the others say why the flow is over.
+    pub async fn opened(&self) -> Result<(), DatagramError> {
+        poll_fn(|cx| {
+            self.session.with(|core, _| match core.session.outcome(self.id) {
+                Some(Ok(())) => Poll::Ready(Ok(())),
+                Some(Err(FlowError::Failed(failure))) => {
+                    Poll::Ready(Err(DatagramError::Refused(failure)))
+                }
+                Some(Err(FlowError::Closed(reason))) => {
+                    Poll::Ready(Err(DatagramError::Closed(reason)))
+                }
+                Some(Err(_)) => Poll::Ready(Err(DatagramError::Ended)),
+                None => {
+                    wait(&mut core.waiters(self.id).answer, cx);
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    /// Ends the flow because its destination cannot be reached (any more): the peer's end fails with
+    /// [`DatagramError::Unreachable`]. For whoever passes its datagrams on.
+    pub fn fail(self, code: FailureCode) {
+        self.session.with(|core, now| core.session.fail_datagrams(now, self.id, code));
+    }
+}
+
+impl Drop for DatagramFlow {
+    fn drop(&mut self) {
+        self.session.with(|core, now| core.session.release_datagrams(now, self.id));
+    }
+}
+
+impl std::fmt::Debug for DatagramFlow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DatagramFlow").field(&self.id).finish()
+    }
+}

@@ -1,0 +1,39 @@
+//! Which addresses lead to this host itself.
+
+use std::io;
+use std::net::IpAddr;
+
+/// Returns whether a packet to `ip` is delivered to this host: to an address of an interface, or by a
+/// route of type `local`, which may cover a whole prefix (AnyIP).
+///
+/// # Errors
+/// The system does not answer.
+#[cfg(target_os = "linux")]
+pub fn leads_to_this_host(ip: IpAddr) -> io::Result<bool> {
+    crate::netlink::KernelRouteLookup::new()?.is_local(ip)
+}
+
+/// Returns whether a packet to `ip` is delivered to this host: to an address of an interface.
+///
+/// # Errors
+/// The system does not answer.
+#[cfg(not(target_os = "linux"))]
+pub fn leads_to_this_host(ip: IpAddr) -> io::Result<bool> {
+    Ok(if_addrs::get_if_addrs()?.iter().any(|interface| interface.ip() == ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_leads_here_and_documentation_prefixes_do_not() {
+        let leads_here = |ip: &str| leads_to_this_host(ip.parse().unwrap()).unwrap();
+        assert!(leads_here("127.0.0.1"));
+        assert!(!leads_here("192.0.2.1"));
+        if cfg!(target_os = "linux") {
+            // No interface has this address: the route to 127.0.0.0/8 is of type local.
+            assert!(leads_here("127.1.2.3"));
+        }
+    }
+}
