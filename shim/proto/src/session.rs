@@ -26,9 +26,9 @@
 //! **Invariants.** A byte is forgotten only when the peer shim has acknowledged it. A flow id is
 //! created at most once, however often its open arrives. No fact is lost with a lane: facts that the
 //! peer has not acknowledged are retransmitted. Everything that a peer can make grow has a bound:
-//! flows ([`SessionConfig::max_flows`], then refused), refused flows (twice that, then a violation),
-//! flow ids not yet seen ([`peer_ids::MAX_UNSEEN`]), bytes (the granted windows), separate ranges of
-//! bytes ([`Violation::TooManyRanges`]).
+//! flows ([`SessionConfig::max_flows`], then refused), refused and finishing flows (twice that
+//! and 64, then a violation), flow ids not yet seen ([`peer_ids::MAX_UNSEEN`]), bytes (the granted
+//! windows), separate ranges of bytes ([`Violation::TooManyRanges`]).
 
 mod advertise;
 mod advertised;

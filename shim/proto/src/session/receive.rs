@@ -11,6 +11,12 @@ use crate::types::{FailureCode, FlowId, Mode, OpenFailure};
 use crate::wire::fact::Open;
 use crate::wire::segment::SegmentHeader;
 
+/// Flows that the peer may have finished with while we have not: what would end them here, its
+/// acknowledgement of our last facts, is on its way or was lost. An honest peer that may open few
+/// flows, and opens the next as soon as one is refused, comes to many times their number where its
+/// acknowledgements are lost and its opens are not.
+pub(super) const FINISHED_IN_FLIGHT: usize = 64;
+
 /// What to do with the stream of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentVerdict {
@@ -113,8 +119,9 @@ impl Session {
         }
         let open = open.ok_or(Violation::NoOpen(id))?;
         let theirs = self.peer_flows;
-        if theirs >= 2 * self.config.max_flows {
-            return Err(Violation::TooManyFlows(2 * self.config.max_flows));
+        let most = 2 * self.config.max_flows + FINISHED_IN_FLIGHT;
+        if theirs >= most {
+            return Err(Violation::TooManyFlows(most));
         }
         self.peer_ids.mark_used(id);
         let has_memory = self.config.memory.may_promise(self.config.params.initial_window);
