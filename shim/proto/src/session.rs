@@ -113,7 +113,8 @@ pub struct Session {
     /// The live flows, ordered, so that the same inputs give the same outputs.
     /// Boxed, as the nodes of the tree have room for more than there are.
     flows: BTreeMap<FlowId, Box<Flow>>,
-    lanes: BTreeMap<LaneId, Lane>,
+    /// Boxed: a map of few entries has room for eleven.
+    lanes: BTreeMap<LaneId, Box<Lane>>,
     /// The live flows that the peer opened.
     peer_flows: usize,
     next_flow: FlowId,

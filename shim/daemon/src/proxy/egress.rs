@@ -28,7 +28,7 @@ use self::peers::{PeerState, Peers};
 use crate::proxy::connections::{Connections, Place};
 use crate::proxy::freezer::Setup;
 use crate::proxy::refusals::RefusalLog;
-use crate::proxy::relay::{Joint, Progress, relay_until};
+use crate::proxy::relay::{Joint, Progress, Relayed, relay_until};
 use crate::proxy::tasks::Tasks;
 use throughline::{
     FailureCode, FlowStream, Host, IncomingFlow, Listener, OpenFailure, PeerId, PeerName, Target,
@@ -129,7 +129,15 @@ impl Egress {
             let Ok(incoming) = incoming else { return };
             let egress = Arc::clone(&self);
             // Flows are dialed in the order they arrived, unless a name has to be resolved.
-            tasks.spawn_in_order(async move { egress.serve_flow(incoming).await });
+            tasks.spawn_in_order(async move {
+                // Boxed: what connecting takes is not kept for the life of the flow.
+                let relaying = Box::pin(egress.connect_flow(incoming)).await;
+                // Only the relay's handles keep the rest alive.
+                drop(egress);
+                if let Some(relaying) = relaying {
+                    relaying.await;
+                }
+            });
             // The system is asked some questions for each. A peer that opens a thousand at once must not
             // keep other tasks of this thread waiting for all of them.
             yield_now().await;
@@ -155,34 +163,41 @@ impl Egress {
         let registered = address.map(|address| self.live.register(live(address)));
         let descriptor = self.connections.descriptors.try_acquire();
         let stopped = stop.cancelled_owned();
-        let relaying = relay_until(joint, flow, self.connections.freezer.place(), stopped);
-        async move {
-            let relayed = relaying.await;
-            drop((registered, descriptor));
-            debug!(%peer, %target, ?relayed, "flow ended");
-        }
+        let place = self.connections.freezer.place();
+        let relaying = Box::pin(relay_until(joint, flow, place, stopped));
+        until_end(relaying, (descriptor, registered), (peer, target))
     }
 
-    async fn serve_flow(&self, incoming: IncomingFlow) {
+    /// Connects a flow to its destination, and answers it; returns what relays it then.
+    async fn connect_flow(
+        &self,
+        incoming: IncomingFlow,
+    ) -> Option<impl Future<Output = ()> + use<>> {
         let freezer = &self.connections.freezer;
         let set_up = freezer.setting_up(Setup::Flow);
         let (id, peer) = (incoming.peer(), incoming.peer_name().clone());
         let target = incoming.target().clone();
-        // Boxed: what connecting takes is not kept for the life of the flow.
-        match Box::pin(self.connect(id, &peer, &target)).await {
-            Ok(Connected { socket: tcp, stop, _descriptor, _registered }) => {
+        match self.connect(id, &peer, &target).await {
+            Ok(Connected {
+                socket: tcp,
+                stop,
+                _descriptor: descriptor,
+                _registered: registered,
+            }) => {
                 // While the flows are written down for another process this one is still to be answered there.
                 let place = freezer.enter().await;
                 debug!(%peer, %target, "flow opened");
                 let joint = Joint { tcp, ingress: None, progress: Progress::default() };
-                let relaying = relay_until(joint, incoming.accept(), place, stop.cancelled());
+                let flow = incoming.accept();
+                // Boxed: whoever is given a future and awaits it has room for it twice.
+                let relaying = Box::pin(relay_until(joint, flow, place, stop.cancelled_owned()));
                 drop(set_up);
-                let relayed = relaying.await;
-                debug!(%peer, %target, ?relayed, "flow ended");
+                Some(until_end(relaying, (descriptor, registered), (peer, target)))
             }
             Err(failure) => {
                 self.log_refusal(id, &peer, &target, &failure);
                 incoming.refuse(failure);
+                None
             }
         }
     }
@@ -277,6 +292,17 @@ impl Egress {
             false => Err(not_allowed(flow.target)),
         }
     }
+}
+
+/// Relays a flow until it ends, and keeps what it takes until then.
+async fn until_end<K>(
+    relaying: impl Future<Output = Relayed>,
+    kept: K,
+    (peer, target): (PeerName, Target),
+) {
+    let relayed = relaying.await;
+    drop(kept);
+    debug!(%peer, %target, ?relayed, "flow ended");
 }
 
 impl OwnAddresses {

@@ -83,7 +83,8 @@ struct Places {
 #[derive(Debug, Default)]
 struct Seat {
     waker: Mutex<Option<Waker>>,
-    parked: Mutex<Option<Parked>>,
+    /// Boxed: few have anything to show, and every relay has a seat.
+    parked: Mutex<Option<Box<Parked>>>,
 }
 
 impl Default for Freezer {
@@ -245,7 +246,11 @@ impl Freezer {
     /// Returns what each relay shows that is parked, in no order.
     pub fn parked(&self) -> Vec<Parked> {
         let places = self.0.places.lock();
-        places.of_relays.values().filter_map(|seat| seat.parked.lock().clone()).collect()
+        places
+            .of_relays
+            .values()
+            .filter_map(|seat| seat.parked.lock().as_deref().cloned())
+            .collect()
     }
 
     /// Lets everything go on.
@@ -351,7 +356,7 @@ impl Place {
     /// Shows what another process needs to go on, and waits until this one is to go on itself.
     pub async fn park(&self, parked: Parked) {
         let mut phase = self.shared.phase.subscribe();
-        *self.seat.parked.lock() = Some(parked);
+        *self.seat.parked.lock() = Some(Box::new(parked));
         self.shared.places.lock().moving -= 1;
         self.shared.settled.notify_waiters();
         loop {

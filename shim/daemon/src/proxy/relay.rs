@@ -130,7 +130,9 @@ async fn relay_halves(
         }
         // Both directions stand between two bytes: what they hold is in their progress.
         let (other_end, tcp, ingress) = (other_end.clone(), Arc::clone(&tcp), ingress.clone());
-        place.park(Parked { other_end, tcp, ingress, progress: progress.clone() }).await;
+        let parked = Parked { other_end, tcp, ingress, progress: progress.clone() };
+        // Boxed, as all that is rare here: ten thousand relays keep room for it.
+        Box::pin(place.park(parked)).await;
     };
     let end = match result {
         Some(Ok(())) => RelayEnd::Finished,
@@ -167,13 +169,13 @@ async fn relay_both(
         ended = &mut to_flow => match ended {
             Ok(()) => tokio::select! {
                 ended = &mut to_tcp => ended,
-                error = tcp_failure(tcp) => Err(RelayFailure::Tcp(error)),
+                error = Box::pin(tcp_failure(tcp)) => Err(RelayFailure::Tcp(error)),
             },
             Err(RelayFailure::Tcp(error)) => Err(RelayFailure::Tcp(error)),
             // Bytes that preceded the reset may not have reached the application yet.
             Err(RelayFailure::Flow) => tokio::select! {
                 _ = &mut to_tcp => Err(RelayFailure::Flow),
-                () = sleep(RESET_FLUSH_TIMEOUT) => Err(RelayFailure::Flow),
+                () = Box::pin(sleep(RESET_FLUSH_TIMEOUT)) => Err(RelayFailure::Flow),
             },
         },
         ended = &mut to_tcp => {

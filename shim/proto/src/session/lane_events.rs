@@ -28,7 +28,7 @@ impl Session {
             lane.outbox.clear();
             lane.outbox.close_message = self.close_message.is_some();
         }
-        self.lanes.insert(id, lane);
+        self.lanes.insert(id, Box::new(lane));
         for flow in self.flow_ids() {
             let dirty = self.flows.get_mut(&flow).is_some_and(|f| {
                 f.clock.expedite();

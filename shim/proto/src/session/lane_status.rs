@@ -1,7 +1,6 @@
 //! What a session tells of its lanes.
 
 use super::Session;
-use super::lane::Lane;
 use crate::types::LaneId;
 
 impl Session {
@@ -22,12 +21,12 @@ impl Session {
 
     /// Returns whether a lane can carry bytes and is not suspect.
     pub fn lane_is_up(&self, id: LaneId) -> bool {
-        self.lanes.get(&id).is_some_and(Lane::is_up)
+        self.lanes.get(&id).is_some_and(|lane| lane.is_up())
     }
 
     /// Returns whether either end is about to close the lane.
     pub fn lane_is_draining(&self, id: LaneId) -> bool {
-        self.lanes.get(&id).is_some_and(Lane::is_draining)
+        self.lanes.get(&id).is_some_and(|lane| lane.is_draining())
     }
 
     /// Returns whether the peer is about to close the lane.

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use super::lane::Lane;
 use super::review::REVIEW_INTERVAL;
 use super::{Session, WorkClass};
 use crate::selection::{Candidate, Demand};
@@ -62,6 +61,6 @@ impl Session {
 
     /// Returns the lanes as candidates for a flow.
     pub(super) fn candidates(&self) -> SmallVec<[Candidate; 8]> {
-        self.lanes.values().map(Lane::candidate).collect()
+        self.lanes.values().map(|lane| lane.candidate()).collect()
     }
 }

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::lane::Lane;
 use super::{FlowError, Session, SessionEvent};
 use crate::flow::Urgency;
 use crate::types::FlowId;
@@ -63,7 +62,7 @@ impl Session {
     }
 
     pub(super) fn notice_unserved_write(&mut self) {
-        if !self.unserved_write && !self.lanes.values().any(Lane::is_up) {
+        if !self.unserved_write && !self.lanes.values().any(|lane| lane.is_up()) {
             self.unserved_write = true;
             self.events.push_back(SessionEvent::UnservedWrite);
         }

@@ -68,7 +68,8 @@ pub(crate) async fn run(session: SessionHandle, lane: NewLane) {
     let span =
         debug_span!("lane", peer = %session.name(), session = %session.id(), lane = %lane.id);
     let (id, connection) = (lane.id, lane.connection.clone());
-    let running = run_in_span(session.clone(), lane);
+    // Boxed: each of the futures around it that is given it would have room for it twice.
+    let running = Box::pin(run_in_span(session.clone(), lane));
     contain(&session, id, &connection, running).instrument(span).await;
 }
 

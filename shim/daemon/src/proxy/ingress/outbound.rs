@@ -56,7 +56,8 @@ impl Outbound {
                 debug!(%ingress, %target, ?relayed, "flow ended");
             }
             Self::Direct(other, _descriptor) => {
-                let relayed = relay_directly(joint, other, place).await;
+                // Boxed, as it is larger than the other, and there is room for the largest.
+                let relayed = Box::pin(relay_directly(joint, other, place)).await;
                 debug!(%ingress, %target, ?relayed, "direct connection ended");
             }
         }

@@ -52,11 +52,12 @@ pub async fn serve(
             refusals: Arc::clone(&refusals),
         });
         async move {
-            match arrival.freezer.unless_given(proxy_protocol.ends(&mut tcp, from)).await {
+            let ends = Box::pin(proxy_protocol.ends(&mut tcp, from));
+            match arrival.freezer.unless_given(ends).await {
                 None => close_with_reset(tcp),
                 Some(Ok(ends)) => {
                     let first = proxy_protocol.first_bytes(ends);
-                    serve_client(tcp, (ends, first), &kind, service, arrival).await;
+                    Box::pin(serve_client(tcp, (ends, first), &kind, service, arrival)).await;
                 }
                 // Nothing can be said to whoever sits before the client.
                 Some(Err(error)) => {
@@ -69,6 +70,8 @@ pub async fn serve(
     .await;
 }
 
+/// Serves a client by what it speaks. Each way is boxed: a connection has room for its own, and not for the
+/// largest of all.
 async fn serve_client(
     tcp: TcpStream,
     (ends, first): (Ends, Bytes),
@@ -82,39 +85,42 @@ async fn serve_client(
     let (ingress, credentials) = (&*service.ingress.name(), kind.credentials());
     let (dispatcher, refusals) = (&*service.dispatcher, &*service.refusals);
     if let IngressKind::Forward(to) = kind {
-        return forward::serve(tcp, (from, first), arrival, to, dispatcher, refusals).await;
+        return Box::pin(forward::serve(tcp, (from, first), arrival, to, dispatcher, refusals))
+            .await;
     }
     if kind.intercepts().is_some() {
-        return intercept::serve(tcp, from, arrival, dispatcher, refusals).await;
+        return Box::pin(intercept::serve(tcp, from, arrival, dispatcher, refusals)).await;
     }
-    let protocol = match arrival.freezer.unless_given(protocol_of(&tcp)).await {
+    let protocol = match arrival.freezer.unless_given(Box::pin(protocol_of(&tcp))).await {
         None => return close_with_reset(tcp),
         Some(Ok(protocol)) => protocol,
-        Some(Err(error)) => return say_nothing_came(tcp, from, kind, &service, &error).await,
+        Some(Err(error)) => {
+            return Box::pin(say_nothing_came(tcp, from, kind, &service, &error)).await;
+        }
     };
     match (kind, protocol) {
         (IngressKind::Socks5(_) | IngressKind::Proxy(_), Protocol::Socks5) => {
-            socks5::serve(tcp, from, arrival, credentials, &service).await;
+            Box::pin(socks5::serve(tcp, from, arrival, credentials, &service)).await;
         }
         (IngressKind::Proxy(_), Protocol::Socks4) => {
-            socks4::serve(tcp, from, arrival, credentials, dispatcher, refusals).await;
+            Box::pin(socks4::serve(tcp, from, arrival, credentials, dispatcher, refusals)).await;
         }
         (IngressKind::Http(_) | IngressKind::Proxy(_), Protocol::Http) => {
-            http::serve(tcp, (from, ends.reached), service, arrival).await;
+            Box::pin(http::serve(tcp, (from, ends.reached), service, arrival)).await;
         }
         (IngressKind::Http(_) | IngressKind::Proxy(_), Protocol::Tls) => {
-            http::refuse_with(tcp, from, &service, &Answer::not_tls()).await;
+            Box::pin(http::refuse_with(tcp, from, &service, &Answer::not_tls())).await;
         }
         (_, Protocol::Http | Protocol::Tls) => {
-            http::refuse_with(tcp, from, &service, &Answer::is_socks(ingress)).await;
+            Box::pin(http::refuse_with(tcp, from, &service, &Answer::is_socks(ingress))).await;
         }
         (_, Protocol::Socks5) => {
             log(&service, from, "it speaks SOCKS5, and this port HTTP only");
-            refuse(tcp, &NO_METHOD).await;
+            Box::pin(refuse(tcp, &NO_METHOD)).await;
         }
         (_, Protocol::Socks4) => {
             log(&service, from, "it speaks SOCKS4, which only the kind \"proxy\" takes");
-            refuse(tcp, &socks4::REJECTED).await;
+            Box::pin(refuse(tcp, &socks4::REJECTED)).await;
         }
     }
 }

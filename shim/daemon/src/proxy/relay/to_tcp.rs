@@ -81,7 +81,8 @@ async fn write_all(
                 chunks = advance(chunks, written);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                flush.writable(tcp, reader).await?;
+                // Boxed, as it is rare: the relay of an idle flow is small.
+                Box::pin(flush.writable(tcp, reader)).await?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(RelayFailure::Tcp(error)),
