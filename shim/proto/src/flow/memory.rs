@@ -9,7 +9,7 @@ const EARLY_FLOWS: u64 = 128;
 /// A bound on granted windows and on bytes kept for sending.
 ///
 /// A window has two parts. What `Hello` promises for each flow, and what a lane begins with, is set aside
-/// whatever is left, and bounded by refusing flows ([`may_promise`](Self::may_promise)). Beyond that windows
+/// whatever is left; the former is bounded by refusing flows ([`may_promise`](Self::may_promise)). Beyond that windows
 /// grow, only while the bound allows. The two are counted apart: however many flows are promised their
 /// little, the others may grow. A node has one bound for all, and in it one for each peer
 /// ([`for_peer`](Self::for_peer)), which may always have its part of half of all: what one peer holds,
@@ -18,6 +18,8 @@ const EARLY_FLOWS: u64 = 128;
 pub struct Memory {
     limit: AtomicU64,
     promised: AtomicU64,
+    /// What of it lanes began with.
+    of_lanes: AtomicU64,
     grown: AtomicU64,
     /// Bytes kept for sending.
     buffered: AtomicU64,
@@ -33,6 +35,7 @@ impl Memory {
         Self {
             limit: AtomicU64::new(limit),
             promised: AtomicU64::new(0),
+            of_lanes: AtomicU64::new(0),
             grown: AtomicU64::new(0),
             buffered: AtomicU64::new(0),
             peers: AtomicU64::new(0),
@@ -78,8 +81,9 @@ impl Memory {
     /// Returns whether a flow with this window may be promised: the promises to all sessions of a peer
     /// are as much as their windows may grow by.
     pub fn may_promise(&self, window: u64) -> bool {
-        let promised = self.promised.load(Ordering::Relaxed);
-        self.whole.is_none() || promised.saturating_add(window) <= self.limit()
+        let of_lanes = self.of_lanes.load(Ordering::Relaxed);
+        let of_flows = self.promised.load(Ordering::Relaxed).saturating_sub(of_lanes);
+        self.whole.is_none() || of_flows.saturating_add(window) <= self.limit()
     }
 
     /// Sets aside what a window grows by if the bound allows; returns whether it does.
@@ -112,6 +116,21 @@ impl Memory {
         let left = self.whole.as_deref().map_or(u64::MAX, left).min(left(self));
         let growth = wanted.min(left / EARLY_FLOWS);
         if growth > 0 && self.try_grow(growth) { growth } else { 0 }
+    }
+
+    /// Sets aside what a lane's window begins with, whatever the bound, and returns it. It takes nothing
+    /// of what flows may be promised, however many lanes there are.
+    pub fn set_lane_aside(&self) -> u64 {
+        let window = self.first_lane_window();
+        self.of_lanes.fetch_add(window, Ordering::Relaxed);
+        self.promise(window);
+        window
+    }
+
+    /// Gives back a lane's window that began with `first` bytes and grew by `grown`.
+    pub fn release_lane(&self, first: u64, grown: u64) {
+        self.of_lanes.fetch_sub(first, Ordering::Relaxed);
+        self.release(first, grown);
     }
 
     /// Gives back a window that began with `promised` bytes and grew by `grown`.
@@ -221,6 +240,27 @@ mod tests {
         });
         assert_eq!(promised.count(), 100);
         assert!(other.may_promise(10));
+    }
+
+    #[test]
+    fn lanes_take_nothing_of_what_flows_may_be_promised() {
+        let (whole, peer, _) = peers(100 << 20);
+        let first = [peer.set_lane_aside(), peer.set_lane_aside()];
+        assert!(peer.may_promise(100 << 20));
+        assert_eq!(whole.used(), first.iter().sum::<u64>());
+        first.iter().for_each(|first| peer.release_lane(*first, 0));
+        assert_eq!((peer.used(), whole.used()), (0, 0));
+    }
+
+    #[test]
+    fn a_lane_gives_back_what_it_began_with_whatever_lanes_begin_with_by_now() {
+        let (whole, peer, _) = peers(16 << 20);
+        let first = peer.set_lane_aside();
+        whole.set_limit(1 << 30);
+        peer.set_limit(1 << 30);
+        assert_ne!(peer.first_lane_window(), first);
+        peer.release_lane(first, 0);
+        assert_eq!((peer.used(), whole.used()), (0, 0));
     }
 
     #[test]

@@ -37,6 +37,8 @@ const WAKINGS_PER_COUNT: u64 = 64;
 pub(super) struct ReceiveWindow {
     connection: Connection,
     memory: Arc<Memory>,
+    /// What it began with: a reload may change what lanes begin with.
+    first: u64,
     state: Mutex<State>,
 }
 
@@ -75,15 +77,14 @@ impl UnreadFrames {
 impl ReceiveWindow {
     /// Takes over the window of a lane, which began with [`Memory::first_lane_window`].
     pub(super) fn new(connection: Connection, memory: Arc<Memory>) -> Arc<Self> {
-        let window = memory.first_lane_window();
-        memory.promise(window);
+        let first = memory.set_lane_aside();
         let (since, unread) = (Instant::now(), UnreadFrames::default());
         // It was small while the lane was set up.
-        if let Ok(window) = VarInt::from_u64(window) {
+        if let Ok(window) = VarInt::from_u64(first) {
             connection.set_receive_window(window);
         }
-        let state = State { window, read: 0, since, fruitless: 0, unread };
-        Arc::new(Self { connection, memory, state: Mutex::new(state) })
+        let state = State { window: first, read: 0, since, fruitless: 0, unread };
+        Arc::new(Self { connection, memory, first, state: Mutex::new(state) })
     }
 
     /// Counts what a segment's reader has read, and grows the window where it binds.
@@ -126,8 +127,7 @@ impl ReceiveWindow {
 
 impl Drop for ReceiveWindow {
     fn drop(&mut self) {
-        let promised = self.memory.first_lane_window();
-        self.memory.release(promised, self.state.get_mut().window - promised);
+        self.memory.release_lane(self.first, self.state.get_mut().window - self.first);
     }
 }
 
