@@ -9,6 +9,7 @@ mod general;
 mod ingresses;
 mod intercept;
 mod limits;
+mod listen;
 mod load;
 mod nearest;
 mod peers;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 
 use crate::proxy::connections::{ConnectionLimits, TcpTimeouts};
 use crate::proxy::egress::acl::Acl;
+use crate::proxy::ingress::Listen;
 use crate::proxy::rules::{Policy, Via};
 use throughline::{Identity, Limits, PeerConfig, PeerId, UplinkConfig};
 
@@ -102,8 +104,8 @@ pub struct Peer {
 pub struct Ingress {
     /// Its name, which rules refer to.
     pub name: String,
-    /// The address it listens on, of TCP, or of UDP where its clients send datagrams. Port 0 picks a free one.
-    pub listen: SocketAddr,
+    /// Where it listens.
+    pub listen: Listen,
     /// The protocol it speaks.
     pub kind: IngressKind,
     /// Who says who its clients are, and who is told.

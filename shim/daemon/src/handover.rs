@@ -94,6 +94,11 @@ pub enum Socket {
         /// The address as it was configured.
         listen: SocketAddr,
     },
+    /// That of an ingress at a Unix socket, since format 3.
+    UnixIngress {
+        /// Its path.
+        path: PathBuf,
+    },
     /// That of an ingress of datagrams.
     Datagrams {
         /// Its name.

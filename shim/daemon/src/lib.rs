@@ -21,3 +21,4 @@ pub mod report;
 pub mod run;
 mod sentence;
 mod service;
+pub mod unix_socket;

@@ -5,7 +5,7 @@
 //!                       └────── relay ──────┘             └────── relay ──────┘
 //! ```
 //!
-//! An [`ingress`] accepts a TCP connection, looks up in the [`rules`] where it goes, opens a flow
+//! An [`ingress`] accepts a connection ([`stream`]), looks up in the [`rules`] where it goes, opens a flow
 //! to a peer (or a connection of this host's own), and joins the two with a [`relay`]. The
 //! [`egress`] checks what peers open against their ACL, dials it and relays likewise. [`connections`]
 //! bounds what they all take, and [`tasks`] ends all of it together. Datagrams take the same way, from a socket of
@@ -19,5 +19,6 @@ pub mod own_sockets;
 pub mod refusals;
 pub mod relay;
 pub mod rules;
+pub mod stream;
 pub mod tasks;
 pub mod udp;

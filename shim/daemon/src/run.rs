@@ -5,6 +5,7 @@
 //! flows until [`SHUTDOWN_DEADLINE`] to end; then the rest is reset and the admin socket's file
 //! removed. Dropping a [`Daemon`] ends its tasks at once.
 
+mod entrance;
 mod error;
 mod ingresses;
 mod interception;
@@ -213,9 +214,13 @@ impl Daemon {
         &self.node
     }
 
-    /// Returns the TCP address that the ingress named `name` actually listens on.
+    /// Returns the TCP address that the ingress named `name` actually listens on; none of a Unix socket.
     pub fn ingress_addr(&self, name: &str) -> Option<SocketAddr> {
-        self.reloader.ingresses().iter().find(|running| running.name == name).map(|r| r.addr)
+        self.reloader
+            .ingresses()
+            .iter()
+            .find(|running| running.name == name)
+            .and_then(|r| r.addr.ip())
     }
 
     /// Returns the TCP address at which metrics can be read.

@@ -2,15 +2,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 use super::error::AdminError;
 use super::protocol::MAX_CONNECTIONS;
+use crate::unix_socket::{self, Access, BindError};
 
 /// Connections that may wait in the kernel's queue: as many as are served at a time.
 const BACKLOG: i32 = MAX_CONNECTIONS as i32;
@@ -35,19 +34,14 @@ impl AdminSocket {
     /// # Errors
     /// Another daemon answers there, something else is there, or a socket cannot be created.
     pub fn bind(path: &Path) -> Result<Self, AdminError> {
-        let bind_error = |source| AdminError::Bind { path: path.to_owned(), source };
-        match std::fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(bind_error(error)),
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(AdminError::NotASocket(path.to_owned()));
+        let bound = unix_socket::bind(path, Access::OWN_USER, BACKLOG);
+        let listener = bound.map_err(|error| match error {
+            BindError::InUse => AdminError::InUse(path.to_owned()),
+            BindError::NotASocket => AdminError::NotASocket(path.to_owned()),
+            BindError::Access(source) | BindError::Io(source) => {
+                AdminError::Bind { path: path.to_owned(), source }
             }
-            Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-                return Err(AdminError::InUse(path.to_owned()));
-            }
-            Ok(_) => std::fs::remove_file(path).map_err(bind_error)?,
-        }
-        let listener = listen(path).map_err(bind_error)?;
+        })?;
         Ok(Self { listener: Arc::new(listener), path: path.to_owned(), owns_file: true })
     }
 
@@ -77,16 +71,6 @@ impl AdminSocket {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    // Nobody can connect before listen(2), so the mode applies in time.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    UnixListener::from_std(socket.into())
 }
 
 impl Drop for AdminSocket {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::output::{config_error, print, start_error};
 use crate::config::{Config, Ingress, IngressKind, Peer, ProxyProtocol};
 use crate::proxy::connections::Descriptors;
+use crate::proxy::ingress::Listen;
 use crate::proxy::ingress::intercept::kernel_policy::{Action, Step, steps};
 use crate::proxy::ingress::intercept::traffic::{Protocol, TrafficSelector};
 use crate::proxy::rules::Via;
@@ -123,11 +124,15 @@ fn write_ingress(config: &Config, ingress: &Ingress, text: &mut String) -> fmt::
         IngressKind::Intercept(of) => return write_interception(config, ingress, of, text),
     };
     let password = if ingress.kind.credentials().is_some() { " with a password" } else { "" };
-    let transport = if ingress.kind.takes_datagrams() { "udp" } else { "tcp" };
+    let transport = match (&ingress.listen, ingress.kind.takes_datagrams()) {
+        (Listen::Unix(_), _) => "",
+        (Listen::Ip(_), true) => "udp ",
+        (Listen::Ip(_), false) => "tcp ",
+    };
     let via = describe_via(config, &ingress.name);
     writeln!(
         text,
-        "ingress {}: {kind}{password} on {transport} {}{via}",
+        "ingress {}: {kind}{password} on {transport}{}{via}",
         ingress.name, ingress.listen
     )?;
     let ProxyProtocol { accept_from, send } = &ingress.proxy_protocol;

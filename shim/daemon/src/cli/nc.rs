@@ -101,7 +101,12 @@ fn choose(
             ingress.name
         ));
     }
-    let listen = ingress.listen;
+    let Some(listen) = ingress.listen.ip() else {
+        return Err(format!(
+            "the ingress `{}` listens at a Unix socket, which nc does not use; name one at an IP address",
+            ingress.name
+        ));
+    };
     if listen.port() == 0 {
         return Err(format!(
             "the ingress `{}` listens on any free port, which only the daemon's log says; write it \
@@ -126,7 +131,7 @@ mod tests {
     fn the_ingress_is_the_one_that_is_named_else_the_first_that_speaks_socks() {
         let ingress = |name: &str, listen: &str, kind| Ingress {
             name: name.to_owned(),
-            listen: listen.parse().unwrap(),
+            listen: crate::proxy::ingress::Listen::Ip(listen.parse().unwrap()),
             kind,
             proxy_protocol: ProxyProtocol::default(),
         };

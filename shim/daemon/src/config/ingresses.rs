@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::intercept::{self, reject_field};
+use super::listen;
 use super::nearest::nearest;
 use super::peers::PeerNames;
 use super::raw::{RawIngress, SpannedList, SpannedText, Tables};
@@ -38,13 +39,14 @@ pub(super) fn parse(
     for (name, raw) in in_order(tables) {
         let ingress = ingress(source, name, raw)?;
         let same = |other: &&Ingress| {
-            other.listen == ingress.listen
+            other.listen.is_where(&ingress.listen)
                 && other.kind.takes_datagrams() == ingress.kind.takes_datagrams()
-                && other.listen.port() != 0
+                && other.listen.is_one_place()
         };
         if let Some(other) = ingresses.iter().find(same) {
+            let another = if ingress.listen.ip().is_some() { "port" } else { "path" };
             let message = format!(
-                "The ingress `{}` listens on {} already; write another port.",
+                "The ingress `{}` listens on {} already; write another {another}.",
                 other.name, ingress.listen
             );
             return Err(source.error(listen_span(name, raw), message));
@@ -75,10 +77,14 @@ fn ingress(
     }
     let listen =
         raw.listen.as_ref().ok_or_else(|| missing(source, name, "listen", "\"127.0.0.1:1080\""))?;
-    let listen = source.address(located(listen))?;
+    let listen = listen::parse(source, located(listen), raw)?;
     let kind = kind(source, name, raw, written_kind)?;
     intercept::reject_fields(source, raw)?;
-    check_exposure(source, listen_span(name, raw), listen, &kind)?;
+    let span = listen_span(name, raw);
+    listen::check_unix(source, span.clone(), (&listen, &kind), raw)?;
+    if let Some(addr) = listen.ip() {
+        check_exposure(source, span, addr, &kind)?;
+    }
     let proxy_protocol = proxy_protocol(source, raw, &kind)?;
     Ok(Ingress { name: name.get_ref().clone(), listen, kind, proxy_protocol })
 }

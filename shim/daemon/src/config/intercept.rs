@@ -6,6 +6,7 @@ use super::error::ConfigError;
 use super::raw::{RawIngress, SpannedList};
 use super::source::{Source, located, located_list};
 use super::{Ingress, IngressKind, ProxyProtocol};
+use crate::proxy::ingress::Listen;
 use crate::proxy::ingress::intercept::listener::LISTEN;
 use crate::proxy::ingress::intercept::policy_route::MAX_MARKS;
 use crate::proxy::ingress::intercept::traffic::{Protocol, TrafficSelector};
@@ -25,6 +26,10 @@ pub(super) fn parse(
     }
     reject_field(source, "intercept", "accept-proxy-protocol", raw.accept_proxy_protocol.as_ref())?;
     reject_field(source, "intercept", "send-proxy-protocol", raw.send_proxy_protocol.as_ref())?;
+    for (field, word) in [("mode", &raw.socket_mode), ("owner", &raw.socket_owner)] {
+        let field = format!("socket-{field}");
+        reject_field(source, "intercept", &field, word.as_ref())?;
+    }
     if let Some(listen) = &raw.listen {
         let message = "An ingress of kind \"intercept\" has no `listen`: it listens at a port that the system \
                        chooses, to which only the kernel leads; remove it.";
@@ -49,7 +54,7 @@ pub(super) fn parse(
     }
     Ok(Ingress {
         name: name.get_ref().clone(),
-        listen: LISTEN,
+        listen: Listen::Ip(LISTEN),
         kind: IngressKind::Intercept(Box::new(selector)),
         proxy_protocol: ProxyProtocol::default(),
     })

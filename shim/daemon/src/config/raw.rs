@@ -84,6 +84,10 @@ pub(super) struct RawPeer {
 pub(super) struct RawIngress {
     pub(super) kind: Option<SpannedText>,
     pub(super) listen: Option<SpannedText>,
+    #[serde(rename = "socket-mode")]
+    pub(super) socket_mode: Option<Spanned<String>>,
+    #[serde(rename = "socket-owner")]
+    pub(super) socket_owner: Option<Spanned<String>>,
     pub(super) to: Option<SpannedList>,
     pub(super) users: Option<SpannedList>,
     pub(super) cgroups: Option<SpannedList>,

@@ -73,7 +73,12 @@ impl Source<'_> {
 
     /// Resolves a path relative to the directory of the file.
     pub(super) fn path(&self, path: &Spanned<String>) -> PathBuf {
-        self.file.parent().unwrap_or(Path::new("")).join(path.get_ref())
+        self.file_path(Path::new(path.get_ref()))
+    }
+
+    /// Resolves a path relative to the directory of the file.
+    pub(super) fn file_path(&self, path: &Path) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// Parses an address to listen on.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::channel::Channel;
-use super::state::{FORMATS, RelayRecord, StateWriter, newest_common};
+use super::state::{FORMATS, RelayRecord, StateWriter, UNIX_SINCE, newest_common};
 use super::{Message, Socket};
 use crate::proxy::freezer::Freezer;
 use crate::proxy::relay::{OtherEnd, Parked};
@@ -36,6 +36,11 @@ const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Returns whether a user may take over: our own, or root.
 pub(super) fn is_own_user(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+/// Returns whether a program that reads this format knows such a socket. What it does not know it binds anew, if it can.
+pub(super) fn is_known(socket: &Socket, format: u64) -> bool {
+    !matches!(socket, Socket::UnixIngress { .. }) || format >= UNIX_SINCE
 }
 
 /// Says how long applications had to wait.
@@ -309,9 +314,10 @@ impl Inner {
     async fn offer(
         &self,
         channel: &mut Channel,
-        offered: Vec<(Socket, OwnedFd)>,
+        mut offered: Vec<(Socket, OwnedFd)>,
         format: u64,
     ) -> Result<(), GiveError> {
+        offered.retain(|(socket, _)| is_known(socket, format));
         info!("another process takes over");
         self.send_inventory(channel, &offered, format).await?;
         match channel.receive().await? {
@@ -343,8 +349,7 @@ impl Inner {
     ) -> Result<ShownRelays, GiveError> {
         let mut state = StateWriter::create(format)?;
         let parked = self.freezer.parked().into_iter();
-        let (parked, left_out): (Vec<_>, Vec<_>) =
-            parked.partition(|relay| state.takes(&relay.other_end));
+        let (parked, left_out): (Vec<_>, Vec<_>) = parked.partition(|relay| state.takes(relay));
         if let Some(node) = &still.node {
             node.write_records(|record| state.node(record))?;
         }
@@ -359,7 +364,8 @@ impl Inner {
                 }
             };
             let ingress = ingress.as_deref().map(str::to_owned);
-            state.relay(&RelayRecord { key, ingress, progress: progress.clone() })?;
+            let (kind, progress) = (tcp.kind(), progress.clone());
+            state.relay(&RelayRecord { key, ingress, kind, progress })?;
         }
         let state = state.finish()?;
         channel.send(&Message::State { connections: connections.len() }).await?;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::channel::Channel;
-use super::give::{Bundle, GiveError, Giver, Inner, RESTORE_TIMEOUT, Shown, pauses};
+use super::give::{Bundle, GiveError, Giver, Inner, RESTORE_TIMEOUT, Shown, is_known, pauses};
 use super::kept::{KEPT_FOR, Kept, clock};
 use super::state::newest_common;
 use super::take::TakeOver;
@@ -45,7 +45,8 @@ impl Inner {
         let Some(format) = newest_common(formats) else {
             return Err(GiveError::Format(formats.to_vec()));
         };
-        let Bundle { sockets, unchanged: _unchanged } = self.bundle().await?;
+        let Bundle { mut sockets, unchanged: _unchanged } = self.bundle().await?;
+        sockets.retain(|(socket, _)| is_known(socket, format));
         let (ours, rest) = UnixStream::pair()?;
         let mut channel = Channel::new(ours);
         let shown = tokio::select! {

@@ -7,8 +7,8 @@
 //!
 //! Numbers are big-endian. A frame of kind 1 is a record of the node, in the order in which it writes them;
 //! one of kind 2 is a relay into a flow, whose connection is the next of the descriptors; one of kind 3, since
-//! format 2, is a direct relay, whose connections are the next two, the application's first; one of kind 0 ends the
-//! file. The file is in memory (memfd_create(2)), and is passed as a descriptor.
+//! format 2, is a direct relay, whose connections are the next two, the application's first. Since format 3 an
+//! application's connection may be one of a Unix socket, which a flag of its relay says. A frame of kind 0 ends the file. The file is in memory (memfd_create(2)), and is passed as a descriptor.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -18,16 +18,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
-use crate::proxy::relay::{Down, FlowKey, OtherEnd, Progress, Up};
+use crate::proxy::relay::{Down, FlowKey, OtherEnd, Parked, Progress, Up};
+use crate::proxy::stream::StreamKind;
 use throughline::{FlowId, SessionId};
 
 const MAGIC: &[u8] = b"throughline state\n";
 
 /// The formats that are read and written.
-pub(crate) const FORMATS: RangeInclusive<u64> = 1..=2;
+pub(crate) const FORMATS: RangeInclusive<u64> = 1..=3;
 
 /// The first format that has direct relays.
 const DIRECT_SINCE: u64 = 2;
+
+/// The first format that has connections of Unix sockets.
+pub(super) const UNIX_SINCE: u64 = 3;
 
 /// Returns the newest format that is among those of another program.
 pub(super) fn newest_common(theirs: &[u64]) -> Option<u64> {
@@ -53,6 +57,8 @@ pub(super) struct RelayRecord {
     /// Its flow; none of a direct relay.
     pub(super) key: Option<FlowKey>,
     pub(super) ingress: Option<String>,
+    /// What its application's connection is.
+    pub(super) kind: StreamKind,
     pub(super) progress: Progress,
 }
 
@@ -60,6 +66,11 @@ const END: u8 = 0;
 const NODE: u8 = 1;
 const RELAY: u8 = 2;
 const DIRECT: u8 = 3;
+
+/// The flags of a relay that say what its application's connection is; the two before them say which directions have
+/// ended.
+const IS_UNIX: u8 = 4;
+const HOLDS_BYTE: u8 = 8;
 
 /// Writes a state.
 pub(super) struct StateWriter {
@@ -78,11 +89,13 @@ impl StateWriter {
     }
 
     /// Returns whether the format has this kind of relay.
-    pub(super) fn takes(&self, other_end: &OtherEnd) -> bool {
-        match other_end {
-            OtherEnd::Flow(_) => true,
-            OtherEnd::Direct(_) => self.format >= DIRECT_SINCE,
-        }
+    pub(super) fn takes(&self, relay: &Parked) -> bool {
+        let since = match (&relay.other_end, relay.tcp.kind()) {
+            (_, StreamKind::Unix { .. }) => UNIX_SINCE,
+            (OtherEnd::Direct(_), StreamKind::Tcp) => DIRECT_SINCE,
+            (OtherEnd::Flow(_), StreamKind::Tcp) => *FORMATS.start(),
+        };
+        self.format >= since
     }
 
     pub(super) fn node(&mut self, record: &[u8]) -> io::Result<()> {
@@ -181,7 +194,11 @@ impl RelayRecord {
             out.extend_from_slice(&session.0.to_be_bytes());
             out.extend_from_slice(&flow.0.to_be_bytes());
         }
-        out.push(u8::from(up.ended) | u8::from(down.ended) << 1);
+        let kind = match self.kind {
+            StreamKind::Tcp => 0,
+            StreamKind::Unix { holds_byte } => IS_UNIX | (u8::from(holds_byte) * HOLDS_BYTE),
+        };
+        out.push(u8::from(up.ended) | u8::from(down.ended) << 1 | kind);
         out.push(u8::from(self.ingress.is_some()));
         let ingress = self.ingress.as_deref().unwrap_or_default();
         let unwritten: Vec<&[u8]> = down.unwritten.iter().map(|chunk| &chunk[..]).collect();
@@ -204,7 +221,7 @@ impl RelayRecord {
                 Some((session, FlowId(u64::from_be_bytes(array(bytes)?))))
             }
         };
-        let [ended, has_ingress] = array(bytes)?;
+        let [flags, has_ingress] = array(bytes)?;
         let ingress = String::from_utf8(part(bytes)?.to_vec()).ok()?;
         let unsent = Bytes::copy_from_slice(part(bytes)?);
         let unwritten = part(bytes)?;
@@ -213,11 +230,15 @@ impl RelayRecord {
             false => vec![Bytes::copy_from_slice(unwritten)],
         };
         let [up, down] = [array(bytes)?, array(bytes)?].map(u64::from_be_bytes);
-        let up = Up { unsent, ended: ended & 1 != 0, moved: up };
-        let down = Down { unwritten, ended: ended & 2 != 0, moved: down };
+        let up = Up { unsent, ended: flags & 1 != 0, moved: up };
+        let down = Down { unwritten, ended: flags & 2 != 0, moved: down };
         bytes.is_empty().then_some(Self {
             key,
             ingress: (has_ingress == 1).then_some(ingress),
+            kind: match flags & IS_UNIX {
+                0 => StreamKind::Tcp,
+                _ => StreamKind::Unix { holds_byte: flags & HOLDS_BYTE != 0 },
+            },
             progress: Progress { up, down },
         })
     }

@@ -19,6 +19,7 @@ use super::kept::Kept;
 use super::state::{FORMATS, Frame, RelayRecord, StateReader};
 use super::{Message, Socket};
 use crate::proxy::relay::{FlowKey, Progress};
+use crate::proxy::stream::Stream;
 use throughline::PeerId;
 use throughline::handover::PreparedNode;
 
@@ -52,7 +53,7 @@ pub struct HandedRelay {
     /// Where it leads.
     pub other_end: HandedEnd,
     /// The application's connection.
-    pub tcp: TcpStream,
+    pub tcp: Stream,
     /// The ingress it came in by; none at the egress.
     pub ingress: Option<Arc<str>>,
     /// How far it is.
@@ -155,6 +156,11 @@ impl TakeOver {
                 if *at == listen && (of == name || listen.port() != 0))
         });
         taken.map(tcp_listener)
+    }
+
+    /// Returns the listening socket of an ingress at a Unix socket, if there is one at this path.
+    pub fn unix_ingress(&mut self, path: &Path) -> Option<OwnedFd> {
+        self.take(|socket| matches!(socket, Socket::UnixIngress { path: of } if of == path))
     }
 
     /// Returns the socket of an ingress of datagrams, if there is one on this address.
@@ -297,19 +303,19 @@ fn handed(
     record: RelayRecord,
     sockets: &mut impl Iterator<Item = OwnedFd>,
 ) -> io::Result<HandedRelay> {
-    let mut next = || -> io::Result<TcpStream> {
-        let Some(descriptor) = sockets.next() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a relay has no connection"));
-        };
-        let tcp = std::net::TcpStream::from(descriptor);
-        tcp.set_nonblocking(true)?;
-        TcpStream::from_std(tcp)
+    let mut next = || {
+        let lacking = || io::Error::new(io::ErrorKind::InvalidData, "a relay has no connection");
+        sockets.next().ok_or_else(lacking)
     };
-    let RelayRecord { key, ingress, progress } = record;
-    let tcp = next()?;
+    let RelayRecord { key, ingress, kind, progress } = record;
+    let tcp = Stream::inherit(next()?, kind)?;
     let other_end = match key {
         Some(key) => HandedEnd::Flow(key),
-        None => HandedEnd::Direct(next()?),
+        None => {
+            let other = std::net::TcpStream::from(next()?);
+            other.set_nonblocking(true)?;
+            HandedEnd::Direct(TcpStream::from_std(other)?)
+        }
     };
     Ok(HandedRelay { other_end, tcp, ingress: ingress.map(Arc::from), progress })
 }

@@ -152,7 +152,8 @@ impl Egress {
         (flow, peer, target): (FlowStream, PeerName, Target),
     ) -> impl Future<Output = ()> + use<> {
         // None where both ends have closed: what the destination said last may still be unread, and is relayed.
-        let address = joint.tcp.peer_addr().map(|address| address.ip()).ok();
+        let tcp = joint.tcp.as_tcp();
+        let address = tcp.and_then(|tcp| tcp.peer_addr().ok()).map(|address| address.ip());
         let stop = CancellationToken::new();
         let (key, name, to) = (flow.peer(), peer.clone(), target.clone());
         let of = self.peers.now().state(key).unwrap_or_default();
@@ -187,7 +188,8 @@ impl Egress {
                 // While the flows are written down for another process this one is still to be answered there.
                 let place = freezer.enter().await;
                 debug!(%peer, %target, "flow opened");
-                let joint = Joint { tcp, ingress: None, progress: Progress::default() };
+                let progress = Progress::default();
+                let joint = Joint { tcp: tcp.into(), ingress: None, progress };
                 let flow = incoming.accept();
                 // Boxed: whoever is given a future and awaits it has room for it twice.
                 let relaying = Box::pin(relay_until(joint, flow, place, stop.cancelled_owned()));

@@ -14,6 +14,7 @@ mod handshake;
 mod http;
 pub mod intercept;
 mod kind;
+mod listener;
 mod opening;
 pub mod outbound;
 mod proxy_protocol;
@@ -23,5 +24,6 @@ mod socks5;
 
 pub use self::datagrams::serve_udp;
 pub use self::kind::{IngressKind, LiveIngress, Now};
+pub use self::listener::{Listen, Listener, UnixEntrance, UnixPath};
 pub use self::proxy_protocol::ProxyProtocol;
 pub use self::serve::serve;

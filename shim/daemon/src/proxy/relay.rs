@@ -1,4 +1,4 @@
-//! Relays bytes between an application's TCP connection and a flow, or a [connection](relay_directly) of this host's
+//! Relays bytes between an application's connection and a flow, or a [connection](relay_directly) of this host's
 //! own.
 //!
 //! Both directions run concurrently in one future, and each ends on its own: the application's FIN
@@ -10,7 +10,7 @@
 //! - If the flow is reset, bytes that preceded the reset are delivered, for at most
 //!   `RESET_FLUSH_TIMEOUT`. Then the connection is closed.
 //!
-//! Until both directions have ended the connection has `SO_LINGER` 0: whatever closes it, be it that this process
+//! Until both directions have ended the connection is one that a close resets ([`Stream`]): whatever closes it, be it that this process
 //! is killed, its application sees a reset, and never mistakes a truncated stream for a complete one.
 //!
 //! For a hand-over the relay [parks](Parked) where each direction stands between two bytes, and goes on from
@@ -34,8 +34,9 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use self::failure::{RelayFailure, end_on_close, reset_on_close};
+use self::failure::RelayFailure;
 use crate::proxy::freezer::Place;
+use crate::proxy::stream::Stream;
 use throughline::FlowStream;
 
 pub(crate) use self::failure::{RESET_FLUSH_TIMEOUT, close_with_reset, tcp_failure};
@@ -69,7 +70,7 @@ pub enum RelayEnd {
 /// What there is besides the flow to relay.
 pub struct Joint {
     /// The application's connection.
-    pub tcp: TcpStream,
+    pub tcp: Stream,
     /// The ingress it came in by; none at the egress.
     pub ingress: Option<Arc<str>>,
     /// How far the relay is; as by default where it begins.
@@ -99,7 +100,7 @@ pub fn relay_directly(
     other: TcpStream,
     place: Place,
 ) -> impl Future<Output = Relayed> {
-    let other = Arc::new(other);
+    let other = Arc::new(Stream::from(other));
     let (reader, writer) = direct::halves(other.clone());
     relay_halves(joint, reader, writer, (OtherEnd::Direct(other), place), pending())
 }
@@ -111,13 +112,12 @@ async fn relay_halves(
     (other_end, place): (OtherEnd, Place),
     stop: impl Future<Output = ()>,
 ) -> Relayed {
-    // This fails only on a dead connection, which the first read reports.
-    let _ = tcp.set_nodelay(true);
+    tcp.set_nodelay();
     // Whoever closes it before its end, also the kernel for a process that was killed: the application must not
     // take what it has for everything.
-    reset_on_close(&tcp);
+    tcp.reset_on_close();
     if let OtherEnd::Direct(other) = &other_end {
-        reset_on_close(other);
+        other.reset_on_close();
     }
     let (tcp, mut stop) = (Arc::new(tcp), pin!(stop));
     let result = loop {
@@ -147,16 +147,16 @@ async fn relay_halves(
         }
     };
     if matches!(end, RelayEnd::Finished) {
-        end_on_close(&tcp);
+        tcp.end_on_close();
         if let OtherEnd::Direct(other) = &other_end {
-            end_on_close(other);
+            other.end_on_close();
         }
     }
     Relayed { to_flow: progress.up.moved, to_tcp: progress.down.moved, end }
 }
 
 async fn relay_both(
-    tcp: &TcpStream,
+    tcp: &Stream,
     reader: &mut impl Source,
     writer: &mut impl Sink,
     (up, down): (&mut Up, &mut Down),

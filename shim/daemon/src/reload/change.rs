@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::proxy::ingress::Listen;
 use throughline::PeerId;
 
 /// A change of a configuration. `Display` gives a phrase for a person.
@@ -91,8 +92,8 @@ pub enum Change {
     IngressAdded {
         /// Its name.
         name: String,
-        /// Its address; none of one that intercepts.
-        listen: Option<SocketAddr>,
+        /// Where it listens; none of one that intercepts.
+        listen: Option<Listen>,
     },
     /// An ingress is gone.
     IngressRemoved(String),

@@ -16,11 +16,11 @@ pub enum Placement {
 /// called and speaks. Several may listen at port 0 of an address, which their names tell apart.
 pub(super) fn placements(old: &[Ingress], new: &[Ingress]) -> Vec<Placement> {
     let is_it = |old: &Ingress, new: &Ingress| {
-        old.listen == new.listen
+        old.listen.is_where(&new.listen)
             && old.kind.takes_datagrams() == new.kind.takes_datagrams()
             // Its socket is marked, and no other is.
             && old.kind.intercepts().is_some() == new.kind.intercepts().is_some()
-            && (new.listen.port() != 0 || old.name == new.name)
+            && (new.listen.is_one_place() || old.name == new.name)
     };
     let place = |new: &Ingress| match old.iter().position(|old| is_it(old, new)) {
         Some(index) => Placement::Kept(index),
@@ -39,7 +39,8 @@ pub(super) fn changes(old: &[Ingress], new: &[Ingress], placements: &[Placement]
         let name = || new.name.clone();
         match placement {
             Placement::Bound => {
-                let listen = new.kind.intercepts().is_none().then_some(new.listen);
+                let listens = new.kind.intercepts().is_none();
+                let listen = listens.then(|| new.listen.clone());
                 changes.push(Change::IngressAdded { name: name(), listen });
             }
             Placement::Kept(index) => {
@@ -47,7 +48,9 @@ pub(super) fn changes(old: &[Ingress], new: &[Ingress], placements: &[Placement]
                 if old.name != new.name {
                     changes.push(Change::IngressRenamed { from: old.name.clone(), to: name() });
                 }
-                if old.kind != new.kind || old.proxy_protocol != new.proxy_protocol {
+                let spoken = |of: &Ingress| (of.kind.clone(), of.proxy_protocol.clone());
+                // Who may connect to a Unix socket changes as well.
+                if spoken(old) != spoken(new) || old.listen != new.listen {
                     changes.push(Change::IngressChanged(name()));
                 }
             }

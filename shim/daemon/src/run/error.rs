@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -9,6 +10,7 @@ use crate::admin::AdminError;
 use crate::config::ConfigError;
 use crate::handover::TakeOverError;
 use crate::proxy::ingress::intercept::InterceptError;
+use crate::unix_socket::BindError;
 use throughline::{BuildError, IdentityError, ServeError};
 
 /// A daemon could not be started.
@@ -36,6 +38,16 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The Unix socket of an ingress cannot be created.
+    #[error("the ingress `{name}` cannot listen at {}: {source}; {}", path.display(), unix_hint(source))]
+    ListenUnix {
+        /// The name of the ingress.
+        name: String,
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: BindError,
+    },
     /// Connections cannot be intercepted.
     #[error(transparent)]
     Intercept(#[from] InterceptError),
@@ -59,6 +71,18 @@ pub enum StartError {
     /// The daemon that runs cannot be taken over.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
+}
+
+/// Returns what to do about a path that cannot be listened at.
+fn unix_hint(error: &BindError) -> &'static str {
+    match error {
+        BindError::InUse => "stop that program, or write another path in `listen`",
+        BindError::NotASocket => "move it, or write another path in `listen`",
+        BindError::Access(_) => {
+            "write a `socket-owner` that this user may give (root may give any), or none"
+        }
+        BindError::Io(_) => "write a path in a directory into which the daemon's user may write",
+    }
 }
 
 /// Returns what to do about an address that cannot be listened on.

@@ -1,75 +1,42 @@
 //! The ingresses of a daemon: bound first, served later, and replaced one by one at a reload.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Weak};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tracing::{debug, info};
 
+use super::entrance::{Entered, Entrance};
 use super::error::StartError;
 use crate::config::Ingress;
 use crate::handover::{Socket, TakeOver};
 use crate::proxy::connections::Place;
 use crate::proxy::ingress::dispatcher::Dispatcher;
-use crate::proxy::ingress::intercept::{InterceptError, Interception, datagrams, listener};
-use crate::proxy::ingress::{LiveIngress, Now, serve, serve_udp};
+use crate::proxy::ingress::intercept::{Interception, datagrams};
+use crate::proxy::ingress::{Listen, LiveIngress, Now, serve, serve_udp};
 use crate::proxy::relay::{Joint, relay, relay_directly};
 use crate::proxy::tasks::Tasks;
 use crate::reload::Placement;
 use crate::report::InterceptingReport;
 use throughline::FlowStream;
 
-/// Clients that wait in the kernel's queue of an ingress. Beyond it the kernel drops their SYNs, which
-/// they send again after a second: at the 128 of std a burst of clients would stall.
-const BACKLOG: u32 = 1024;
-
 /// An ingress whose address is bound.
 pub(super) struct Bound {
     ingress: Ingress,
-    pub(super) addr: SocketAddr,
+    /// Where it listens.
+    pub(super) addr: Listen,
     entrance: Entrance,
-}
-
-/// What clients reach.
-enum Entrance {
-    Tcp(Arc<TcpListener>),
-    Udp(Arc<UdpSocket>),
-}
-
-/// The same, for as long as it is served.
-#[derive(Clone)]
-enum Entered {
-    Tcp(Weak<TcpListener>),
-    Udp(Weak<UdpSocket>),
-}
-
-impl Entered {
-    fn protocol(&self) -> &'static str {
-        match self {
-            Self::Tcp(_) => "tcp",
-            Self::Udp(_) => "udp",
-        }
-    }
-}
-
-impl Entrance {
-    fn downgrade(&self) -> Entered {
-        match self {
-            Self::Tcp(listener) => Entered::Tcp(Arc::downgrade(listener)),
-            Self::Udp(socket) => Entered::Udp(Arc::downgrade(socket)),
-        }
-    }
 }
 
 /// An ingress that is served.
 #[derive(Clone)]
 pub(super) struct Running {
     pub(super) name: String,
-    pub(super) addr: SocketAddr,
-    /// The address as it was configured.
-    listen: SocketAddr,
+    /// Where it listens.
+    pub(super) addr: Listen,
+    /// The same as it was configured.
+    listen: Listen,
     live: LiveIngress,
     /// Its socket, for as long as it listens.
     entered: Entered,
@@ -87,18 +54,7 @@ impl Running {
     /// Returns its socket, for a process that goes on with it; none where no descriptor is left, or where it
     /// listens no more.
     pub(super) fn socket(&self) -> Option<(Socket, OwnedFd)> {
-        let (name, listen) = (self.name.clone(), self.listen);
-        let (socket, descriptor) = match &self.entered {
-            Entered::Tcp(listener) => {
-                let descriptor = listener.upgrade()?.as_fd().try_clone_to_owned();
-                (Socket::Ingress { name, listen }, descriptor)
-            }
-            Entered::Udp(socket) => {
-                let descriptor = socket.upgrade()?.as_fd().try_clone_to_owned();
-                (Socket::Datagrams { name, listen }, descriptor)
-            }
-        };
-        Some((socket, descriptor.ok()?))
+        self.entered.socket(&self.name, &self.listen)
     }
 }
 
@@ -119,77 +75,11 @@ pub(super) fn bind(
     ingresses: &[&Ingress],
     mut from: Option<&mut TakeOver>,
 ) -> Result<Vec<Bound>, StartError> {
-    let mut bind_or_inherit = |ingress: &Ingress| {
-        let (name, listen) = (&ingress.name, ingress.listen);
-        if ingress.kind.takes_datagrams() {
-            let inherited = from.as_mut().and_then(|from| from.datagrams(name, listen));
-            let socket = match (ingress.kind.intercepts(), inherited) {
-                (None, inherited) => inherited.map_or_else(|| bind_datagrams(listen), Ok)?,
-                (Some(_), Some(inherited)) => listener::inherit_datagrams(inherited)?,
-                (Some(_), None) => listener::bind_datagrams()?,
-            };
-            let socket = datagram_socket(socket)?;
-            return Ok((socket.local_addr()?, Entrance::Udp(Arc::new(socket))));
-        }
-        let inherited = from.as_mut().and_then(|from| from.ingress(name, listen));
-        let listener = match ingress.kind.intercepts() {
-            None => inherited.unwrap_or_else(|| bind_listener(listen))?,
-            Some(_) => match inherited {
-                Some(inherited) => listener::inherit(inherited?)?,
-                None => listener::bind(BACKLOG)?,
-            },
-        };
-        Ok((listener.local_addr()?, Entrance::Tcp(Arc::new(listener))))
+    let mut bound = |ingress: &Ingress| {
+        let (addr, entrance) = Entrance::open(ingress, from.as_deref_mut())?;
+        Ok(Bound { ingress: ingress.clone(), addr, entrance })
     };
-    let bind = |ingress: &&Ingress| match bind_or_inherit(ingress) {
-        Ok((addr, entrance)) => Ok(Bound { ingress: (*ingress).clone(), addr, entrance }),
-        Err(source) => Err(not_listening(ingress, source)),
-    };
-    ingresses.iter().map(bind).collect()
-}
-
-/// Checks whether the addresses of ingresses could be bound, and lets nobody connect to them.
-///
-/// # Errors
-/// One cannot be bound.
-pub(super) fn try_bind(ingresses: &[&Ingress]) -> Result<(), StartError> {
-    let mut sockets = Vec::with_capacity(ingresses.len());
-    // Those that intercept have a port of the system's choice.
-    for ingress in ingresses.iter().filter(|ingress| ingress.kind.intercepts().is_none()) {
-        let bound = match ingress.kind.takes_datagrams() {
-            true => bind_datagrams(ingress.listen).map(Tried::Udp),
-            false => bind_socket(ingress.listen).map(Tried::Tcp),
-        };
-        match bound {
-            Ok(socket) => sockets.push(socket),
-            Err(source) => return Err(not_listening(ingress, source)),
-        }
-    }
-    Ok(())
-}
-
-fn not_listening(ingress: &Ingress, source: io::Error) -> StartError {
-    if ingress.kind.intercepts().is_some() && source.kind() == io::ErrorKind::PermissionDenied {
-        return InterceptError::Denied.into();
-    }
-    let protocol = if ingress.kind.takes_datagrams() { "udp" } else { "tcp" };
-    StartError::Listen { name: ingress.name.clone(), protocol, addr: ingress.listen, source }
-}
-
-/// A socket that is held until all are bound.
-#[expect(dead_code, reason = "they are only held")]
-enum Tried {
-    Tcp(TcpSocket),
-    Udp(std::net::UdpSocket),
-}
-
-fn bind_datagrams(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    std::net::UdpSocket::bind(addr)
-}
-
-fn datagram_socket(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
+    ingresses.iter().map(|ingress| bound(ingress)).collect()
 }
 
 /// Returns the ingress of this daemon that keeps a further socket of `protocol` from listening at `addr`.
@@ -198,7 +88,9 @@ pub(super) fn in_the_way<'a>(
     protocol: &str,
     addr: SocketAddr,
 ) -> Option<&'a Running> {
-    let is_it = |r: &&Running| r.entered.protocol() == protocol && overlap(r.addr, addr);
+    let is_it = |r: &&Running| {
+        r.entered.protocol() == protocol && r.addr.ip().is_some_and(|at| overlap(at, addr))
+    };
     running.iter().find(is_it)
 }
 
@@ -212,18 +104,6 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && (a == b || covers(a, b) || covers(b, a))
 }
 
-fn bind_socket(addr: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(addr)?;
-    Ok(socket)
-}
-
-/// Binds a TCP address as [`TcpListener::bind`] does, with a longer queue.
-fn bind_listener(addr: SocketAddr) -> io::Result<TcpListener> {
-    bind_socket(addr)?.listen(BACKLOG)
-}
-
 /// Returns what an ingress is to its next connection.
 fn now(ingress: &Ingress) -> Now {
     let Ingress { name, kind, proxy_protocol, .. } = ingress.clone();
@@ -235,11 +115,12 @@ impl Server {
     pub(super) fn spawn(&self, bound: Bound) -> Running {
         let Bound { ingress, addr, entrance } = bound;
         let live = LiveIngress::new(now(&ingress));
-        let (name, listen) = (ingress.name.clone(), ingress.listen);
+        let (name, listen) = (ingress.name.clone(), ingress.listen.clone());
         let (dispatcher, tasks) = (self.dispatcher.clone(), self.tasks.clone());
         let (task, entered) = (format!("the task of the ingress {name}"), entrance.downgrade());
+        entered.own_file(&ingress);
         match entrance {
-            Entrance::Tcp(listener) => {
+            Entrance::Connections(listener) => {
                 self.tasks.spawn_vital(task, serve(listener, live.clone(), dispatcher, tasks));
             }
             Entrance::Udp(socket) if ingress.kind.intercepts().is_some() => {
@@ -302,7 +183,8 @@ impl Server {
                 Placement::Kept(index) => {
                     let kept = before[*index].clone();
                     kept.live.set(now(ingress));
-                    let (name, listen) = (ingress.name.clone(), ingress.listen);
+                    kept.entered.own_file(ingress);
+                    let (name, listen) = (ingress.name.clone(), ingress.listen.clone());
                     running.push(Running { name, listen, ..kept });
                 }
                 Placement::Bound => running.extend(bound.next().map(|bound| self.spawn(bound))),

@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tracing::{info, warn};
 
+use super::entrance;
 use super::error::StartError;
 use super::ingresses::{self, Running, Server, in_the_way};
 use super::interception::of_placed;
@@ -22,6 +23,7 @@ use super::parts::{acls, identity, node_config};
 use crate::config::{Config, ConfigError, ExistingFlows, Ingress};
 use crate::hook::Hook;
 use crate::proxy::egress::{Egress, OwnAddresses};
+use crate::proxy::ingress::Listen;
 use crate::reload::{Change, NotChangeable, Placement, Resolved, Transition};
 use crate::report::InterceptionReport;
 use crate::service;
@@ -64,7 +66,7 @@ pub enum ReloadError {
         /// The ingress that listens.
         other: String,
         /// Where.
-        other_addr: SocketAddr,
+        other_addr: Listen,
     },
     /// Live flows cannot be judged by the new ACLs.
     #[error(
@@ -207,7 +209,7 @@ impl Reloader {
         };
         if dry_run {
             interception.check(&intercepted(None)).await.map_err(StartError::from)?;
-            ingresses::try_bind(&new).map_err(|error| self.not_bound(error))?;
+            entrance::try_open(&new).map_err(|error| self.not_bound(error))?;
             return Ok(prepared.plan.changes);
         }
         let bound = ingresses::bind(&new, None).map_err(|error| self.not_bound(error))?;
@@ -226,7 +228,7 @@ impl Reloader {
         let is_taken = source.kind() == io::ErrorKind::AddrInUse;
         match in_the_way(&running, protocol, addr).filter(|_| is_taken) {
             Some(other) => {
-                let (other, other_addr) = (other.name.clone(), other.addr);
+                let (other, other_addr) = (other.name.clone(), other.addr.clone());
                 ReloadError::InTheWay { name, protocol, addr, other, other_addr }
             }
             None => error.into(),

@@ -6,6 +6,7 @@ mod http;
 mod many;
 mod refused;
 mod rounds;
+mod unix;
 
 use std::path::Path;
 

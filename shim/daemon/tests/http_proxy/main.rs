@@ -5,6 +5,7 @@ mod framing;
 mod http1;
 mod http2;
 mod protocols;
+mod unix;
 
 use std::net::SocketAddr;
 

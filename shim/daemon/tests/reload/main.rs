@@ -9,3 +9,4 @@ mod load;
 mod refused;
 mod site;
 mod storm;
+mod unix;

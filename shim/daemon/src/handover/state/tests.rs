@@ -62,7 +62,10 @@ async fn a_state_of_version_1_is_still_read() {
         }
     }
     assert_eq!((node.live_flows(), relays.len()), (1, 1));
-    let RelayRecord { key: Some(key), ingress, progress } = &relays[0] else { panic!("no flow") };
+    let RelayRecord { key: Some(key), ingress, kind: StreamKind::Tcp, progress } = &relays[0]
+    else {
+        panic!("no flow")
+    };
     assert_eq!(ingress.as_deref(), Some("golden"));
     assert_eq!((progress.up.moved, progress.down.moved), (42, 21));
     assert!(!progress.up.ended && !progress.down.ended && progress.up.unsent.is_empty());
@@ -82,7 +85,8 @@ fn a_state_of_version_2_is_that_of_version_1_with_a_direct_relay() {
     let (mut frames, of_v1) = (read(V2).unwrap(), read(V1).unwrap());
     let Some(Frame::Relay(direct)) = frames.pop() else { panic!("no relay") };
     assert_eq!(frames, of_v1);
-    let RelayRecord { key, ingress, progress: Progress { up, down } } = direct;
+    let RelayRecord { key, ingress, kind, progress: Progress { up, down } } = direct;
+    assert_eq!(kind, StreamKind::Tcp);
     assert_eq!((key, ingress.as_deref()), (None, Some("golden")));
     assert!(up.ended && up.unsent.is_empty() && !down.ended);
     assert_eq!((up.moved, down.moved), (7, 1000));
@@ -104,10 +108,15 @@ fn a_relay_is_read_as_it_was_written() {
     let key = (SessionId(7 << 100), FlowId(5));
     let relay = |key, ingress: Option<&str>| {
         let progress = Progress { up: up.clone(), down: down.clone() };
-        RelayRecord { key, ingress: ingress.map(str::to_owned), progress }
+        let ingress = ingress.map(str::to_owned);
+        RelayRecord { key, ingress, kind: StreamKind::Tcp, progress }
     };
     let of_flows = [None, Some(""), Some("socks")].map(|ingress| relay(Some(key), ingress));
-    let written = [&of_flows[..], &[relay(None, Some("socks"))]].concat();
+    let of_unix = [true, false].map(|holds_byte| RelayRecord {
+        kind: StreamKind::Unix { holds_byte },
+        ..relay(Some(key), Some("local"))
+    });
+    let written = [&of_flows[..], &[relay(None, Some("socks"))], &of_unix].concat();
     let mut state = StateWriter::create(*FORMATS.end()).unwrap();
     for relay in &written {
         state.relay(relay).unwrap();

@@ -2,19 +2,18 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::kind::LiveIngress;
+use super::listener::Listener;
 use crate::proxy::connections::Connections;
 use crate::proxy::freezer::{Freezer, SettingUp, Setup};
+use crate::proxy::stream::{ClientAddr, Stream};
 use crate::proxy::tasks::Tasks;
 use throughline_proto::throttle::LogThrottle;
 
@@ -23,16 +22,15 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Accepts a connection, which a hand-over waits for from that moment; none once one begins. Cancel-safe.
 async fn accept(
-    listener: &TcpListener,
+    listener: &Listener,
     freezer: &Freezer,
-) -> io::Result<(TcpStream, SocketAddr, SettingUp)> {
-    let mut accepting = pin!(listener.accept());
+) -> io::Result<(Stream, ClientAddr, SettingUp)> {
     poll_fn(|context| {
         // First: between the two a hand-over would find nothing to wait for. Whoever waits here hears of it.
         let Some(set_up) = freezer.setting_up_if_open(Setup::Connection) else {
             return Poll::Pending;
         };
-        let accepted = accepting.as_mut().poll(context);
+        let accepted = listener.poll_accept(context);
         accepted.map_ok(|(stream, from)| (stream, from, set_up))
     })
     .await
@@ -40,13 +38,13 @@ async fn accept(
 
 /// Accepts connections until the ingress is closed or the tasks are draining, and spawns `serve` for each.
 pub async fn accept_loop<F, Fut>(
-    listener: Arc<TcpListener>,
+    listener: Arc<Listener>,
     ingress: &LiveIngress,
     connections: &Connections,
     tasks: &Tasks,
     serve: F,
 ) where
-    F: Fn(TcpStream, SocketAddr, SettingUp) -> Fut,
+    F: Fn(Stream, ClientAddr, SettingUp) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let mut logged = LogThrottle::default();
@@ -56,7 +54,9 @@ pub async fn accept_loop<F, Fut>(
             let permit = ingress.served().enter(|| connections.limits().per_ingress).await;
             let descriptor = connections.descriptors.acquire().await;
             let (stream, from, set_up) = accept(&listener, &connections.freezer).await?;
-            connections.tcp().apply(&stream);
+            if let Some(tcp) = stream.as_tcp() {
+                connections.tcp().apply(tcp);
+            }
             io::Result::Ok(((permit, descriptor), stream, from, set_up))
         };
         let accepted = tokio::select! {

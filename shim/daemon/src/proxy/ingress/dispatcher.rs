@@ -1,6 +1,5 @@
 //! Gives a new connection its way out: through a peer, directly, or not at all.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::proxy::connections::{Connections, Lookups};
 use crate::proxy::egress::dial::{connect_udp, dial};
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::rules::{Decision, PeerDown, Policy};
+use crate::proxy::stream::ClientAddr;
 use crate::proxy::udp::socket_limits;
 use throughline::{ConnectError, FailureCode, Mode, Node, OpenFailure, PeerId, PeerName, Target};
 use throughline_proto::datagram::idle_timeout;
@@ -133,7 +133,7 @@ impl Dispatcher {
     pub async fn open_requested(
         &self,
         ingress: &str,
-        from: SocketAddr,
+        from: ClientAddr,
         target: Target,
     ) -> Result<(Outbound, Target), DispatchError> {
         debug!(%ingress, %from, %target, "connection requested");

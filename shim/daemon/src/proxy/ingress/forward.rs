@@ -1,24 +1,23 @@
 //! The forward ingress: every connection to its port goes to one fixed target.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tracing::{debug, info};
 
 use super::dispatcher::Dispatcher;
 use super::outbound::Arrival;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::close_with_reset;
+use crate::proxy::stream::{ClientAddr, Stream};
 use throughline::Target;
 
 /// Serves a connection from a client; its flow begins with some bytes of our own.
 ///
 /// One without a way out is reset: there is no other signal to the application.
 pub(super) async fn serve(
-    tcp: TcpStream,
-    (from, first): (SocketAddr, Bytes),
+    tcp: Stream,
+    (from, first): (ClientAddr, Bytes),
     arrival: Arrival,
     to: &Target,
     dispatcher: &Dispatcher,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::proxy::stream::Stream;
 
 /// Bounds the time from the connection to the whole request: seconds more than any client needs.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,7 +17,7 @@ pub(super) const REJECT_DELAY: Duration = Duration::from_secs(1);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Says something to a client, and lets it go.
-pub(super) async fn refuse(mut tcp: TcpStream, reply: &[u8]) {
+pub(super) async fn refuse(mut tcp: Stream, reply: &[u8]) {
     // Whoever is gone does not read it.
     if tcp.write_all(reply).await.is_ok() {
         close_gracefully(tcp).await;
@@ -26,7 +27,7 @@ pub(super) async fn refuse(mut tcp: TcpStream, reply: &[u8]) {
 /// Closes so that the client can still read the reply.
 ///
 /// Closing with unread bytes would reset the connection, and the reset overtakes the reply.
-pub(super) async fn close_gracefully(mut tcp: TcpStream) {
+pub(super) async fn close_gracefully(mut tcp: Stream) {
     let drained = async {
         tcp.shutdown().await?;
         let mut scratch = [0; 1024];

@@ -29,20 +29,19 @@ mod upstream;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-
 use self::head::{Version, read_head};
 use super::handshake::refuse;
 use super::outbound::Arrival;
 use crate::proxy::relay::close_with_reset;
+use crate::proxy::stream::{ClientAddr, Stream};
 
 pub(super) use self::answer::Answer;
 pub(super) use self::service::Service;
 
 /// Serves a client that speaks HTTP: who it is, and what it connected to.
 pub(super) async fn serve(
-    mut tcp: TcpStream,
-    client: (SocketAddr, Option<SocketAddr>),
+    mut tcp: Stream,
+    client: (ClientAddr, Option<SocketAddr>),
     service: Arc<Service>,
     arrival: Arrival,
 ) {
@@ -62,12 +61,7 @@ pub(super) async fn serve(
 }
 
 /// Refuses a client by an answer, and says so in the log.
-pub(super) async fn refuse_with(
-    tcp: TcpStream,
-    from: SocketAddr,
-    service: &Service,
-    answer: &Answer,
-) {
+pub(super) async fn refuse_with(tcp: Stream, from: ClientAddr, service: &Service, answer: &Answer) {
     service.log(from, answer);
     refuse(tcp, &answer.to_bytes()).await;
 }

@@ -24,10 +24,8 @@ pub mod policy_route;
 pub mod ruleset;
 pub mod traffic;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tracing::{debug, info};
 
 pub use self::interception::Interception;
@@ -36,21 +34,23 @@ use super::dispatcher::Dispatcher;
 use super::outbound::Arrival;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::close_with_reset;
+use crate::proxy::stream::{ClientAddr, Stream};
 use throughline::{Host, Target};
 
 /// Serves an intercepted connection.
 ///
 /// One without a way out is reset: there is no other signal to a program that knows of no proxy.
 pub(super) async fn serve(
-    tcp: TcpStream,
-    from: SocketAddr,
+    tcp: Stream,
+    from: ClientAddr,
     arrival: Arrival,
     dispatcher: &Dispatcher,
     refusals: &RefusalLog,
 ) {
     let ingress = Arc::clone(&arrival.ingress);
-    let from = destination::canonical(from);
-    let Some(original) = destination::original(&tcp) else {
+    let from = from.ip().map_or(from, |addr| destination::canonical(addr).into());
+    let original = tcp.as_tcp().and_then(destination::original);
+    let Some(original) = original else {
         if let Some(suppressed) = refusals.admit() {
             info!(%ingress, %from, suppressed, "connection reset: it was not intercepted, but made to the port itself");
         }
@@ -58,9 +58,10 @@ pub(super) async fn serve(
     };
     let target = Target::Tcp { host: Host::Ip(original.ip()), port: original.port() };
     let opening = async {
-        let name = match dispatcher.policy().depends_on_name(&ingress, &target) {
-            true => first_bytes::name(&tcp).await,
-            false => None,
+        let depends_on_name = dispatcher.policy().depends_on_name(&ingress, &target);
+        let name = match tcp.as_tcp().filter(|_| depends_on_name) {
+            Some(tcp) => first_bytes::name(tcp).await,
+            None => None,
         };
         debug!(%ingress, %from, %target, name, "connection intercepted");
         dispatcher.open_named(&ingress, target.clone(), name.as_deref()).await

@@ -3,10 +3,10 @@
 use std::io;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::handshake::HANDSHAKE_TIMEOUT;
+use crate::proxy::stream::Stream;
 
 /// A protocol by which applications reach a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +33,10 @@ pub(super) enum OpeningError {
 }
 
 /// Waits for the first byte, and leaves it where it is.
-pub(super) async fn protocol_of(tcp: &TcpStream) -> Result<Protocol, OpeningError> {
-    let mut first = [0];
-    let peeked = timeout(HANDSHAKE_TIMEOUT, tcp.peek(&mut first)).await;
-    match peeked.map_err(|_| OpeningError::Timeout)?? {
-        0 => Err(OpeningError::Closed),
-        _ => Ok(Protocol::of(first[0])),
-    }
+pub(super) async fn protocol_of(stream: &Stream) -> Result<Protocol, OpeningError> {
+    let first = timeout(HANDSHAKE_TIMEOUT, stream.first_byte()).await;
+    let first = first.map_err(|_| OpeningError::Timeout)??;
+    first.map(Protocol::of).ok_or(OpeningError::Closed)
 }
 
 impl Protocol {

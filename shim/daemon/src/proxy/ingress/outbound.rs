@@ -9,6 +9,7 @@ use tracing::debug;
 
 use crate::proxy::freezer::{Freezer, SettingUp};
 use crate::proxy::relay::{Joint, Progress, close_with_reset, relay, relay_directly};
+use crate::proxy::stream::Stream;
 use throughline::{FlowStream, Target};
 
 /// An open way out.
@@ -31,7 +32,7 @@ pub struct Arrival {
 
 impl Outbound {
     /// Relays an application's connection until both directions have ended.
-    pub async fn relay(self, tcp: TcpStream, arrival: Arrival, target: &Target) {
+    pub async fn relay(self, tcp: Stream, arrival: Arrival, target: &Target) {
         self.relay_after(Bytes::new(), tcp, arrival, target).await;
     }
 
@@ -40,7 +41,7 @@ impl Outbound {
     pub async fn relay_after(
         self,
         early: Bytes,
-        tcp: TcpStream,
+        tcp: Stream,
         Arrival { ingress, freezer, set_up }: Arrival,
         target: &Target,
     ) {

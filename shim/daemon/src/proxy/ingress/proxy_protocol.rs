@@ -13,10 +13,10 @@ use ipnet::IpNet;
 use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::handshake::HANDSHAKE_TIMEOUT;
+use crate::proxy::stream::{ClientAddr, Stream};
 
 /// What begins a header of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -40,7 +40,7 @@ pub struct ProxyProtocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
     /// The client.
-    pub(super) from: SocketAddr,
+    pub(super) from: ClientAddr,
     /// What it connected to, where that is known.
     pub(super) reached: Option<SocketAddr>,
 }
@@ -67,10 +67,11 @@ impl ProxyProtocol {
     /// Returns the ends of a connection: as a header says where there has to be one.
     pub(super) async fn ends(
         &self,
-        tcp: &mut TcpStream,
-        from: SocketAddr,
+        tcp: &mut Stream,
+        from: ClientAddr,
     ) -> Result<Ends, HeaderError> {
-        let connected = Ends { from, reached: tcp.local_addr().ok() };
+        let connected = Ends { from, reached: tcp.local_addr() };
+        let Some(from) = from.ip() else { return Ok(connected) };
         let source = from.ip().to_canonical();
         if !self.accept_from.iter().any(|prefix| prefix.contains(&source)) {
             return Ok(connected);
@@ -89,7 +90,7 @@ impl ProxyProtocol {
 
 /// Reads a header, and nothing behind it. `None` says that the sender speaks for itself, as in a check of
 /// our health.
-async fn read(tcp: &mut TcpStream, source: IpAddr) -> Result<Option<Ends>, HeaderError> {
+async fn read(tcp: &mut Stream, source: IpAddr) -> Result<Option<Ends>, HeaderError> {
     let mut header = vec![0; FIXED];
     let mut length = 0;
     while length < FIXED {
@@ -114,13 +115,13 @@ fn parse(header: &[u8]) -> Result<Option<Ends>, HeaderError> {
     let (header, _) = ProxyHeader::parse(header, config).map_err(|_| HeaderError::Invalid)?;
     Ok(header
         .proxied_address()
-        .map(|address| Ends { from: address.source, reached: Some(address.destination) }))
+        .map(|address| Ends { from: address.source.into(), reached: Some(address.destination) }))
 }
 
 /// Returns the header that says these ends.
 fn header(ends: Ends) -> Bytes {
     let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    let from = plain(ends.from);
+    let Some(from) = ends.from.ip().map(plain) else { return encoded(&ProxyHeader::with_local()) };
     // What is not known is said as no address.
     let nowhere = if from.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let reached = ends.reached.map(plain).or_else(|| nowhere.parse().ok());
@@ -133,6 +134,10 @@ fn header(ends: Ends) -> Bytes {
         }
         None => ProxyHeader::with_local(),
     };
+    encoded(&header)
+}
+
+fn encoded(header: &ProxyHeader<'_>) -> Bytes {
     let mut bytes = Vec::new();
     // This fails where the families differ, and they do not.
     let _ = header.encode_v2(&mut bytes);
@@ -151,7 +156,10 @@ mod tests {
     use super::*;
 
     fn ends(from: &str, reached: Option<&str>) -> Ends {
-        Ends { from: from.parse().unwrap(), reached: reached.map(|text| text.parse().unwrap()) }
+        Ends {
+            from: ClientAddr::Ip(from.parse().unwrap()),
+            reached: reached.map(|text| text.parse().unwrap()),
+        }
     }
 
     #[test]

@@ -6,11 +6,9 @@
 //! | `http` | told: no method | rejected | served | told in HTTP |
 //! | `proxy` | served | served | served | told in HTTP |
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpStream};
 use tracing::info;
 
 use super::accept::accept_loop;
@@ -18,6 +16,7 @@ use super::dispatcher::Dispatcher;
 use super::handshake::refuse;
 use super::http::{Answer, Service};
 use super::kind::{IngressKind, LiveIngress, Now};
+use super::listener::Listener;
 use super::opening::{OpeningError, Protocol, protocol_of};
 use super::outbound::Arrival;
 use super::proxy_protocol::Ends;
@@ -25,6 +24,7 @@ use super::{forward, http, intercept, socks4, socks5};
 use crate::proxy::connections::Gate;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::close_with_reset;
+use crate::proxy::stream::{ClientAddr, Stream};
 use crate::proxy::tasks::Tasks;
 
 /// No method of authentication is acceptable (RFC 1928 §3): the one thing that can be said in SOCKS5 to
@@ -34,7 +34,7 @@ const NO_METHOD: [u8; 2] = [5, 0xff];
 /// Serves the listener until the ingress is closed or the tasks are draining: each connection as the ingress
 /// is configured when it is accepted.
 pub async fn serve(
-    listener: Arc<TcpListener>,
+    listener: Arc<Listener>,
     ingress: LiveIngress,
     dispatcher: Arc<Dispatcher>,
     tasks: Tasks,
@@ -73,15 +73,14 @@ pub async fn serve(
 /// Serves a client by what it speaks. Each way is boxed: a connection has room for its own, and not for the
 /// largest of all.
 async fn serve_client(
-    tcp: TcpStream,
+    tcp: Stream,
     (ends, first): (Ends, Bytes),
     kind: &IngressKind,
     service: Arc<Service>,
     arrival: Arrival,
 ) {
     let from = ends.from;
-    // This fails only on a dead connection, which the first read reports.
-    let _ = tcp.set_nodelay(true);
+    tcp.set_nodelay();
     let (ingress, credentials) = (&*service.ingress.name(), kind.credentials());
     let (dispatcher, refusals) = (&*service.dispatcher, &*service.refusals);
     if let IngressKind::Forward(to) = kind {
@@ -127,8 +126,8 @@ async fn serve_client(
 
 /// Lets a client go that sent nothing; one that may speak HTTP is told so.
 async fn say_nothing_came(
-    tcp: TcpStream,
-    from: SocketAddr,
+    tcp: Stream,
+    from: ClientAddr,
     kind: &IngressKind,
     service: &Service,
     error: &OpeningError,
@@ -141,7 +140,7 @@ async fn say_nothing_came(
     }
 }
 
-fn log(service: &Service, from: SocketAddr, error: &str) {
+fn log(service: &Service, from: ClientAddr, error: &str) {
     if let Some(suppressed) = service.refusals.admit() {
         info!(ingress = %service.ingress.name(), %from, %error, suppressed, "client refused");
     }

@@ -8,13 +8,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::info;
 
@@ -24,6 +23,7 @@ use super::handshake::{HANDSHAKE_TIMEOUT, refuse};
 use super::outbound::Arrival;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::close_with_reset;
+use crate::proxy::stream::{ClientAddr, Stream};
 use throughline::{Host, Target};
 
 /// The longest user id and the longest name, in bytes: as in SOCKS5.
@@ -43,8 +43,8 @@ pub(super) const REJECTED: [u8; 8] = [0, 91, 0, 0, 0, 0, 0, 0];
 
 /// Serves a client.
 pub(super) async fn serve(
-    mut tcp: TcpStream,
-    from: SocketAddr,
+    mut tcp: Stream,
+    from: ClientAddr,
     arrival: Arrival,
     credentials: Option<&Credentials>,
     dispatcher: &Dispatcher,
@@ -95,7 +95,7 @@ enum Refusal {
 /// Handles a client's request: opens its target with `open`, and says so where that worked. Returns what was read
 /// behind the request, and what was opened.
 async fn negotiate<T, F, Fut>(
-    tcp: &mut TcpStream,
+    tcp: &mut Stream,
     wants_password: bool,
     open: F,
 ) -> Result<(Bytes, T), Refusal>
@@ -117,7 +117,7 @@ where
     }
 }
 
-async fn read_request(tcp: &mut TcpStream) -> Result<(Target, Bytes), Refusal> {
+async fn read_request(tcp: &mut Stream) -> Result<(Target, Bytes), Refusal> {
     let mut read = BytesMut::with_capacity(FIXED + 2 * (MAX_TEXT + 1));
     loop {
         if let Some((target, length)) = parse(&read)? {

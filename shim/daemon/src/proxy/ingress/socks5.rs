@@ -16,7 +16,7 @@ use fast_socks5::server::{
 };
 use fast_socks5::util::target_addr::TargetAddr;
 use fast_socks5::{ReplyError, Socks5Command};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -29,13 +29,14 @@ use super::http::Service;
 use super::outbound::Arrival;
 use crate::proxy::connections::Descriptors;
 use crate::proxy::relay::close_with_reset;
+use crate::proxy::stream::{ClientAddr, Stream};
 use throughline::{FailureCode, Target};
 use throughline_proto::types::printable;
 
 /// Serves a client.
 pub(super) async fn serve(
-    mut tcp: TcpStream,
-    from: SocketAddr,
+    mut tcp: Stream,
+    from: ClientAddr,
     arrival: Arrival,
     credentials: Option<&Credentials>,
     service: &Service,
@@ -86,6 +87,11 @@ enum Refusal {
     Timeout,
     #[error("the command {0:?} is not supported; use CONNECT or UDP ASSOCIATE")]
     Command(Socks5Command),
+    #[error(
+        "UDP ASSOCIATE needs an ingress at an IP address: whose datagrams they are cannot be told of a client of a \
+         Unix socket; let it use one at 127.0.0.1"
+    )]
+    AssociateWithoutAddress,
     #[error("no socket for datagrams: {0}")]
     Associate(String),
     #[error("{0} is not a valid destination")]
@@ -96,7 +102,7 @@ enum Refusal {
 
 /// Handles a client's request: opens its target with `open` and replies with the outcome.
 async fn negotiate<T, F, Fut>(
-    tcp: &mut TcpStream,
+    tcp: &mut Stream,
     credentials: Option<&Credentials>,
     descriptors: &Descriptors,
     open: F,
@@ -136,13 +142,17 @@ where
 
 /// Gives a client a socket for its datagrams, at the address at which it reached this host.
 async fn associated<T>(
-    protocol: Socks5ServerProtocol<&mut TcpStream, states::CommandRead>,
-    local: io::Result<IpAddr>,
+    protocol: Socks5ServerProtocol<&mut Stream, states::CommandRead>,
+    local: Option<IpAddr>,
     descriptors: &Descriptors,
     client: &TargetAddr,
 ) -> Result<Served<T>, Refusal> {
+    let Some(local) = local else {
+        protocol.reply_error(&ReplyError::CommandNotSupported).await?;
+        return Err(Refusal::AssociateWithoutAddress);
+    };
     let bound = async {
-        let socket = UdpSocket::bind((local?, 0)).await?;
+        let socket = UdpSocket::bind((local, 0)).await?;
         let addr = socket.local_addr()?;
         io::Result::Ok((socket, addr))
     };
@@ -166,10 +176,10 @@ async fn associated<T>(
     Err(Refusal::Associate(refusal))
 }
 
-type Authenticated<'a> = Socks5ServerProtocol<&'a mut TcpStream, states::Authenticated>;
+type Authenticated<'a> = Socks5ServerProtocol<&'a mut Stream, states::Authenticated>;
 
 async fn authenticate<'a>(
-    tcp: &'a mut TcpStream,
+    tcp: &'a mut Stream,
     credentials: Option<&Credentials>,
 ) -> Result<Authenticated<'a>, SocksServerError> {
     let protocol = Socks5ServerProtocol::start(tcp);

@@ -8,24 +8,22 @@
 //! a reset would look whole.
 
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
-use super::failure::{reset_on_close, tcp_failure};
+use super::failure::tcp_failure;
 use super::half::{Sink, Source};
 use super::to_flow::ReadBuffer;
+use crate::proxy::stream::Stream;
 
 /// How much is read at once at most, which is what a direction holds: the system does not say how much a connection
 /// takes. It is the largest read of a relay.
 const ROOM: usize = 256 * 1024;
 
 /// Returns the halves of a connection.
-pub(super) fn halves(tcp: Arc<TcpStream>) -> (DirectSource, DirectSink) {
+pub(super) fn halves(tcp: Arc<Stream>) -> (DirectSource, DirectSink) {
     let has_failed = Arc::new(AtomicBool::new(false));
     let other = Connection { tcp, has_failed };
     (DirectSource { other: other.clone(), buffer: ReadBuffer::new() }, DirectSink(other))
@@ -34,7 +32,7 @@ pub(super) fn halves(tcp: Arc<TcpStream>) -> (DirectSource, DirectSink) {
 /// What the halves share.
 #[derive(Clone)]
 struct Connection {
-    tcp: Arc<TcpStream>,
+    tcp: Arc<Stream>,
     /// A call has reported that the connection failed.
     has_failed: Arc<AtomicBool>,
 }
@@ -120,11 +118,11 @@ impl Sink for DirectSink {
 
     fn finish(&mut self) -> io::Result<()> {
         // This fails only if the destination is gone, which the other direction reports.
-        let _ = SockRef::from(&*self.0.tcp).shutdown(Shutdown::Write);
+        let _ = self.0.tcp.shutdown_write();
         Ok(())
     }
 
     fn reset(self) {
-        reset_on_close(&self.0.tcp);
+        self.0.tcp.reset_on_close();
     }
 }

@@ -3,9 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
+
+use crate::proxy::stream::Stream;
 
 /// Bounds the delivery of the bytes before a reset: long enough for a slow application, finite for
 /// one that hangs.
@@ -20,7 +20,7 @@ pub(super) enum RelayFailure {
 }
 
 /// Waits until the connection fails (a reset), without consuming bytes that wait to be read.
-pub(crate) async fn tcp_failure(tcp: &TcpStream) -> io::Error {
+pub(crate) async fn tcp_failure(tcp: &Stream) -> io::Error {
     match tcp.ready(Interest::ERROR).await {
         Ok(_) => tcp
             .take_error()
@@ -32,18 +32,7 @@ pub(crate) async fn tcp_failure(tcp: &TcpStream) -> io::Error {
 }
 
 /// Closes a connection so that its other end sees a reset.
-pub(crate) fn close_with_reset(tcp: TcpStream) {
-    reset_on_close(&tcp);
+pub(crate) fn close_with_reset(tcp: Stream) {
+    tcp.reset_on_close();
     drop(tcp);
-}
-
-/// Has a connection reset when it is closed, by whomever.
-pub(super) fn reset_on_close(tcp: &TcpStream) {
-    // This fails only on a dead connection.
-    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-}
-
-/// Has a connection end in order when it is closed, with all that was written to it.
-pub(super) fn end_on_close(tcp: &TcpStream) {
-    let _ = SockRef::from(tcp).set_linger(None);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 
+use crate::proxy::stream::Stream;
 use throughline::{FlowId, SessionId};
 
 /// A flow's session and number.
@@ -16,7 +16,7 @@ pub enum OtherEnd {
     /// Into a flow.
     Flow(FlowKey),
     /// Into a connection of this host's own.
-    Direct(Arc<TcpStream>),
+    Direct(Arc<Stream>),
 }
 
 /// How far a relay is in its two directions.
@@ -64,7 +64,7 @@ pub struct Parked {
     /// Where it leads.
     pub other_end: OtherEnd,
     /// The application's connection.
-    pub tcp: Arc<TcpStream>,
+    pub tcp: Arc<Stream>,
     /// The ingress it came in by; none at the egress.
     pub ingress: Option<Arc<str>>,
     /// How far it is.
@@ -78,7 +78,7 @@ impl Parked {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         tcp.set_nonblocking(true).unwrap();
-        let tcp = Arc::new(TcpStream::from_std(tcp).unwrap());
+        let tcp = Arc::new(tokio::net::TcpStream::from_std(tcp).unwrap().into());
         let other_end = OtherEnd::Flow((SessionId(0), FlowId(0)));
         Self { other_end, tcp, ingress: None, progress: Progress::default() }
     }

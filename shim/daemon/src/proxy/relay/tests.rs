@@ -130,7 +130,7 @@ fn relay_fakes(
     reader: FakeReader,
     writer: FakeWriter,
 ) -> impl Future<Output = Relayed> {
-    let joint = Joint { tcp, ingress: None, progress: Progress::after(early) };
+    let joint = Joint { tcp: tcp.into(), ingress: None, progress: Progress::after(early) };
     let other_end = OtherEnd::Flow((throughline::SessionId(0), throughline::FlowId(0)));
     relay_halves(joint, reader, writer, (other_end, Freezer::default().place()), pending())
 }
@@ -232,7 +232,7 @@ async fn an_application_whose_relay_is_dropped_does_not_take_what_it_has_for_the
 #[tokio::test]
 async fn a_reset_of_the_application_resets_the_flow() {
     let bench = bench(usize::MAX).await;
-    close_with_reset(bench.app);
+    close_with_reset(bench.app.into());
     assert!(matches!(ended(bench.relay).await.end, RelayEnd::TcpFailed(_)));
     assert!(bench.from_app.pipe.lock().reset);
 }
@@ -242,7 +242,7 @@ async fn a_reset_of_the_application_is_detected_while_the_flow_has_no_room() {
     let mut bench = bench(10).await;
     bench.app.write_all(&pattern(100)).await.unwrap();
     bench.from_app.until(|pipe| (pipe.taken == 10).then_some(())).await;
-    close_with_reset(bench.app);
+    close_with_reset(bench.app.into());
     assert!(matches!(ended(bench.relay).await.end, RelayEnd::TcpFailed(_)));
 }
 
@@ -251,7 +251,7 @@ async fn a_reset_of_the_application_after_its_fin_is_detected() {
     let mut bench = bench(usize::MAX).await;
     bench.app.shutdown().await.unwrap();
     bench.from_app.until(|pipe| pipe.finished.then_some(())).await;
-    close_with_reset(bench.app);
+    close_with_reset(bench.app.into());
     assert!(matches!(ended(bench.relay).await.end, RelayEnd::TcpFailed(_)));
 }
 
@@ -375,7 +375,8 @@ async fn connected() -> (TcpStream, TcpStream) {
 /// An application and its destination, and the relay between them.
 async fn direct() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Relayed>) {
     let ((app, tcp), (destination, other)) = tokio::join!(connected(), connected());
-    let joint = Joint { tcp, ingress: None, progress: Progress::after(Bytes::from_static(b"e")) };
+    let progress = Progress::after(Bytes::from_static(b"e"));
+    let joint = Joint { tcp: tcp.into(), ingress: None, progress };
     let relay = tokio::spawn(relay_directly(joint, other, Freezer::default().place()));
     (app, destination, relay)
 }
@@ -412,12 +413,12 @@ async fn a_direct_relay_passes_bytes_and_ends_on_both_ways() {
 #[tokio::test]
 async fn a_direct_relay_passes_resets_on_and_resets_both_where_it_is_dropped() {
     let (app, destination, relay) = direct().await;
-    close_with_reset(destination);
+    close_with_reset(destination.into());
     assert!(is_reset(app).await);
     assert!(!matches!(ended(relay).await.end, RelayEnd::Finished));
 
     let (app, destination, relay) = direct().await;
-    close_with_reset(app);
+    close_with_reset(app.into());
     assert!(is_reset(destination).await);
     assert!(matches!(ended(relay).await.end, RelayEnd::TcpFailed(_)));
 

@@ -6,12 +6,12 @@
 use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
 use super::failure::{RelayFailure, tcp_failure};
 use super::half::Sink;
 use super::progress::Up;
+use crate::proxy::stream::Stream;
 
 /// The largest read: a few congestion windows of a fast path, and the most that one `recv` yields
 /// with Linux's default receive buffers.
@@ -30,7 +30,7 @@ const READS_PER_YIELD: u32 = 8;
 /// Moves bytes until the application's FIN (`Ok`), a reset of the flow, or a failure; first what of `up` has
 /// been read from the application already. Cancel-safe: what was read and the flow has not taken is in `up`.
 pub(super) async fn pump(
-    tcp: &TcpStream,
+    tcp: &Stream,
     writer: &mut impl Sink,
     up: &mut Up,
 ) -> Result<(), RelayFailure> {
@@ -93,7 +93,7 @@ impl ReadBuffer {
     }
 
     /// Reads at most `room` bytes; `None` is the end of the stream.
-    pub(super) fn read(&mut self, tcp: &TcpStream, room: usize) -> io::Result<Option<Bytes>> {
+    pub(super) fn read(&mut self, tcp: &Stream, room: usize) -> io::Result<Option<Bytes>> {
         // A remainder too small for an efficient read is dropped with the chunks before it.
         if self.buffer.capacity() < self.size / 4 {
             self.buffer = BytesMut::with_capacity(self.size);

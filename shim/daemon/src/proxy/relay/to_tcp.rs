@@ -1,17 +1,15 @@
 //! Moves bytes from the flow to the application's connection.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 
 use bytes::{Buf, Bytes};
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{RESET_FLUSH_TIMEOUT, RelayFailure};
 use super::half::Source;
 use super::progress::Down;
+use crate::proxy::stream::Stream;
 
 /// Chunks per write: 75 kB even at 1200 bytes a chunk, and well below the limit of `writev` (1024).
 const CHUNKS_PER_WRITE: usize = 64;
@@ -26,7 +24,7 @@ const WRITES_PER_YIELD: u32 = 8;
 /// Moves bytes until the end of the peer's direction (`Ok`), a reset of the flow, or a failure. Cancel-safe:
 /// what was taken from the flow and the connection has not is in `down`.
 pub(super) async fn pump(
-    tcp: &TcpStream,
+    tcp: &Stream,
     reader: &mut impl Source,
     down: &mut Down,
 ) -> Result<(), RelayFailure> {
@@ -45,7 +43,7 @@ pub(super) async fn pump(
         if count == 0 {
             *ended = true;
             // This fails only if the application is gone, which the other direction reports.
-            let _ = SockRef::from(tcp).shutdown(Shutdown::Write);
+            let _ = tcp.shutdown_write();
             return Ok(());
         }
         write_all(tcp, reader, &mut chunks[..count], &mut flush, moved).await?;
@@ -63,7 +61,7 @@ pub(super) async fn pump(
 
 /// Writes every chunk, and frees each as soon as the kernel has it.
 async fn write_all(
-    tcp: &TcpStream,
+    tcp: &Stream,
     reader: &mut impl Source,
     mut chunks: &mut [Bytes],
     flush: &mut Flush,
@@ -92,7 +90,7 @@ async fn write_all(
 }
 
 /// Writes as much as the kernel takes. No part of the relay's future: its list is large.
-fn try_write(tcp: &TcpStream, chunks: &[Bytes]) -> io::Result<usize> {
+fn try_write(tcp: &Stream, chunks: &[Bytes]) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); CHUNKS_PER_WRITE];
     for (slice, chunk) in slices.iter_mut().zip(chunks) {
         *slice = IoSlice::new(chunk);
@@ -111,7 +109,7 @@ impl Flush {
     /// application that closed its window would keep its connection for ever.
     async fn writable(
         &mut self,
-        tcp: &TcpStream,
+        tcp: &Stream,
         reader: &mut impl Source,
     ) -> Result<(), RelayFailure> {
         if self.until.is_none() {

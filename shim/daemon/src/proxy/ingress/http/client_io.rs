@@ -4,26 +4,25 @@
 //! cut off.
 
 use std::io;
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::proxy::stream::Stream;
 
 /// A connection and the bytes to read before what comes on it.
 #[derive(Debug)]
 pub(super) struct ClientIo {
     early: Bytes,
-    tcp: Arc<TcpStream>,
+    tcp: Arc<Stream>,
 }
 
 impl ClientIo {
     /// Creates one that reads `early` first.
-    pub(super) fn new(early: Bytes, tcp: Arc<TcpStream>) -> Self {
+    pub(super) fn new(early: Bytes, tcp: Arc<Stream>) -> Self {
         Self { early, tcp }
     }
 
@@ -75,7 +74,7 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.tcp).shutdown(Shutdown::Write))
+        Poll::Ready(self.tcp.shutdown_write())
     }
 
     fn poll_write_vectored(

@@ -8,10 +8,10 @@ use std::io;
 use bytes::BytesMut;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::proxy::ingress::handshake::HANDSHAKE_TIMEOUT;
+use crate::proxy::stream::Stream;
 
 /// The longest head of a request, in bytes: several times what browsers send with all their cookies, and
 /// what common servers take.
@@ -50,7 +50,7 @@ pub(super) enum HeadError {
 }
 
 /// Reads the head of the first request; returns all that was read.
-pub(super) async fn read_head(tcp: &mut TcpStream) -> (BytesMut, Result<Version, HeadError>) {
+pub(super) async fn read_head(tcp: &mut Stream) -> (BytesMut, Result<Version, HeadError>) {
     let mut read = BytesMut::new();
     let reading = async {
         let mut examined = 0;

@@ -15,7 +15,6 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::client::Client;
@@ -26,6 +25,7 @@ use super::upstream::{BodyError, RequestBody};
 use crate::proxy::freezer::{Setup, Stays};
 use crate::proxy::ingress::outbound::{Arrival, Outbound};
 use crate::proxy::relay::{close_with_reset, tcp_failure};
+use crate::proxy::stream::{ClientAddr, Stream};
 use throughline::Target;
 
 /// The time from an answer to the whole head of the next request; the head of the first one is bounded
@@ -41,9 +41,9 @@ struct Tunnel {
 
 /// Serves a connection, of which `read` has been read.
 pub(super) async fn serve(
-    tcp: TcpStream,
+    tcp: Stream,
     read: Bytes,
-    client: (SocketAddr, Option<SocketAddr>),
+    client: (ClientAddr, Option<SocketAddr>),
     service: Arc<Service>,
     Arrival { ingress, freezer, set_up }: Arrival,
 ) {
@@ -82,9 +82,9 @@ enum Served {
 }
 
 async fn serve_requests(
-    tcp: Arc<TcpStream>,
+    tcp: Arc<Stream>,
     read: Bytes,
-    client: (SocketAddr, Option<SocketAddr>),
+    client: (ClientAddr, Option<SocketAddr>),
     service: Arc<Service>,
 ) -> Served {
     let opened = Arc::new(Mutex::new(None));

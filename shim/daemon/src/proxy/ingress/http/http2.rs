@@ -19,7 +19,6 @@ use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http_body_util::{BodyExt, Either};
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, interval_at, timeout};
 use tracing::debug;
 
@@ -37,6 +36,7 @@ use crate::proxy::connections::Place;
 use crate::proxy::freezer::Stays;
 use crate::proxy::ingress::handshake::HANDSHAKE_TIMEOUT;
 use crate::proxy::ingress::outbound::Arrival;
+use crate::proxy::stream::{ClientAddr, Stream};
 
 /// Streams of a connection at once: the least that RFC 9113 §6.5.2 recommends.
 const MAX_STREAMS: u32 = 100;
@@ -53,9 +53,9 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves a connection, of which `read` has been read.
 pub(super) async fn serve(
-    tcp: TcpStream,
+    tcp: Stream,
     read: Bytes,
-    client: (SocketAddr, Option<SocketAddr>),
+    client: (ClientAddr, Option<SocketAddr>),
     service: Arc<Service>,
     Arrival { freezer, set_up, .. }: Arrival,
 ) {

@@ -24,6 +24,7 @@ use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::kind::{IngressKind, LiveIngress, Now};
 use crate::proxy::ingress::outbound::Outbound;
 use crate::proxy::refusals::RefusalLog;
+use crate::proxy::stream::ClientAddr;
 use crate::proxy::tasks::Tasks;
 use throughline::Target;
 
@@ -80,7 +81,7 @@ impl Service {
     }
 
     /// Logs an answer that is a refusal.
-    pub(super) fn log(&self, from: SocketAddr, answer: &Answer) {
+    pub(super) fn log(&self, from: ClientAddr, answer: &Answer) {
         if let Some(suppressed) = self.refusals.admit() {
             let (ingress, status, text) =
                 (self.ingress.name(), answer.status.as_u16(), &answer.text);

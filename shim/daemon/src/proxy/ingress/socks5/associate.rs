@@ -20,6 +20,7 @@ use crate::proxy::ingress::credentials::Credentials;
 use crate::proxy::ingress::datagrams::{Beginning, Flows, Shared};
 use crate::proxy::ingress::http::Service;
 use crate::proxy::ingress::kind::{IngressKind, LiveIngress};
+use crate::proxy::stream::Stream;
 use crate::proxy::udp;
 use throughline::Target;
 
@@ -41,13 +42,13 @@ enum Dropped {
 
 /// Serves an association until its TCP connection ends. `port` is that of the client, where it said so.
 pub(super) async fn serve(
-    mut tcp: TcpStream,
+    mut tcp: Stream,
     socket: UdpSocket,
     port: Option<u16>,
     credentials: Option<&Credentials>,
     service: &Service,
 ) {
-    let Ok(client) = tcp.peer_addr() else { return };
+    let Some(Ok(client)) = tcp.as_tcp().map(TcpStream::peer_addr) else { return };
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();
     let association = Association {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -20,15 +20,16 @@ struct Outcome {
 
 /// Serves a client as the ingress does, up to its connection's way out.
 async fn serve_client<T, F, Fut>(
-    mut tcp: TcpStream,
+    tcp: TcpStream,
     credentials: Option<&Credentials>,
     descriptors: &Descriptors,
     open: F,
-) -> Result<(TcpStream, Served<T>), Refusal>
+) -> Result<(Stream, Served<T>), Refusal>
 where
     F: FnOnce(Target) -> Fut,
     Fut: Future<Output = Result<T, DispatchError>>,
 {
+    let mut tcp = Stream::from(tcp);
     match negotiate(&mut tcp, credentials, descriptors, open).await {
         Ok(served) => Ok((tcp, served)),
         Err(refusal) => {

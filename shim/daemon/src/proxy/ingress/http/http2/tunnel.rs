@@ -56,7 +56,7 @@ pub(super) async fn relay(
                 () = freezer.given() => Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
             };
             if let (Err(_), Ok(tcp)) = (&result, reader.reunite(writer)) {
-                close_with_reset(tcp);
+                close_with_reset(tcp.into());
             }
             result
         }
