@@ -119,6 +119,21 @@ impl Daemons {
         Ok(())
     }
 
+    /// Changes a daemon's configuration and has it reload.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn reconfigure(&self, side: Side, change: impl FnOnce(String) -> String) -> Outcome {
+        let file = self.place.path().join(format!("{}.toml", name(side)));
+        std::fs::write(&file, change(std::fs::read_to_string(&file)?))?;
+        self.admin(side, &["reload"]).map(drop)
+    }
+
+    /// Returns the directory of keys, configurations and admin sockets, and of whatever a test writes.
+    pub fn directory(&self) -> &Path {
+        self.place.path()
+    }
+
     /// Returns a daemon's process.
     pub fn process(&self, side: Side) -> &Process {
         match side {

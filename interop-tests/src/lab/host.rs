@@ -101,6 +101,15 @@ impl Host {
         written.map_err(|error| format!("{said}: {error}").into())
     }
 
+    /// Joins it to another host by a cable without limits, whose ends are these devices.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn join(&self, device: &str, other: &Self, there: &str) -> Outcome {
+        let namespace = namespace::path(other.namespace())?;
+        self.ip(&format!("link add {device} type veth peer name {there} netns {namespace}"))
+    }
+
     /// Runs `ip` with each line of `batch`, in one go; the first that fails ends it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 mod crash;
 mod failures;
 mod network;
+mod programs;
 mod systems;
 mod weather;
 

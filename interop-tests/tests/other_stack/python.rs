@@ -72,6 +72,11 @@ impl Python {
         Ok(python)
     }
 
+    /// Returns its program.
+    pub(crate) fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
     /// Runs a scenario.
     pub(crate) async fn run(&self, name: &str) -> Outcome {
         let mut command = self.command();
@@ -88,7 +93,7 @@ impl Python {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.interpreter);
+        let mut command = Command::new(self.interpreter());
         command.args(["-m", "scenarios"]).current_dir(peer());
         command
     }

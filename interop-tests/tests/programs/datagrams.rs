@@ -17,19 +17,19 @@ use crate::turn;
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A packet of a call: 20 ms of G.711, and the header of RTP.
-const PACKET: usize = 172;
+pub(crate) const PACKET: usize = 172;
 
 /// How long an ISP is dead.
 const DEAD: Duration = Duration::from_secs(4);
 
 /// When each ISP dies, and how long the call lasts.
 const DEATHS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(12)];
-const CALL: Duration = Duration::from_secs(20);
+pub(crate) const CALL: Duration = Duration::from_secs(20);
 
 /// What becomes of a call beyond the other path's 20 ms there and back: a packet may be 30 ms later each way.
-const MAX_ROUND_TRIP: Duration = Duration::from_millis(80);
+pub(crate) const MAX_ROUND_TRIP: Duration = Duration::from_millis(80);
 
-fn forward(name: &str, to: SocketAddr) -> String {
+pub(crate) fn forward(name: &str, to: SocketAddr) -> String {
     format!(
         "[ingress.{name}]\nkind = 'forward'\nprotocol = 'udp'\nlisten = '127.0.0.1:0'\nto = '{to}'\n\
          via = 'far'\n"
@@ -37,7 +37,7 @@ fn forward(name: &str, to: SocketAddr) -> String {
 }
 
 /// Silences one ISP after the other, without a word, both ways.
-async fn each_isp_dies(pair: &ProgramPair) {
+pub(crate) async fn each_isp_dies(pair: &ProgramPair) {
     let begun = Instant::now();
     for (isp, at) in pair.isps().into_iter().zip(DEATHS) {
         sleep(at.saturating_sub(begun.elapsed())).await;

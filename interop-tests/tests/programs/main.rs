@@ -5,6 +5,9 @@
 //! A program that is not installed is skipped with a line that says so. `THROUGHLINE_LONG=1` moves
 //! four times as much and cuts for a minute.
 
+#[path = "../other_stack/python.rs"]
+#[expect(dead_code, reason = "the scenarios are the other tests'")]
+mod aioquic;
 mod changes;
 mod crash;
 mod cuts;
@@ -12,18 +15,22 @@ mod database;
 mod datagrams;
 mod failure;
 mod git;
+mod http3;
 mod iperf;
 mod live;
 mod netcat;
 mod origin;
 mod postgres;
 mod proxies;
+mod resolver;
 mod rsync;
+mod sip;
 mod ssh;
 mod terminal;
 mod transfers;
 mod tree;
 mod turn;
 mod under_cuts;
+mod unix;
 mod web;
 mod websocket;
