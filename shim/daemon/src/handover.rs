@@ -41,7 +41,7 @@ pub use self::error::TakeOverError;
 pub(crate) use self::give::GiveError;
 pub use self::give::{Bundle, Giver, MakeBundle, MakingBundle};
 pub(crate) use self::state::FORMATS;
-pub use self::take::{Departure, HandedEnd, HandedRelay, TakeOver};
+pub use self::take::{Departure, HandedEnd, HandedNames, HandedRelay, TakeOver};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -121,4 +121,10 @@ pub enum Socket {
         /// Its path.
         path: PathBuf,
     },
+    /// That of the DNS answerer for datagrams.
+    DnsDatagrams,
+    /// That of the DNS answerer for connections.
+    DnsConnections,
+    /// No socket but a file in memory: the names that have stand-ins.
+    Names,
 }

@@ -8,13 +8,15 @@
 //! An [`ingress`] accepts a connection ([`stream`]), looks up in the [`rules`] where it goes, opens a flow
 //! to a peer (or a connection of this host's own), and joins the two with a [`relay`]. The
 //! [`egress`] checks what peers open against their ACL, dials it and relays likewise. [`connections`]
-//! bounds what they all take, and [`tasks`] ends all of it together. Datagrams take the same way, from a socket of
+//! bounds what they all take, and [`tasks`] ends all of it together. [`names`] knows intercepted programs' destinations
+//! by name. Datagrams take the same way, from a socket of
 //! [`udp`] to another.
 
 pub mod connections;
 pub mod egress;
 pub mod freezer;
 pub mod ingress;
+pub mod names;
 pub mod own_sockets;
 pub mod refusals;
 pub mod relay;

@@ -27,7 +27,7 @@ use tracing::{info, warn};
 pub use self::error::StartError;
 use self::ingresses::Server;
 pub use self::interception::table;
-use self::interception::{intercept, of_bound};
+use self::interception::{covered, intercept, of_bound};
 use self::parts::acls;
 pub use self::parts::identity;
 use self::prepared::Prepared;
@@ -105,7 +105,8 @@ impl Daemon {
         from: Option<ReloadFrom>,
         former: Option<(Vec<HandedRelay>, Departure)>,
     ) -> Result<Self, StartError> {
-        let Prepared { config, node, ingresses, metrics, admin, interception } = prepared;
+        let Prepared { config, node, ingresses, metrics, admin, interception, answerer, names } =
+            prepared;
         let takes_over = former.is_some();
         let (relays, left) = former.unzip();
         let (node, flows) = match left {
@@ -127,9 +128,11 @@ impl Daemon {
         info!(limit, for_connections, "descriptors; the others are for lanes");
         let dispatcher = Dispatcher::new(node.clone(), config.policy.clone(), connections.clone());
         let dispatcher = Arc::new(dispatcher);
-        let server = Server { dispatcher, tasks: tasks.clone(), interception };
-        let intercepted = of_bound(&config, &ingresses);
+        dispatcher.names().restore(&names);
+        let intercepted = of_bound(&config, &ingresses, &answerer);
+        let server = Server { dispatcher, tasks: tasks.clone(), interception, answerer };
         server.interception.mark_for(&intercepted);
+        server.answer_queries(covered(&config));
         let running: Vec<_> = ingresses.into_iter().map(|bound| server.spawn(bound)).collect();
         let egress = Arc::new(Egress::new(acls(&config), connections));
         Successor { node: &node, server: &server, egress: &egress, ingresses: &running }

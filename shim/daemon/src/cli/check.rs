@@ -10,7 +10,8 @@ use crate::proxy::connections::Descriptors;
 use crate::proxy::ingress::Listen;
 use crate::proxy::ingress::intercept::kernel_policy::{Action, Step, steps};
 use crate::proxy::ingress::intercept::traffic::{Protocol, TrafficSelector};
-use crate::proxy::rules::Via;
+use crate::proxy::names::pool;
+use crate::proxy::rules::{Destination, Via};
 use crate::run::{StartError, identity, table};
 use throughline::{PeerId, UplinkConfig};
 use throughline_uplinks::{Uplink, Uplinks};
@@ -154,6 +155,14 @@ fn write_interception(
 ) -> fmt::Result {
     let via = describe_via(config, &ingress.name);
     writeln!(text, "ingress {}: intercepts {} of {of}{via}", ingress.name, of.protocol)?;
+    if of.dns {
+        let mut to = config.policy.rules().iter().flat_map(|rule| &rule.to);
+        let names = match to.any(|to| matches!(to, Destination::Name(_))) {
+            true => format!("names that a rule has, by addresses of {} and {}", pool::V4, pool::V6),
+            false => "none differently, as no rule has a name".to_owned(),
+        };
+        writeln!(text, "  answers their DNS queries: {names}")?;
+    }
     let steps = steps(&config.policy, &ingress.name, of.protocol);
     let is_left = |step: &&Step| step.action == Action::Leave;
     for Step { to, ports, .. } in steps.iter().filter(is_left) {

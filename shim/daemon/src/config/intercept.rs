@@ -43,6 +43,7 @@ pub(super) fn parse(
         to: prefixes(source, raw.to.as_ref())?,
         ports: source.values(raw.ports.as_ref())?,
         except: prefixes(source, raw.except.as_ref())?,
+        dns: raw.dns.as_ref().is_some_and(|dns| *dns.get_ref()),
     };
     if selector.is_empty() {
         let message = format!(
@@ -120,13 +121,14 @@ pub(super) fn reject_fields(source: &Source<'_>, raw: &RawIngress) -> Result<(),
         ("ports", &raw.ports),
         ("except", &raw.except),
     ];
-    match fields.iter().find_map(|(field, list)| Some((field, list.as_ref()?))) {
+    let list = fields.iter().find_map(|(field, list)| Some((*field, list.as_ref()?.span())));
+    match list.or_else(|| Some(("dns", raw.dns.as_ref()?.span()))) {
         None => Ok(()),
-        Some((field, list)) => {
+        Some((field, span)) => {
             let message = format!(
                 "`{field}` is for ingresses of kind \"intercept\"; remove it, or write such a kind."
             );
-            Err(source.error(list.span(), message))
+            Err(source.error(span, message))
         }
     }
 }

@@ -94,6 +94,7 @@ pub(super) struct RawIngress {
     pub(super) interfaces: Option<SpannedList>,
     pub(super) ports: Option<SpannedList>,
     pub(super) except: Option<SpannedList>,
+    pub(super) dns: Option<Spanned<bool>>,
     pub(super) protocol: Option<SpannedText>,
     pub(super) via: Option<SpannedList>,
     pub(super) mode: Option<SpannedText>,

@@ -1,6 +1,7 @@
 //! The successor: asks, prepares itself with the sockets that it is offered, restores, and takes over.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -18,6 +19,7 @@ use super::give::is_own_user;
 use super::kept::Kept;
 use super::state::{FORMATS, Frame, RelayRecord, StateReader};
 use super::{Message, Socket};
+use crate::proxy::names::Sockets;
 use crate::proxy::relay::{FlowKey, Progress};
 use crate::proxy::stream::Stream;
 use throughline::PeerId;
@@ -67,6 +69,15 @@ pub enum HandedEnd {
     Flow(FlowKey),
     /// Into a connection of this host's own.
     Direct(TcpStream),
+}
+
+/// The DNS answerer of another process.
+#[derive(Debug)]
+pub struct HandedNames {
+    /// Its sockets.
+    pub sockets: io::Result<Sockets>,
+    /// The names that have stand-ins.
+    pub snapshot: Vec<u8>,
 }
 
 impl TakeOver {
@@ -194,6 +205,19 @@ impl TakeOver {
     /// Returns the admin socket, if it is at this path.
     pub fn admin(&mut self, path: &Path) -> Option<OwnedFd> {
         self.take(|socket| matches!(socket, Socket::Admin { path: of } if of == path))
+    }
+
+    /// Returns what there is of the DNS answerer, if there is one.
+    pub fn names(&mut self) -> Option<HandedNames> {
+        let udp = self.take(|socket| *socket == Socket::DnsDatagrams)?;
+        let tcp = self.take(|socket| *socket == Socket::DnsConnections)?;
+        let file = self.take(|socket| *socket == Socket::Names)?;
+        // From its start: the descriptor shares the place of the one that wrote.
+        let mut snapshot = Vec::new();
+        let mut file = File::from(file);
+        // Without them names are asked for anew.
+        let _ = file.rewind().and_then(|()| file.read_to_end(&mut snapshot));
+        Some(HandedNames { sockets: Sockets::of(udp, tcp), snapshot })
     }
 
     fn take(&mut self, is_it: impl Fn(&Socket) -> bool) -> Option<OwnedFd> {

@@ -5,11 +5,11 @@
 //! that no connection of ours can come back to us.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// The mark (`SO_MARK`). No common mask has these bits: Kubernetes masks 0xc000, Tailscale 0xff0000, Cilium
 /// 0x0f00, Calico the upper half. Every throughline has the same, so that two on one host do not intercept
@@ -31,6 +31,20 @@ pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         mark(&SockRef::from(&socket))?;
     }
     socket.connect(address).await
+}
+
+/// Returns a socket of UDP that is connected to `address`, and is not intercepted.
+pub async fn connect_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    if MARKING.load(Ordering::SeqCst) {
+        mark(&SockRef::from(&socket))?;
+    }
+    socket.connect(address).await?;
+    Ok(socket)
 }
 
 /// Marks a socket as one of our own.

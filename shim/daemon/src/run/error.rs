@@ -51,6 +51,12 @@ pub enum StartError {
     /// Connections cannot be intercepted.
     #[error(transparent)]
     Intercept(#[from] InterceptError),
+    /// The DNS answerer cannot listen.
+    #[error("DNS queries cannot be answered: {source}; write `dns = false`, or free some ports")]
+    Dns {
+        /// Why.
+        source: io::Error,
+    },
     /// The address of the metrics is in use or not an address of this host.
     #[error("metrics cannot be served on tcp {addr}: {source}; write another address in `metrics`")]
     Metrics {

@@ -15,6 +15,7 @@ use crate::proxy::connections::Place;
 use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::intercept::{Interception, datagrams};
 use crate::proxy::ingress::{Listen, LiveIngress, Now, serve, serve_udp};
+use crate::proxy::names::{Answerer, Covered};
 use crate::proxy::relay::{Joint, relay, relay_directly};
 use crate::proxy::tasks::Tasks;
 use crate::reload::Placement;
@@ -65,6 +66,8 @@ pub(super) struct Server {
     pub(super) tasks: Tasks,
     /// What brings connections to ingresses that intercept.
     pub(super) interception: Interception,
+    /// What answers the DNS queries of those who are intercepted.
+    pub(super) answerer: Answerer,
 }
 
 /// Binds the addresses of ingresses, or goes on with the sockets that another process has bound to them.
@@ -111,6 +114,13 @@ fn now(ingress: &Ingress) -> Now {
 }
 
 impl Server {
+    /// Answers DNS queries from now on, of names that are `covered`, if there is an answerer.
+    pub(super) fn answer_queries(&self, covered: Covered) {
+        let names = self.dispatcher.names();
+        names.cover(covered);
+        self.answerer.serve(names, &self.dispatcher.connections().freezer, &self.tasks);
+    }
+
     /// Serves an ingress.
     pub(super) fn spawn(&self, bound: Bound) -> Running {
         let Bound { ingress, addr, entrance } = bound;

@@ -8,14 +8,15 @@ use tracing::warn;
 
 use super::error::StartError;
 use super::ingresses::{self, Bound};
-use super::interception::{of_bound, table};
+use super::interception::{bind_answerer, of_bound, table};
 use super::parts::{admin_path, identity, node_config};
 use crate::admin::{AdminError, AdminSocket};
 use crate::config::{Admin, Config};
-use crate::handover::TakeOver;
+use crate::handover::{HandedNames, TakeOver};
 use crate::metrics::MetricsServer;
 use crate::proxy::connections::raise_descriptor_limit;
 use crate::proxy::ingress::intercept::Interception;
+use crate::proxy::names::Answerer;
 use throughline::handover::PreparedNode;
 
 /// A daemon that is ready to start.
@@ -26,6 +27,9 @@ pub(super) struct Prepared {
     pub(super) metrics: Option<MetricsServer>,
     pub(super) admin: Option<AdminSocket>,
     pub(super) interception: Interception,
+    pub(super) answerer: Answerer,
+    /// The names of another process, with their stand-ins.
+    pub(super) names: Vec<u8>,
 }
 
 impl Prepared {
@@ -42,7 +46,9 @@ impl Prepared {
         let wanted: Vec<_> = config.ingresses.iter().collect();
         let ingresses = ingresses::bind(&wanted, from.as_deref_mut())?;
         let interception = Interception::new(table(&config.admin));
-        interception.check(&of_bound(&config, &ingresses)).await?;
+        let (answerer, names) = inherit_names(from.as_deref_mut());
+        bind_answerer(&config, &answerer)?;
+        interception.check(&of_bound(&config, &ingresses, &answerer)).await?;
         let admin = bind_admin_socket(&config.admin, from.as_deref_mut())?;
         let mut node = node_config(&config).identity(identity);
         if let Some(path) = lane_file(admin.as_ref()) {
@@ -53,8 +59,21 @@ impl Prepared {
             node = node.take_over(from.lanes());
         }
         let node = node.prepare().await?;
-        Ok(Self { config, node, ingresses, metrics, admin, interception })
+        Ok(Self { config, node, ingresses, metrics, admin, interception, answerer, names })
     }
+}
+
+/// Returns the DNS answerer, with the sockets and the names that `from` has of it.
+fn inherit_names(from: Option<&mut TakeOver>) -> (Answerer, Vec<u8>) {
+    let answerer = Answerer::default();
+    let Some(handed) = from.and_then(TakeOver::names) else { return (answerer, Vec::new()) };
+    let HandedNames { sockets, snapshot } = handed;
+    match sockets {
+        Ok(sockets) => answerer.inherit(sockets),
+        // Others are bound.
+        Err(error) => warn!(%error, "the sockets of the DNS answerer cannot be taken over"),
+    }
+    (answerer, snapshot)
 }
 
 /// Binds the address of the metrics, or goes on with the socket that `from` has of it.

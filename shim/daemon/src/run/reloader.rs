@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::entrance;
 use super::error::StartError;
 use super::ingresses::{self, Running, Server, in_the_way};
-use super::interception::of_placed;
+use super::interception::{bind_answerer, covered, of_placed};
 use super::parts::{acls, identity, node_config};
 use crate::config::{Config, ConfigError, ExistingFlows, Ingress};
 use crate::hook::Hook;
@@ -205,6 +205,7 @@ impl Reloader {
         let interception = &self.0.live.server.interception;
         let intercepted = |bound: Option<&[ingresses::Bound]>| {
             let running = self.0.ingresses.lock();
+            let bound = (bound, &self.0.live.server.answerer);
             of_placed(&prepared.config, &prepared.plan.ingresses, &running, bound)
         };
         if dry_run {
@@ -213,6 +214,7 @@ impl Reloader {
             return Ok(prepared.plan.changes);
         }
         let bound = ingresses::bind(&new, None).map_err(|error| self.not_bound(error))?;
+        bind_answerer(&prepared.config, &self.0.live.server.answerer)?;
         // The last that can fail. What it brings waits for the ingress.
         interception.install(intercepted(Some(&bound))).await.map_err(StartError::from)?;
         Ok(self.apply(&mut config, prepared, bound))
@@ -265,6 +267,7 @@ impl Reloader {
         server.dispatcher.connections().set(new.tcp, new.connections);
         node.apply_and(|| {
             server.dispatcher.set_policy(new.policy.clone());
+            server.answer_queries(covered(&new));
             let mut running = self.0.ingresses.lock();
             server.replace(&mut running, &new.ingresses, &plan.ingresses, bound);
         });

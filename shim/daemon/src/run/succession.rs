@@ -1,11 +1,13 @@
 //! One daemon after another: what it hands over to its successor, and how that goes on with it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::ingresses::{Running, Server};
@@ -70,12 +72,15 @@ pub(super) fn giver(
         admin: admin.map(|admin| (admin.path().to_owned(), admin.socket())),
     };
     let (of, reloader, fixed) = (node.clone(), reloader.clone(), Arc::new(fixed));
+    let server_of = server.clone();
     let offer = move || -> MakingBundle {
         let (node, reloader, fixed) = (of.clone(), reloader.clone(), fixed.clone());
+        let server = server_of.clone();
         Box::pin(async move {
             // Nothing of it may change before it is handed over.
             let unchanged = Box::new(reloader.pause().await);
-            let sockets = sockets(&node, &reloader, &fixed)?;
+            let mut sockets = sockets(&node, &reloader, &fixed)?;
+            sockets.extend(names(&server)?);
             Ok(Bundle { sockets, unchanged })
         })
     };
@@ -114,4 +119,18 @@ fn sockets(node: &Node, reloader: &Reloader, fixed: &Fixed) -> io::Result<Vec<(S
     let ingresses = reloader.ingresses();
     let ingresses = ingresses.iter().filter_map(Running::socket);
     Ok(ingresses.chain(lanes).chain(fixed.sockets()?).collect())
+}
+
+/// Returns what there is of the DNS answerer: its sockets, and a file with the names.
+fn names(server: &Server) -> io::Result<Vec<(Socket, OwnedFd)>> {
+    let Some(answerer) = server.answerer.sockets() else { return Ok(Vec::new()) };
+    let [udp, tcp] = answerer.descriptors()?;
+    let file = memfd_create("throughline-names", MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    file.write_all(&server.dispatcher.names().snapshot())?;
+    Ok(vec![
+        (Socket::DnsDatagrams, udp),
+        (Socket::DnsConnections, tcp),
+        (Socket::Names, file.into()),
+    ])
 }

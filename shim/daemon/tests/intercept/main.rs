@@ -8,6 +8,7 @@
 mod lan;
 #[path = "../systemd/machine.rs"]
 mod machine;
+mod names;
 mod programs;
 mod service;
 mod site;

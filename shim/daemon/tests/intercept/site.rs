@@ -48,6 +48,11 @@ pub(crate) struct Site {
 impl Site {
     /// Creates the hosts, the destinations and the far daemon.
     pub(crate) fn new() -> Self {
+        Self::with_names("")
+    }
+
+    /// Creates the same; the far host knows these names as well.
+    pub(crate) fn with_names(hosts: &str) -> Self {
         let far = Far::new();
         far.ip("link add pad0 type veth peer name pad1");
         provider(&far, "a", "192.0.2", "2001:db8:a::");
@@ -59,6 +64,9 @@ impl Site {
         }
         destinations(&far);
         let directory = tempfile::tempdir().unwrap();
+        if !hosts.is_empty() {
+            std::fs::write(directory.path().join("far.hosts"), hosts).unwrap();
+        }
         let (near_key, far_key) =
             (keygen(directory.path(), "near"), keygen(directory.path(), "far"));
         // Own addresses have to be named.

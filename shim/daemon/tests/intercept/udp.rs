@@ -18,13 +18,13 @@ const DIRECT: [&str; 2] = ["192.0.2.5", "2001:db8:a::5"];
 const NETS: [&str; 2] = ["203.0.113.", "2001:db8:f::"];
 
 /// Another user than the daemon's, which is root.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Long enough for a datagram that is lost while nobody reads, and its answer.
 const RESEND_AFTER: Duration = Duration::from_millis(300);
 
 /// Runs `body` in a network namespace of its own, where there are other users than the daemon's.
-fn with_users(test: &str, body: impl FnOnce()) {
+pub(crate) fn with_users(test: &str, body: impl FnOnce()) {
     if std::env::var(INSIDE).is_err() {
         let mut inside = Command::new("unshare");
         inside.arg("-n").arg(std::env::current_exe().unwrap());
@@ -42,7 +42,7 @@ fn with_users(test: &str, body: impl FnOnce()) {
 
 /// Serves every address of the far host until the test ends: each datagram is answered with the address and the port
 /// that it came from.
-fn destinations(far: &Far) {
+pub(crate) fn destinations(far: &Far) {
     let namespace = std::fs::File::open(format!("/proc/{}/ns/net", far.pid())).unwrap();
     let addresses = NETS.iter().flat_map(|net| (1..=4).map(move |last| format!("{net}{last}")));
     let bind = move || -> Vec<UdpSocket> {
@@ -110,7 +110,7 @@ impl Client {
     }
 }
 
-fn seen_by(host: &str, user: u32, at: Option<&Far>) -> String {
+pub(crate) fn seen_by(host: &str, user: u32, at: Option<&Far>) -> String {
     Client::new(host, user, at).seen("hello").ip().to_string()
 }
 

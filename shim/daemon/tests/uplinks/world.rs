@@ -146,6 +146,28 @@ pub(crate) fn keygen(directory: &Path, name: &str) -> String {
     text.split_whitespace().find(|word| word.starts_with("tlk1")).unwrap().to_owned()
 }
 
+/// Returns the program, as it runs here or in the other namespace. A daemon with a `NAME.hosts` or a `NAME.resolv` has that
+/// for its /etc/hosts or /etc/resolv.conf.
+fn in_place(directory: &Path, name: &str, there: Option<&Far>) -> Command {
+    let mut arguments: Vec<String> = Vec::new();
+    if let Some(far) = there {
+        arguments.extend(["nsenter", "-t", &far.pid().to_string(), "-n"].map(str::to_owned));
+    }
+    let files = [("hosts", "/etc/hosts"), ("resolv", "/etc/resolv.conf")];
+    let own = files.map(|(suffix, file)| (directory.join(format!("{name}.{suffix}")), file));
+    let own: Vec<_> = own.into_iter().filter(|(path, _)| path.exists()).collect();
+    if !own.is_empty() {
+        let mounts =
+            own.iter().map(|(own, file)| format!("mount --bind {} {file} && ", own.display()));
+        let line = format!("{}exec \"$@\"", mounts.collect::<String>());
+        arguments.extend(["unshare", "-m", "sh", "-c", &line, "sh"].map(str::to_owned));
+    }
+    arguments.push(PROGRAM.to_owned());
+    let mut command = Command::new(&arguments[0]);
+    command.args(&arguments[1..]);
+    command
+}
+
 impl Daemon {
     /// Starts a daemon with this configuration, here or in the other namespace, and waits for it.
     pub(crate) fn start(directory: &Path, name: &str, config: &str, there: Option<&Far>) -> Self {
@@ -189,14 +211,7 @@ impl Daemon {
         let socket = directory.join(format!("{name}.sock"));
         let text = format!("identity = \"{name}.key\"\nadmin = \"{name}.sock\"\n{config}");
         std::fs::write(&file, text).unwrap();
-        let mut command = match there {
-            None => Command::new(PROGRAM),
-            Some(far) => {
-                let mut command = Command::new("nsenter");
-                command.args(["-t", &far.pid().to_string(), "-n", PROGRAM]);
-                command
-            }
-        };
+        let mut command = in_place(directory, name, there);
         let out = std::fs::File::create(&log).unwrap();
         command.arg("run").args(options).arg("-c").arg(file).stderr(out).stdout(Stdio::null());
         command.env("THROUGHLINE_LOG", "debug");

@@ -299,6 +299,12 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
         "`except` is for ingresses of kind \"intercept\"; remove it, or write such a kind.",
     ),
     (
+        "[ingress.s]\nkind = 'socks5'\nlisten = '127.0.0.1:1'\ndns = true",
+        5,
+        7,
+        "`dns` is for ingresses of kind \"intercept\"; remove it, or write such a kind.",
+    ),
+    (
         "[ingress.s]\nkind = 'forward'\nlisten = '127.0.0.1:1'\nto = ['h:1', 'h:2']",
         5,
         6,

@@ -13,6 +13,7 @@ use super::failover::Peers;
 use super::outbound::Outbound;
 use crate::proxy::connections::{Connections, Lookups};
 use crate::proxy::egress::dial::{connect_udp, dial};
+use crate::proxy::names::Names;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::rules::{Decision, PeerDown, Policy};
 use crate::proxy::stream::ClientAddr;
@@ -31,6 +32,8 @@ pub struct Dispatcher {
     /// The rules for the next connection. The lock is a leaf.
     policy: RwLock<Arc<Policy>>,
     connections: Connections,
+    /// What intercepted programs' destinations are called.
+    names: Names,
     /// Names of this host's own connections.
     lookups: Lookups,
     /// Lines about connections that go directly, as no peer is reachable.
@@ -82,7 +85,7 @@ impl Dispatcher {
     pub fn new(node: Node, policy: Policy, connections: Connections) -> Self {
         let policy = RwLock::new(Arc::new(policy));
         let (lookups, direct_instead) = (Lookups::default(), RefusalLog::default());
-        Self { node, policy, connections, lookups, direct_instead }
+        Self { node, policy, connections, names: Names::default(), lookups, direct_instead }
     }
 
     /// Follows other rules from the next connection on.
@@ -93,6 +96,11 @@ impl Dispatcher {
     /// Returns the rules.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.read().clone()
+    }
+
+    /// Returns what intercepted programs' destinations are called.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Returns what all connections share.

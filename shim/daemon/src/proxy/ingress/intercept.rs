@@ -10,7 +10,8 @@
 //! [`ruleset`] is the kernel's part, as text, which [`Interception`] keeps in place. A connection comes to the
 //! [`listener`] with its destination (`destination`), which it goes to whatever name it begins with
 //! (`first_bytes`); the name only chooses the rule. A datagram comes to the [`datagrams`] of its ingress with its
-//! destination as well, by a mark and a route of its own ([`policy_route`]), and is answered from there.
+//! destination as well, by a mark and a route of its own ([`policy_route`]), and is answered from there. Where an ingress
+//! answers DNS queries, a destination may be one that [stands for a name](crate::proxy::names), and then it is that name.
 
 pub mod cgroups;
 pub mod datagrams;
@@ -19,8 +20,9 @@ mod first_bytes;
 mod interception;
 pub mod kernel_policy;
 pub mod listener;
-mod nft;
+pub mod nft;
 pub mod policy_route;
+pub mod resolvers;
 pub mod ruleset;
 pub mod traffic;
 
@@ -28,10 +30,12 @@ use std::sync::Arc;
 
 use tracing::{debug, info};
 
+pub use self::destination::canonical;
 pub use self::interception::Interception;
 pub use self::nft::InterceptError;
 use super::dispatcher::Dispatcher;
 use super::outbound::Arrival;
+use crate::proxy::names::is_stand_in;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::close_with_reset;
 use crate::proxy::stream::{ClientAddr, Stream};
@@ -48,7 +52,7 @@ pub(super) async fn serve(
     refusals: &RefusalLog,
 ) {
     let ingress = Arc::clone(&arrival.ingress);
-    let from = from.ip().map_or(from, |addr| destination::canonical(addr).into());
+    let from = from.ip().map_or(from, |addr| canonical(addr).into());
     let original = tcp.as_tcp().and_then(destination::original);
     let Some(original) = original else {
         if let Some(suppressed) = refusals.admit() {
@@ -56,7 +60,16 @@ pub(super) async fn serve(
         }
         return close_with_reset(tcp);
     };
-    let target = Target::Tcp { host: Host::Ip(original.ip()), port: original.port() };
+    let known = dispatcher.names().of(original.ip());
+    let (name, _in_use) = known.unzip();
+    if let (None, true) = (&name, is_stand_in(original.ip())) {
+        if let Some(suppressed) = refusals.admit() {
+            info!(%ingress, %from, to = %original, suppressed, "connection reset: {}", destination::FORGOTTEN);
+        }
+        return close_with_reset(tcp);
+    }
+    let host = name.map_or(Host::Ip(original.ip()), |name| Host::Name(name.to_string()));
+    let target = Target::Tcp { host, port: original.port() };
     let opening = async {
         let depends_on_name = dispatcher.policy().depends_on_name(&ingress, &target);
         let name = match tcp.as_tcp().filter(|_| depends_on_name) {

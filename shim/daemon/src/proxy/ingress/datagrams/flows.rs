@@ -21,6 +21,7 @@ use tracing::{debug, info};
 use super::outbound::{DatagramOutbound, Over};
 use crate::proxy::connections::Place;
 use crate::proxy::ingress::dispatcher::Dispatcher;
+use crate::proxy::names::pool::InUse;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
 use throughline::Target;
@@ -61,6 +62,8 @@ pub(in crate::proxy::ingress) struct AnswerSocket {
     pub(in crate::proxy::ingress) socket: Arc<UdpSocket>,
     /// Its descriptor's place, where it is not the one that is read.
     pub(in crate::proxy::ingress) _descriptor: Option<OwnedSemaphorePermit>,
+    /// Keeps the name that its address stands for, if it does.
+    pub(in crate::proxy::ingress) _name: Option<InUse>,
 }
 
 impl Shared {
@@ -77,7 +80,7 @@ impl Shared {
 
     /// Returns the socket that is read, to answer by it.
     pub(in crate::proxy::ingress) fn answers_by(&self) -> Arc<AnswerSocket> {
-        Arc::new(AnswerSocket { socket: Arc::clone(&self.socket), _descriptor: None })
+        Arc::new(AnswerSocket { socket: Arc::clone(&self.socket), _descriptor: None, _name: None })
     }
 }
 

@@ -10,15 +10,17 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::destination::canonical;
+use super::destination::{FORGOTTEN, canonical};
 use super::listener::bind_answers;
 use crate::proxy::ingress::datagrams::{
     AnswerSocket, Beginning, Flows, MAX_OF_ADDRESS, Shared, log_full, read_all,
 };
 use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::kind::LiveIngress;
+use crate::proxy::names::is_stand_in;
+use crate::proxy::names::pool::InUse;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::udp;
 use throughline::{Host, Target};
@@ -68,18 +70,28 @@ impl Serving {
             log_full(&self.shared.refusals, &ingress, from);
             return None;
         };
-        let answers_by = self.answers.of(to, || self.bind(&ingress, to))?;
-        let target = Target::Udp { host: Host::Ip(to.ip()), port: to.port() };
+        let known = self.shared.dispatcher.names().of(to.ip());
+        let (name, in_use) = known.unzip();
+        if let (None, true) = (&name, is_stand_in(to.ip())) {
+            if let Some(suppressed) = self.shared.refusals.admit() {
+                info!(%ingress, %from, %to, suppressed, "datagrams dropped: {FORGOTTEN}");
+            }
+            return None;
+        }
+        let answers_by = self.answers.of(to, || self.bind(&ingress, to, in_use))?;
+        let host = name.map_or(Host::Ip(to.ip()), |name| Host::Name(name.to_string()));
+        let target = Target::Udp { host, port: to.port() };
         let (header, place) = (Bytes::new(), Some(place));
         Some(Beginning { ingress, target, client: from, header, answers_by, place })
     }
 
     /// Returns a socket at a destination's address.
-    fn bind(&self, ingress: &str, to: SocketAddr) -> Option<AnswerSocket> {
+    fn bind(&self, ingress: &str, to: SocketAddr, name: Option<InUse>) -> Option<AnswerSocket> {
         let descriptor = self.shared.dispatcher.connections().descriptors.try_acquire()?;
         match bind_answers(to) {
             Ok(socket) => {
-                Some(AnswerSocket { socket: Arc::new(socket), _descriptor: Some(descriptor) })
+                let (socket, descriptor) = (Arc::new(socket), Some(descriptor));
+                Some(AnswerSocket { socket, _descriptor: descriptor, _name: name })
             }
             Err(error) => {
                 if let Some(suppressed) = self.shared.refusals.admit() {

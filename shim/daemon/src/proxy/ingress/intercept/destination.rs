@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+/// Why nothing goes to an address that stands for no name.
+pub(super) const FORGOTTEN: &str =
+    "no name is known that this address stands for; the program has kept it for too long";
+
 /// Returns the destination that a program had asked for; none for a connection that was not intercepted.
 ///
 /// The kernel's connection tracking remembers it. Whoever connects to the port itself has asked for just that.
@@ -26,7 +30,7 @@ pub(super) fn original(_: &TcpStream) -> Option<SocketAddr> {
 }
 
 /// Returns an address as what it is: the listener takes both versions of IP, and sees IPv4 as mapped addresses.
-pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+pub fn canonical(addr: SocketAddr) -> SocketAddr {
     // Without the scope of a link, which is not the destination's.
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

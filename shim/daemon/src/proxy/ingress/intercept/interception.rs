@@ -19,11 +19,11 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::cgroups;
 use super::nft::{self, InterceptError};
 use super::policy_route::PolicyRoute;
-use super::ruleset::{Intercepted, deletion, ruleset};
+use super::ruleset::{Intercepted, Users, deletion, ruleset};
 use super::traffic::Protocol;
+use super::{cgroups, resolvers};
 use crate::proxy::freezer::Freezer;
 use crate::proxy::own_sockets::set_marking;
 use throughline_proto::throttle::LogThrottle;
@@ -217,7 +217,9 @@ impl Interception {
         match &*applied {
             Some(before) if *before == now => return Ok(()),
             Some(before) if before.script != now.script => {
-                info!("control groups have come or gone: the rules of the interception follow");
+                info!(
+                    "control groups or resolvers have come or gone: the rules of the interception follow"
+                );
             }
             Some(_) if now.listing.is_none() => {
                 warn!(
@@ -293,8 +295,11 @@ impl Interception {
     }
 
     fn script(&self, ingresses: &[Intercepted]) -> String {
-        let own_user = rustix::process::geteuid().as_raw();
-        ruleset(&self.0.table, ingresses, own_user, cgroups::find)
+        // A resolver may be started later; the next check sees it.
+        let answers = ingresses.iter().any(|of| of.dns_port.is_some());
+        let resolvers = if answers { resolvers::users() } else { Vec::new() };
+        let users = Users { own: rustix::process::geteuid().as_raw(), resolvers };
+        ruleset(&self.0.table, ingresses, &users, cgroups::find)
     }
 }
 

@@ -30,6 +30,31 @@ pub fn bind(backlog: u32) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Binds a listener of connections to every address of a namespace, which the kernel gives to it as they are (`tproxy`):
+/// their local address is where they were to go.
+///
+/// # Errors
+/// Without CAP_NET_ADMIN the kernel refuses it.
+pub fn bind_transparent(backlog: u32) -> io::Result<TcpListener> {
+    let bind = |domain, addr| {
+        let socket = Socket::new(domain, Type::STREAM, None)?;
+        if domain == Domain::IPV6 {
+            socket.set_only_v6(false)?;
+        }
+        set_transparent(&SockRef::from(&socket), domain)?;
+        socket.bind(&addr)?;
+        Ok(socket)
+    };
+    let socket =
+        bind(Domain::IPV6, LISTEN.into()).or_else(|error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Err(error),
+            _ => bind(Domain::IPV4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()),
+        })?;
+    socket.set_nonblocking(true)?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
 /// Makes a listener of another process one of interceptions.
 ///
 /// # Errors
@@ -65,7 +90,7 @@ pub fn inherit_datagrams(socket: std::net::UdpSocket) -> io::Result<std::net::Ud
 ///
 /// # Errors
 /// A program has the port at every address; or as [`bind_datagrams`].
-pub(super) fn bind_answers(destination: SocketAddr) -> io::Result<UdpSocket> {
+pub fn bind_answers(destination: SocketAddr) -> io::Result<UdpSocket> {
     let domain = Domain::for_address(destination);
     let socket = Socket::new(domain, Type::DGRAM, None)?;
     set_transparent(&SockRef::from(&socket), domain)?;

@@ -90,7 +90,7 @@ pub(super) async fn list(table: &str) -> Result<Option<String>, InterceptError> 
 ///
 /// # Errors
 /// Nothing of it is in force.
-pub(super) fn run_blocking(script: &str) -> Result<(), InterceptError> {
+pub fn run_blocking(script: &str) -> Result<(), InterceptError> {
     let output = call_blocking(&NFT, &["-f", "-"], script)?.map_err(InterceptError::NoProgram)?;
     outcome(&output).map(drop)
 }
@@ -109,7 +109,7 @@ pub(super) async fn ip(line: &str) -> Result<String, InterceptError> {
 ///
 /// # Errors
 /// It does not do so.
-pub(super) fn ip_blocking(line: &str) -> Result<String, InterceptError> {
+pub fn ip_blocking(line: &str) -> Result<String, InterceptError> {
     let arguments: Vec<&str> = line.split_whitespace().collect();
     let output = call_blocking(&IP, &arguments, "")?.map_err(InterceptError::NoIp)?;
     outcome_of_ip(line, &output)

@@ -8,13 +8,19 @@
 //! routed back to this host ([`policy_route`](super::policy_route)) as another host's is, and comes to the ingress's
 //! socket with its addresses as they were (`tproxy`).
 
+mod names;
+mod whose;
+
 use std::fmt::Write;
 
 use ipnet::IpNet;
 
+pub use self::whose::{CgroupNow, Users};
+use self::whose::{write_hosts, write_programs};
 use super::kernel_policy::{Action, Step};
 use super::policy_route::{MARK_MASK, MARKS, mark_of};
-use super::traffic::{Cgroup, Protocol, TrafficSelector, User};
+use super::traffic::{Cgroup, Protocol, TrafficSelector};
+use crate::proxy::names::pool;
 use crate::proxy::own_sockets::OWN_MARK;
 use crate::proxy::rules::Ports;
 
@@ -27,31 +33,22 @@ pub struct Intercepted {
     pub steps: Vec<Step>,
     /// Where it listens.
     pub port: u16,
-}
-
-/// A control group as it is now. One that ends and comes again under the same name is another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CgroupNow {
-    /// Its path as nft(8) wants it: below /sys/fs/cgroup.
-    pub path: String,
-    /// How many names below the mount it is.
-    pub level: usize,
-    /// Its number.
-    pub id: u64,
+    /// Where the DNS answerer listens, if it answers whoever is selected.
+    pub dns_port: Option<u16>,
 }
 
 /// Returns the transaction that puts the table of this name in the place of the one that there may be.
 ///
-/// `own_user` is the user of this process, and `cgroup` finds a control group; without one it has no programs.
+/// `cgroup` finds a control group; without one it has no programs.
 pub fn ruleset(
     table: &str,
     ingresses: &[Intercepted],
-    own_user: u32,
+    users: &Users,
     cgroup: impl Fn(&Cgroup) -> Option<CgroupNow>,
 ) -> String {
     let mut text = format!("table inet {table}\n{}table inet {table} {{\n", deletion(table));
     // Writing to a string does not fail.
-    let _ = write_chains(&mut text, ingresses, own_user, cgroup);
+    let _ = write_chains(&mut text, ingresses, users, cgroup);
     text + "}\n"
 }
 
@@ -63,11 +60,17 @@ pub fn deletion(table: &str) -> String {
 fn write_chains(
     text: &mut String,
     ingresses: &[Intercepted],
-    own_user: u32,
+    users: &Users,
     cgroup: impl Fn(&Cgroup) -> Option<CgroupNow>,
 ) -> std::fmt::Result {
+    let (own_user, dns_port) = (users.own, ingresses.iter().find_map(|of| of.dns_port));
     for (index, ingress) in ingresses.iter().enumerate() {
-        write_ingress(text, index, ingress)?;
+        write_ingress(text, (index, dns_port.is_some()), ingress)?;
+    }
+    if let Some(port) = dns_port {
+        let selected = ingresses.iter().filter(|of| of.dns_port.is_some());
+        let selected: Vec<_> = selected.map(|of| &of.selector).collect();
+        names::write(text, &selected, users, (port, &cgroup))?;
     }
     let of = |protocol| {
         let is_it = move |of: &(usize, &Intercepted)| of.1.selector.protocol == protocol;
@@ -76,9 +79,13 @@ fn write_chains(
     write_connections(text, &of(Protocol::Tcp), own_user, &cgroup)?;
     let of_datagrams = of(Protocol::Udp);
     if !of_datagrams.is_empty() {
-        write_datagrams(text, &of_datagrams, own_user, &cgroup)?;
+        write_datagrams(text, &of_datagrams, (own_user, dns_port.is_some()), &cgroup)?;
     }
-    write_guard(text, ingresses)
+    write_guard(text, ingresses, dns_port)
+}
+
+fn jump(index: usize) -> String {
+    format!("jump ingress_{index}")
 }
 
 type Numbered<'a> = [(usize, &'a Intercepted)];
@@ -99,14 +106,14 @@ fn write_connections(
     for (index, ingress) in ingresses {
         // Its look-ups of names have sockets that we do not make.
         let own_user = Some(own_user).filter(|user| *user != 0);
-        write_programs(text, *index, &ingress.selector, own_user, cgroup)?;
+        write_programs(text, &jump(*index), &ingress.selector, own_user, cgroup)?;
     }
     writeln!(text, "\t}}\n\tchain prerouting {{")?;
     writeln!(text, "\t\ttype nat hook prerouting priority -100; policy accept;")?;
     write_only_new(text)?;
     write_never(text)?;
     for (index, ingress) in ingresses {
-        write_hosts(text, *index, &ingress.selector)?;
+        write_hosts(text, &jump(*index), &ingress.selector)?;
     }
     writeln!(text, "\t}}")
 }
@@ -115,7 +122,7 @@ fn write_connections(
 fn write_datagrams(
     text: &mut String,
     ingresses: &Numbered<'_>,
-    own_user: u32,
+    (own_user, has_names): (u32, bool),
     cgroup: &impl Fn(&Cgroup) -> Option<CgroupNow>,
 ) -> std::fmt::Result {
     // Priority -150 is where packets are mangled: after they are tracked, and before routes and NAT.
@@ -124,18 +131,24 @@ fn write_datagrams(
         "\tchain output_udp {{\n\t\ttype route hook output priority -150; policy accept;"
     )?;
     writeln!(text, "\t\tmeta l4proto != udp return\n\t\tmeta skuid {own_user} return")?;
+    if has_names {
+        names::write_leave(text)?;
+    }
     writeln!(text, "\t\tmeta mark {OWN_MARK:#x} return\n\t\tsocket mark {OWN_MARK:#x} return")?;
     write_never_answers(text)?;
     for (index, ingress) in ingresses {
-        write_programs(text, *index, &ingress.selector, None, cgroup)?;
+        write_programs(text, &jump(*index), &ingress.selector, None, cgroup)?;
         writeln!(text, "\t\tmeta mark {:#x} accept", mark_of(*index))?;
     }
     writeln!(text, "\t}}\n\tchain prerouting_udp {{")?;
     writeln!(text, "\t\ttype filter hook prerouting priority -150; policy accept;")?;
     writeln!(text, "\t\tmeta l4proto != udp return")?;
+    if has_names {
+        names::write_leave(text)?;
+    }
     write_never_answers(text)?;
     for (index, ingress) in ingresses {
-        write_hosts(text, *index, &ingress.selector)?;
+        write_hosts(text, &jump(*index), &ingress.selector)?;
         let mark = mark_of(*index);
         writeln!(
             text,
@@ -150,40 +163,6 @@ fn write_datagrams(
 fn write_never_answers(text: &mut String) -> std::fmt::Result {
     writeln!(text, "\t\tct direction reply return")?;
     write_never(text)
-}
-
-/// Writes which programs an ingress takes; every user is but `own_user`, if there is one.
-fn write_programs(
-    text: &mut String,
-    index: usize,
-    selector: &TrafficSelector,
-    own_user: Option<u32>,
-    cgroup: &impl Fn(&Cgroup) -> Option<CgroupNow>,
-) -> std::fmt::Result {
-    for user in &selector.users {
-        let user = match (user, own_user) {
-            (User::Every, Some(own)) => format!("meta skuid != {own} "),
-            (User::Every, None) => String::new(),
-            (User::Name(name), _) => format!("meta skuid \"{name}\" "),
-            (User::Id(id), _) => format!("meta skuid {id} "),
-        };
-        writeln!(text, "\t\t{user}jump ingress_{index}")?;
-    }
-    for CgroupNow { path, level, id } in selector.cgroups.iter().filter_map(cgroup) {
-        writeln!(
-            text,
-            "\t\tsocket cgroupv2 level {level} \"{path}\" jump ingress_{index} comment \"cgroup {id}\""
-        )?;
-    }
-    Ok(())
-}
-
-/// Writes which hosts an ingress takes.
-fn write_hosts(text: &mut String, index: usize, selector: &TrafficSelector) -> std::fmt::Result {
-    for interface in &selector.interfaces {
-        writeln!(text, "\t\tiifname \"{}\" jump ingress_{index}", interface.name())?;
-    }
-    Ok(())
 }
 
 /// Writes that only a connection's first packet is looked at. Where nothing has tracked connections before, the kernel
@@ -202,7 +181,11 @@ fn write_never(text: &mut String) -> std::fmt::Result {
 
 /// Writes what keeps others from the ports: whoever connects to them and was not redirected; and, after a crash,
 /// a program that listens there now and is not us.
-fn write_guard(text: &mut String, ingresses: &[Intercepted]) -> std::fmt::Result {
+fn write_guard(
+    text: &mut String,
+    ingresses: &[Intercepted],
+    dns_port: Option<u16>,
+) -> std::fmt::Result {
     writeln!(text, "\tchain guard {{\n\t\ttype filter hook input priority 0; policy accept;")?;
     // It does nothing, but without anything that asks for it the kernel tracks no connection, and stops to
     // translate those that are open.
@@ -210,6 +193,9 @@ fn write_guard(text: &mut String, ingresses: &[Intercepted]) -> std::fmt::Result
     let marked = format!("meta mark & {MARK_MASK:#x}");
     if ingresses.iter().any(|of| of.selector.protocol == Protocol::Udp) {
         writeln!(text, "\t\t{marked} == {MARKS:#x} socket transparent 0 reject")?;
+    }
+    if let Some(port) = dns_port {
+        names::write_guard(text, port)?;
     }
     for Intercepted { port, selector, .. } in ingresses {
         if selector.protocol == Protocol::Udp {
@@ -222,9 +208,21 @@ fn write_guard(text: &mut String, ingresses: &[Intercepted]) -> std::fmt::Result
     writeln!(text, "\t}}")
 }
 
-fn write_ingress(text: &mut String, index: usize, ingress: &Intercepted) -> std::fmt::Result {
+fn write_ingress(
+    text: &mut String,
+    (index, has_names): (usize, bool),
+    ingress: &Intercepted,
+) -> std::fmt::Result {
     let TrafficSelector { protocol, to, ports, except, .. } = &ingress.selector;
+    let take = match protocol {
+        Protocol::Udp => format!("meta mark set {:#x} return", mark_of(index)),
+        Protocol::Tcp => format!("meta l4proto tcp redirect to :{}", ingress.port),
+    };
     writeln!(text, "\tchain ingress_{index} {{")?;
+    if has_names {
+        // Nothing else is at these addresses.
+        writeln!(text, "\t\tip daddr {} {take}\n\t\tip6 daddr {} {take}", pool::V4, pool::V6)?;
+    }
     for except in by_family(except) {
         writeln!(text, "\t\t{except} return")?;
     }
@@ -241,11 +239,8 @@ fn write_ingress(text: &mut String, index: usize, ingress: &Intercepted) -> std:
     }
     for step in &ingress.steps {
         let verdict = match step.action {
-            Action::Leave => "return".to_owned(),
-            Action::Take if *protocol == Protocol::Udp => {
-                format!("meta mark set {:#x} return", mark_of(index))
-            }
-            Action::Take => format!("meta l4proto tcp redirect to :{}", ingress.port),
+            Action::Leave => "return",
+            Action::Take => &take,
         };
         let ports = match step.ports.is_empty() {
             true => String::new(),

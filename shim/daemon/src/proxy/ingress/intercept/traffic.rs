@@ -54,6 +54,8 @@ pub struct TrafficSelector {
     pub ports: Vec<Ports>,
     /// Destinations that are left alone all the same.
     pub except: Vec<IpNet>,
+    /// Whether the DNS queries of whoever is selected are answered, for rules by name.
+    pub dns: bool,
 }
 
 /// A user whose programs are intercepted.
