@@ -6,6 +6,8 @@
 mod check;
 mod daemon;
 mod events;
+#[cfg(target_os = "linux")]
+mod exec;
 mod explain;
 mod file;
 mod init;
@@ -23,6 +25,8 @@ mod uplink;
 
 pub use self::daemon::DaemonArgs;
 pub use self::events::EventsArgs;
+#[cfg(target_os = "linux")]
+pub use self::exec::ExecArgs;
 pub use self::explain::ExplainArgs;
 pub use self::file::FileArgs;
 pub use self::init::InitArgs;
@@ -92,6 +96,9 @@ pub enum Command {
     BeginSuccessor(BeginArgs),
     /// Connect standard input and output to a destination, as for ssh: ProxyCommand throughline nc %h %p
     Nc(NcArgs),
+    /// Run a program whose TCP, UDP and names go through the daemon, without root: exec -- CMD ARGS
+    #[cfg(target_os = "linux")]
+    Exec(ExecArgs),
     /// Print what a shell needs to complete commands, options and files
     Completions(CompletionsArgs),
     /// Write the manual, a page for each command, into DIRECTORY
@@ -103,6 +110,11 @@ pub enum Command {
 /// Executes the command line of this process.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // It begins threads when it has a namespace for them.
+    #[cfg(target_os = "linux")]
+    if let Command::Exec(args) = &command {
+        return exec::execute(args);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(execute(command)),
@@ -126,6 +138,8 @@ async fn execute(command: Command) -> ExitCode {
         Command::StateFormats(args) => successor::print_candidate(args.file()),
         Command::BeginSuccessor(args) => successor::begin(args),
         Command::Nc(args) => nc::execute(&args),
+        #[cfg(target_os = "linux")]
+        Command::Exec(args) => exec::execute(&args),
         Command::Completions(args) => manual::complete(&args, Cli::command()),
         Command::Manual(args) => manual::write(&args, Cli::command()),
         Command::Demo(args) => demo::run(args).await,

@@ -4,12 +4,15 @@
 //! cli ─▸ demo ─▸ run ─▸ reload ─▸ config ─▸ proxy ─▸ the library
 //!                 └───▸ hook ─▸ admin, metrics ─▸ report ─▸ the library
 //!                         └───▸ handover ─▸ proxy
+//! cli ─▸ exec ─▸ proxy
 //! ```
 
 pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;
+#[cfg(target_os = "linux")]
+pub mod exec;
 pub mod handover;
 mod hook;
 pub mod init;

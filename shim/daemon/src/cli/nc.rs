@@ -7,13 +7,13 @@ mod pipe;
 mod socks;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::output::{config_error, fail, usage_error};
-use crate::config::{Config, Ingress, IngressKind};
+use crate::config::{Config, ConfigError, Ingress, IngressKind};
 use crate::proxy::ingress::credentials::Credentials;
 use throughline::{Host, Target};
 
@@ -45,15 +45,11 @@ pub(super) fn execute(args: &NcArgs) -> ExitCode {
         Err(error) => return usage_error(error),
     };
     let target = Target::Tcp { host, port: args.port };
-    let (proxy, credentials) = match &args.config {
-        None => (args.proxy.unwrap_or(DEFAULT_PROXY), None),
-        Some(file) => match Config::load(file) {
-            Err(error) => return config_error(&error),
-            Ok(config) => match choose(&config.ingresses, args.ingress.as_deref()) {
-                Ok(chosen) => chosen,
-                Err(error) => return usage_error(error),
-            },
-        },
+    let chosen = choose_proxy(args.config.as_deref(), args.ingress.as_deref(), args.proxy);
+    let (proxy, credentials) = match chosen {
+        Ok(Ok(chosen)) => chosen,
+        Ok(Err(error)) => return config_error(&error),
+        Err(error) => return usage_error(error),
     };
     match connect(proxy, &target, credentials.as_ref()) {
         Err(error) => fail(error),
@@ -61,6 +57,22 @@ pub(super) fn execute(args: &NcArgs) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(format!("the connection to {target} failed: {error}")),
         },
+    }
+}
+
+/// Returns the ingress that a command line means, and its password.
+///
+/// # Errors
+/// The configuration has none; or, within, it is wrong.
+pub(super) fn choose_proxy(
+    config: Option<&Path>,
+    ingress: Option<&str>,
+    proxy: Option<SocketAddr>,
+) -> Result<Result<(SocketAddr, Option<Credentials>), ConfigError>, String> {
+    match config.map(Config::load) {
+        None => Ok(Ok((proxy.unwrap_or(DEFAULT_PROXY), None))),
+        Some(Err(error)) => Ok(Err(error)),
+        Some(Ok(config)) => choose(&config.ingresses, ingress).map(Ok),
     }
 }
 

@@ -33,6 +33,13 @@ pub(super) fn fail(error: impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Reports a failure as a sentence, with an exit status of its own.
+#[cfg(target_os = "linux")]
+pub(super) fn fail_with(status: u8, error: impl Display) -> ExitCode {
+    print_error(&sentence(&error.to_string()));
+    ExitCode::from(status)
+}
+
 /// Reports a wrong command line as a sentence.
 pub(super) fn usage_error(error: impl Display) -> ExitCode {
     print_error(&sentence(&error.to_string()));

@@ -5,7 +5,10 @@
 //! skipped.
 #![cfg(target_os = "linux")]
 
+#[path = "../exec/clients.rs"]
+mod clients;
 mod lan;
+mod languages;
 #[path = "../systemd/machine.rs"]
 mod machine;
 mod names;

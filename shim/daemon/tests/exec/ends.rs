@@ -1,0 +1,130 @@
+//! How it ends: exit status, signals, a daemon that dies, and what cannot begin.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::site::{NAME, Site, as_user, ended, finished, serve, with_namespaces};
+
+#[test]
+fn the_exit_status_is_the_programs_and_signals_reach_it() {
+    let name = "ends::the_exit_status_is_the_programs_and_signals_reach_it";
+    with_namespaces(name, || {
+        let site = Site::new();
+        let status = |arguments: &[&str]| site.run(arguments).status.code();
+        assert_eq!(status(&["true"]), Some(0));
+        assert_eq!(status(&["sh", "-c", "exit 7"]), Some(7));
+        assert_eq!(status(&["sh", "-c", "kill -9 $$"]), Some(137));
+        for (program, code, said) in
+            [("no-such-program", 127, "cannot be run"), ("/etc/passwd", 126, "cannot be run")]
+        {
+            let output = site.run(&[program]);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{errors}");
+            assert!(errors.contains(said) && errors.contains(program), "{errors}");
+        }
+        for (signal, code) in [(Signal::SIGTERM, 41), (Signal::SIGINT, 42), (Signal::SIGHUP, 43)] {
+            let script = "trap 'exit 41' TERM; trap 'exit 42' INT; trap 'exit 43' HUP; echo ready; \
+                          while :; do sleep 0.05; done";
+            let mut child =
+                site.exec().args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+            let mut ready = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+            assert_eq!(ready, "ready\n");
+            // setpriv and env become what they run.
+            kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+            assert_eq!(ended(&mut child, "a program that was told to end").code(), Some(code));
+        }
+    });
+}
+
+#[test]
+fn a_daemon_that_is_killed_ends_the_programs_connections_and_new_ones_fail_at_once() {
+    let name =
+        "ends::a_daemon_that_is_killed_ends_the_programs_connections_and_new_ones_fail_at_once";
+    with_namespaces(name, || {
+        const CLIENT: &str = "import socket, sys\n\
+            s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)\n\
+            s.sendall(b'x')\n\
+            assert s.recv(1) == b'x'\n\
+            print('open', flush=True)\n\
+            try:\n  s.recv(1); print('an end', flush=True)\n\
+            except ConnectionResetError: print('reset', flush=True)\n\
+            try:\n  n = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30); n.settimeout(30); n.recv(1); print('an end', flush=True)\n\
+            except (ConnectionResetError, ConnectionRefusedError): print('reset', flush=True)\n";
+        let site = Site::new();
+        let port = serve(|stream| drop(std::io::copy(&mut &stream, &mut &stream)));
+        let mut child = site
+            .exec()
+            .args(["python3", "-c", CLIENT, NAME, &port.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut line = || lines.next().unwrap().unwrap();
+        assert_eq!(line(), "open", "{}", site.near.log());
+        let Site { near, directory, .. } = site;
+        near.crash();
+        assert_eq!((line(), line()), ("reset".to_owned(), "reset".to_owned()));
+        assert!(ended(&mut child, "the client").success());
+        drop(directory);
+    });
+}
+
+#[test]
+fn what_keeps_a_program_from_being_run_is_said_with_its_cure() {
+    let name = "ends::what_keeps_a_program_from_being_run_is_said_with_its_cure";
+    with_namespaces(name, || {
+        let site = Site::new();
+        let refused = |mut command: Command, said: &[&str]| {
+            command.args(["--", "true"]).current_dir("/");
+            let output = finished(command);
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success(), "{errors}");
+            for said in said {
+                assert!(errors.contains(said), "{said}: {errors}");
+            }
+        };
+        let exec = || {
+            let mut command = as_user();
+            command.arg(&site.program).arg("exec");
+            command
+        };
+        let with = |arguments: &[&str]| {
+            let mut command = exec();
+            command.args(arguments);
+            command
+        };
+        refused(with(&["--proxy", "127.0.0.1:9"]), &["o ingress answers", "start the daemon"]);
+        // Something else answers.
+        let other = serve(|stream| drop(std::io::Write::write_all(&mut &stream, b"220 hello\r\n")));
+        refused(with(&["--proxy", &format!("127.0.0.1:{other}")]), &["SOCKS5", "name an ingress"]);
+        let file = site.path().join("web.toml");
+        std::fs::write(
+            &file,
+            "identity = \"near.key\"\n[ingress.web]\nkind = \"http\"\nlisten = \"127.0.0.1:1\"\n",
+        )
+        .unwrap();
+        refused(with(&["-c", file.to_str().unwrap()]), &["no ingress of kind", "add one"]);
+        // Where users may make no namespaces.
+        let mut none = Command::new("unshare");
+        let line = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"";
+        none.args([
+            "-r",
+            "sh",
+            "-c",
+            line,
+            "sh",
+            "setpriv",
+            "--bounding-set",
+            "-all",
+            "--inh-caps",
+            "-all",
+        ]);
+        none.arg(&site.program).args(["exec", "--proxy", &site.socks.to_string()]);
+        refused(none, &["max_user_namespaces is 0", "sysctl", "as root"]);
+        assert!(site.run(&["true"]).status.success());
+    });
+}
