@@ -5,6 +5,7 @@
 
 mod check;
 mod daemon;
+mod doctor;
 mod events;
 #[cfg(target_os = "linux")]
 mod exec;
@@ -24,6 +25,7 @@ mod successor;
 mod uplink;
 
 pub use self::daemon::DaemonArgs;
+pub use self::doctor::DoctorArgs;
 pub use self::events::EventsArgs;
 #[cfg(target_os = "linux")]
 pub use self::exec::ExecArgs;
@@ -83,6 +85,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show recent events: lanes set up, suspected, recovered, migrated or lost, and why
     Events(EventsArgs),
+    /// Find what is wrong with this host, its uplinks and the paths to its peers, and say what to do
+    Doctor(DoctorArgs),
     /// Say where a connection to HOST:PORT goes, by which rule, and how its peers are reached now
     Explain(ExplainArgs),
     /// List the uplinks of the running daemon; drain one before maintenance, resume it afterwards
@@ -133,6 +137,7 @@ async fn execute(command: Command) -> ExitCode {
         Command::Check(args) => check::execute(args.file()).await,
         Command::Status(args) => status::execute(args).await,
         Command::Events(args) => events::execute(args).await,
+        Command::Doctor(args) => doctor::execute(args).await,
         Command::Explain(args) => explain::execute(args).await,
         Command::Uplink(command) => uplink::execute(command).await,
         Command::StateFormats(args) => successor::print_candidate(args.file()),

@@ -1,16 +1,18 @@
 //! The Throughline daemon: the proxy, its configuration, the admin socket, the command line, the demo.
 //!
 //! ```text
-//! cli ─▸ demo ─▸ run ─▸ reload ─▸ config ─▸ proxy ─▸ the library
+//! cli ─▸ doctor, demo ─▸ run ─▸ reload ─▸ config ─▸ proxy ─▸ the library
 //!                 └───▸ hook ─▸ admin, metrics ─▸ report ─▸ the library
 //!                         └───▸ handover ─▸ proxy
 //! cli ─▸ exec ─▸ proxy
 //! ```
 
 pub mod admin;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 #[cfg(target_os = "linux")]
 pub mod exec;
 pub mod handover;

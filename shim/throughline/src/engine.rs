@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`accept`], [`upkeep`] | accepts lanes; keeps a session with each peer that can be dialed |
 //! | [`restart`] | tells peers that this process is in the place of another one |
+//! | [`probe`] | asks a path for what a dial would meet, and dials nothing |
 //! | [`sessions`] | which sessions there are; who may attach to which |
 //! | [`driver`] | the task of a session: its timers, its lanes' monitors, its dialer |
 //! | [`dial`] | sets up, migrates and closes lanes, as the planner decides |
@@ -23,6 +24,7 @@ pub(crate) mod driver;
 pub(crate) mod lane;
 pub(crate) mod locators;
 pub(crate) mod peers;
+pub(crate) mod probe;
 pub(crate) mod quic;
 pub(crate) mod restart;
 pub(crate) mod session;

@@ -136,6 +136,14 @@ pub mod handover {
     pub use throughline_proto::snapshot::{RestoreError, VERSION};
 }
 
+/// Probes of paths, for `throughline doctor`.
+///
+/// Not part of the public API: what is learned depends on the other end's version.
+#[doc(hidden)]
+pub mod probe {
+    pub use crate::engine::probe::{LaneAnswer, LaneProbe, Reached, offloads};
+}
+
 pub use status::{
     Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, RedundancyLoss,
     SessionStatus, UplinkTotals,

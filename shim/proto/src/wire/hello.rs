@@ -1,5 +1,6 @@
 //! The first exchange on a lane: `Hello`, answered by `Welcome` or `Reject`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
@@ -111,6 +112,23 @@ pub struct Reject {
     pub detail: String,
 }
 
+/// What comes before the address of the other end, in the detail of a `Reject`.
+const SEEN_FROM: &str = "; seen from ";
+
+impl Reject {
+    /// Says from which address the other end is seen: who probes a path learns of a NAT by it.
+    #[must_use]
+    pub fn seen_from(mut self, addr: SocketAddr) -> Self {
+        self.detail += &format!("{SEEN_FROM}{addr}");
+        self
+    }
+}
+
+/// Returns the address from which the acceptor has seen the dialing end, where the detail of its `Reject` says so.
+pub fn seen_from(detail: &str) -> Option<SocketAddr> {
+    detail.rsplit_once(SEEN_FROM)?.1.parse().ok()
+}
+
 /// The longest linger, in seconds: 30 days. A longer one on the wire is read as this.
 const MAX_LINGER: u64 = 30 * 24 * 3600;
 
@@ -195,5 +213,20 @@ impl Reject {
             code: RejectCode::from_wire(get_varint(buf, "reject code")?),
             detail: get_detail(buf, "reject detail")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_dialer_learns_from_where_it_is_seen() {
+        for addr in ["203.0.113.7:4711", "[2001:db8::7]:4711"].map(|a| a.parse().unwrap()) {
+            let reject = Reject { code: RejectCode::UnknownSession, detail: "none".to_owned() };
+            assert_eq!(seen_from(&reject.seen_from(addr).detail), Some(addr));
+        }
+        assert_eq!(seen_from("session not known here"), None);
+        assert_eq!(seen_from("none; seen from afar"), None);
     }
 }

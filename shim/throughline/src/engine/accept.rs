@@ -295,6 +295,11 @@ async fn reject(
             | RejectCode::Stale
             | RejectCode::ShuttingDown
     );
+    let rejection = match rejection.code {
+        // Who resumes what is not here has to begin anew, or probes the path.
+        RejectCode::UnknownSession => rejection.seen_from(connection.remote_address()),
+        _ => rejection,
+    };
     let _ = handshake::answer(&mut control, &Message::Reject(rejection)).await;
     let _ = control.send.finish();
     let _ = tokio::time::timeout(REJECT_LINGER, connection.closed()).await;

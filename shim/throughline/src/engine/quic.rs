@@ -3,6 +3,7 @@
 
 pub(crate) mod close;
 pub(crate) mod endpoint;
+pub(crate) mod features;
 pub(crate) mod socket;
 pub(crate) mod tls;
 pub(crate) mod transport;

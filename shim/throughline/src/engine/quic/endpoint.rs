@@ -140,9 +140,13 @@ fn receivable(socket: &UdpSocket) -> u16 {
 /// Returns the largest payload to search for on a path to `remote`, whose link has this MTU where both ends
 /// are on it. Through a router the internet's is assumed: a search above it costs packets every minute.
 pub(crate) fn payload_of(link_mtu: Option<u32>, remote: IpAddr) -> u16 {
-    let headers = if remote.to_canonical().is_ipv4() { IPV4_HEADERS } else { IPV6_HEADERS };
-    let payload = link_mtu.map_or(0, |mtu| mtu.saturating_sub(headers));
+    let payload = link_mtu.map_or(0, |mtu| mtu.saturating_sub(headers(remote)));
     u16::try_from(payload).unwrap_or(LARGEST_PACKET).clamp(STANDARD_PAYLOAD, LARGEST_PACKET)
+}
+
+/// Returns the size of the headers of IP and UDP before a payload to `remote`.
+pub(crate) fn headers(remote: IpAddr) -> u32 {
+    if remote.to_canonical().is_ipv4() { IPV4_HEADERS } else { IPV6_HEADERS }
 }
 
 /// Tokio, with [`LaneSocket`]s.

@@ -27,7 +27,7 @@ use crate::identity::Identity;
 pub(crate) use peer_set::PeerSet;
 #[cfg(test)]
 use refusal::KeyRefused;
-pub(crate) use refusal::{is_of_a_key, reason, unknown_peer};
+pub(crate) use refusal::{KeyFault, is_of_a_key, key_fault, reason, unknown_peer};
 use throughline_proto::types::PeerId;
 use throughline_proto::wire::ALPN;
 use verify::{AnyOf, OneOf};

@@ -106,6 +106,36 @@ pub(crate) fn is_of_a_key(error: &quinn::ConnectionError) -> bool {
     }
 }
 
+/// Which end refused a connection for what the other one has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyFault {
+    /// We did: another key was expected.
+    ShownHere(PeerId),
+    /// The other end did: it does not know our key.
+    RefusedThere,
+    /// Either did: they have no ALPN protocol in common.
+    NoCommonProtocol,
+}
+
+/// Returns whose key, or whose protocol, was refused, if that is why the connection failed.
+pub(crate) fn key_fault(error: &quinn::ConnectionError) -> Option<KeyFault> {
+    use quinn::ConnectionError::{ConnectionClosed, TransportError};
+    match error {
+        TransportError(error) if error.code == no_common_alpn() => Some(KeyFault::NoCommonProtocol),
+        ConnectionClosed(close) if close.error_code == no_common_alpn() => {
+            Some(KeyFault::NoCommonProtocol)
+        }
+        TransportError(error) => {
+            let key = unwrapped(&error.reason)?.split(' ').nth(1)?.parse().ok()?;
+            Some(KeyFault::ShownHere(key))
+        }
+        ConnectionClosed(close) => {
+            unwrapped(&String::from_utf8_lossy(&close.reason)).map(|_| KeyFault::RefusedThere)
+        }
+        _ => None,
+    }
+}
+
 fn unwrapped(text: &str) -> Option<String> {
     let text = text.strip_prefix(WRAPPING.0)?;
     Some(text.strip_suffix(WRAPPING.1).unwrap_or(text).to_owned())
