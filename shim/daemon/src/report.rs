@@ -196,6 +196,9 @@ pub struct SessionReport {
     /// initiator.
     #[serde(default)]
     pub redundancy_losses: Vec<RedundancyLossReport>,
+    /// The uplinks, and prefixes of the peer, that are held down; known at the initiator.
+    #[serde(default)]
+    pub hold_downs: Vec<HoldDownReport>,
     /// Its lanes.
     pub lanes: Vec<LaneReport>,
     /// Its live flows.
@@ -211,6 +214,15 @@ pub struct RedundancyLossReport {
     pub duration_s: f64,
     /// Why.
     pub reason: String,
+}
+
+/// Something that has failed, and is not preferred again until it has answered for a while.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HoldDownReport {
+    /// The uplink, or the prefix of the peer.
+    pub domain: String,
+    /// For how long it has to answer, in seconds.
+    pub duration_s: f64,
 }
 
 /// A lane.
@@ -253,6 +265,15 @@ pub struct LaneReport {
     /// How long its path pauses as a rule, in milliseconds: zero where it does not.
     #[serde(default)]
     pub usual_pause_ms: f64,
+    /// How willingly flows use it: `preferred`, `wait-to-restore`, `held-down` or `metered`.
+    #[serde(default)]
+    pub cost: String,
+    /// Whether either end is about to close it.
+    #[serde(default)]
+    pub draining: bool,
+    /// Whether it loses much of what is sent.
+    #[serde(default)]
+    pub lossy: bool,
     /// How often this end migrated it to another local address.
     pub migrations: u64,
 }
@@ -280,6 +301,33 @@ pub struct FlowReport {
     /// Datagrams of a flow of such that were dropped at this end: too many, too old, or too long.
     #[serde(default)]
     pub dropped_datagrams: u64,
+    /// Whether it writes so little that a second copy costs nothing.
+    #[serde(default)]
+    pub thin: bool,
+    /// The lane that takes its new bytes; `null` while there is none.
+    #[serde(default)]
+    pub primary_lane: Option<u64>,
+    /// The lane that carries them a second time; `null` if none does.
+    #[serde(default)]
+    pub secondary_lane: Option<u64>,
+    /// The lane that it left because that was suspect, while it still is.
+    #[serde(default)]
+    pub displaced_from: Option<u64>,
+    /// When and why it last moved to another lane; `null` if it never did.
+    #[serde(default)]
+    pub last_move: Option<MoveReport>,
+}
+
+/// A move of a flow to another lane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MoveReport {
+    /// The lane that it left.
+    pub from: u64,
+    /// How long ago, in seconds.
+    pub ago_s: f64,
+    /// Why: `gone`, `suspect`, `unready`, `draining`, `metered` or `lossy`, of the lane that it left;
+    /// `more-elsewhere`, `restored` or `spurious`, of the one that it went to.
+    pub reason: String,
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ mod candidate;
 mod cost;
 mod evidence;
 mod handover;
+mod moves;
 mod search;
 
 use std::time::{Duration, Instant};
@@ -50,6 +51,8 @@ pub use candidate::{Candidate, is_bond_member};
 pub use cost::{Cost, CostRange};
 pub use evidence::Evidence;
 pub use handover::Handover;
+use moves::reason_to_leave;
+pub use moves::{Move, MoveReason};
 pub use search::Search;
 
 use crate::types::{LaneId, Mode};
@@ -76,6 +79,8 @@ pub struct Placement {
     pub handover: Option<Handover>,
     /// How a bulk flow looks for a better lane.
     pub search: Search,
+    /// When and why it last moved to another lane.
+    pub last_move: Option<Move>,
 }
 
 impl Placement {
@@ -83,11 +88,14 @@ impl Placement {
     /// whether there is a primary lane.
     pub fn select(&mut self, now: Instant, lanes: &[Candidate], demand: Demand) -> bool {
         let Some(primary) = primary(lanes, self.primary) else {
-            self.primary = None;
+            if let Some(from) = self.primary.take() {
+                self.last_move = Some(Move { from, at: now, reason: reason_to_leave(lanes, from) });
+            }
             return false;
         };
         let before = self.primary;
-        self.set_primary(now, primary, lanes, demand.thin);
+        let reason = |from| reason_to_leave(lanes, from);
+        self.set_primary(now, primary, lanes, demand.thin, reason);
         if before != self.primary && lanes.iter().any(|l| Some(l.id) == before && l.suspect) {
             self.displaced_from = self.displaced_from.or(before);
         }
@@ -115,7 +123,7 @@ impl Placement {
             Mode::AutoBond => self.search.bond(primary),
             Mode::Auto => {
                 if let Some(to) = self.search.step(now, primary, lanes) {
-                    self.set_primary(now, to, lanes, false);
+                    self.set_primary(now, to, lanes, false, |_| MoveReason::MoreElsewhere);
                     self.search.moved(now);
                     self.displaced_from = None;
                     // What a lane that broke down is given now would come late.
@@ -143,15 +151,17 @@ impl Placement {
             Reversion::All => true,
         };
         if reverts && primary(lanes, None) == Some(to) {
-            self.set_primary(now, to, lanes, demand.thin);
+            self.set_primary(now, to, lanes, demand.thin, |_| MoveReason::Restored);
         }
     }
 
     /// Takes note that a lane is suspect no longer. A flow that it displaced comes back if the
     /// suspicion was spurious; otherwise it stays where it went.
-    pub fn suspicion_ended(&mut self, lane: LaneId, spurious: bool) {
+    pub fn suspicion_ended(&mut self, now: Instant, lane: LaneId, spurious: bool) {
         if self.displaced_from.take_if(|from| *from == lane).is_some() && spurious {
-            self.primary = Some(lane);
+            let from = self.primary.replace(lane).filter(|from| *from != lane);
+            let back = |from| Move { from, at: now, reason: MoveReason::Spurious };
+            self.last_move = from.map(back).or(self.last_move);
         }
     }
 
@@ -184,9 +194,19 @@ impl Placement {
     }
 
     /// Sends new bytes over `primary` from `now` on. A bulk flow leaves its lane bit by bit.
-    fn set_primary(&mut self, now: Instant, primary: LaneId, lanes: &[Candidate], thin: bool) {
-        let from = self.primary.replace(primary).filter(|before| *before != primary && !thin);
+    fn set_primary(
+        &mut self,
+        now: Instant,
+        primary: LaneId,
+        lanes: &[Candidate],
+        thin: bool,
+        reason: impl FnOnce(LaneId) -> MoveReason,
+    ) {
+        let from = self.primary.replace(primary).filter(|before| *before != primary);
         if let Some(from) = from {
+            self.last_move = Some(Move { from, at: now, reason: reason(from) });
+        }
+        if let Some(from) = from.filter(|_| !thin) {
             let rtt = |id| lanes.iter().find(|l| l.id == id).map_or(Duration::ZERO, |l| l.rtt);
             self.handover = Some(Handover::new(now, from, rtt(primary).max(rtt(from))));
         }

@@ -145,11 +145,12 @@ pub mod probe {
 }
 
 pub use status::{
-    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, RedundancyLoss,
-    SessionStatus, UplinkTotals,
+    Failing, FlowMove, FlowStatus, HoldDown, LaneState, LaneStatus, NodeStatus, PeerStatus,
+    RedundancyLoss, SessionStatus, UplinkTotals,
 };
 pub use stream::{FlowReader, FlowStream, FlowWriter};
 pub use throughline_proto::lane::SuspicionRule;
+pub use throughline_proto::selection::{CostRange, MoveReason};
 pub use throughline_proto::types::{
     AddressClass, FailureCode, FlowId, Host, LaneId, Locator, Mode, OpenFailure,
     ParseAddressClassError, ParseModeError, ParsePeerIdError, ParseTargetError, PeerId, PeerName,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use throughline_proto::selection::{CostRange, MoveReason};
 use throughline_proto::types::{LaneId, Mode, PeerId, SessionId, Side};
 use throughline_uplinks::UplinkStatus;
 
@@ -97,6 +98,18 @@ pub struct SessionStatus {
     /// The uplinks, and prefixes of the peer, over which no lane answers although others do. Known where we
     /// initiated it.
     pub redundancy_losses: Vec<RedundancyLoss>,
+    /// The uplinks, and prefixes of the peer, that are held down. Known where we initiated it.
+    pub hold_downs: Vec<HoldDown>,
+}
+
+/// Something that has failed, and is not preferred again until it has answered for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HoldDown {
+    /// The uplink, or the prefix of the peer.
+    pub domain: String,
+    /// For how long it has to answer.
+    pub duration: Duration,
 }
 
 /// Something without a lane that answers, while others have one: the next failure may leave none.
@@ -170,6 +183,12 @@ pub struct LaneStatus {
     /// How long its path pauses as a rule: silences of this length come about once a minute. Zero where
     /// it does not pause, or not that often.
     pub usual_pause: Duration,
+    /// How willingly flows use it, by what it costs and how it has failed.
+    pub cost: CostRange,
+    /// Whether either end is about to close it.
+    pub draining: bool,
+    /// Whether it loses much of what is sent.
+    pub lossy: bool,
     /// How often we migrated it to another local address (RFC 9000 §9).
     pub migrations: u64,
     /// PATH_CHALLENGE frames, both ways (RFC 9000 §8.2): the paths being validated.
@@ -202,4 +221,26 @@ pub struct FlowStatus {
     pub intended_duplicate: u64,
     /// Datagrams of a datagram flow that were dropped at this end, either way: too many, too old, or too long.
     pub dropped_datagrams: u64,
+    /// Whether it writes so little that a second copy costs nothing.
+    pub thin: bool,
+    /// The lane that takes its new bytes.
+    pub primary: Option<LaneId>,
+    /// The lane that carries them a second time.
+    pub secondary: Option<LaneId>,
+    /// The lane that it left because that was suspect, while it still is.
+    pub displaced_from: Option<LaneId>,
+    /// When and why it last moved to another lane.
+    pub last_move: Option<FlowMove>,
+}
+
+/// A move of a flow to another lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowMove {
+    /// The lane that it left.
+    pub from: LaneId,
+    /// How long ago.
+    pub ago: Duration,
+    /// Why.
+    pub reason: MoveReason,
 }

@@ -1,164 +1,113 @@
-//! `throughline explain`: where a connection goes, and why, before anybody makes it.
+//! `throughline explain`: why. Where a connection goes before anybody makes it, why a live flow is on its lanes, what a
+//! code means.
+
+mod flow;
+mod target;
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::Args;
+use thiserror::Error;
 
+use self::flow::FlowName;
 use super::daemon::DaemonArgs;
-use super::output::{config_error, print, usage_error};
-use crate::admin;
-use crate::config::Config;
-use crate::proxy::ingress::intercept::kernel_policy::{Action, steps};
-use crate::proxy::rules::{Decision, Destination, Policy, Rule};
-use crate::report::{PeerReport, Report};
-use throughline::{Host, PeerId, Target};
+use super::output::{print, usage_error};
+use crate::catalogue::{self, Code, Entry, UnknownCode};
+use throughline::{ParseTargetError, Target};
 
-/// Which connection, by which configuration.
+const EXAMPLES: &str = "\
+Examples:
+  throughline explain 10.0.0.5:22 -c FILE    where a connection would go, and by which rule
+  throughline explain f12 -c FILE            which lanes a live flow is on, why, and when it moved
+  throughline explain 1c47ab46/f12           the same, of one of several sessions
+  throughline explain TL0205                 what a finding of `throughline doctor` means";
+
+/// What to explain, and by which configuration.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
-    /// The destination, as an application would ask for it
-    #[arg(value_name = "HOST:PORT")]
-    pub target: Target,
-    /// The ingress at which it enters; without it, each
+    /// A destination as an application would ask for it, a flow as `status` shows it, or a code
+    #[arg(value_name = "HOST:PORT|FLOW|CODE")]
+    pub subject: Subject,
+    /// The ingress at which a connection enters; without it, each
     #[arg(long, value_name = "NAME")]
     pub ingress: Option<String>,
-    /// The configuration; a daemon that runs with it is asked how its peers are reached
-    #[arg(short, long, value_name = "FILE")]
-    pub config: std::path::PathBuf,
+    /// Which daemon; a destination needs the configuration, and is explained without a daemon as well.
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+}
+
+/// What is to be explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// Where a connection would go.
+    Target(Target),
+    /// Why a flow is where it is.
+    Flow(FlowName),
+    /// What a code means.
+    Code(Code),
+}
+
+/// A text is nothing that can be explained.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ParseSubjectError {
+    /// It looks like a code.
+    #[error(transparent)]
+    Code(#[from] UnknownCode),
+    /// It is no destination either.
+    #[error("{0} (a flow is written like f12, a code like TL0205)")]
+    Target(#[from] ParseTargetError),
+}
+
+impl FromStr for Subject {
+    type Err = ParseSubjectError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if catalogue::is_code(text) {
+            return Ok(Self::Code(text.parse()?));
+        }
+        match text.parse() {
+            Ok(flow) => Ok(Self::Flow(flow)),
+            Err(()) => Ok(Self::Target(text.parse()?)),
+        }
+    }
 }
 
 pub(super) async fn execute(args: ExplainArgs) -> ExitCode {
-    let config = match Config::load(&args.config) {
-        Ok(config) => config,
-        Err(error) => return config_error(&error),
-    };
-    let names: Vec<&str> = config.ingresses.iter().map(|i| i.name.as_str()).collect();
-    let chosen: Vec<&str> = match &args.ingress {
-        None => names,
-        Some(name) if names.contains(&name.as_str()) => vec![name],
-        Some(name) => {
-            return usage_error(format!(
-                "there is no ingress `{name}`; there are {}",
-                names.join(", ")
-            ));
+    match (&args.subject, &args.daemon.config) {
+        (Subject::Code(code), _) => {
+            let Entry { code, title, cause, cure } = code.entry();
+            print(&format!("{code}: {title}\n\nCause: {cause}\n\nCure: {cure}"))
         }
-    };
-    if chosen.is_empty() {
-        return print(&"No connection enters here: the configuration has no ingress.");
-    }
-    let daemon = DaemonArgs { config: Some(args.config.clone()), socket: None };
-    let report = match daemon.socket_path() {
-        Ok(path) => admin::status(&path).await.ok(),
-        Err(code) => return code,
-    };
-    let explained: Vec<String> = chosen
-        .into_iter()
-        .map(|ingress| explain(&config, ingress, &args.target, report.as_ref()))
-        .collect();
-    print(&explained.join("\n"))
-}
-
-/// Returns where a connection goes that enters at an ingress, by what, and how the peers are reached now.
-fn explain(config: &Config, ingress: &str, target: &Target, report: Option<&Report>) -> String {
-    let policy = &config.policy;
-    let by = reason(policy, ingress, target);
-    let entering = format!("{target}, entering at {ingress}");
-    match in_the_kernel(config, ingress, target) {
-        Some(Untouched::NotSelected) => {
-            return format!("{entering}: not intercepted, as the ingress does not select it");
+        (Subject::Flow(name), _) => flow::execute(name, &args.daemon).await,
+        (Subject::Target(target), Some(file)) => {
+            target::execute(target, args.ingress.as_deref(), file).await
         }
-        Some(Untouched::Direct) => {
-            return format!("{entering}: left to the kernel, as direct, by {by}");
-        }
-        None => {}
-    }
-    match policy.decide(ingress, target) {
-        Decision::Reject => format!("{entering}: rejected, by {by}"),
-        Decision::Direct => format!("{entering}: directly from this host, by {by}"),
-        Decision::Peers { via, mode, peer_down } => {
-            let names: Vec<String> = via.iter().map(|id| name(config, *id)).collect();
-            let mut text = format!(
-                "{entering}: through {}, by {by}; mode {mode}; while no peer is reachable: {peer_down}",
-                names.join(", else ")
-            );
-            for name in names {
-                let state = match report {
-                    None => "not known, as no daemon answers".to_owned(),
-                    Some(report) => state(report.peers.iter().find(|peer| peer.name == name)),
-                };
-                text += &format!("\n  {name}: {state}");
-            }
-            text
+        (Subject::Target(_), None) => {
+            usage_error("where a connection goes is in the configuration; name it with `-c FILE`")
         }
     }
 }
 
-/// Why the kernel leaves a connection alone that could enter at an intercepting ingress.
-enum Untouched {
-    NotSelected,
-    Direct,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Returns why a connection never enters, if that is so; nothing of a name, as only an address tells.
-fn in_the_kernel(config: &Config, ingress: &str, target: &Target) -> Option<Untouched> {
-    let at = config.ingresses.iter().find(|at| at.name == ingress)?;
-    let Some((&Host::Ip(ip), port)) = target.host_and_port() else { return None };
-    let selector = at.kind.intercepts()?;
-    if !selector.leads_to(ip, port) {
-        return Some(Untouched::NotSelected);
-    }
-    let mut steps = steps(&config.policy, ingress, selector.protocol).into_iter();
-    let first = steps.find(|step| step.matches(ip, port))?;
-    (first.action == Action::Leave).then_some(Untouched::Direct)
-}
-
-/// Returns what decides: the first rule that matches, the ingress, or the default.
-fn reason(policy: &Policy, ingress: &str, target: &Target) -> String {
-    let matching =
-        policy.rules().iter().enumerate().find(|(_, rule)| rule.matches(ingress, target));
-    match matching {
-        Some((index, rule)) => format!("rule {} ({})", index + 1, conditions(rule)),
-        None if policy.ingress(ingress).is_some_and(|own| own.via.is_some()) => {
-            "the ingress's `via`".to_owned()
-        }
-        None => "`default`, as no rule matches".to_owned(),
-    }
-}
-
-/// Returns what a rule matches.
-fn conditions(rule: &Rule) -> String {
-    let to = rule.to.iter().map(|to| match to {
-        Destination::Prefix(prefix) => prefix.to_string(),
-        Destination::Name(pattern) => pattern.to_string(),
-    });
-    let to: Vec<String> = to.collect();
-    let ports: Vec<String> = rule.ports.iter().map(ToString::to_string).collect();
-    let parts = [("to", to), ("ports", ports), ("ingress", rule.ingress.clone())];
-    let written = parts.into_iter().filter(|(_, values)| !values.is_empty());
-    let written: Vec<String> =
-        written.map(|(field, values)| format!("{field} {}", values.join(" or "))).collect();
-    if written.is_empty() { "everything".to_owned() } else { written.join(", ") }
-}
-
-fn name(config: &Config, id: PeerId) -> String {
-    let peer = config.peers.iter().find(|peer| peer.config.id == id);
-    peer.map_or_else(|| id.to_string(), |peer| peer.config.name.clone())
-}
-
-/// Returns how a peer is reached now.
-fn state(peer: Option<&PeerReport>) -> String {
-    let Some(peer) = peer else {
-        return "the running daemon does not have it; run `throughline reload`".to_owned();
-    };
-    let lanes = peer.sessions.iter().flat_map(|session| &session.lanes);
-    let mut over: Vec<&str> = lanes
-        .filter(|lane| lane.state == "up")
-        .map(|lane| lane.uplink.as_deref().unwrap_or("-"))
-        .collect();
-    over.sort_unstable();
-    match (&over[..], &peer.dial_failure) {
-        ([], Some(failure)) => format!("no lane answers: {}", failure.reason),
-        ([], None) => "no lane answers".to_owned(),
-        (lanes, _) => format!("lanes answer over {}", lanes.join(", ")),
+    #[test]
+    fn a_code_a_flow_and_a_destination_are_told_apart() {
+        let parsed = |text: &str| text.parse::<Subject>();
+        assert_eq!(parsed("tl0205"), Ok(Subject::Code(Code::UdpBlocked)));
+        let flow = |session: Option<&str>| {
+            Ok(Subject::Flow(FlowName { session: session.map(str::to_owned), id: 12 }))
+        };
+        assert_eq!(parsed("f12"), flow(None));
+        assert_eq!(parsed("12"), flow(None));
+        assert_eq!(parsed("1c47ab46/f12"), flow(Some("1c47ab46")));
+        assert!(matches!(parsed("10.0.0.5:22"), Ok(Subject::Target(_))));
+        assert!(matches!(parsed("f12:22"), Ok(Subject::Target(_))));
+        let error = parsed("10.0.0.5").unwrap_err().to_string();
+        assert!(error.contains("like f12"), "{error}");
+        assert!(parsed("TL9999").unwrap_err().to_string().contains("docs/ERRORS.md"));
     }
 }

@@ -1,12 +1,14 @@
 //! From the status of a node to the report.
 
 use super::{
-    DescriptorsReport, DialFailureReport, EgressReport, FlowReport, LaneReport, PeerReport,
-    RedundancyLossReport, Report, SessionReport, TotalsReport, UplinkReport,
+    DescriptorsReport, DialFailureReport, EgressReport, FlowReport, HoldDownReport, LaneReport,
+    MoveReport, PeerReport, RedundancyLossReport, Report, SessionReport, TotalsReport,
+    UplinkReport,
 };
 use throughline::{
-    EgressState, EgressStatus, Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus,
-    RedundancyLoss, SessionStatus, Side, UplinkStatus, UplinkTotals,
+    CostRange, EgressState, EgressStatus, Failing, FlowMove, FlowStatus, HoldDown, LaneState,
+    LaneStatus, MoveReason, NodeStatus, PeerStatus, RedundancyLoss, SessionStatus, Side,
+    UplinkStatus, UplinkTotals,
 };
 
 impl From<&NodeStatus> for Report {
@@ -121,6 +123,7 @@ impl From<&SessionStatus> for SessionReport {
             side: side.to_owned(),
             detached_s: session.detached.map(|detached| detached.as_secs_f64()),
             redundancy_losses: session.redundancy_losses.iter().map(Into::into).collect(),
+            hold_downs: session.hold_downs.iter().map(Into::into).collect(),
             lanes: session.lanes.iter().map(Into::into).collect(),
             flows: session.flows.iter().map(Into::into).collect(),
         }
@@ -135,6 +138,41 @@ impl From<&RedundancyLoss> for RedundancyLossReport {
             reason: loss.reason.clone(),
         }
     }
+}
+
+impl From<&HoldDown> for HoldDownReport {
+    fn from(held: &HoldDown) -> Self {
+        Self { domain: held.domain.clone(), duration_s: held.duration.as_secs_f64() }
+    }
+}
+
+impl From<&FlowMove> for MoveReport {
+    fn from(last: &FlowMove) -> Self {
+        let reason = match last.reason {
+            MoveReason::Gone => "gone",
+            MoveReason::Suspect => "suspect",
+            MoveReason::Unready => "unready",
+            MoveReason::Draining => "draining",
+            MoveReason::Metered => "metered",
+            MoveReason::Lossy => "lossy",
+            MoveReason::MoreElsewhere => "more-elsewhere",
+            MoveReason::Restored => "restored",
+            MoveReason::Spurious => "spurious",
+            _ => "unknown",
+        };
+        Self { from: last.from.0, ago_s: last.ago.as_secs_f64(), reason: reason.to_owned() }
+    }
+}
+
+/// Returns the name of a range of costs.
+fn cost(range: CostRange) -> String {
+    let name = match range {
+        CostRange::Preferred => "preferred",
+        CostRange::WaitToRestore => "wait-to-restore",
+        CostRange::HeldDown => "held-down",
+        CostRange::Metered => "metered",
+    };
+    name.to_owned()
 }
 
 impl From<&LaneStatus> for LaneReport {
@@ -156,6 +194,9 @@ impl From<&LaneStatus> for LaneReport {
             lost_bytes: lane.lost,
             suspicions: lane.suspicions,
             usual_pause_ms: lane.usual_pause.as_secs_f64() * 1e3,
+            cost: cost(lane.cost),
+            draining: lane.draining,
+            lossy: lane.lossy,
             migrations: lane.migrations,
         }
     }
@@ -173,6 +214,11 @@ impl From<&FlowStatus> for FlowReport {
             duplicate_bytes: flow.duplicate,
             intended_duplicate_bytes: flow.intended_duplicate,
             dropped_datagrams: flow.dropped_datagrams,
+            thin: flow.thin,
+            primary_lane: flow.primary.map(|lane| lane.0),
+            secondary_lane: flow.secondary.map(|lane| lane.0),
+            displaced_from: flow.displaced_from.map(|lane| lane.0),
+            last_move: flow.last_move.as_ref().map(Into::into),
         }
     }
 }

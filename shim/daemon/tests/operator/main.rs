@@ -3,6 +3,7 @@
 
 mod drain;
 mod events;
+mod explain;
 mod flows;
 mod metrics;
 mod peer_down;

@@ -111,6 +111,11 @@ impl Tx {
         self.meter.is_thin()
     }
 
+    /// Returns whether the flow was thin when that was last judged.
+    pub fn was_thin(&self) -> bool {
+        self.meter.is_thin()
+    }
+
     /// Counts `bytes` written by the application.
     pub fn meter(&mut self, now: Instant, bytes: u64) {
         if self.meter.count(now, bytes, self.buffer.retained()) {

@@ -1,6 +1,7 @@
 //! What a session tells of its lanes.
 
 use super::Session;
+use crate::selection::Candidate;
 use crate::types::LaneId;
 
 impl Session {
@@ -22,6 +23,11 @@ impl Session {
     /// Returns whether a lane can carry bytes and is not suspect.
     pub fn lane_is_up(&self, id: LaneId) -> bool {
         self.lanes.get(&id).is_some_and(|lane| lane.is_up())
+    }
+
+    /// Returns the lane as selection sees it.
+    pub fn lane_candidate(&self, id: LaneId) -> Option<Candidate> {
+        self.lanes.get(&id).map(|lane| lane.candidate())
     }
 
     /// Returns whether either end is about to close the lane.

@@ -68,7 +68,7 @@ impl Session {
         let Some(lane) = self.lanes.get(&id) else { return };
         let returns = spurious && lane.usage.cost().is_trusted();
         for flow in self.flows.values_mut() {
-            flow.tx.placement.suspicion_ended(id, returns);
+            flow.tx.placement.suspicion_ended(now, id, returns);
         }
         self.schedule_all(now);
     }

@@ -1,6 +1,7 @@
 //! Puts a node's status together.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::clock::BootTime;
 use crate::engine::context::NodeContext;
@@ -8,10 +9,11 @@ use crate::engine::peers;
 use crate::engine::session::{Core, LaneEntry, SessionHandle};
 use crate::engine::sessions::Sessions;
 use crate::status::{
-    Failing, FlowStatus, LaneState, LaneStatus, NodeStatus, PeerStatus, RedundancyLoss,
-    SessionStatus,
+    Failing, FlowMove, FlowStatus, HoldDown, LaneState, LaneStatus, NodeStatus, PeerStatus,
+    RedundancyLoss, SessionStatus,
 };
 use throughline_proto::flow::Flow;
+use throughline_proto::selection::CostRange;
 use throughline_proto::types::{Host, LaneId, Locator};
 use throughline_uplinks::Snapshot;
 
@@ -81,10 +83,15 @@ fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
             reason: loss.reason.clone(),
         });
         let redundancy_losses = redundancy_losses.collect();
+        let hold_downs = core
+            .hold_downs
+            .iter()
+            .map(|(domain, duration)| HoldDown { domain: domain.to_string(), duration: *duration });
+        let hold_downs = hold_downs.collect();
         let mut lanes: Vec<LaneStatus> =
             core.lanes.iter().map(|(id, entry)| lane(core, *id, entry, snapshot)).collect();
         lanes.sort_unstable_by_key(|l| l.id);
-        let mut flows: Vec<FlowStatus> = core.session.flows().map(flow).collect();
+        let mut flows: Vec<FlowStatus> = core.session.flows().map(|f| flow(f, now)).collect();
         flows.sort_unstable_by_key(|f| f.id);
         SessionStatus {
             id: session.id(),
@@ -93,6 +100,7 @@ fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
             flows,
             detached: core.detached_since.map(BootTime::elapsed),
             redundancy_losses,
+            hold_downs,
         }
     })
 }
@@ -110,6 +118,7 @@ pub(super) fn lane_state(core: &Core, id: LaneId) -> LaneState {
 fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> LaneStatus {
     let seen = entry.sensor.snapshot();
     let stats = entry.connection.stats();
+    let candidate = core.session.lane_candidate(id);
     LaneStatus {
         id,
         uplink: entry.uplink().map(str::to_owned),
@@ -130,6 +139,9 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
         lost: seen.lost_bytes,
         suspicions: core.session.lane_suspicions(id),
         usual_pause: seen.pauses.usual,
+        cost: candidate.map_or(CostRange::Preferred, |lane| lane.cost.range()),
+        draining: candidate.is_some_and(|lane| lane.draining),
+        lossy: candidate.is_some_and(|lane| lane.lossy),
         migrations: entry.dialed().map_or(0, |d| d.migrations),
         path_challenges: stats.frame_tx.path_challenge + stats.frame_rx.path_challenge,
         path_responses: stats.frame_tx.path_response + stats.frame_rx.path_response,
@@ -138,26 +150,14 @@ fn lane(core: &Core, id: LaneId, entry: &LaneEntry, snapshot: &Snapshot) -> Lane
     }
 }
 
-fn flow(flow: &Flow) -> FlowStatus {
-    if let Some(datagrams) = &flow.datagrams {
-        let (dropped, received) = (datagrams.tx.dropped(), datagrams.rx.received());
-        return FlowStatus {
-            id: flow.id.0,
-            target: flow.target().to_string(),
-            mode: flow.mode(),
-            sent: datagrams.tx.sent_bytes(),
-            received: received.read_bytes,
-            resent: 0,
-            duplicate: received.duplicate_bytes,
-            intended_duplicate: received.duplicate_bytes,
-            dropped_datagrams: dropped.overflow
-                + dropped.expired
-                + dropped.too_long
-                + received.overflow
-                + received.too_late,
-        };
-    }
-    FlowStatus {
+fn flow(flow: &Flow, now: Instant) -> FlowStatus {
+    let placement = &flow.tx.placement;
+    let last_move = placement.last_move.map(|last| FlowMove {
+        from: last.from,
+        ago: now.saturating_duration_since(last.at),
+        reason: last.reason,
+    });
+    let status = FlowStatus {
         id: flow.id.0,
         target: flow.target().to_string(),
         mode: flow.mode(),
@@ -167,5 +167,25 @@ fn flow(flow: &Flow) -> FlowStatus {
         duplicate: flow.rx.assembler.duplicate(),
         intended_duplicate: flow.rx.duplicated_bytes(),
         dropped_datagrams: 0,
+        thin: flow.tx.was_thin(),
+        primary: placement.primary,
+        secondary: placement.secondary,
+        displaced_from: placement.displaced_from,
+        last_move,
+    };
+    let Some(datagrams) = &flow.datagrams else { return status };
+    let (dropped, received) = (datagrams.tx.dropped(), datagrams.rx.received());
+    FlowStatus {
+        sent: datagrams.tx.sent_bytes(),
+        received: received.read_bytes,
+        resent: 0,
+        duplicate: received.duplicate_bytes,
+        intended_duplicate: received.duplicate_bytes,
+        dropped_datagrams: dropped.overflow
+            + dropped.expired
+            + dropped.too_long
+            + received.overflow
+            + received.too_late,
+        ..status
     }
 }

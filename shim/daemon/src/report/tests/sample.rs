@@ -100,6 +100,7 @@ fn peer() -> PeerReport {
                 duration_s: 61.5,
                 reason: "it has no address".to_owned(),
             }],
+            hold_downs: vec![HoldDownReport { domain: "isp-b".to_owned(), duration_s: 10.0 }],
             lanes: vec![lane()],
             flows: vec![flow()],
         }],
@@ -124,6 +125,9 @@ fn lane() -> LaneReport {
         lost_bytes: 0,
         suspicions: 3,
         usual_pause_ms: 180.4,
+        cost: "preferred".to_owned(),
+        draining: false,
+        lossy: false,
         migrations: 1,
     }
 }
@@ -139,5 +143,10 @@ fn flow() -> FlowReport {
         duplicate_bytes: 1_000,
         intended_duplicate_bytes: 900,
         dropped_datagrams: 0,
+        thin: true,
+        primary_lane: Some(0),
+        secondary_lane: None,
+        displaced_from: Some(1),
+        last_move: Some(MoveReport { from: 1, ago_s: 4.5, reason: "suspect".to_owned() }),
     }
 }

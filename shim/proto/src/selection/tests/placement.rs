@@ -59,9 +59,9 @@ fn a_displaced_flow_comes_back_only_after_a_spurious_suspicion() {
         let mut placement = placed(BULK, &[lane(1), lane(2)]);
         placement.select(Instant::now(), &suspect, BULK);
         assert_eq!(ids(&placement), (Some(2), None, Some(1)));
-        placement.suspicion_ended(LaneId(2), spurious);
+        placement.suspicion_ended(Instant::now(), LaneId(2), spurious);
         assert_eq!(ids(&placement), (Some(2), None, Some(1)), "it left another lane");
-        placement.suspicion_ended(LaneId(1), spurious);
+        placement.suspicion_ended(Instant::now(), LaneId(1), spurious);
         assert_eq!(ids(&placement), (back, None, None));
     }
 }
@@ -118,4 +118,41 @@ fn the_flows_that_revert_move_to_the_lane_if_it_is_the_best() {
     let mut placement = placed(BULK, &lanes[..1]);
     placement.revert(Instant::now(), LaneId(2), Reversion::All, &lanes, BULK);
     assert_eq!(placement.primary, Some(LaneId(1)), "not to a lane that is not the best");
+}
+
+#[test]
+fn a_flow_remembers_where_from_and_why_it_moved_last() {
+    let one = |change: fn(&mut Candidate)| {
+        let mut first = lane(1);
+        change(&mut first);
+        [first, lane(2)]
+    };
+    let table: [(MoveReason, Vec<Candidate>); 6] = [
+        (MoveReason::Suspect, one(|l| l.suspect = true).to_vec()),
+        (MoveReason::Unready, one(|l| l.synced = false).to_vec()),
+        (MoveReason::Draining, one(|l| l.draining = true).to_vec()),
+        (MoveReason::Metered, one(|l| l.cost = Cost::from_wire(200)).to_vec()),
+        (MoveReason::Lossy, one(|l| l.lossy = true).to_vec()),
+        (MoveReason::Gone, vec![lane(2)]),
+    ];
+    for (reason, lanes) in table {
+        let mut placement = placed(BULK, &[lane(1), lane(2)]);
+        assert_eq!(placement.last_move, None, "its first lane is no move");
+        let at = Instant::now();
+        placement.select(at, &lanes, BULK);
+        assert_eq!(placement.last_move, Some(Move { from: LaneId(1), at, reason }));
+        placement.select(Instant::now(), &lanes, BULK);
+        assert_eq!(placement.last_move, Some(Move { from: LaneId(1), at, reason }), "it stays");
+    }
+    let suspect = one(|l| l.suspect = true);
+    let mut placement = placed(BULK, &[lane(1), lane(2)]);
+    placement.select(Instant::now(), &suspect, BULK);
+    let back = Instant::now();
+    placement.suspicion_ended(back, LaneId(1), true);
+    let spurious = Move { from: LaneId(2), at: back, reason: MoveReason::Spurious };
+    assert_eq!(placement.last_move, Some(spurious));
+    // What no lane carries is remembered, too, until one does.
+    assert!(!placement.select(back, &[], BULK));
+    assert_eq!(placement.last_move.map(|last| last.reason), Some(MoveReason::Gone));
+    assert!(size_of::<Option<Move>>() <= 32);
 }

@@ -9,7 +9,7 @@ use throughline_proto::hold_down::FailureDomain;
 /// What was reported as held down.
 #[derive(Default)]
 pub(super) struct HoldDownReporter {
-    held_down: Vec<FailureDomain>,
+    held_down: Vec<(FailureDomain, Duration)>,
 }
 
 impl HoldDownReporter {
@@ -19,17 +19,23 @@ impl HoldDownReporter {
         session: &SessionHandle,
         held_down: Vec<(FailureDomain, Duration)>,
     ) {
+        if self.held_down == held_down {
+            return;
+        }
+        let is_known = |known: &[(FailureDomain, Duration)], domain: &FailureDomain| {
+            known.iter().any(|(held, _)| held == domain)
+        };
         for (domain, duration) in &held_down {
-            if !self.held_down.contains(domain) {
+            if !is_known(&self.held_down, domain) {
                 let reason = "it failed while others answered".to_owned();
                 let started = EventKind::HoldDownStarted { duration: *duration, reason };
                 session.log().emit_over(Some(domain.to_string()), started);
             }
         }
-        let ended = |domain: &&FailureDomain| !held_down.iter().any(|(held, _)| held == *domain);
-        for domain in self.held_down.iter().filter(ended) {
+        for (domain, _) in self.held_down.iter().filter(|(known, _)| !is_known(&held_down, known)) {
             session.log().emit_over(Some(domain.to_string()), EventKind::HoldDownEnded);
         }
-        self.held_down = held_down.into_iter().map(|(domain, _)| domain).collect();
+        session.with(|core, _| core.hold_downs.clone_from(&held_down));
+        self.held_down = held_down;
     }
 }

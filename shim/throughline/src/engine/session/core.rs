@@ -1,7 +1,7 @@
 //! What the lock of a session guards.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::entry::LaneEntry;
 use super::notices::NoticeLimiter;
@@ -9,6 +9,7 @@ use super::waiters::{FlowWaiters, Wakers};
 use crate::clock::BootTime;
 use crate::engine::totals::Totals;
 use throughline_congestion::peer_streams;
+use throughline_proto::hold_down::FailureDomain;
 use throughline_proto::path::PathKey;
 use throughline_proto::session::{Session, SessionEvent};
 use throughline_proto::types::{FlowId, LaneId, Side};
@@ -70,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) reset_paths: Vec<PathKey>,
     /// The uplinks, and prefixes of the peer, over which no lane answers although others do.
     pub(crate) redundancy_losses: Vec<RedundancyLoss>,
+    /// What is held down, and how long each has to answer; known where we dial.
+    pub(crate) hold_downs: Vec<(FailureDomain, Duration)>,
     /// The uplink of a lane that failed where no other answered, until a lane has resumed the session.
     pub(crate) outage_of: Option<Option<String>>,
     /// Until when the driver sleeps.
@@ -100,6 +103,7 @@ impl Core {
             notices: NoticeLimiter::default(),
             reset_paths: Vec::new(),
             redundancy_losses: Vec::new(),
+            hold_downs: Vec::new(),
             outage_of: None,
             armed: None,
             held_incoming: Vec::new(),
