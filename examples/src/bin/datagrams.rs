@@ -24,7 +24,11 @@ async fn main() -> Result<(), Error> {
 
     let flow = here.datagrams(there.id(), Target::datagram_service("clock")).await?;
     flow.opened().await?; // not needed: what is sent before waits for it
-    println!("{} takes datagrams of {} bytes", flow.info().peer_name.as_str(), flow.max_len());
+    println!(
+        "{} takes datagrams of {} bytes in a packet",
+        flow.info().peer_name.as_str(),
+        flow.packet_len()
+    );
     for tick in 1..=3 {
         flow.send(format!("{tick}"))?;
         println!("{}", String::from_utf8_lossy(&flow.recv().await?));

@@ -18,11 +18,16 @@ const PEER_BIDI_STREAMS: u32 = 1;
 /// segments of 1 MiB. QUIC keeps a record of each stream that may be opened, so a lane begins with few.
 const SPARE_STREAMS: u32 = 64;
 
+/// Streams for datagrams that are longer than a packet, where there are datagram flows: as many as a sender has under
+/// way, twice, as the records of those that have ended come back a round trip later.
+const LONG_DATAGRAM_STREAMS: u32 = 256;
+
 /// Returns how many streams of segments the peer may have open while there are up to `flows` flows: each
 /// may have one that is written and one that ends. A flow must never wait for the stream limit.
-pub fn peer_streams(flows: usize) -> VarInt {
+pub fn peer_streams(flows: usize, has_datagram_flows: bool) -> VarInt {
     let streams = u32::try_from(flows).unwrap_or(u32::MAX).saturating_mul(2);
-    VarInt::from_u32(streams.saturating_add(SPARE_STREAMS))
+    let long = if has_datagram_flows { LONG_DATAGRAM_STREAMS } else { 0 };
+    VarInt::from_u32(streams.saturating_add(SPARE_STREAMS + long))
 }
 
 /// Twice the largest segment, so that a stream's own window never binds.
@@ -96,7 +101,7 @@ pub fn lane_transport(
     config
         .mtu_discovery_config(Some(mtu_discovery(ETHERNET_PAYLOAD)))
         .max_concurrent_bidi_streams(VarInt::from_u32(PEER_BIDI_STREAMS))
-        .max_concurrent_uni_streams(peer_streams(0))
+        .max_concurrent_uni_streams(peer_streams(0, false))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(SEND_WINDOW)

@@ -5,7 +5,7 @@
 //! | in | out |
 //! |---|---|
 //! | lanes: [`handle_lane_attached`](Session::handle_lane_attached), [`handle_lane_detached`](Session::handle_lane_detached), [`observe_lane`](Session::observe_lane), [`handle_lane_migrated`](Session::handle_lane_migrated) | [`poll_transmit`](Session::poll_transmit): what a lane writes next |
-//! | from the peer: [`handle_control`](Session::handle_control), [`handle_segment`](Session::handle_segment), [`handle_segment_data`](Session::handle_segment_data), [`handle_datagram`](Session::handle_datagram) | [`poll_event`](Session::poll_event): what somebody waits for |
+//! | from the peer: [`handle_control`](Session::handle_control), [`handle_segment`](Session::handle_segment), [`handle_segment_data`](Session::handle_segment_data), [`handle_datagram`](Session::handle_datagram), [`handle_long_datagram`](Session::handle_long_datagram) | [`poll_event`](Session::poll_event): what somebody waits for |
 //! | from applications: [`open`](Session::open), [`write`](Session::write), [`read`](Session::read), … | [`next_timeout`](Session::next_timeout): when to call [`handle_timeout`](Session::handle_timeout) |
 //!
 //! **Life cycle.** A session begins without lanes. Each lane that attaches is sent the facts of all
@@ -76,7 +76,7 @@ pub use lane::LaneInfo;
 pub use monitoring::LanePlace;
 pub use reading::Read;
 pub use receive::SegmentVerdict;
-pub use work::{Priority, SegmentWrite, StreamOp, Transmit, WorkClass};
+pub use work::{LongDatagram, Priority, SegmentWrite, StreamOp, Transmit, WorkClass};
 
 use self::advertised::Advertised;
 use self::datagram_flows::DatagramFlows;

@@ -9,6 +9,7 @@ pub mod datagram;
 pub mod fact;
 pub mod flow_datagram;
 pub mod hello;
+pub mod long_datagram;
 pub mod path_probe;
 pub mod restart_notice;
 pub mod segment;

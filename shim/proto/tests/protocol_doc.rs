@@ -16,6 +16,7 @@ use throughline_proto::wire::fact::{
 };
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::hello::{Hello, Intent, Reject, RejectCode, SessionParams, Welcome};
+use throughline_proto::wire::long_datagram::{LongDatagramHeader, MAX_DATAGRAM};
 use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 use throughline_proto::wire::{ALPN, VERSION};
 
@@ -122,7 +123,13 @@ fn the_examples_decode_to_what_the_document_says_and_encode_to_the_same_bytes() 
     let bytes = Bytes::from(examples["FlowDatagram"].clone());
     assert_eq!(FlowDatagram::decode(&bytes), Ok(Some(datagram.clone())));
     assert_eq!(datagram.to_bytes(), bytes);
-    assert_eq!(examples.len(), 9, "an example is not checked");
+    let bytes = &examples["LongDatagram"];
+    let header = LongDatagramHeader { flow: FlowId(6), seq: 301, open: None };
+    let mut rest = &bytes[..];
+    assert_eq!(LongDatagramHeader::decode(&mut rest), Ok(header.clone()));
+    assert_eq!(rest, b"hello");
+    assert_eq!([&header.to_bytes()[..], rest].concat(), *bytes);
+    assert_eq!(examples.len(), 10, "an example is not checked");
 }
 
 #[test]
@@ -170,6 +177,7 @@ fn the_bounds_are_those_of_the_code() {
         ("entries of `Locators`", MAX_LOCATORS as u64),
         ("payload of a segment", MAX_SEGMENT),
         ("header of a segment", MAX_HEADER as u64),
+        ("payload of a datagram", MAX_DATAGRAM as u64),
         (
             "datagrams below the highest whose arrival is remembered, per flow and direction",
             throughline_proto::datagram::REPLAY_WINDOW,

@@ -379,6 +379,14 @@ impl End {
         }
     }
 
+    /// Returns whether all of a stream that was finished has been acknowledged, or the peer stopped it.
+    pub(crate) fn has_delivered(&self, stream: u64) -> bool {
+        let is_of = |frame: &Frame| matches!(frame, Frame::Stream(chunk) if chunk.stream == stream);
+        let is_unsent = self.outbox.streams.get(&stream).is_some_and(|s| !s.fin_sent);
+        let is_in_flight = || self.sent.values().any(|sent| sent.frames.iter().any(is_of));
+        !is_unsent && !self.lost.iter().any(is_of) && !is_in_flight()
+    }
+
     /// When something is to be done here.
     pub(crate) fn next_timeout(&self) -> Nanos {
         let probe = self.sent.keys().next().map(|_| self.last_eliciting + self.pto());

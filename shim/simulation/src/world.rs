@@ -7,6 +7,7 @@ mod dialing;
 mod handing_over;
 mod handover;
 mod lane;
+mod long_datagrams;
 mod misfortune;
 mod network;
 mod planning;

@@ -12,6 +12,7 @@ use crate::stream::KeepAlive;
 pub use throughline_proto::session::DatagramError;
 use throughline_proto::session::FlowError;
 use throughline_proto::types::{FailureCode, FlowId, PeerId};
+use throughline_proto::wire::long_datagram::MAX_DATAGRAM;
 
 /// A flow of datagrams to an application behind the peer: like a connected socket of UDP, whose packets take several
 /// ISPs.
@@ -77,15 +78,26 @@ impl DatagramFlow {
         &self.info
     }
 
-    /// Returns the longest datagram that passes at present, in bytes: what all paths to the peer take, of which the
-    /// flow may use any. It grows as their packet sizes are found out, and changes with the paths.
+    /// Returns the longest datagram that may be sent, in bytes: as of UDP over IPv4, 65,507. One that is longer than
+    /// [`packet_len`](Self::packet_len) costs more.
     #[must_use]
     pub fn max_len(&self) -> usize {
-        self.session.with(|core, _| core.session.max_datagram(self.id))
+        MAX_DATAGRAM
+    }
+
+    /// Returns the longest datagram that is sent in a single packet at present, in bytes: what all paths to the peer
+    /// take, of which the flow may use any. It grows as their packet sizes are found out, and changes with the paths.
+    ///
+    /// A longer one is a stream of its own, on which lost packets are repeated, for two seconds at most. So its loss is
+    /// less likely than that of one packet, and it comes later where there was one.
+    #[must_use]
+    pub fn packet_len(&self) -> usize {
+        self.session.with(|core, _| core.session.max_in_packet(self.id))
     }
 
     /// Sends a datagram. It never waits: where datagrams come faster than the path takes them up to 256 KiB wait for
-    /// at most a second, and the oldest are dropped.
+    /// at most a second, and the oldest are dropped. Of those that are longer than a packet as many are under way at a
+    /// time as the path takes, at most 256 KiB of a flow.
     ///
     /// # Errors
     /// [`DatagramError::TooLong`], after which the flow goes on; the others say why it is over.

@@ -61,4 +61,11 @@ async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -
     equal(wire.notice(narrow=True), examples["Notice"], "Notice")
     # What version 2 adds is not this peer's.
     check("FlowDatagram" in examples, "no example of version 2")
-    check(len(examples) == 9, "examples that nobody looks at:", *examples)
+    long = wire.Reader(examples["LongDatagram"])
+    try:
+        wire.SegmentHeader.read(long)
+    except wire.Violation:
+        pass
+    else:
+        check(False, "a stream of version 2 is read as a segment of version 1")
+    check(len(examples) == 10, "examples that nobody looks at:", *examples)

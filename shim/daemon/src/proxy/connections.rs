@@ -27,6 +27,8 @@ pub struct Connections {
     pub freezer: Freezer,
     /// The datagram flows of all ingresses.
     pub datagram_flows: Gate,
+    /// Long datagrams that wait for their flows to be opened.
+    pub long_datagrams: Gate,
     /// The sockets of UDP to destinations, each of which has a port of this host.
     pub udp_sockets: Gate,
     /// What a reload changes, for connections to come. The lock is a leaf.

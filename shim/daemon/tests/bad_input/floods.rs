@@ -9,6 +9,7 @@ use throughline::{FlowId, LaneId, Mode, Target};
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::fact::{FlowState, LaneUse, Open};
 use throughline_proto::wire::hello::Hello;
+use throughline_proto::wire::long_datagram::LongDatagramHeader;
 use throughline_proto::wire::segment::SegmentHeader;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -56,6 +57,43 @@ async fn streams_without_a_header_are_bounded_and_delay_nobody() {
         stream.reset(VarInt::from_u32(1)).unwrap();
     }
     timeout(TEST_TIMEOUT, hostile.connection.open_uni()).await.expect("no place is freed").unwrap();
+    site.assert_undisturbed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_datagrams_that_never_end_are_given_up_and_keep_neither_memory_nor_others() {
+    let key = Key::new();
+    let site = Site::new(&[key.id()]).await;
+    let mut served = site.node.serve_datagrams("long").unwrap();
+    let hostile = Hostile::admitted(site.addr(), &key).await;
+    let open = Open { target: Target::datagram_service("long"), mode: Mode::Single };
+    let header = |seq| LongDatagramHeader { flow: FlowId(0), seq, open: Some(open.clone()) };
+    let begin = async |seq| {
+        let mut stream = hostile.connection.open_uni().await.unwrap();
+        let begun = stream.write_all(&[&header(seq).to_bytes()[..], &[7; 60_000]].concat()).await;
+        assert!(begun.is_ok());
+        stream
+    };
+    let mut streams = Vec::new();
+    for seq in 0..60 {
+        streams.push(begin(seq).await);
+    }
+    let flow = timeout(TEST_TIMEOUT, served.accept()).await.unwrap().unwrap().accept();
+    // Those beyond the bound are stopped at once, and the others in time.
+    let mut at_once = 0;
+    for stream in &mut streams {
+        at_once += usize::from(timeout(Duration::from_millis(50), stream.stopped()).await.is_ok());
+    }
+    assert!((20..30).contains(&at_once), "{at_once} of 60 were stopped at once");
+    for stream in &mut streams {
+        let stopped = timeout(TEST_TIMEOUT, stream.stopped()).await.expect("it is kept");
+        assert_eq!(stopped.unwrap(), Some(VarInt::from_u32(0)));
+    }
+    drop(streams);
+    // One that ends is delivered still.
+    let mut whole = begin(60).await;
+    whole.finish().unwrap();
+    assert_eq!(timeout(TEST_TIMEOUT, flow.recv()).await.unwrap().unwrap(), vec![7; 60_000]);
     site.assert_undisturbed().await;
 }
 

@@ -131,6 +131,16 @@ violations! {
         vec![Act::SendsRawSegment(&[9, 0, 0, 0])] => "bad segment header: segment kind has the value 9";
     a_segment_that_ends_in_its_header_is_a_violation:
         vec![Act::SendsRawSegment(&[1, 2, 0])] => "bad segment header: segment header is truncated";
+    a_long_datagram_that_ends_in_its_header_is_a_violation:
+        vec![Act::SendsRawSegment(&[2, 2, 0])] => "bad segment header: datagram header is truncated";
+    a_long_datagram_with_an_unknown_flag_is_a_violation:
+        vec![Act::SendsRawSegment(&[2, 4, 0, 0])] => "bad segment header: datagram flags has the value 4";
+    a_long_datagram_of_a_flow_of_bytes_is_a_violation:
+        vec![sends(FlowState { open: open(), ..state(0) }), Act::SendsRawSegment(&[2, 0, 0, 0, 7])]
+            => "flow f0: a datagram, but the flow is one of bytes";
+    a_datagram_that_is_longer_than_udps_is_a_violation:
+        vec![Act::SendsRawSegment(&[&[2, 0, 0x40, 0x40, 0][..], &[7; 65_508]].concat())]
+            => "bad datagram: datagram is 65508, more than the 65507";
     an_invalid_datagram_is_a_violation:
         vec![Act::SendsDatagram(&[1])] => "bad datagram";
 }

@@ -2,5 +2,6 @@
 
 mod associate;
 mod forward;
+mod long;
 mod rate;
 mod site;

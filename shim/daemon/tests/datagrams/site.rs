@@ -23,7 +23,7 @@ impl Echo {
         let socket = UdpSocket::bind(addr).await.unwrap();
         let addr = socket.local_addr().unwrap();
         let task = tokio::spawn(async move {
-            let mut buffer = [0; 2000];
+            let mut buffer = vec![0; 65_535];
             loop {
                 // ICMP may say that a client is gone.
                 if let Ok((len, from)) = socket.recv_from(&mut buffer).await {
@@ -50,7 +50,7 @@ pub(crate) async fn client(of: SocketAddr) -> UdpSocket {
 
 /// Waits for a datagram.
 pub(crate) async fn receive(socket: &UdpSocket) -> Vec<u8> {
-    let mut buffer = [0; 2000];
+    let mut buffer = vec![0; 65_535];
     let len = timeout(DEADLINE, socket.recv(&mut buffer)).await.expect("no datagram").unwrap();
     buffer[..len].to_vec()
 }
@@ -60,7 +60,7 @@ pub(crate) async fn ask(socket: &UdpSocket, datagram: &[u8]) -> Vec<u8> {
     let asking = async {
         loop {
             let _ = socket.send(datagram).await;
-            let mut buffer = [0; 2000];
+            let mut buffer = vec![0; 65_535];
             let answer = timeout(Duration::from_millis(500), socket.recv(&mut buffer)).await;
             if let Ok(Ok(len)) = answer {
                 return buffer[..len].to_vec();

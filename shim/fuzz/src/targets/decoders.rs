@@ -11,6 +11,7 @@ use throughline_proto::wire::fact::{
 };
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::hello::{Hello, Intent, Reject, RejectCode, SessionParams, Welcome};
+use throughline_proto::wire::long_datagram::LongDatagramHeader;
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 
 /// A control stream that comes in two parts.
@@ -48,6 +49,7 @@ fn again(message: &Message) {
 }
 
 pub(super) fn segment(input: &[u8]) {
+    long_datagram(input);
     let mut rest = input;
     if let Ok(header) = SegmentHeader::decode(&mut rest) {
         assert!(input.len() - rest.len() <= MAX_HEADER);
@@ -56,6 +58,19 @@ pub(super) fn segment(input: &[u8]) {
         // A part of a header asks for more, whatever it is that is missing.
         for len in 0..bytes.len() {
             assert!(SegmentHeader::decode(&mut &bytes[..len]).is_err());
+        }
+    }
+}
+
+/// The header of a datagram that is a stream of its own.
+fn long_datagram(input: &[u8]) {
+    let mut rest = input;
+    if let Ok(header) = LongDatagramHeader::decode(&mut rest) {
+        assert!(input.len() - rest.len() <= MAX_HEADER);
+        let bytes = header.to_bytes();
+        assert_eq!(LongDatagramHeader::decode(&mut &bytes[..]), Ok(header));
+        for len in 0..bytes.len() {
+            LongDatagramHeader::decode(&mut &bytes[..len]).unwrap_err();
         }
     }
 }

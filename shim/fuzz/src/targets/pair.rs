@@ -63,6 +63,7 @@ fn step(
             let (first, lost) = (steps.arbitrary()?, steps.ratio(1, 4)?);
             for _ in 0..times {
                 world.deliver_datagram(side, lane, first, lost);
+                world.deliver_long(side, lane, first, lost);
             }
         }
         0 if lanes.len() < MAX_LANES => world.attach(),
@@ -124,7 +125,10 @@ fn application(
     let flow = *steps.choose(&flows)?;
     if is_of_datagrams(world, flow, side) {
         match steps.ratio(1, 3)? {
-            true => applications.send(world, flow, side, steps.int_in_range(8..=1_100)?),
+            true => {
+                let longest = if steps.ratio(1, 4)? { 65_507 } else { 1_100 };
+                applications.send(world, flow, side, steps.int_in_range(8..=longest)?);
+            }
             false => applications.receive(world, flow, side),
         }
         return Ok(());

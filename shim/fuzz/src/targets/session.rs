@@ -17,6 +17,7 @@ use throughline_proto::wire::codec::MAX_VARINT;
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::hello::SessionParams;
+use throughline_proto::wire::long_datagram::LongDatagramHeader;
 use throughline_proto::wire::segment::SegmentHeader;
 
 use super::decoders::{messages, open, open_datagrams};
@@ -134,6 +135,11 @@ fn datagram(steps: &mut Unstructured, end: &mut Session, now: Instant) -> Result
         false => steps.int_in_range(0..=MAX_VARINT)?,
     };
     let payload = vec![1; steps.int_in_range(0..=1_400)?].into();
+    let header = LongDatagramHeader { flow, seq, open: open.clone() };
+    let is_long = steps.ratio(1, 4)?;
+    if is_long && end.handle_long_datagram(now, &header) != Ok(SegmentVerdict::Read) {
+        return Ok(());
+    }
     let _ = end.handle_datagram(now, FlowDatagram { flow, seq, open, payload });
     Ok(())
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use throughline_proto::flow::memory::Memory;
 use throughline_proto::session::{
-    SegmentVerdict, Session, SessionEvent, StreamOp, Transmit, WorkClass,
+    LongDatagram, SegmentVerdict, Session, SessionEvent, StreamOp, Transmit, WorkClass,
 };
 use throughline_proto::types::{FlowId, LaneId, Side};
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
+use throughline_proto::wire::long_datagram::LongDatagramHeader;
 use throughline_proto::wire::segment::SegmentHeader;
 
 use super::session::{lane_info, session};
@@ -26,6 +27,7 @@ struct Wire {
     decoder: Decoder,
     segments: BTreeMap<u64, Stream>,
     datagrams: VecDeque<Bytes>,
+    long: VecDeque<LongDatagram>,
 }
 
 /// A segment's stream: what is under way on it, and where its next byte belongs.
@@ -86,6 +88,7 @@ impl World {
         match work {
             Transmit::Control(bytes) | Transmit::Close(bytes) => wire.control.push_back(bytes),
             Transmit::Datagram(bytes) => wire.datagrams.push_back(bytes),
+            Transmit::LongDatagram(long) => wire.long.push_back(long),
             Transmit::Segment(write) => {
                 let stream = wire.segments.entry(write.key).or_default();
                 stream.writes.push_back((write.header, write.data));
@@ -151,6 +154,32 @@ impl World {
         true
     }
 
+    /// Delivers the first or the last long datagram of `lane`, or gives it up.
+    pub(super) fn deliver_long(
+        &mut self,
+        side: usize,
+        lane: LaneId,
+        first: bool,
+        lost: bool,
+    ) -> bool {
+        let Some(wire) = self.wires.get_mut(&(lane, side)) else { return false };
+        let waiting = &mut wire.long;
+        let next = if first { waiting.pop_front() } else { waiting.pop_back() };
+        let Some(LongDatagram { flow, seq, data: [header, payload], .. }) = next else {
+            return false;
+        };
+        let header = LongDatagramHeader::decode(&mut &header[..]).expect("ours can be read");
+        let end = &mut self.ends[1 - side];
+        let verdict = end.handle_long_datagram(self.now, &header).expect("ours is allowed");
+        if !lost && verdict == SegmentVerdict::Read {
+            let datagram = header.with_payload(payload);
+            end.handle_datagram(self.now, datagram).expect("ours is allowed");
+        }
+        self.ends[side].handle_long_datagram_ended(self.now, lane, (flow, seq), !lost);
+        self.events();
+        true
+    }
+
     pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
         for end in &mut self.ends {
@@ -179,6 +208,7 @@ impl World {
                     is_quiet &= !self.pull(side, lane, WorkClass::Datagrams);
                     is_quiet &= !self.pull(side, lane, WorkClass::Bulk);
                     is_quiet &= !self.deliver_datagram(side, lane, true, false);
+                    is_quiet &= !self.deliver_long(side, lane, true, false);
                     is_quiet &= !self.deliver_control(side, lane);
                     is_quiet &= !self.deliver_segment(side, lane, 0);
                 }

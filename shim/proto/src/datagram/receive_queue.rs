@@ -18,6 +18,8 @@ pub struct Received {
     pub too_late: u64,
     /// Datagrams that the application did not take in time.
     pub overflow: u64,
+    /// Long datagrams that were given up before all of them had come.
+    pub unfinished: u64,
 }
 
 /// The datagrams that wait for the application, in the order in which they arrived, each once.
@@ -87,6 +89,11 @@ impl ReceiveQueue {
     /// Returns the bytes that wait, with their overhead.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Counts a long datagram that was given up before all of it had come.
+    pub fn count_unfinished(&mut self) {
+        self.received.unfinished += 1;
     }
 
     /// Returns counts of what arrived.

@@ -49,8 +49,21 @@ pub struct Dropped {
     pub overflow: u64,
     /// They had waited for too long.
     pub expired: u64,
-    /// They were longer than the path takes.
+    /// They were longer than a datagram may be.
     pub too_long: u64,
+    /// They are long, and did not arrive in time on any lane.
+    pub late: u64,
+}
+
+/// What a lane takes from the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A datagram with its number.
+    Datagram(u64, Bytes),
+    /// The next one has to wait until the lane has room for it.
+    NoRoom,
+    /// There is none.
+    Nothing,
 }
 
 /// The datagrams of a flow that wait for its lanes.
@@ -118,9 +131,14 @@ impl SendQueue {
         }
     }
 
-    /// Counts a datagram that is longer than the path takes.
+    /// Counts a datagram that is longer than one may be.
     pub fn refuse_too_long(&mut self) {
         self.dropped.too_long += 1;
+    }
+
+    /// Counts a long datagram that did not arrive in time.
+    pub fn count_late(&mut self) {
+        self.dropped.late += 1;
     }
 
     /// Sets the lanes that take from the queue. A new one begins with what no lane has taken.
@@ -140,33 +158,32 @@ impl SendQueue {
         self.lanes.iter().filter(|cursor| cursor.next < end).map(|cursor| cursor.lane).collect()
     }
 
-    /// Returns the next datagram for a lane, whose payload may be as long as `fits` says of its number, and the
-    /// number. What is longer is dropped.
+    /// Returns the next datagram for a lane, unless `has_room` says of its number and payload that it has to wait.
     pub fn take(
         &mut self,
         now: Instant,
         lane: LaneId,
-        fits: impl Fn(u64, &Bytes) -> bool,
-    ) -> Option<(u64, Bytes)> {
+        has_room: impl FnOnce(u64, &Bytes) -> bool,
+    ) -> Taken {
         self.expire(now);
         let first = self.first;
-        let cursor = self.lanes.iter_mut().find(|cursor| cursor.lane == lane)?;
-        loop {
-            cursor.next = cursor.next.max(first);
-            let seq = cursor.next;
-            let payload = self.waiting.get((seq - first) as usize)?.payload.clone();
-            cursor.next += 1;
-            let (fit, taken_before) = (fits(seq, &payload), seq < self.untaken);
-            self.untaken = self.untaken.max(seq + 1);
-            if !taken_before {
-                self.sent_bytes += if fit { payload.len() as u64 } else { 0 };
-                self.dropped.too_long += u64::from(!fit);
-            }
-            if fit {
-                self.trim();
-                return Some((seq, payload));
-            }
+        let Some(cursor) = self.lanes.iter_mut().find(|cursor| cursor.lane == lane) else {
+            return Taken::Nothing;
+        };
+        cursor.next = cursor.next.max(first);
+        let seq = cursor.next;
+        let Some(waiting) = self.waiting.get((seq - first) as usize) else { return Taken::Nothing };
+        let payload = waiting.payload.clone();
+        if !has_room(seq, &payload) {
+            return Taken::NoRoom;
         }
+        cursor.next += 1;
+        if seq >= self.untaken {
+            self.sent_bytes += payload.len() as u64;
+            self.untaken = seq + 1;
+        }
+        self.trim();
+        Taken::Datagram(seq, payload)
     }
 
     /// Drops all that waits.

@@ -14,6 +14,8 @@ pub(super) const MIN_DATAGRAM: usize = 1150;
 pub(super) struct DatagramFlows {
     /// When to look whether a flow is over, earliest first; each has one.
     pub(super) checks: BTreeSet<(Instant, FlowId)>,
+    /// There was one.
+    pub(super) had_any: bool,
     /// The peer's latest lane takes datagram flows.
     pub(super) peer_takes: bool,
     /// When the latest lane attached: before that a flow was idle for want of one.

@@ -2,15 +2,18 @@
 //!
 //! A datagram flow is a flow: it is opened, answered, reset and forgotten by facts, as one of bytes is, and its lanes
 //! are chosen by the same [`selection`](crate::selection). Its datagrams go beside that, unacknowledged, in
-//! DATAGRAM frames: a thin flow's on two lanes at once, where its mode says so.
+//! DATAGRAM frames: a thin flow's on two lanes at once, where its mode says so. One that does not fit such a frame of
+//! its lane is a stream of its own there.
 //!
 //! | part | what it does |
 //! |---|---|
 //! | here | the application's calls |
 //! | `transmit` | gives datagrams to lanes, the flows in turn |
+//! | `long` | follows those that are streams of their own |
 //! | `receive` | takes those of the peer |
 //! | `over` | ends flows that are idle, or released and sent |
 
+mod long;
 mod over;
 mod receive;
 mod transmit;
@@ -27,13 +30,14 @@ use crate::datagram::OVERHEAD;
 use crate::flow::Opening;
 use crate::types::{FlowId, OpenFailure};
 use crate::wire::flow_datagram::FlowDatagram;
+use crate::wire::long_datagram::MAX_DATAGRAM;
 
 /// Why a datagram flow takes or gives no datagram.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DatagramError {
-    /// The datagram is longer than the path takes now. The flow goes on.
-    #[error("datagram of {len} bytes; at most {max} pass at present")]
+    /// The datagram is longer than one of UDP may be. The flow goes on.
+    #[error("datagram of {len} bytes; one may have at most {max}")]
     TooLong {
         /// Its length.
         len: usize,
@@ -69,7 +73,7 @@ impl Session {
         payload: Bytes,
     ) -> Result<(), DatagramError> {
         self.check_datagrams(id)?;
-        let max = self.max_datagram(id);
+        let max = MAX_DATAGRAM;
         let scarce = self.is_memory_scarce();
         let Some(flow) = self.flows.get_mut(&id) else { return Err(DatagramError::Ended) };
         let Some(datagrams) = &mut flow.datagrams else { return Err(DatagramError::Ended) };
@@ -105,9 +109,9 @@ impl Session {
         Ok(None)
     }
 
-    /// Returns how long a datagram of the flow may be at present: what every lane takes that the flow may use, as it
-    /// may move to another at any time.
-    pub fn max_datagram(&self, id: FlowId) -> usize {
+    /// Returns how long a datagram of the flow may be at present that is sent in a single packet: what every lane takes
+    /// that the flow may use, as it may move to another at any time.
+    pub fn max_in_packet(&self, id: FlowId) -> usize {
         let Some(flow) = self.flows.get(&id) else { return 0 };
         let Some(datagrams) = &flow.datagrams else { return 0 };
         let usable = self.lanes.values().filter(|lane| lane.takes_datagrams && lane.synced);
@@ -119,6 +123,11 @@ impl Session {
             payload: Bytes::new(),
         };
         lanes.saturating_sub(header.header_len())
+    }
+
+    /// Returns whether there has been a datagram flow.
+    pub fn had_datagram_flows(&self) -> bool {
+        self.datagram_flows.had_any
     }
 
     /// Returns an error if the flow is over.

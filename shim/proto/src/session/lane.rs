@@ -1,6 +1,7 @@
 //! A lane as its session sees it.
 
 mod delivery;
+mod long_datagrams;
 mod outbox;
 mod usage;
 
@@ -8,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::delivery::DeliveryMeter;
+use self::long_datagrams::LongDatagrams;
 use self::outbox::Outbox;
 use self::usage::Usage;
 use super::datagram_flows::MIN_DATAGRAM;
@@ -54,6 +56,8 @@ pub(super) struct Lane {
     pub(super) takes_datagrams: bool,
     /// How long the content of a DATAGRAM frame may be.
     pub(super) max_datagram: usize,
+    /// The longer ones that it carries.
+    pub(super) long: LongDatagrams,
     /// What it delivers.
     pub(super) delivery: DeliveryMeter,
     /// The peer has sent the facts of all its flows on this lane.
@@ -80,6 +84,7 @@ impl Lane {
             rtt: Duration::ZERO,
             takes_datagrams: info.takes_datagrams,
             max_datagram: MIN_DATAGRAM,
+            long: LongDatagrams::default(),
             delivery: DeliveryMeter::default(),
             synced: false,
             resent: 0,

@@ -47,8 +47,9 @@ impl Session {
 
     /// Takes note that a lane is gone, with everything that it had not delivered.
     pub fn handle_lane_detached(&mut self, now: Instant, id: LaneId) {
-        if self.lanes.remove(&id).is_none() {
-            return;
+        let Some(gone) = self.lanes.remove(&id) else { return };
+        for (flow, seq) in gone.long.under_way() {
+            self.end_copy(now, flow, seq, false);
         }
         for lane in self.lanes.values_mut() {
             lane.outbox.forget_lane(id);

@@ -91,6 +91,7 @@ impl Session {
         self.config.memory.promise(promised);
         self.config.memory.grow_anyway(grown);
         self.peer_flows += usize::from(!flow.local);
+        self.datagram_flows.had_any |= flow.datagrams.is_some();
         self.flows.insert(id, Box::new(flow));
         self.account_buffer(id);
         Ok(id)

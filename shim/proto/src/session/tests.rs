@@ -10,6 +10,7 @@ mod fuzz;
 mod hostile;
 mod idle;
 mod lanes;
+mod long_datagrams;
 mod placement;
 mod snapshot;
 
@@ -27,6 +28,7 @@ use crate::types::{Mode, Target};
 use crate::wire::control::{Decoder, Message};
 use crate::wire::fact::Open;
 use crate::wire::flow_datagram::FlowDatagram;
+use crate::wire::long_datagram::LongDatagramHeader;
 use crate::wire::segment::SegmentHeader;
 
 const A: usize = 0;
@@ -188,6 +190,7 @@ impl Pair {
             Transmit::Stream { op: StreamOp::Release, .. }
             | Transmit::Control(_)
             | Transmit::Datagram(_)
+            | Transmit::LongDatagram(_)
             | Transmit::Close(_) => {}
         }
         wire.waiting[side].push_back(work);
@@ -211,6 +214,14 @@ impl Pair {
             Transmit::Datagram(bytes) => {
                 let datagram = FlowDatagram::decode(&bytes).unwrap().unwrap();
                 end.handle_datagram(self.now, datagram).unwrap();
+            }
+            Transmit::LongDatagram(LongDatagram { flow, seq, data: [header, payload], .. }) => {
+                let header = LongDatagramHeader::decode(&mut &header[..]).unwrap();
+                if end.handle_long_datagram(self.now, &header).unwrap() == SegmentVerdict::Read {
+                    end.handle_datagram(self.now, header.with_payload(payload)).unwrap();
+                }
+                let sender = &mut self.ends[side];
+                sender.handle_long_datagram_ended(self.now, lane, (flow, seq), true);
             }
             Transmit::Segment(mut write) => {
                 if let Some(header) = &write.header {

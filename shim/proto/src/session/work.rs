@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::types::FlowId;
+
 /// The kind of work that a lane asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkClass {
@@ -39,6 +41,21 @@ pub struct SegmentWrite {
     pub priority: Priority,
 }
 
+/// A datagram that is longer than a packet of the lane takes, to be sent on a stream of its own. When it has arrived or
+/// was given up, at the latest after [`LONG_DEADLINE`](crate::datagram::LONG_DEADLINE), the session is told so
+/// ([`handle_long_datagram_ended`](crate::session::Session::handle_long_datagram_ended)).
+#[derive(Debug)]
+pub struct LongDatagram {
+    /// The flow.
+    pub flow: FlowId,
+    /// Its number in the flow.
+    pub seq: u64,
+    /// The header, and the datagram: all that is written to the stream, which then ends.
+    pub data: [Bytes; 2],
+    /// When QUIC sends it, among what the lane holds.
+    pub priority: Priority,
+}
+
 /// What becomes of a segment's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamOp {
@@ -60,6 +77,8 @@ pub enum Transmit {
     Close(Bytes),
     /// Send this in a DATAGRAM frame.
     Datagram(Bytes),
+    /// Send this on a stream of its own.
+    LongDatagram(LongDatagram),
     /// Write to a segment.
     Segment(SegmentWrite),
     /// End, forget or reset the stream of a segment.

@@ -75,7 +75,7 @@ impl LaneEnd {
             Transmit::Control(bytes) | Transmit::Close(bytes) => self.control_bytes.push(bytes),
             Transmit::Segment(write) => self.urgent.push(write),
             // No flow here is one of datagrams.
-            Transmit::Datagram(_) => {}
+            Transmit::Datagram(_) | Transmit::LongDatagram(_) => {}
             Transmit::Stream { key, op } => {
                 if let Some(op) = self.held.before(key, op) {
                     self.end_stream(connection, key, op);

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use throughline_proto::types::{AddressClass, LaneId, Mode};
 
 use super::World;
-use super::call::{Call, CallReport};
+use super::call::{Call, CallReport, LONG, VOICE};
 use super::network::{Network, Road};
 use crate::link::{Link, MS, Nanos, SEC};
 use crate::plan::{
@@ -37,6 +37,8 @@ pub enum Flow {
     Upload(Mode),
     /// A datagram of 160 bytes every 20 ms, both ways.
     Call(Mode),
+    /// A datagram of 3,000 bytes every 300 ms, both ways.
+    LongCall(Mode),
 }
 
 /// A failure, and all that matters of where it happens.
@@ -61,7 +63,7 @@ impl World {
             Flow::Echo(_) => world.worst_echo(from),
             Flow::Download(_) => world.longest_gap(0, from),
             Flow::Upload(_) => world.longest_gap(1, from),
-            Flow::Call(_) => {
+            Flow::Call(_) | Flow::LongCall(_) => {
                 world.calls[0].report(from - MESSAGE_INTERVAL, from + AFTER / 2).slowest
             }
         }
@@ -70,6 +72,19 @@ impl World {
     /// Returns what becomes of the datagrams of a call from just before the failure on.
     pub fn call(failure: Failure, side: usize, mode: Mode, seed: u64, trace: bool) -> CallReport {
         let case = Case { failure, side, standby: false, flow: Flow::Call(mode) };
+        let (world, from) = Self::play(case, seed, trace);
+        world.calls[0].report(from - SEC / 2, from + AFTER - SEC / 2)
+    }
+
+    /// Plays a call whose datagrams are longer than a packet, as [`call`](Self::call) does.
+    pub fn long_call(
+        failure: Failure,
+        side: usize,
+        mode: Mode,
+        seed: u64,
+        trace: bool,
+    ) -> CallReport {
+        let case = Case { failure, side, standby: false, flow: Flow::LongCall(mode) };
         let (world, from) = Self::play(case, seed, trace);
         world.calls[0].report(from - SEC / 2, from + AFTER - SEC / 2)
     }
@@ -85,7 +100,10 @@ impl World {
         let network = Network::new(&plan.net, &mut link);
         let mut world = Self::with(seed, trace, rng, plan, network);
         if let Flow::Call(mode) = case.flow {
-            world.begin_call(Call::new(mode, 160, 1, Nanos::MAX));
+            world.begin_call(Call::new(mode, VOICE, Nanos::MAX));
+        }
+        if let Flow::LongCall(mode) = case.flow {
+            world.begin_call(Call::new(mode, LONG, Nanos::MAX));
         }
         let from = match case.failure {
             Failure::AllDown(duration) => fails_at + duration,
@@ -193,7 +211,7 @@ fn plan(case: Case, fails_at: Nanos) -> Scenario {
         }
         Flow::Download(mode) => (mode, [idle, bulk]),
         Flow::Upload(mode) => (mode, [bulk, idle]),
-        Flow::Call(mode) => (mode, [idle, idle]),
+        Flow::Call(mode) | Flow::LongCall(mode) => (mode, [idle, idle]),
     };
     let flow = FlowPlan {
         opener: 0,
@@ -216,7 +234,11 @@ fn plan(case: Case, fails_at: Nanos) -> Scenario {
         memory: 256 << 20,
         socket_buffer: 212_992,
         max_flows: 10,
-        flows: if matches!(case.flow, Flow::Call(_)) { vec![] } else { vec![flow] },
+        flows: if matches!(case.flow, Flow::Call(_) | Flow::LongCall(_)) {
+            vec![]
+        } else {
+            vec![flow]
+        },
         misfortunes: vec![(fails_at, Misfortune::Fails(case.failure, case.side))],
         heal_at: 10_000 * SEC,
     }

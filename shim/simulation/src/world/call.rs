@@ -4,7 +4,16 @@ use std::time::Duration;
 
 use throughline_proto::types::{FlowId, Mode};
 
-use crate::link::Nanos;
+use crate::link::{MS, Nanos};
+
+/// How an end talks: how long its datagrams are, how many it sends at a time, and the time between.
+pub(super) type Talk = (usize, u32, Nanos);
+
+/// Voice: a short datagram every 20 ms.
+pub(super) const VOICE: Talk = (160, 1, 20 * MS);
+
+/// What is longer than a packet, by a thin flow: 80 kbit/s.
+pub(super) const LONG: Talk = (3_000, 1, 300 * MS);
 
 /// A call.
 #[derive(Debug)]
@@ -13,6 +22,8 @@ pub(super) struct Call {
     pub(super) len: usize,
     /// How many datagrams an end sends at a time.
     pub(super) burst: u32,
+    /// Between two such times.
+    pub(super) interval: Nanos,
     pub(super) until: Nanos,
     /// Its present flow, and the life of the session that this is one of.
     pub(super) flow: Option<(FlowId, u32)>,
@@ -35,11 +46,12 @@ pub struct CallReport {
 }
 
 impl Call {
-    pub(super) fn new(mode: Mode, len: usize, burst: u32, until: Nanos) -> Self {
+    pub(super) fn new(mode: Mode, (len, burst, interval): Talk, until: Nanos) -> Self {
         Self {
             mode,
             len,
             burst,
+            interval,
             until,
             flow: None,
             joined: false,

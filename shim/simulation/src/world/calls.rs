@@ -1,4 +1,4 @@
-//! Calls: datagram flows beside the others, on which both ends talk, a datagram every 20 ms.
+//! Calls: datagram flows beside the others, on which both ends talk: a datagram every 20 ms, or a longer one less often.
 //!
 //! None may arrive twice, whatever happens to the lanes; and of one failure beside another ISP that is well a thin one
 //! loses nothing.
@@ -10,12 +10,9 @@ use throughline_proto::types::{FlowId, Mode, Target};
 use throughline_proto::wire::fact::Open;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 
-use super::call::Call;
+use super::call::{Call, LONG, VOICE};
 use super::{SimEvent, World};
-use crate::link::{MS, Nanos};
-
-/// Between two datagrams of an end.
-const INTERVAL: Nanos = 20 * MS;
+use crate::link::{MS, Nanos, SEC};
 
 impl World {
     /// Draws the run of `seed` as [`new`](Self::new) does, with calls besides.
@@ -26,17 +23,24 @@ impl World {
         for _ in 0..rng.random_range(1..4) {
             let mode =
                 [Mode::Auto, Mode::Single, Mode::Redundant, Mode::Bond][rng.random_range(0..4)];
-            let (len, burst) = if rng.random_bool(0.7) { (160, 1) } else { (1000, 20) };
-            world.begin_call(Call::new(mode, len, burst, until));
+            let talk = match rng.random_range(0..10) {
+                0..6 => VOICE,
+                6 => (1000, 20, 20 * MS),
+                7 => LONG,
+                8 => (8_000, 2, 40 * MS),
+                _ => (65_507, 1, SEC / 2),
+            };
+            world.begin_call(Call::new(mode, talk, until));
         }
         world
     }
 
     pub(super) fn begin_call(&mut self, call: Call) {
         let index = self.calls.len();
+        let interval = call.interval;
         self.calls.push(call);
         for side in 0..2 {
-            let at = self.now + 300 * MS + side as Nanos * INTERVAL / 2;
+            let at = self.now + 300 * MS + side as Nanos * interval / 2;
             self.at(at, SimEvent::Talk { call: index, side });
         }
     }
@@ -54,7 +58,8 @@ impl World {
             }
             return;
         }
-        self.at(now + INTERVAL, SimEvent::Talk { call: index, side });
+        let interval = call.interval;
+        self.at(now + interval, SimEvent::Talk { call: index, side });
         match flow {
             Some(id) if side == 0 || self.calls[index].joined => {
                 self.say_something(index, side, id);

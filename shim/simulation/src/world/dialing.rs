@@ -49,6 +49,8 @@ impl World {
                 held: [HeldWrite::default(), HeldWrite::default()],
                 decoders: [Decoder::default(), Decoder::default()],
                 incoming: [BTreeMap::new(), BTreeMap::new()],
+                long: [BTreeMap::new(), BTreeMap::new()],
+                long_begun: [0; 2],
                 early: [Vec::new(), Vec::new()],
             },
         );

@@ -7,6 +7,7 @@ use throughline_proto::path::PathKey;
 use throughline_proto::session::HeldWrite;
 use throughline_proto::types::FlowId;
 use throughline_proto::wire::control::Decoder;
+use throughline_proto::wire::long_datagram::LongDatagramHeader;
 
 use super::network::{Road, road};
 use crate::connection::{End, Frame};
@@ -16,6 +17,8 @@ use crate::link::Nanos;
 pub(crate) enum Incoming {
     /// Its header is not complete.
     Head(Vec<u8>),
+    /// A long datagram, of which this has come.
+    Long(LongDatagramHeader, Vec<u8>),
     Body {
         flow: FlowId,
         offset: u64,
@@ -40,6 +43,10 @@ pub(crate) struct Lane {
     pub(crate) held: [HeldWrite; 2],
     pub(crate) decoders: [Decoder; 2],
     pub(crate) incoming: [BTreeMap<u64, Incoming>; 2],
+    /// Long datagrams that an end has sent and that are under way, by their streams, and until when.
+    pub(crate) long: [BTreeMap<u64, (FlowId, u64, Nanos)>; 2],
+    /// How many there were.
+    pub(crate) long_begun: [u64; 2],
     /// Frames that came before the end attached the lane.
     pub(crate) early: [Vec<Frame>; 2],
 }

@@ -11,9 +11,11 @@ use throughline_proto::session::{
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::control::Message;
+use throughline_proto::wire::long_datagram;
 use throughline_proto::wire::segment::{MAX_HEADER, MAX_SEGMENT, SegmentHeader};
 
 use super::lane::{Incoming, Lane};
+use super::long_datagrams::{begin_long, long_datagram_begins};
 use super::{SimEvent, World};
 use crate::connection::{End, Frame, Packet};
 use crate::link::Nanos;
@@ -31,10 +33,12 @@ impl World {
                 continue;
             }
             if lane.ends[side].takes_datagram()
-                && let Some(Transmit::Datagram(bytes)) =
-                    session.poll_transmit(instant, id, WorkClass::Datagrams)
+                && let Some(work) = session.poll_transmit(instant, id, WorkClass::Datagrams)
             {
-                lane.ends[side].datagrams.push_back(bytes);
+                match work {
+                    Transmit::LongDatagram(long) => begin_long(lane, side, long, self.now),
+                    other => transmit(&mut lane.ends[side], &mut lane.held[side], other),
+                }
                 continue;
             }
             let held = &mut lane.held[side];
@@ -130,6 +134,7 @@ impl World {
         if !lane.ends[side].handle_timeout(now) {
             return self.die(id, side, true);
         }
+        self.end_long_datagrams(id, side);
         self.observe(id, side);
         self.pump(id, side);
     }
@@ -171,7 +176,10 @@ impl World {
         }
         let end = &mut lane.ends[side];
         match frame {
-            Frame::Ack(ranges) => end.acked(now, &ranges),
+            Frame::Ack(ranges) => {
+                end.acked(now, &ranges);
+                self.end_long_datagrams(id, side);
+            }
             Frame::Ping | Frame::Probe | Frame::Close => {}
             Frame::Datagram(bytes) => self.datagram(side, &bytes),
             // STOP_SENDING is answered by a reset (RFC 9000 §3.5).
@@ -184,8 +192,12 @@ impl World {
                 let stream = chunk.stream;
                 let mut out = Vec::new();
                 end.inbox.insert(chunk, &mut out);
+                let has_ended = end.inbox.done.contains(&stream);
                 if !out.is_empty() {
                     self.deliver(id, side, stream, out);
+                }
+                if has_ended {
+                    self.take_long_datagram(id, side, stream);
                 }
             }
         }
@@ -231,6 +243,9 @@ impl World {
         if let Incoming::Head(head) = entry.get_mut() {
             let before = head.len();
             head.extend_from_slice(&chunk);
+            if head[0] == long_datagram::KIND {
+                return long_datagram_begins(&mut lane.ends[side], session, instant, stream, entry);
+            }
             let mut rest = &head[..];
             let header = match SegmentHeader::decode(&mut rest) {
                 Err(DecodeError::Truncated(_)) => {
@@ -253,6 +268,10 @@ impl World {
             }
             let SegmentHeader { flow, offset, resent, .. } = header;
             entry.insert(Incoming::Body { flow, offset, resent });
+        }
+        if let Incoming::Long(_, payload) = entry.get_mut() {
+            payload.extend_from_slice(&chunk);
+            return true;
         }
         let Incoming::Body { flow, offset, resent } = entry.get_mut() else { return false };
         if chunk.is_empty() {
@@ -298,6 +317,7 @@ fn transmit(end: &mut End, held: &mut HeldWrite, work: Transmit) {
     match work {
         Transmit::Control(bytes) | Transmit::Close(bytes) => end.outbox.write(CONTROL, bytes),
         Transmit::Datagram(bytes) => end.datagrams.push_back(bytes),
+        Transmit::LongDatagram(_) => unreachable!("it is begun by itself"),
         Transmit::Segment(write) => write_segment(end, write),
         Transmit::Stream { key, op } => match held.before(key, op) {
             Some(StreamOp::Finish) => end.outbox.finish(key + 1),

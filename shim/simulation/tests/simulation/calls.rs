@@ -37,6 +37,18 @@ fn a_call_on_two_lanes_loses_nothing_and_is_no_later_than_the_other_path() {
 }
 
 #[test]
+fn a_call_of_long_datagrams_on_two_lanes_loses_nothing_either() {
+    for failure in FAILURES {
+        for (side, seed) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
+            let report = World::long_call(failure, side, Auto, seed, false);
+            assert!(report.sent >= 10, "{report:?}");
+            assert_eq!(report.lost, 0, "{failure:?}: {report:?}");
+            assert!(report.slowest <= Duration::from_millis(20), "{failure:?}: {report:?}");
+        }
+    }
+}
+
+#[test]
 fn a_call_on_one_lane_loses_what_is_sent_until_its_silence_is_noticed() {
     for failure in FAILURES {
         let reports = play(failure, Single);

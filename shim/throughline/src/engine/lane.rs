@@ -4,7 +4,8 @@
 //!
 //! - the [`pump`] writes what the session has for this lane, and owns every sending stream;
 //! - the [`reader`] takes control messages, accepts segments and answers probes;
-//! - a [`segment`] is read by a small task of its own.
+//! - a [`segment`] is read by a small task of its own, and so is a datagram that is longer than a packet
+//!   ([`long_datagrams`]).
 //!
 //! A reader never waits for a flow: what it reads goes into memory that was granted before. When
 //! any part fails the connection is closed with a code that says why, and the lane is detached.
@@ -19,6 +20,7 @@ mod attachment;
 mod datagrams;
 mod end;
 pub(crate) mod handshake;
+mod long_datagrams;
 mod pump;
 mod reader;
 mod receive_window;

@@ -184,7 +184,9 @@ fn flow(flow: &Flow, now: Instant) -> FlowStatus {
         dropped_datagrams: dropped.overflow
             + dropped.expired
             + dropped.too_long
+            + dropped.late
             + received.overflow
+            + received.unfinished
             + received.too_late,
         ..status
     }

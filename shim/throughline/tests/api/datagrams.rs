@@ -93,21 +93,36 @@ async fn targets_of_the_other_kind_are_refused_here() {
 }
 
 #[tokio::test]
-async fn the_longest_datagram_grows_with_what_the_paths_take_and_longer_ones_are_refused() {
+async fn datagrams_longer_than_a_packet_arrive_both_ways_and_longer_ones_than_udp_has_are_refused()
+{
     let (left, right) = pair().await;
     let (near, far) = open(&left, &right, Mode::Redundant).await;
-    assert!(near.max_len() >= 1100, "{}", near.max_len());
+    assert!(near.packet_len() >= 1100, "{}", near.packet_len());
     soon(async {
-        while near.max_len() < 1390 || far.max_len() < 1390 {
+        while near.packet_len() < 1390 || far.packet_len() < 1390 {
             near.send("x").unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
     let max = near.max_len();
-    let long = Bytes::from(vec![7; max]);
-    near.send(long.clone()).unwrap();
-    soon(async { while far.recv().await.unwrap() != long {} }).await;
+    for len in [near.packet_len(), near.packet_len() + 1, 8_000, 60_000, max] {
+        let long: Bytes = (0..len).map(|at| (at % 251) as u8).collect();
+        near.send(long.clone()).unwrap();
+        soon(async { while far.recv().await.unwrap() != long {} }).await;
+        far.send(long.clone()).unwrap();
+        assert_eq!(soon(near.recv()).await.unwrap(), long);
+    }
+    // Many, each once and whole.
+    for round in 0..10 {
+        let mut missing: std::collections::BTreeSet<u8> = (6 * round..6 * (round + 1)).collect();
+        missing.iter().for_each(|number| near.send(vec![*number; 20_000]).unwrap());
+        while !missing.is_empty() {
+            let datagram = soon(far.recv()).await.unwrap();
+            assert!(datagram.len() == 20_000 && datagram.iter().all(|byte| *byte == datagram[0]));
+            assert!(missing.remove(&datagram[0]), "{} came twice", datagram[0]);
+        }
+    }
     let refused = near.send(vec![7; max + 1]).unwrap_err();
     assert_eq!(refused, DatagramError::TooLong { len: max + 1, max });
     far.send("it goes on").unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::super::Session;
 use super::super::ending::CANCELLED;
-use crate::datagram::MAX_AGE;
+use crate::datagram::{Datagrams, LONG_DEADLINE, MAX_AGE};
 use crate::selection::Placement;
 use crate::types::{FailureCode, FlowId, OpenFailure};
 
@@ -45,8 +45,11 @@ impl Session {
         datagrams.rx.clear();
         datagrams.ending = true;
         let ends_at = datagrams.active_at.map_or(now, |at| at + END_DELAY);
+        let is_under_way = !datagrams.under_way.is_empty();
         match datagrams.tx.has_untaken() {
             _ if is_reset => {}
+            // Sooner if they arrive sooner.
+            false if is_under_way => self.check_datagram_flow_at(id, now + LONG_DEADLINE),
             true => self.check_datagram_flow_at(id, now + MAX_AGE),
             false if ends_at > now => self.check_datagram_flow_at(id, ends_at),
             false => self.reset(now, id, CANCELLED),
@@ -64,7 +67,10 @@ impl Session {
     /// Ends a flow soon that was released, once nothing waits.
     pub(super) fn end_if_sent(&mut self, now: Instant, id: FlowId) {
         let datagrams = self.flows.get(&id).and_then(|flow| flow.datagrams.as_ref());
-        if datagrams.is_some_and(|datagrams| datagrams.ending && !datagrams.tx.has_untaken()) {
+        let is_sent = |datagrams: &Datagrams| {
+            datagrams.ending && !datagrams.tx.has_untaken() && datagrams.under_way.is_empty()
+        };
+        if datagrams.is_some_and(|datagrams| is_sent(datagrams)) {
             self.check_datagram_flow_at(id, now + END_DELAY);
         }
     }
@@ -83,6 +89,7 @@ impl Session {
     /// Begins to watch a new flow.
     pub(in crate::session) fn watch_datagram_flow(&mut self, id: FlowId) {
         let Some(flow) = self.flows.get(&id) else { return };
+        self.datagram_flows.had_any |= flow.datagrams.is_some();
         if let Some(datagrams) = &flow.datagrams
             && let Some(active_at) = datagrams.active_at
         {
@@ -133,6 +140,11 @@ impl Session {
             datagrams.tx.expire(now);
             let expires_at = datagrams.tx.expires_at();
             if is_reset {
+                continue;
+            }
+            if datagrams.ending && !datagrams.under_way.is_empty() {
+                // No longer than a lane has for each of them.
+                self.check_datagram_flow_at(id, now + END_DELAY);
                 continue;
             }
             if datagrams.ending {

@@ -3,10 +3,14 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
+use crate::datagram::Taken;
 use crate::selection::{Candidate, Demand};
-use crate::session::{Session, Transmit, WorkClass};
+use crate::session::{LongDatagram, Priority, Session, Transmit, WorkClass};
 use crate::types::{FlowId, LaneId};
 use crate::wire::flow_datagram::FlowDatagram;
+use crate::wire::long_datagram::LongDatagramHeader;
 
 impl Session {
     /// Takes note of how long a DATAGRAM frame's content may be on a lane.
@@ -44,7 +48,7 @@ impl Session {
 
     /// Puts a flow into the queues of its lanes that have something to take. What a lane has of a flow says whether
     /// it is there already, also where the flow has left the lane meanwhile.
-    fn queue_datagrams(&mut self, id: FlowId) {
+    pub(super) fn queue_datagrams(&mut self, id: FlowId) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let Some(datagrams) = &flow.datagrams else { return };
         for lane_id in datagrams.tx.waiting_lanes() {
@@ -65,33 +69,52 @@ impl Session {
     ) -> Option<Transmit> {
         loop {
             let lane = self.lanes.get_mut(&id)?;
-            let max = lane.max_datagram;
             let flow_id = lane.outbox.queue(WorkClass::Datagrams).flows.pop_front()?;
             let Some(flow) = self.flows.get_mut(&flow_id) else { continue };
             let is_on = flow.tx.placement.is_on(id);
             let open = (!flow.open_acked).then(|| flow.open.clone());
+            let thin = flow.tx.is_thin(now);
             flow.tx.lane(id).queued = false;
-            let Some(datagrams) = &mut flow.datagrams else { continue };
-            if !is_on {
-                continue;
-            }
-            let with = |seq, payload: &bytes::Bytes| FlowDatagram {
-                flow: flow_id,
-                seq,
-                open: open.clone(),
-                payload: payload.clone(),
+            let Some(datagrams) = flow.datagrams.as_mut().filter(|_| is_on) else { continue };
+            let mut datagram = FlowDatagram { flow: flow_id, seq: 0, open, payload: Bytes::new() };
+            let taken = datagrams.tx.take(now, id, |seq, payload| {
+                datagram.seq = seq;
+                let fits = datagram.header_len() + payload.len() <= lane.max_datagram;
+                fits || lane.long.has_room(flow_id, payload.len())
+            });
+            let transmit = match taken {
+                Taken::Datagram(_, payload) => {
+                    datagram.payload = payload;
+                    let fits = datagram.header_len() + datagram.payload.len() <= lane.max_datagram;
+                    Some(if fits {
+                        Transmit::Datagram(datagram.to_bytes())
+                    } else {
+                        lane.long.begin(flow_id, datagram.seq, datagram.payload.len());
+                        datagrams.under_way.begin(datagram.seq);
+                        Transmit::LongDatagram(long(datagram, thin))
+                    })
+                }
+                Taken::NoRoom => {
+                    // Not put into the queue again: it would come round for ever.
+                    lane.long.wait(flow_id);
+                    continue;
+                }
+                Taken::Nothing => None,
             };
-            let fits = |seq, payload: &bytes::Bytes| {
-                with(seq, payload).header_len() + payload.len() <= max
-            };
-            let taken = datagrams.tx.take(now, id, fits);
             self.queue_datagrams(flow_id);
             self.account_buffer(flow_id);
-            if let Some((seq, payload)) = taken {
-                let bytes = with(seq, &payload).to_bytes();
+            if transmit.is_some() {
                 self.end_if_sent(now, flow_id);
-                return Some(Transmit::Datagram(bytes));
+                return transmit;
             }
         }
     }
+}
+
+/// Returns a datagram as a stream of its own. A thin flow's is little, and somebody waits for it.
+fn long(datagram: FlowDatagram, thin: bool) -> LongDatagram {
+    let FlowDatagram { flow, seq, open, payload } = datagram;
+    let header = LongDatagramHeader { flow, seq, open }.to_bytes();
+    let priority = if thin { Priority::Thin } else { Priority::Bulk };
+    LongDatagram { flow, seq, data: [header, payload], priority }
 }

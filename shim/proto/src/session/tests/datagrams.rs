@@ -3,6 +3,7 @@
 use super::*;
 use crate::datagram::{MAX_AGE, MAX_BYTES};
 use crate::types::{FailureCode, OpenFailure};
+use crate::wire::long_datagram::MAX_DATAGRAM;
 
 pub(super) const VOICE: usize = 160;
 
@@ -28,13 +29,13 @@ impl Pair {
         id
     }
 
-    fn send(&mut self, side: usize, id: FlowId, number: u32, len: usize) {
+    pub(super) fn send(&mut self, side: usize, id: FlowId, number: u32, len: usize) {
         self.ends[side].send_datagram(self.now, id, numbered(number, len)).unwrap();
         self.run();
     }
 
     /// Returns the numbers of all that have arrived, in their order.
-    fn received(&mut self, side: usize, id: FlowId) -> Vec<u32> {
+    pub(super) fn received(&mut self, side: usize, id: FlowId) -> Vec<u32> {
         let end = &mut self.ends[side];
         let next = || end.receive_datagram(id).ok().flatten();
         std::iter::from_fn(next).map(|d| u32::from_be_bytes(d[..4].try_into().unwrap())).collect()
@@ -202,18 +203,28 @@ fn a_flood_that_nobody_sends_or_reads_is_bounded_at_both_ends() {
 }
 
 #[test]
-fn one_that_is_too_long_is_refused_with_how_long_it_may_be() {
+fn one_that_is_longer_than_a_packet_is_sent_and_one_that_is_too_long_refused() {
     let mut pair = Pair::new(2);
     let id = pair.joined_datagrams(Mode::Auto);
     for (lane, len) in [(L1, 1400), (L2, 1300)] {
         pair.ends[A].set_max_datagram(lane, len);
     }
-    let max = pair.ends[A].max_datagram(id);
-    assert!((1290..1300).contains(&max), "{max}");
-    pair.send(A, id, 1, max);
-    let refused = pair.ends[A].send_datagram(pair.now, id, numbered(2, max + 1));
+    let in_packet = pair.ends[A].max_in_packet(id);
+    assert!((1290..1300).contains(&in_packet), "{in_packet}");
+    pair.hold(L1);
+    pair.hold(L2);
+    pair.send(A, id, 1, in_packet);
+    assert_eq!((pair.waiting_on(L1), pair.waiting_on(L2)), (1, 1));
+    // Where it fits it is a frame.
+    pair.send(A, id, 2, in_packet + 1);
+    assert_eq!((pair.waiting_on(L1), pair.waiting_on(L2)), (2, 1));
+    let max = MAX_DATAGRAM;
+    pair.send(A, id, 3, max);
+    let refused = pair.ends[A].send_datagram(pair.now, id, numbered(4, max + 1));
     assert_eq!(refused, Err(DatagramError::TooLong { len: max + 1, max }));
-    assert_eq!(pair.received(B, id), [1]);
+    pair.release(L1);
+    pair.release(L2);
+    assert_eq!(pair.received(B, id), [1, 2, 3]);
 }
 
 #[test]

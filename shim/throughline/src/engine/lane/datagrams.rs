@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 use super::end::LaneEnd;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::{DATAGRAM_BUFFER, LaneSensor};
-use throughline_proto::session::{Transmit, WorkClass};
+use throughline_proto::session::{LongDatagram, Transmit, WorkClass};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 
@@ -45,15 +45,25 @@ pub(super) fn write(
     id: LaneId,
     connection: &Connection,
     sensor: &LaneSensor,
+    mut send_long: impl FnMut(LongDatagram),
 ) -> Result<Written, LaneEnd> {
     for _ in 0..MAX_IN_A_ROW {
         // Between two calls: quinn holds the connection's lock for as long as it sends a batch.
         if session.with(|core, _| core.session.has_datagrams(id)) && !has_room(connection, sensor) {
             return Ok(Written::AsManyAsFit);
         }
-        let next =
-            session.with(|core, now| core.session.poll_transmit(now, id, WorkClass::Datagrams));
-        let Some(Transmit::Datagram(bytes)) = next else { return Ok(Written::All) };
+        let next = session.with(|core, now| {
+            core.session.set_long_datagram_window(id, sensor.bulk_window());
+            core.session.poll_transmit(now, id, WorkClass::Datagrams)
+        });
+        let bytes = match next {
+            Some(Transmit::Datagram(bytes)) => bytes,
+            Some(Transmit::LongDatagram(long)) => {
+                send_long(long);
+                continue;
+            }
+            _ => return Ok(Written::All),
+        };
         match connection.send_datagram(bytes) {
             Ok(()) => {}
             Err(SendDatagramError::ConnectionLost(error)) => return Err(error.into()),

@@ -19,6 +19,7 @@ use tokio::task::yield_now;
 
 use super::datagrams::{self, Written};
 use super::end::LaneEnd;
+use super::long_datagrams;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::{DELAY_PROBE_INTERVAL, LaneSensor};
 use throughline_proto::session::{
@@ -43,6 +44,8 @@ pub(super) struct Pump {
     work: Arc<Notify>,
     /// Segments that are being written, or whose bytes are not acknowledged yet.
     segments: HashMap<u64, SendStream>,
+    /// Long datagrams of flows that are under way.
+    long: long_datagrams::Sending,
     /// QUIC's priority of the bulk that is written now. It falls with each chunk, so that QUIC sends
     /// chunks one after the other: with equal priorities it sends a packet of each stream in turn, and
     /// the peer wakes a task for every packet.
@@ -60,6 +63,7 @@ impl Pump {
         control: SendStream,
         work: Arc<Notify>,
     ) -> Self {
+        let long = long_datagrams::Sending::new(session.clone(), id, connection.clone());
         Self {
             session,
             id,
@@ -68,6 +72,7 @@ impl Pump {
             control,
             work,
             segments: HashMap::new(),
+            long,
             bulk_priority: Priority::Bulk as i32,
             delay_probed_at: None,
         }
@@ -88,7 +93,7 @@ impl Pump {
             while let Some(transmit) = self.poll(WorkClass::Urgent) {
                 self.perform(transmit, &mut held).await?;
             }
-            let written = datagrams::write(&self.session, self.id, &self.connection, &self.sensor)?;
+            let written = self.write_datagrams()?;
             if held.is_empty()
                 && let Some(Transmit::Segment(write)) = self.poll(WorkClass::Bulk)
             {
@@ -131,6 +136,19 @@ impl Pump {
         self.session.with(|core, now| core.session.poll_transmit(now, self.id, class))
     }
 
+    /// Writes the datagrams of flows. A long one of a thick flow takes its turn with the bulk that is written now.
+    fn write_datagrams(&mut self) -> Result<Written, LaneEnd> {
+        let Self { session, id, connection, sensor, long, bulk_priority, .. } = self;
+        datagrams::write(session, *id, connection, sensor, |datagram| {
+            connection.set_send_window(URGENT_WINDOW);
+            let priority = match datagram.priority {
+                Priority::Bulk => *bulk_priority,
+                priority => priority as i32,
+            };
+            long.send(datagram, priority);
+        })
+    }
+
     /// Lets bulk into QUIC only up to a little more than the congestion window.
     fn limit_bulk(&self) {
         self.connection.set_send_window(self.sensor.bulk_window());
@@ -164,7 +182,7 @@ impl Pump {
                 Err(LaneEnd::SessionOver)
             }
             // Those of flows are written where there is room.
-            Transmit::Datagram(_) => Ok(()),
+            Transmit::Datagram(_) | Transmit::LongDatagram(_) => Ok(()),
             Transmit::Segment(mut write) => {
                 self.connection.set_send_window(URGENT_WINDOW);
                 self.write(&mut write).await

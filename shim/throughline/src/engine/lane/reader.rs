@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet, yield_now};
 
 use super::datagrams;
 use super::end::LaneEnd;
+use super::long_datagrams::Unfinished;
 use super::receive_window::ReceiveWindow;
 use super::segment;
 use crate::engine::session::SessionHandle;
@@ -76,12 +77,14 @@ pub(super) async fn segments(
     window: &Arc<ReceiveWindow>,
 ) -> LaneEnd {
     let mut readers: JoinSet<Result<(), LaneEnd>> = JoinSet::new();
+    let unfinished = Unfinished::default();
     let mut accepted_in_a_row = 0;
     loop {
         tokio::select! {
             accepted = connection.accept_uni() => match accepted {
                 Ok(recv) => {
-                    readers.spawn(segment::read(session.clone(), recv, window.clone()));
+                    let (session, window) = (session.clone(), window.clone());
+                    readers.spawn(segment::read(session, recv, window, unfinished.clone()));
                     accepted_in_a_row += 1;
                     if accepted_in_a_row % SEGMENTS_PER_YIELD == 0 {
                         yield_now().await;

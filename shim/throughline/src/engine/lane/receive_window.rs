@@ -7,7 +7,10 @@
 //! the pieces are: each costs some 200 bytes besides its own. Whoever sends pieces that cannot be read
 //! wakes the segment's reader for nothing; the lane counts that, and closes where pieces pile up.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -129,6 +132,25 @@ impl Drop for ReceiveWindow {
     fn drop(&mut self) {
         self.memory.release_lane(self.first, self.state.get_mut().window - self.first);
     }
+}
+
+/// Awaits a read, and has the lane count how often it was woken with nothing to read: that is what
+/// frames do that leave a gap before them.
+pub(super) async fn watched<T>(
+    window: &ReceiveWindow,
+    read: impl Future<Output = T>,
+) -> Result<T, LaneEnd> {
+    let mut read = pin!(read);
+    let mut polled = false;
+    poll_fn(|context| match read.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending if std::mem::replace(&mut polled, true) => match window.count_fruitless() {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(Err(end)),
+        },
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 #[cfg(test)]

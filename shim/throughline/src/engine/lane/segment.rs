@@ -9,19 +9,18 @@
 //! block its lane for a round trip and more, and with a few losses a second on both lanes one of them
 //! would always be blocked when the other one loses something.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
 
 use super::end::LaneEnd;
-use super::receive_window::ReceiveWindow;
+use super::long_datagrams::{self, Unfinished};
+use super::receive_window::{ReceiveWindow, watched};
 use crate::engine::session::SessionHandle;
 use throughline_proto::session::{SegmentVerdict, Violation};
 use throughline_proto::wire::codec::DecodeError;
+use throughline_proto::wire::long_datagram;
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 
 /// Chunks taken at once: QUIC hands out about a packet each, and one lock for 32 of them is cheap.
@@ -37,13 +36,37 @@ const MAX_CHUNK: usize = 64 * 1024;
 /// Tells the peer that the segment's flow is finished here.
 const FINISHED: VarInt = VarInt::from_u32(0);
 
-/// Reads a segment to its end, its reset, or the end of the lane.
+/// Reads a stream of the peer, a segment or a long datagram, to its end, its reset, or the end of the lane.
 pub(super) async fn read(
     session: SessionHandle,
     mut recv: RecvStream,
     window: Arc<ReceiveWindow>,
+    unfinished: Unfinished,
 ) -> Result<(), LaneEnd> {
-    let Some((header, rest, header_len)) = read_header(&mut recv, &window).await? else {
+    // A whole packet: how much comes with the header tells a bulk flow from a thin one.
+    let first = match watched(&window, recv.read_chunk(MAX_CHUNK, true)).await? {
+        Ok(Some(chunk)) => chunk.bytes,
+        Ok(None) => {
+            return Err(Violation::Header(DecodeError::Truncated("segment header")).into());
+        }
+        Err(error) => return ended(error),
+    };
+    window.count_read(1, first.len() as u64);
+    match first.first() {
+        Some(&long_datagram::KIND) => {
+            long_datagrams::read(session, recv, first, window, unfinished).await
+        }
+        _ => read_segment(session, recv, first, window).await,
+    }
+}
+
+async fn read_segment(
+    session: SessionHandle,
+    mut recv: RecvStream,
+    first: Bytes,
+    window: Arc<ReceiveWindow>,
+) -> Result<(), LaneEnd> {
+    let Some((header, rest, header_len)) = read_header(&mut recv, first, &window).await? else {
         return Ok(());
     };
     let accepted = session.with(|core, now| core.session.handle_segment(now, &header))?;
@@ -97,65 +120,41 @@ pub(super) async fn read(
 /// reset before it was complete.
 async fn read_header(
     recv: &mut RecvStream,
+    first: Bytes,
     window: &ReceiveWindow,
 ) -> Result<Option<(SegmentHeader, Bytes, u64)>, LaneEnd> {
-    let mut head = BytesMut::new();
-    loop {
-        // A whole packet: how much comes with the header tells a bulk flow from a thin one.
-        let read = watched(window, recv.read_chunk(MAX_CHUNK, true)).await?;
-        if let Ok(Some(chunk)) = &read {
-            window.count_read(1, chunk.bytes.len() as u64);
+    // The usual case: the first chunk has it all, and the rest of it stays shared.
+    let mut peek = &first[..];
+    match SegmentHeader::decode(&mut peek) {
+        Ok(header) => {
+            let used = first.len() - peek.len();
+            return Ok(Some((header, first.slice(used..), used as u64)));
         }
-        match read {
-            Ok(Some(chunk)) if head.is_empty() => {
-                // The usual case: the first chunk has it all, and the rest of it stays shared.
-                let mut bytes = chunk.bytes;
-                let mut peek = &bytes[..];
-                match SegmentHeader::decode(&mut peek) {
-                    Ok(header) => {
-                        let used = bytes.len() - peek.len();
-                        bytes.advance(used);
-                        return Ok(Some((header, bytes, used as u64)));
-                    }
-                    Err(DecodeError::Truncated(_)) => head.extend_from_slice(&bytes),
-                    Err(error) => return Err(Violation::Header(error).into()),
-                }
-            }
-            Ok(Some(chunk)) => {
-                head.extend_from_slice(&chunk.bytes);
-                let mut peek = &head[..];
-                match SegmentHeader::decode(&mut peek) {
-                    Ok(header) => {
-                        let used = head.len() - peek.len();
-                        head.advance(used);
-                        return Ok(Some((header, head.freeze(), used as u64)));
-                    }
-                    Err(DecodeError::Truncated(_)) if head.len() <= MAX_HEADER => {}
-                    Err(error) => return Err(Violation::Header(error).into()),
-                }
-            }
+        Err(DecodeError::Truncated(_)) => {}
+        Err(error) => return Err(Violation::Header(error).into()),
+    }
+    let mut head = BytesMut::from(&first[..]);
+    loop {
+        let chunk = match watched(window, recv.read_chunk(MAX_CHUNK, true)).await? {
+            Ok(Some(chunk)) => chunk.bytes,
             Ok(None) => {
                 return Err(Violation::Header(DecodeError::Truncated("segment header")).into());
             }
             Err(error) => return ended(error).map(|()| None),
+        };
+        window.count_read(1, chunk.len() as u64);
+        head.extend_from_slice(&chunk);
+        let mut peek = &head[..];
+        match SegmentHeader::decode(&mut peek) {
+            Ok(header) => {
+                let used = head.len() - peek.len();
+                head.advance(used);
+                return Ok(Some((header, head.freeze(), used as u64)));
+            }
+            Err(DecodeError::Truncated(_)) if head.len() <= MAX_HEADER => {}
+            Err(error) => return Err(Violation::Header(error).into()),
         }
     }
-}
-
-/// Awaits a read, and has the lane count how often it was woken with nothing to read: that is what
-/// frames do that leave a gap before them.
-async fn watched<T>(window: &ReceiveWindow, read: impl Future<Output = T>) -> Result<T, LaneEnd> {
-    let mut read = pin!(read);
-    let mut polled = false;
-    poll_fn(|context| match read.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Ok(done)),
-        Poll::Pending if std::mem::replace(&mut polled, true) => match window.count_fruitless() {
-            Ok(()) => Poll::Pending,
-            Err(end) => Poll::Ready(Err(end)),
-        },
-        Poll::Pending => Poll::Pending,
-    })
-    .await
 }
 
 /// A reset says that the bytes came, or will come, another way.

@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) flows: HashMap<FlowId, FlowWaiters>,
     /// The number of flows for which the peer may open streams on every lane.
     flows_with_streams: usize,
+    /// There was a datagram flow, so that the peer may open streams for long datagrams, too.
+    had_datagram_flows: bool,
     /// The highest generation that attached.
     pub(crate) generation: u64,
     pub(crate) next_lane: u64,
@@ -92,6 +94,7 @@ impl Core {
             reserved: BTreeSet::new(),
             flows: HashMap::new(),
             flows_with_streams: 0,
+            had_datagram_flows: false,
             generation: 0,
             next_lane,
             locators_changed: false,
@@ -130,15 +133,18 @@ impl Core {
 
     /// Grants the peer the streams on a lane that was attached.
     pub(crate) fn grant_streams(&self, lane: &LaneEntry) {
-        lane.connection.set_max_concurrent_uni_streams(peer_streams(self.flows_with_streams));
+        let streams = peer_streams(self.flows_with_streams, self.had_datagram_flows);
+        lane.connection.set_max_concurrent_uni_streams(streams);
     }
 
     /// Grants the peer streams for more flows, on every lane, before the flows need them. What was granted
     /// stays: flows come and go.
     pub(super) fn grant_streams_for_flows(&mut self) {
         let flows = self.session.flow_count();
-        if flows > self.flows_with_streams {
-            self.flows_with_streams = flows.next_power_of_two();
+        let are_first_datagrams = self.session.had_datagram_flows() && !self.had_datagram_flows;
+        if flows > self.flows_with_streams || are_first_datagrams {
+            self.flows_with_streams = self.flows_with_streams.max(flows.next_power_of_two());
+            self.had_datagram_flows |= are_first_datagrams;
             self.lanes.values().for_each(|lane| self.grant_streams(lane));
         }
     }

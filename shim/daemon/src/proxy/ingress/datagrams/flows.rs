@@ -26,9 +26,15 @@ use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
 use throughline::Target;
 
-/// Datagrams that wait for their flow to be opened, 32 KiB of a flow; the next, and longer ones, are dropped.
+/// Datagrams that wait for their flow to be opened, 32 KiB of a flow; the next are dropped.
 const MAX_WAITING: usize = 16;
 const MAX_WAITING_LEN: usize = 2048;
+
+/// Longer ones that wait so in all flows, 32 MiB; the next are dropped.
+const MAX_WAITING_LONG: usize = 512;
+
+/// A datagram that waits, and its place if it is a long one.
+type Waiting = (Bytes, Option<Place>);
 
 /// How long what was refused is not tried again.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
@@ -93,7 +99,7 @@ pub(in crate::proxy::ingress) struct Flows<K> {
 struct Flow {
     /// Set when the flow is open.
     out: OnceLock<DatagramOutbound>,
-    waiting: mpsc::Sender<Bytes>,
+    waiting: mpsc::Sender<Waiting>,
 }
 
 impl Flow {
@@ -130,9 +136,25 @@ impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
         };
         match flow.out.get() {
             Some(out) => out.send(datagram),
-            None if datagram.len() > MAX_WAITING_LEN => {}
-            None => drop(flow.waiting.try_send(datagram)),
+            None => self.have_wait(&flow, datagram),
         }
+    }
+
+    fn have_wait(&self, flow: &Flow, datagram: Bytes) {
+        let place = match datagram.len() > MAX_WAITING_LEN {
+            true => match self
+                .shared
+                .dispatcher
+                .connections()
+                .long_datagrams
+                .try_enter(MAX_WAITING_LONG)
+            {
+                Some(place) => Some(place),
+                None => return,
+            },
+            false => None,
+        };
+        let _ = flow.waiting.try_send((datagram, place));
     }
 
     fn begin(&self, key: &K, beginning: Beginning) -> Option<Arc<Flow>> {
@@ -175,7 +197,7 @@ async fn serve(
     shared: &Shared,
     flow: &Flow,
     beginning: Beginning,
-    mut waiting: mpsc::Receiver<Bytes>,
+    mut waiting: mpsc::Receiver<Waiting>,
 ) -> Option<Over> {
     let Beginning { ingress, target, client, header, answers_by, place: _place } = beginning;
     debug!(%ingress, from = %client, %target, "datagram flow begins");
@@ -190,7 +212,7 @@ async fn serve(
     let over = loop {
         tokio::select! {
             biased;
-            Some(datagram) = waiting.recv() => out.send(datagram),
+            Some((datagram, _)) = waiting.recv() => out.send(datagram),
             received = out.recv() => match received {
                 Ok(datagram) => answer(&answers_by.socket, client, &header, datagram).await,
                 Err(over) => break over,
