@@ -37,19 +37,19 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared) {
 async fn connect(tcp: TcpStream, from: SocketAddr, shared: &Shared) {
     let Some((target, _in_use)) = tcp.local_addr().ok().and_then(|to| target(to, &shared.names))
     else {
-        return close_with_reset(tcp);
+        return close_with_reset(tcp.into());
     };
     match Box::pin(shared.ingress.connect(target.clone())).await {
         Ok(other) => {
             debug!(%from, %target, "connection begins");
-            let joint = Joint { tcp, ingress: None, progress: Progress::default() };
+            let joint = Joint { tcp: tcp.into(), ingress: None, progress: Progress::default() };
             let place = shared.freezer.enter().await;
             let relayed = relay_directly(joint, other, place).await;
             debug!(%target, ?relayed, "connection ended");
         }
         Err(error) => {
             debug!(%from, %target, %error, "connection reset");
-            close_with_reset(tcp);
+            close_with_reset(tcp.into());
         }
     }
 }

@@ -11,9 +11,10 @@ use crate::doctor::observation::{Listening, PortFault};
 pub(super) fn faults(config: &Config) -> Vec<PortFault> {
     let lanes = config.listen.iter().map(|addr| ("lanes".to_owned(), "udp", *addr));
     let bound = config.ingresses.iter().filter(|ingress| ingress.kind.intercepts().is_none());
-    let ingresses = bound.map(|ingress| {
+    // A Unix socket is no port.
+    let ingresses = bound.filter_map(|ingress| {
         let protocol = if ingress.kind.takes_datagrams() { "udp" } else { "tcp" };
-        (format!("the ingress {}", ingress.name), protocol, ingress.listen)
+        Some((format!("the ingress {}", ingress.name), protocol, ingress.listen.ip()?))
     });
     let metrics = config.metrics.iter().map(|addr| ("metrics".to_owned(), "tcp", *addr));
     let fault = |(purpose, protocol, addr): (String, &'static str, SocketAddr)| {
