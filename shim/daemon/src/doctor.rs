@@ -13,7 +13,7 @@
 //! **It disturbs nothing.** Each probe has a socket of its own and ends in seconds; a lane that it begins is never
 //! attached to a session (`throughline::probe`). A daemon that runs is asked, and goes on.
 //!
-//! **It ends.** Names have [`DNS_TIMEOUT`](look::DNS_TIMEOUT), the daemon its own deadline, probes the time that is asked
+//! **It ends.** Names have three seconds, the daemon its own deadline, probes the time that is asked
 //! for, side by side; a path for which there is no time is a finding.
 
 mod examination;

@@ -1,7 +1,7 @@
 //! A connection of an application: by TCP, or by a Unix socket.
 //!
 //! Both promise the same to the application: whatever closes its connection before its end, be it that this process
-//! is killed, it sees a reset. TCP has `SO_LINGER` for it, a Unix socket what [`unix`] says.
+//! is killed, it sees a reset. TCP has `SO_LINGER` for it, a Unix socket what `unix` says.
 
 mod client;
 mod unix;

@@ -120,7 +120,7 @@ impl Memory {
 
     /// Sets aside what a lane's window begins with, whatever the bound, and returns it. It takes nothing
     /// of what flows may be promised, however many lanes there are.
-    pub fn set_lane_aside(&self) -> u64 {
+    pub fn promise_to_lane(&self) -> u64 {
         let window = self.first_lane_window();
         self.of_lanes.fetch_add(window, Ordering::Relaxed);
         self.promise(window);
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn lanes_take_nothing_of_what_flows_may_be_promised() {
         let (whole, peer, _) = peers(100 << 20);
-        let first = [peer.set_lane_aside(), peer.set_lane_aside()];
+        let first = [peer.promise_to_lane(), peer.promise_to_lane()];
         assert!(peer.may_promise(100 << 20));
         assert_eq!(whole.used(), first.iter().sum::<u64>());
         first.iter().for_each(|first| peer.release_lane(*first, 0));
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_lane_gives_back_what_it_began_with_whatever_lanes_begin_with_by_now() {
         let (whole, peer, _) = peers(16 << 20);
-        let first = peer.set_lane_aside();
+        let first = peer.promise_to_lane();
         whole.set_limit(1 << 30);
         peer.set_limit(1 << 30);
         assert_ne!(peer.first_lane_window(), first);

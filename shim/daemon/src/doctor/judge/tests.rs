@@ -175,7 +175,7 @@ fn what_is_seen_of_a_path_has_one_cause() {
             Code::PathFailed,
             "Odd",
             Box::new(|p| {
-                (p.udp, p.lane) = (UdpAnswer::Answered, LaneSeen::Failed("odd".to_owned()))
+                (p.udp, p.lane) = (UdpAnswer::Answered, LaneSeen::Failed("odd".to_owned()));
             }),
         ),
     ];

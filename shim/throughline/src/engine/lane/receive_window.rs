@@ -80,7 +80,7 @@ impl UnreadFrames {
 impl ReceiveWindow {
     /// Takes over the window of a lane, which began with [`Memory::first_lane_window`].
     pub(super) fn new(connection: Connection, memory: Arc<Memory>) -> Arc<Self> {
-        let first = memory.set_lane_aside();
+        let first = memory.promise_to_lane();
         let (since, unread) = (Instant::now(), UnreadFrames::default());
         // It was small while the lane was set up.
         if let Ok(window) = VarInt::from_u64(first) {
