@@ -41,11 +41,13 @@ pub(crate) fn as_user() -> Command {
     let mut command = match nix::unistd::geteuid().is_root() {
         true => {
             let mut command = Command::new("setpriv");
-            command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+            command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "env"]);
             command
         }
         false => Command::new("env"),
     };
+    // Whoever runs the tests in the background has them ignored, and a shell cannot trap what it finds ignored.
+    command.arg("--default-signal=HUP,INT,TERM");
     // What is in root's may be in directories that others cannot read.
     command.env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command
