@@ -19,7 +19,7 @@ use crate::engine::session::SessionHandle;
 use throughline_congestion::LaneSensor;
 use throughline_proto::session::Violation;
 use throughline_proto::types::LaneId;
-use throughline_proto::wire::control::Decoder;
+use throughline_proto::wire::control::{Decoder, Message};
 use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 
@@ -46,10 +46,17 @@ pub(super) async fn control(
                     if taken_in_a_row % MESSAGES_PER_YIELD == 0 {
                         yield_now().await;
                     }
-                    let taken =
-                        session.with(|core, now| core.session.handle_control(now, id, message));
+                    let ends_sync = matches!(message, Message::EndOfSync);
+                    let (taken, came_up) = session.with(|core, now| {
+                        // Said again it changes nothing.
+                        let comes_up = ends_sync && !core.session.lane_is_up(id);
+                        (core.session.handle_control(now, id, message), comes_up)
+                    });
                     if let Err(violation) = taken {
                         return violation.into();
+                    }
+                    if came_up {
+                        session.lane_states_changed();
                     }
                 }
                 Ok(None) => break,
