@@ -8,6 +8,7 @@ use interop_tests::support::Outcome;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 
 use crate::failure::{Count, Over};
 use crate::origin;
@@ -49,6 +50,26 @@ impl Live {
     /// Returns the SHA-256 of the last transfer that came to its end.
     pub(crate) fn hash(&self) -> Option<String> {
         self.hash.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Runs a program that writes a download to its output, and compares that with what was sent.
+    pub(crate) async fn downloaded_by(&self, mut command: Command, received: &Count) -> Outcome {
+        let mut child = command.spawn()?;
+        let mut stdout = child.stdout.take().ok_or("no standard output")?;
+        let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
+        loop {
+            match stdout.read(&mut buffer).await? {
+                0 => break,
+                count => {
+                    hash.update(&buffer[..count]);
+                    received.add(count as u64);
+                }
+            }
+        }
+        let output = child.wait_with_output().await?;
+        assert!(output.status.success(), "{command:?} failed: {output:?}");
+        assert!(self.hash() == Some(origin::hex(hash)), "{command:?} has wrong bytes");
+        Ok(())
     }
 
     async fn connection(&self, mut tcp: BufReader<TcpStream>) -> Outcome {

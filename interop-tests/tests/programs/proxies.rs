@@ -171,8 +171,10 @@ async fn curl_downloads_by_a_tunnel_and_by_a_plain_request_while_each_isp_dies()
             let lives = [Live::serve(&over).await?, Live::serve(&over).await?];
             let web = pair.near.ingress("web")?;
             let received = [Count::default(), Count::default()];
-            let tunnel = download(web, &lives[0], "--proxytunnel", &received[0]);
-            let plain = download(web, &lives[1], "--no-buffer", &received[1]);
+            let tunnel =
+                lives[0].downloaded_by(download(web, &lives[0], "--proxytunnel"), &received[0]);
+            let plain =
+                lives[1].downloaded_by(download(web, &lives[1], "--no-buffer"), &received[1]);
             // Both have to get on.
             let moved = || received[0].now().min(received[1].now());
             let failures = failure::each_isp_dies(pair, &over, moved, STEP);
@@ -184,27 +186,12 @@ async fn curl_downloads_by_a_tunnel_and_by_a_plain_request_while_each_isp_dies()
         .await
 }
 
-async fn download(web: SocketAddr, live: &Live, option: &str, received: &Count) -> Outcome {
+fn download(web: SocketAddr, live: &Live, option: &str) -> Command {
     let url = format!("http://localhost:{}/stream", live.addr.port());
     let proxy = format!("http://{web}");
     let mut command = program("curl", None);
     command.args(["--silent", "--show-error", "--fail", "--proxy", &proxy, option, &url]);
-    let mut child = command.spawn()?;
-    let mut stdout = child.stdout.take().ok_or("no standard output")?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
-    loop {
-        match stdout.read(&mut buffer).await? {
-            0 => break,
-            count => {
-                hash.update(&buffer[..count]);
-                received.add(count as u64);
-            }
-        }
-    }
-    let output = child.wait_with_output().await?;
-    assert!(output.status.success(), "curl failed: {output:?}");
-    assert!(live.hash() == Some(origin::hex(hash)), "curl's download has wrong bytes");
-    Ok(())
+    command
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,14 +5,12 @@ use std::process::Stdio;
 
 use interop_tests::skip::skipped;
 use interop_tests::support::Outcome;
-use sha2::{Digest, Sha256};
 use throughline_fixture::{ProgramPair, Shape};
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use crate::failure::{self, Count, Over};
 use crate::live::Live;
-use crate::{origin, turn};
+use crate::turn;
 
 /// Bytes that must move before, during and after each failure.
 const STEP: u64 = 4 << 20;
@@ -39,26 +37,6 @@ fn curl(arguments: &[&str]) -> Command {
     let mut command = program("curl");
     command.args(["--silent", "--show-error", "--fail", "--no-buffer"]).args(arguments);
     command
-}
-
-/// Runs a program that writes a download to its output, and compares that with what was sent.
-async fn download(mut command: Command, live: &Live, received: &Count) -> Outcome {
-    let mut child = command.spawn()?;
-    let mut stdout = child.stdout.take().ok_or("no standard output")?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
-    loop {
-        match stdout.read(&mut buffer).await? {
-            0 => break,
-            count => {
-                hash.update(&buffer[..count]);
-                received.add(count as u64);
-            }
-        }
-    }
-    let output = child.wait_with_output().await?;
-    assert!(output.status.success(), "it failed: {output:?}");
-    assert!(live.hash() == Some(origin::hex(hash)), "a download has wrong bytes");
-    Ok(())
 }
 
 /// Python's own HTTP client over a Unix socket, which knows of no proxy.
@@ -104,9 +82,9 @@ async fn curl_and_python_go_by_unix_sockets_while_each_isp_dies() -> Outcome {
             let received = [Count::default(), Count::default(), Count::default()];
             let moved = || received.iter().map(Count::now).min().unwrap_or(0);
             tokio::try_join!(
-                download(by_socks, &lives[0], &received[0]),
-                download(by_http, &lives[1], &received[1]),
-                download(python(&web), &lives[2], &received[2]),
+                lives[0].downloaded_by(by_socks, &received[0]),
+                lives[1].downloaded_by(by_http, &received[1]),
+                lives[2].downloaded_by(python(&web), &received[2]),
                 failure::each_isp_dies(pair, &over, moved, STEP),
             )?;
             println!("    unix: {:?} MiB", received.each_ref().map(|count| count.now() >> 20));
