@@ -132,7 +132,7 @@ impl Egress {
             tasks.spawn_in_order(async move {
                 // Boxed: what connecting takes is not kept for the life of the flow.
                 let relaying = Box::pin(egress.connect_flow(incoming)).await;
-                // Only the relay's handles keep the rest alive.
+                // The relay needs nothing of it.
                 drop(egress);
                 if let Some(relaying) = relaying {
                     relaying.await;

@@ -129,8 +129,9 @@ impl Memory {
 
     /// Gives back a lane's window that began with `first` bytes and grew by `grown`.
     pub fn release_lane(&self, first: u64, grown: u64) {
-        self.of_lanes.fetch_sub(first, Ordering::Relaxed);
+        // In this order nobody takes what the lane had for a flow's, and refuses one.
         self.release(first, grown);
+        self.of_lanes.fetch_sub(first, Ordering::Relaxed);
     }
 
     /// Gives back a window that began with `promised` bytes and grew by `grown`.
