@@ -1,7 +1,6 @@
 //! Why a flow is where it is: the built program asks a daemon whose ISPs fail and are drained.
 
 use std::process::Command;
-use std::time::Duration;
 
 use throughline_daemon::admin::{self, UplinkChange};
 use throughline_daemon::report::FlowReport;
@@ -67,7 +66,6 @@ async fn why_a_flow_is_where_it_is_and_why_it_moved_is_said() {
     let text = explained(&pair, id).await;
     assert!(text.contains("it moved") && text.contains("over isp-b carries its bytes"), "{text}");
     pair.isp("isp-a").heal(Way::Both);
-    tokio::time::sleep(Duration::from_millis(100)).await;
     flows.end().await;
     pair.shutdown().await;
 }
