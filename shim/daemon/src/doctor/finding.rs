@@ -123,12 +123,16 @@ impl fmt::Display for Diagnosis {
         for finding in &self.findings {
             writeln!(f, "{finding}")?;
         }
-        let count = |severity| self.findings.iter().filter(|f| f.severity == severity).count();
-        let [errors, warnings, notes] =
-            [Severity::Error, Severity::Warning, Severity::Note].map(count);
+        let counted = |severity, noun| {
+            let count = self.findings.iter().filter(|f| f.severity == severity).count();
+            (count, format!("{count} {noun}{}", if count == 1 { "" } else { "s" }))
+        };
+        let (errors, of_errors) = counted(Severity::Error, "error");
+        let (warnings, of_warnings) = counted(Severity::Warning, "warning");
+        let (_, notes) = counted(Severity::Note, "note");
         match (errors, warnings) {
-            (0, 0) => write!(f, "All is well ({notes} notes)."),
-            _ => write!(f, "{errors} errors, {warnings} warnings, {notes} notes."),
+            (0, 0) => write!(f, "All is well ({notes})."),
+            _ => write!(f, "{of_errors}, {of_warnings}, {notes}."),
         }
     }
 }
