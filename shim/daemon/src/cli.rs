@@ -43,6 +43,7 @@ pub use self::successor::BeginArgs;
 pub use self::uplink::{ListArgs, NameArgs, UplinkCommand};
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -111,6 +112,10 @@ pub enum Command {
     Demo(DemoArgs),
 }
 
+/// How long the process stays for a look-up of a name that nobody waits for any more: it cannot be ended, and goes on
+/// for as long as the resolver tries its servers.
+const LOOKUP_LEFT: Duration = Duration::from_secs(1);
+
 /// Executes the command line of this process.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -121,7 +126,11 @@ pub fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(execute(command)),
+        Ok(runtime) => {
+            let status = runtime.block_on(execute(command));
+            runtime.shutdown_timeout(LOOKUP_LEFT);
+            status
+        }
         Err(error) => fail(format!("the tokio runtime cannot be started: {error}")),
     }
 }

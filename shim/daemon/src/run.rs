@@ -29,6 +29,7 @@ use self::ingresses::Server;
 pub use self::interception::table;
 use self::interception::{covered, intercept, of_bound};
 use self::parts::acls;
+pub(crate) use self::parts::admin_path;
 pub use self::parts::identity;
 use self::prepared::Prepared;
 use self::reloader::Live;

@@ -52,7 +52,7 @@ codes! {
         "Write a `[peers.NAME]` with its key; `throughline init --peer` writes one."
     CannotListen "TL0109" "an address cannot be listened on"
         "Another program has the port, the address is not one of this host's, or the port needs a privilege."
-        "Stop the other program (`ss -lunp` and `ss -ltnp` name it) or write another port; write an address that `ip address` lists; or give the daemon CAP_NET_BIND_SERVICE."
+        "See who has it (`ss -lunp` and `ss -ltnp`), and if that is not the daemon itself, stop it or write another port; write an address that `ip address` lists; or give the daemon CAP_NET_BIND_SERVICE."
     NoNft "TL0110" "the program nft is missing"
         "An ingress of kind `intercept` sets rules of nftables by that program, and it cannot be started."
         "Install nftables, or remove the ingress."

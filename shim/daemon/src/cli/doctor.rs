@@ -39,7 +39,7 @@ pub struct DoctorArgs {
     /// Examine the paths to this peer only
     #[arg(long, value_name = "NAME")]
     pub peer: Option<String>,
-    /// How long an answer may take, in seconds; all together take four times that at most
+    /// How long an answer may take, in seconds; all probes together take three times that at most
     #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=60))]
     pub timeout: u16,
 }

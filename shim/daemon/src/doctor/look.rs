@@ -6,16 +6,15 @@ mod ports;
 mod udp;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::examination::Examination;
 use super::observation::{DaemonSeen, LocatorSeen, Observations};
-use crate::admin::{self, AdminError, AdminSocket};
+use crate::admin::{self, AdminError};
 use crate::config::{Admin, Config, Peer};
-use crate::run::identity;
+use crate::run::{admin_path, identity};
 use throughline::{Host, Locator};
 use throughline_uplinks::{Uplinks, leads_to_this_host};
 
@@ -41,7 +40,8 @@ pub(super) async fn observe(config: &Config, examination: &Examination) -> Obser
         host.descriptor_limit = report.descriptors.limit;
     }
     let ports = match daemon {
-        DaemonSeen::Absent => ports::faults(config),
+        // Without a socket nothing tells whether it is the daemon itself that has them.
+        DaemonSeen::Absent if config.admin != Admin::Off => ports::faults(config),
         _ => Vec::new(),
     };
     let mut seen = Observations { daemon, host, ports, locators, ..Observations::default() };
@@ -56,17 +56,8 @@ pub(super) async fn observe(config: &Config, examination: &Examination) -> Obser
     seen
 }
 
-/// Returns the path of the admin socket, if the configuration has any.
-fn admin_path(config: &Config) -> Option<PathBuf> {
-    match &config.admin {
-        Admin::Off => None,
-        Admin::At(path) => Some(path.clone()),
-        Admin::Default => Some(AdminSocket::default_path()),
-    }
-}
-
 async fn ask_daemon(config: &Config) -> DaemonSeen {
-    let Some(path) = admin_path(config) else { return DaemonSeen::Absent };
+    let Some(path) = admin_path(&config.admin) else { return DaemonSeen::Absent };
     let report = match timeout(DAEMON_TIMEOUT, admin::status(&path)).await {
         Ok(Ok(report)) => Box::new(report),
         Ok(Err(AdminError::NotRunning { .. })) => return DaemonSeen::Absent,

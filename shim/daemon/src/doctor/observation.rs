@@ -114,8 +114,8 @@ pub(crate) struct PathSeen {
     pub(crate) route: EgressReport,
     /// The largest packet that the interface and the routers that have complained let pass.
     pub(crate) mtu: Option<u32>,
-    /// Whether the router on the link does not answer (ARP).
-    pub(crate) router_is_silent: bool,
+    /// Whether the router on the link, or the peer where it is on the link, does not answer (ARP).
+    pub(crate) next_hop_is_silent: bool,
     /// What came of a single datagram.
     pub(crate) udp: UdpAnswer,
     /// What came of a lane.

@@ -36,7 +36,7 @@ pub fn identity(config: &Config) -> Result<Identity, StartError> {
 }
 
 /// Returns the path of the admin socket, if there is to be one.
-pub(super) fn admin_path(admin: &Admin) -> Option<PathBuf> {
+pub(crate) fn admin_path(admin: &Admin) -> Option<PathBuf> {
     match admin {
         Admin::Off => None,
         Admin::At(path) => Some(path.clone()),

@@ -66,6 +66,13 @@ broken! {
         let found = site.finds(&config, "TL0109", "error", "Another program has udp");
         assert!(found["cure"].as_str().unwrap().contains("ss -lunp"), "{found}");
     };
+    the_daemon_that_has_the_ports_cannot_be_asked => || {
+        let (site, _far, _there) = Site::with_peer();
+        let _itself = std::net::TcpListener::bind("127.0.0.1:1080").unwrap();
+        let text = format!("identity = \"near.key\"\nadmin = false\n{}", site.good());
+        std::fs::write(site.path().join("near.toml"), text).unwrap();
+        worst_is(&site.doctor_by(&[]), "TL0120", "note", "no admin socket");
+    };
     it_listens_on_another_hosts_address => || {
         let (site, _far, _there) = Site::with_peer();
         let config = format!("listen = \"192.0.2.99:5443\"\n{}", site.good());

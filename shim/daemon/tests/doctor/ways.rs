@@ -128,6 +128,12 @@ broken! {
         let uplinks = "[uplinks.isp-a]\ninterface = \"a0\"\n";
         site.finds(&site.config(uplinks, "192.0.2.99:5443"), "TL0222", "error", "192.0.2.0/24");
     };
+    a_peer_on_the_same_link_drops_udp => || {
+        let (site, far, _there) = Site::with_peer();
+        let uplinks = "[uplinks.isp-a]\ninterface = \"a0\"\n";
+        filter(Some(&far), INPUT, "udp dport 5443 drop");
+        site.finds(&site.config(uplinks, "192.0.2.1:5443"), "TL0206", "error", "a firewall at its end");
+    };
     the_locator_is_private => || {
         let (site, _far, _there) = Site::with_peer();
         site.finds(&site.config(UPLINKS, "10.99.0.1:5443"), "TL0223", "error", "private address");

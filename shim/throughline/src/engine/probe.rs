@@ -78,7 +78,7 @@ pub struct Reached {
     pub rtt: Duration,
     /// The largest packet that has passed, with IP's and UDP's headers.
     pub mtu: u32,
-    /// The size that was searched up to.
+    /// The largest size of which it is known whether it passes.
     pub mtu_sought: u32,
     /// The address from which the peer sees us, where it says so.
     pub seen_from: Option<SocketAddr>,
@@ -123,11 +123,13 @@ impl LaneProbe {
         search_mtu(&connection, payload, self.mtu_timeout).await;
         let answer = timeout(self.timeout, handshake::initiate(&connection, nobodys_hello())).await;
         let headers = endpoint::headers(self.remote.ip());
-        let passed = connection.stats().path.current_mtu;
+        let path = connection.stats().path;
+        // A search that has merely not come to its end says nothing of larger packets.
+        let sought = if path.lost_plpmtud_probes > 0 { payload } else { path.current_mtu };
         let reached = |detail: &str| Reached {
             rtt: connection.rtt(),
-            mtu: u32::from(passed) + headers,
-            mtu_sought: u32::from(payload) + headers,
+            mtu: u32::from(path.current_mtu) + headers,
+            mtu_sought: u32::from(sought) + headers,
             seen_from: seen_from(detail),
         };
         let answer = match answer {
@@ -177,6 +179,7 @@ fn rejected(error: HandshakeError, reached: impl Fn(&str) -> Reached) -> LaneAns
         HandshakeError::Rejected { detail, .. } => LaneAnswer::Rejected(detail),
         HandshakeError::Version(none) => LaneAnswer::NoCommonVersion(none.to_string()),
         HandshakeError::Connection(error) => failed(&error),
+        HandshakeError::Late(_) => LaneAnswer::Silent,
         other => LaneAnswer::Failed(other.to_string()),
     }
 }

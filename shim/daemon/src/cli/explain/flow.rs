@@ -157,7 +157,13 @@ fn lanes(found: Found<'_>) -> Vec<String> {
             "no lane is left: the flow waits for the next one, and loses nothing".to_owned(),
         ];
     }
-    let first = session.lanes.iter().map(|lane| lane.id).find(|id| Some(*id) == flow.primary_lane);
+    let primary = session.lanes.iter().find(|lane| Some(lane.id) == flow.primary_lane);
+    let bonds = |lane: &LaneReport| {
+        ["bond", "auto+bond"].contains(&flow.mode.as_str())
+            && ["preferred", "wait-to-restore"].contains(&lane.cost.as_str())
+            && defect(lane).is_none()
+            && primary.is_some_and(|primary| primary.uplink != lane.uplink)
+    };
     let role = |lane: &LaneReport| {
         let reason = match (defect(lane), lane.cost.as_str()) {
             (Some(defect), _) => defect,
@@ -165,7 +171,7 @@ fn lanes(found: Found<'_>) -> Vec<String> {
             (None, "wait-to-restore") => {
                 "it has answered again for a while; bulk flows do not return to it yet"
             }
-            (None, _) if Some(lane.id) == first => {
+            (None, _) if Some(lane.id) == flow.primary_lane => {
                 "it is the first of those in good health, and flows stay where they are"
             }
             (None, _) => {
@@ -176,6 +182,11 @@ fn lanes(found: Found<'_>) -> Vec<String> {
             "carries its bytes"
         } else if Some(lane.id) == flow.secondary_lane {
             "carries them a second time, as its uplink is another one"
+        } else if bonds(lane) {
+            return format!(
+                "{} may carry a part of its bytes, as the mode bonds lanes",
+                name(session, lane.id)
+            );
         } else {
             "is not used"
         };
@@ -229,8 +240,12 @@ fn home(found: Found<'_>) -> Option<String> {
     let Found { session, flow, .. } = found;
     if let Some(displaced) = flow.displaced_from {
         return Some(format!(
-            "it returns to {} at once if that answers within 100 ms of its suspicion, else when its hold-down is over",
-            name(session, displaced)
+            "it returns to {} at once if that answers within 100 ms of its suspicion, else {}",
+            name(session, displaced),
+            match flow.thin {
+                true => "when its hold-down is over",
+                false => "when it has been well for as long again as it is held down",
+            }
         ));
     }
     let held = |lane: &&LaneReport| {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::catalogue::Code;
-use crate::config::Config;
+use crate::config::{Admin, Config};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::observation::{DaemonSeen, Observations};
 use crate::report::{LaneReport, PeerReport, Report};
@@ -17,6 +17,12 @@ const LOSSY: f64 = 0.05;
 
 pub(super) fn judge(config: &Config, seen: &Observations) -> Vec<Finding> {
     match &seen.daemon {
+        DaemonSeen::Absent if config.admin == Admin::Off => vec![Finding::new(
+            Code::DaemonAbsent,
+            Severity::Note,
+            "daemon",
+            "The configuration has no admin socket (`admin = false`): no daemon was asked, and who has its ports was not looked at.",
+        )],
         DaemonSeen::Absent => vec![
             Finding::new(
                 Code::DaemonAbsent,

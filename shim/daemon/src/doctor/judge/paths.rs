@@ -19,7 +19,15 @@ pub(super) fn judge(config: &Config, seen: &Observations) -> Vec<Finding> {
         if path.is_reached() {
             findings.extend(reached(path));
         }
-        let Some(fault) = fault(config, seen, path) else { continue };
+        let Some(mut fault) = fault(config, seen, path) else { continue };
+        if fault.code == Code::WrongUplink && config.manage_routes {
+            fault.cure = format!(
+                "`manage-routes` sets the rules while the daemon runs: start it. If it runs, see `ip rule` and `ip route get \
+                 {} from {}`.",
+                path.remote().ip(),
+                path.local()
+            );
+        }
         let is_reached = seen.paths.iter().any(|p| p.peer == path.peer && p.is_reached());
         let severity = match fault.code {
             Code::NotProbed => Severity::Note,

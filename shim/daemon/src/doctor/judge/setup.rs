@@ -87,9 +87,13 @@ fn of_port(port: &PortFault) -> Finding {
             let option = if *protocol == "udp" { "-lunp" } else { "-ltnp" };
             let number = addr.port();
             (
-                format!("Another program has {protocol} {addr}, which {purpose} needs."),
                 format!(
-                    "Stop it (`ss {option} 'sport = :{number}'` names it), or write another port."
+                    "Another program has {protocol} {addr}, which {purpose} needs; or the daemon itself has it, and no \
+                     admin socket where this user looks for it."
+                ),
+                format!(
+                    "See who has it: `ss {option} 'sport = :{number}'`. If it is the daemon, run this as its user, or \
+                     write `admin = PATH`; if it is another program, stop that or write another port."
                 ),
             )
         }

@@ -38,7 +38,7 @@ fn path(uplink: &str, local: &str, interface: &str) -> PathSeen {
             problem: None,
         },
         mtu: Some(1500),
-        router_is_silent: false,
+        next_hop_is_silent: false,
         udp: UdpAnswer::Answered,
         lane: LaneSeen::Reached {
             rtt: Duration::from_millis(2),
@@ -149,7 +149,7 @@ fn what_is_seen_of_a_path_has_one_cause() {
             "192.0.2.1 does not answer",
             Box::new(move |p| p.udp = by("198.51.100.5", Unreachable)),
         ),
-        (Code::RouterSilent, "on b0", Box::new(|p| p.router_is_silent = true)),
+        (Code::RouterSilent, "on b0", Box::new(|p| p.next_hop_is_silent = true)),
         (Code::MtuTooSmall, "1200 bytes", Box::new(|p| p.mtu = Some(1200))),
         (Code::HandshakeBlocked, "single datagram", Box::new(|p| p.udp = UdpAnswer::Answered)),
         (Code::WrongUplink, "rule", Box::new(|p| p.route.state = "wrong-uplink".to_owned())),

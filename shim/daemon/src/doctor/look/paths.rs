@@ -78,7 +78,8 @@ pub(super) async fn probe(
     for path in &mut paths {
         let known = uplinks.path_mtu(path.local(), path.remote());
         path.mtu = [path.mtu, known].into_iter().flatten().min();
-        path.router_is_silent = path.route.gateway.is_some_and(is_silent_neighbour);
+        let next_hop = path.route.gateway.unwrap_or_else(|| path.remote().ip());
+        path.next_hop_is_silent = is_silent_neighbour(next_hop);
     }
     paths
 }
@@ -129,7 +130,7 @@ fn paths_to(uplinks: &Uplinks, peer: &str, locators: &[LocatorSeen]) -> Vec<Path
                 interface: uplinks.interface(route.local).unwrap_or_else(|| "-".to_owned()),
                 route,
                 mtu: None,
-                router_is_silent: false,
+                next_hop_is_silent: false,
                 udp: UdpAnswer::NotSent,
                 lane: LaneSeen::NotTried,
             });
@@ -139,13 +140,13 @@ fn paths_to(uplinks: &Uplinks, peer: &str, locators: &[LocatorSeen]) -> Vec<Path
 }
 
 /// Returns whether the kernel asks for this neighbour and has no answer: of IPv4, where a file says so.
-fn is_silent_neighbour(router: IpAddr) -> bool {
+fn is_silent_neighbour(next_hop: IpAddr) -> bool {
     let table = std::fs::read_to_string("/proc/net/arp").unwrap_or_default();
     table.lines().skip(1).any(|line| {
         // Address, type, flags: 0x0 is incomplete.
         let mut fields = line.split_whitespace();
         let address = fields.next().and_then(|address| address.parse::<IpAddr>().ok());
-        address == Some(router) && fields.nth(1) == Some("0x0")
+        address == Some(next_hop) && fields.nth(1) == Some("0x0")
     })
 }
 

@@ -63,6 +63,10 @@ fn where_a_flow_went_and_why_and_when_it_returns_is_said() {
         (session.flows[0].primary_lane, session.flows[0].thin) = (Some(1), false);
     });
     assert!(bulk.contains("well for as long again"), "{bulk}");
+    let displaced = explained(|session| {
+        (session.flows[0].displaced_from, session.flows[0].thin) = (Some(0), false);
+    });
+    assert!(displaced.contains("else when it has been well for as long again"), "{displaced}");
     let drained = explained(|session| {
         session.lanes[0].draining = true;
         session.flows[0].primary_lane = Some(1);
@@ -77,4 +81,18 @@ fn where_a_flow_went_and_why_and_when_it_returns_is_said() {
 fn a_flow_that_the_peer_opened_is_let_in_by_allow() {
     let text = explained(|session| session.side = "acceptor".to_owned());
     assert!(text.contains("branch1 opened it"), "{text}");
+}
+
+#[test]
+fn a_lane_that_may_carry_a_part_is_not_called_unused() {
+    for mode in ["bond", "auto+bond"] {
+        let text = explained(|session| session.flows[0].mode = mode.to_owned());
+        assert!(text.contains("l1 over isp-b may carry a part of its bytes"), "{mode}: {text}");
+        let lossy = explained(|session| {
+            session.flows[0].mode = mode.to_owned();
+            session.lanes[1].lossy = true;
+        });
+        assert!(lossy.contains("l1 over isp-b is not used: it loses much"), "{mode}: {lossy}");
+    }
+    assert!(explained(|_| ()).contains("l1 over isp-b is not used"));
 }

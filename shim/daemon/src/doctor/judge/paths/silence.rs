@@ -21,7 +21,7 @@ pub(super) fn explain(seen: &Observations, path: &PathSeen) -> Fault {
     wrong
         .or_else(|| of_datagram(seen, path))
         .or_else(|| narrow(path))
-        .or_else(|| silent_router(path))
+        .or_else(|| silent_next_hop(path))
         .or_else(|| half_passes(path))
         .or_else(|| by_other_paths(seen, path))
         .or_else(|| private(path))
@@ -70,8 +70,9 @@ pub(super) fn of_datagram(seen: &Observations, path: &PathSeen) -> Option<Fault>
                 "See `ip address` and `ip route get`.",
             ))
         }),
-        UdpAnswer::Silent => same_prefix(seen, path),
-        UdpAnswer::NotSent | UdpAnswer::Answered => None,
+        // A host that answers on the link is there: what drops UDP is something else.
+        UdpAnswer::Silent if path.next_hop_is_silent => same_prefix(seen, path),
+        UdpAnswer::Silent | UdpAnswer::NotSent | UdpAnswer::Answered => None,
     }
 }
 
@@ -133,8 +134,8 @@ fn nobody_on_the_link(path: &PathSeen) -> Fault {
     }
 }
 
-fn silent_router(path: &PathSeen) -> Option<Fault> {
-    path.router_is_silent.then(|| nobody_on_the_link(path))
+fn silent_next_hop(path: &PathSeen) -> Option<Fault> {
+    path.next_hop_is_silent.then(|| nobody_on_the_link(path))
 }
 
 fn narrow(path: &PathSeen) -> Option<Fault> {
