@@ -10,7 +10,6 @@ use interop_tests::process::{self, Process};
 use interop_tests::skip::{not_installed, skipped};
 use interop_tests::support::Outcome;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use crate::failure::{self, Count, Over};

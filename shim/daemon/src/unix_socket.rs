@@ -5,7 +5,7 @@
 
 use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -33,7 +33,7 @@ impl Access {
     /// The system's.
     pub fn apply(&self, path: &Path) -> io::Result<()> {
         if self.user.is_some() || self.group.is_some() {
-            chown(path, self.user, self.group)?;
+            lchown(path, self.user, self.group)?;
         }
         std::fs::set_permissions(path, Permissions::from_mode(self.mode))
     }
@@ -133,16 +133,36 @@ impl SocketFile {
         }
     }
 
-    /// Leaves the file to another process.
-    pub fn leave(mut self) {
+    /// Leaves the file to another process, until it is [owned](Self::own).
+    pub fn left(mut self) -> Self {
         self.is_left = true;
+        self
+    }
+
+    /// Has the file removed with this: no other process is there any more that uses it.
+    pub fn own(&mut self) {
+        self.is_left = false;
+    }
+
+    /// Gives the file this mode and owner.
+    ///
+    /// # Errors
+    /// Another file has come in its place, or the system's.
+    pub fn apply(&self, access: Access) -> io::Result<()> {
+        match self.is_there()? {
+            true => access.apply(&self.path),
+            false => Err(io::Error::other("another file has come in its place")),
+        }
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        Ok(id(&std::fs::symlink_metadata(&self.path)?) == self.id)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let found = std::fs::symlink_metadata(&self.path);
-        if !self.is_left && found.is_ok_and(|found| id(&found) == self.id) {
+        if !self.is_left && self.is_there().is_ok_and(|is_there| is_there) {
             // A file that stays is replaced at the next start.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -197,7 +217,15 @@ mod tests {
         let file = SocketFile::at(&path).unwrap();
         std::fs::rename(&path, directory.path().join("kept")).unwrap();
         let _other = bind(&path, Access::OWN_USER, 1).unwrap();
+        let others = std::fs::metadata(&path).unwrap().mode();
+        assert!(file.apply(Access { mode: 0o666, ..Access::OWN_USER }).is_err());
+        assert_eq!(std::fs::metadata(&path).unwrap().mode(), others);
         drop(file);
         assert!(path.exists(), "another one's");
+        // One that another process still uses stays, until that one is gone.
+        let mut file = SocketFile::at(&path).unwrap().left();
+        file.own();
+        drop(file);
+        assert!(!path.exists());
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 
 use super::error::AdminError;
 use super::protocol::MAX_CONNECTIONS;
-use crate::unix_socket::{self, Access, BindError};
+use crate::unix_socket::{self, Access, BindError, SocketFile};
 
 /// Connections that may wait in the kernel's queue: as many as are served at a time.
 const BACKLOG: i32 = MAX_CONNECTIONS as i32;
@@ -17,9 +17,10 @@ const BACKLOG: i32 = MAX_CONNECTIONS as i32;
 /// A bound admin socket. Dropping it removes its file, unless that is another process's still.
 #[derive(Debug)]
 pub struct AdminSocket {
+    /// First, so that it goes first: while the socket lives no other file can have its number. None where it is gone.
+    file: Option<SocketFile>,
     pub(super) listener: Arc<UnixListener>,
     path: PathBuf,
-    owns_file: bool,
 }
 
 impl AdminSocket {
@@ -42,7 +43,8 @@ impl AdminSocket {
                 AdminError::Bind { path: path.to_owned(), source }
             }
         })?;
-        Ok(Self { listener: Arc::new(listener), path: path.to_owned(), owns_file: true })
+        let file = SocketFile::at(path).ok();
+        Ok(Self { file, listener: Arc::new(listener), path: path.to_owned() })
     }
 
     /// Goes on with a socket that another process has bound to `path`. The file is that one's until
@@ -54,12 +56,15 @@ impl AdminSocket {
         let listener = std::os::unix::net::UnixListener::from(descriptor);
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
-        Ok(Self { listener: Arc::new(listener), path: path.to_owned(), owns_file: false })
+        let file = SocketFile::at(path).ok().map(SocketFile::left);
+        Ok(Self { file, listener: Arc::new(listener), path: path.to_owned() })
     }
 
     /// Has the file removed with the socket: no other process is there any more that uses it.
     pub fn own_file(&mut self) {
-        self.owns_file = true;
+        if let Some(file) = &mut self.file {
+            file.own();
+        }
     }
 
     /// Returns the socket, for as long as it is served: another process may go on with it.
@@ -70,14 +75,5 @@ impl AdminSocket {
     /// Returns the path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-impl Drop for AdminSocket {
-    fn drop(&mut self) {
-        if self.owns_file {
-            // The file may be gone already; a stale one is replaced at the next start.
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }

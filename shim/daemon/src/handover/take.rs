@@ -22,6 +22,7 @@ use super::{Message, Socket};
 use crate::proxy::names::Sockets;
 use crate::proxy::relay::{FlowKey, Progress};
 use crate::proxy::stream::Stream;
+use crate::unix_socket::SocketFile;
 use throughline::PeerId;
 use throughline::handover::PreparedNode;
 
@@ -289,10 +290,18 @@ impl TakeOver {
             }
         };
         match answer.map_err(TakeOverError::NotOurs)? {
-            Message::Yours => Ok(Box::pin(async move {
-                // Where nothing is said, it is gone.
-                let _ = timeout(LEAVE_TIMEOUT, self.channel.receive()).await;
-            })),
+            Message::Yours => {
+                // Of an ingress that is no more. The file goes before its socket, as always.
+                for (socket, _) in &self.sockets {
+                    if let Socket::UnixIngress { path } = socket {
+                        drop(SocketFile::at(path));
+                    }
+                }
+                Ok(Box::pin(async move {
+                    // Where nothing is said, it is gone.
+                    let _ = timeout(LEAVE_TIMEOUT, self.channel.receive()).await;
+                }))
+            }
             Message::Refused(reason) => Err(TakeOverError::Refused(reason)),
             other => Err(TakeOverError::Refused(format!("it answers {other:?}"))),
         }

@@ -79,8 +79,11 @@ impl Stream {
             StreamKind::Unix { holds_byte } => {
                 let stream = std::os::unix::net::UnixStream::from(descriptor);
                 stream.set_nonblocking(true)?;
-                let stream = UnixStream::from_std(stream)?;
-                Ok(Self::Unix(UnixConnection::new(stream, holds_byte)))
+                let unix = UnixConnection::new(UnixStream::from_std(stream)?, holds_byte);
+                // As TCP's `SO_LINGER`, which comes with the descriptor. The other process may go on with it: one
+                // that gives up must not take the byte that is held.
+                unix.reset_on_close();
+                Ok(Self::Unix(unix))
             }
         }
     }

@@ -44,8 +44,8 @@ impl ReceiveQueue {
         self.window.next()
     }
 
-    /// Takes a datagram that arrived; returns whether it is a new one. The oldest go where more than `most`
-    /// bytes, and more than [`MAX_BYTES`], would wait.
+    /// Takes a datagram that arrived; returns whether it is a new one that waits now. The oldest go where more than
+    /// `most` bytes, or more than [`MAX_BYTES`], would wait; the new one itself where it is longer.
     pub fn push(&mut self, seq: u64, payload: &[u8], most: u64) -> bool {
         match self.window.arrived(seq) {
             Arrival::New => {}
@@ -63,13 +63,13 @@ impl ReceiveQueue {
         // would stay as long as it waits.
         self.waiting.push_back(Bytes::copy_from_slice(payload));
         let most = usize::try_from(most).map_or(MAX_BYTES, |most| most.min(MAX_BYTES));
-        while self.bytes > most && self.waiting.len() > 1 {
+        while self.bytes > most {
             if let Some(oldest) = self.waiting.pop_front() {
                 self.bytes -= oldest.len() + OVERHEAD;
                 self.received.overflow += 1;
             }
         }
-        true
+        !self.waiting.is_empty()
     }
 
     /// Returns the next datagram for the application.
@@ -105,6 +105,15 @@ impl ReceiveQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_is_longer_than_what_may_wait_does_not_wait() {
+        let mut queue = ReceiveQueue::new(0);
+        assert!(queue.push(0, &[0; 100], 1000));
+        assert!(!queue.push(1, &[0; 2000], 1000));
+        assert_eq!((queue.bytes(), queue.received().overflow), (0, 2));
+        assert_eq!(queue.pop(), None);
+    }
 
     #[test]
     fn a_datagram_is_delivered_once_and_late_ones_as_they_come() {

@@ -81,10 +81,9 @@ pub enum Listener {
 /// A Unix socket that listens. Dropping it removes its file, unless that is another process's still.
 #[derive(Debug)]
 pub struct UnixEntrance {
+    /// First, so that it goes first: while the socket lives no other file can have its number. The lock is a leaf.
+    file: Mutex<SocketFile>,
     listener: UnixListener,
-    /// None while the file is another process's. The lock is a leaf.
-    file: Mutex<Option<SocketFile>>,
-    path: PathBuf,
 }
 
 impl UnixEntrance {
@@ -95,8 +94,8 @@ impl UnixEntrance {
     pub fn bind(at: &UnixPath, backlog: u32) -> Result<Self, BindError> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         let listener = unix_socket::bind(&at.path, at.access, backlog)?;
-        let file = SocketFile::at(&at.path)?;
-        Ok(Self { listener, file: Mutex::new(Some(file)), path: at.path.clone() })
+        let file = Mutex::new(SocketFile::at(&at.path)?);
+        Ok(Self { file, listener })
     }
 
     /// Goes on with one that another process has bound to `path`; `None` where its file is gone, so that nobody can
@@ -105,27 +104,22 @@ impl UnixEntrance {
     /// # Errors
     /// The runtime does not take it.
     pub fn inherit(path: &Path, descriptor: OwnedFd) -> io::Result<Option<Self>> {
-        match SocketFile::at(path) {
-            Ok(file) => file.leave(),
-            Err(_) => return Ok(None),
-        }
+        let Ok(file) = SocketFile::at(path) else { return Ok(None) };
         let listener = std::os::unix::net::UnixListener::from(descriptor);
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
-        Ok(Some(Self { listener, file: Mutex::new(None), path: path.to_owned() }))
+        Ok(Some(Self { file: Mutex::new(file.left()), listener }))
     }
 
     /// Has the file removed with the socket: no other process is there any more that uses it. Gives it its mode and
     /// owner, which may be others than those that it was made with.
     ///
     /// # Errors
-    /// They cannot be set.
+    /// They cannot be set, or another file has come in its place.
     pub fn own_file(&self, access: Access) -> io::Result<()> {
         let mut file = self.file.lock();
-        if file.is_none() {
-            *file = SocketFile::at(&self.path).ok();
-        }
-        access.apply(&self.path)
+        file.own();
+        file.apply(access)
     }
 }
 

@@ -110,17 +110,14 @@ impl UnixConnection {
         let room = scratch.len() - 1;
         let mut unread = self.unread()?;
         if room == 0 || unread <= held {
-            // An error comes behind what precedes it.
-            if let Some(error) = self.stream.take_error()? {
-                return Err(error);
-            }
             if room > 0 && !self.has_ended(held)? {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             // What came before the end may have come in this moment.
             unread = self.unread()?;
             if room == 0 || unread <= held {
-                return Ok(0);
+                // An error comes behind what precedes it, and in place of the end.
+                return self.stream.take_error()?.map_or(Ok(0), Err);
             }
         }
         let fresh = room.min(unread - held);

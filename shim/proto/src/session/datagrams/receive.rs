@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::datagram::OVERHEAD;
 use crate::session::{Session, SessionEvent, Violation};
 use crate::wire::flow_datagram::FlowDatagram;
 
@@ -32,7 +33,17 @@ impl Session {
             };
         };
         // What the peer sent before it ended the flow may come after the end.
-        let (is_over, most) = (flow.reset_out.is_some() || flow.app.reader_gone, flow.rx.window());
+        let is_over = flow.reset_out.is_some() || flow.app.reader_gone;
+        // A long one has room where the window may grow to it: what waits is never more than was set aside.
+        let lacking = ((payload.len() + OVERHEAD) as u64).saturating_sub(flow.rx.window());
+        if lacking > 0
+            && !is_over
+            && flow.datagrams.is_some()
+            && self.config.memory.try_grow(lacking)
+        {
+            flow.rx.grow(lacking);
+        }
+        let most = flow.rx.window();
         let Some(datagrams) = &mut flow.datagrams else {
             return Err(Violation::NotOfDatagrams(id));
         };

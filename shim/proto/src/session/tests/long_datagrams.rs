@@ -196,3 +196,30 @@ fn a_peer_may_not_send_one_of_a_flow_of_bytes_or_of_none_and_who_is_gone_hears_n
     end.fail_datagrams(now, id, FailureCode::Refused);
     assert_eq!(end.handle_long_datagram(now, &header(id)), Ok(SegmentVerdict::Stop));
 }
+
+#[test]
+fn what_waits_is_never_more_than_was_set_aside_however_long_it_is() {
+    let whole = Arc::new(Memory::new(160_000));
+    let part = Arc::new(Memory::for_peer(whole.clone(), 160_000));
+    let params = SessionParams { initial_window: 16 << 10, ..params() };
+    let (side, memory) = (Side::Acceptor, part.clone());
+    let config = SessionConfig { side, params, max_flows: 100, first_window: 0, memory };
+    let mut end = Session::new(config, params);
+    for flow in 0..8 {
+        let target = Target::datagram_service("calls".to_owned());
+        let datagram = FlowDatagram {
+            flow: FlowId(2 * flow),
+            seq: 0,
+            open: Some(Open { target, mode: Mode::Auto }),
+            payload: vec![0; 60_000].into(),
+        };
+        end.handle_datagram(Instant::now(), datagram).unwrap();
+    }
+    let queues = || end.flows().filter_map(|flow| Some(&flow.datagrams.as_ref()?.rx));
+    let waiting: usize = queues().map(|queue| queue.bytes()).sum();
+    assert!(waiting > 120_000, "what there is room for waits: {waiting}");
+    assert!(waiting as u64 <= part.used() && part.used() <= 2 * 160_000, "{waiting}");
+    assert_eq!(queues().map(|queue| queue.received().overflow).sum::<u64>(), 5);
+    drop(end);
+    assert_eq!((part.used(), whole.used()), (0, 0));
+}

@@ -75,16 +75,19 @@ impl Sending {
 /// Writes one, and waits for its acknowledgement; returns whether it came in time.
 async fn send(connection: &Connection, mut data: [Bytes; 2], priority: i32) -> bool {
     let deadline = Instant::now() + LONG_DEADLINE;
-    let Ok(Ok(mut stream)) = timeout_at(deadline, connection.open_uni()).await else {
-        return false;
-    };
-    let _ = stream.set_priority(priority);
-    match timeout_at(deadline, transfer(&mut stream, &mut data)).await {
-        Ok(has_arrived) => has_arrived,
-        Err(_) => {
-            let _ = stream.reset(TOO_LATE);
-            false
-        }
+    let Ok(Ok(stream)) = timeout_at(deadline, connection.open_uni()).await else { return false };
+    let mut stream = ResetOnDrop(stream);
+    let _ = stream.0.set_priority(priority);
+    timeout_at(deadline, transfer(&mut stream.0, &mut data)).await.unwrap_or(false)
+}
+
+/// A stream that is reset when it is dropped, also with its lane, unless all of it has arrived. QUIC's own ends then, as
+/// if what was written were the whole datagram.
+struct ResetOnDrop(SendStream);
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.reset(TOO_LATE);
     }
 }
 

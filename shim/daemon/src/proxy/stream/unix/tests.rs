@@ -120,3 +120,16 @@ async fn a_client_that_has_sent_nothing_sees_an_end() {
     drop(ours);
     assert_eq!(heard(app).await, (b"banner".to_vec(), false));
 }
+
+#[tokio::test]
+async fn who_gives_up_a_hand_over_takes_no_byte_from_who_goes_on() {
+    let (mut app, mut ours) = connected();
+    app.write_all(b"x").await.unwrap();
+    assert_eq!(ours.read_u8().await.unwrap(), b'x');
+    ours.reset_on_close();
+    let copy = ours.as_fd().try_clone_to_owned().unwrap();
+    drop(Stream::inherit(copy, ours.kind()).unwrap());
+    app.write_all(b"y").await.unwrap();
+    let next = timeout(Duration::from_secs(5), ours.read_u8()).await.expect("it was lost");
+    assert_eq!(next.unwrap(), b'y');
+}
