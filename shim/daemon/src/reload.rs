@@ -12,7 +12,7 @@ use thiserror::Error;
 
 pub use self::change::Change;
 pub use self::ingresses::Placement;
-use crate::config::{Admin, Config};
+use crate::config::Config;
 use throughline::PeerId;
 
 /// How a daemon gets from one configuration to another.
@@ -56,11 +56,7 @@ impl Transition {
     /// # Errors
     /// Something differs that cannot change while the daemon runs.
     pub fn between(old: Resolved<'_>, new: Resolved<'_>) -> Result<Self, NotChangeable> {
-        let admin = |config: &Config| match &config.admin {
-            Admin::At(path) => Some(path.clone()),
-            Admin::Default | Admin::Off => None,
-        };
-        if admin(old.config) != admin(new.config) {
+        if old.config.admin != new.config.admin {
             return Err(NotChangeable::Admin);
         }
         if old.config.metrics != new.config.metrics {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::config_error;
+use super::output::{config_error, fail};
 use crate::admin::AdminSocket;
 use crate::config::{Admin, Config};
 
@@ -31,7 +31,12 @@ impl DaemonArgs {
             (None, None) => Ok(AdminSocket::default_path()),
             (None, Some(file)) => match Config::load(file).map(|config| config.admin) {
                 Ok(Admin::At(path)) => Ok(path),
-                Ok(Admin::Default | Admin::Off) => Ok(AdminSocket::default_path()),
+                Ok(Admin::Default) => Ok(AdminSocket::default_path()),
+                Ok(Admin::Off) => Err(fail(format!(
+                    "{} says `admin = false`, so its daemon has no socket by which it could be asked; `--socket` names \
+                     another one's",
+                    file.display()
+                ))),
                 Err(error) => Err(config_error(&error)),
             },
         }

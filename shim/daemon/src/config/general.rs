@@ -5,11 +5,13 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::ExistingFlows;
+use toml::Spanned;
+
 use super::error::ConfigError;
 use super::raw::{SpannedList, SpannedText};
 use super::size;
 use super::source::{Located, Source, located, located_list};
+use super::{Admin, ExistingFlows};
 use crate::log_filter;
 use crate::proxy::connections::TcpTimeouts;
 use crate::proxy::rules::Via;
@@ -32,6 +34,24 @@ pub(super) fn listen(
         listen.push(address);
     }
     Ok(listen)
+}
+
+/// Parses `admin`: the path of a socket, or `false`.
+pub(super) fn admin(
+    source: &Source<'_>,
+    admin: Option<&Spanned<toml::Value>>,
+) -> Result<Admin, ConfigError> {
+    let Some(admin) = admin else { return Ok(Admin::Default) };
+    match admin.get_ref() {
+        toml::Value::String(path) => Ok(Admin::At(source.file_path(Path::new(path)))),
+        toml::Value::Boolean(false) => Ok(Admin::Off),
+        other => {
+            let message = format!(
+                "`admin` is the path of a socket, as in \"/run/throughline.sock\", or false for none; this is {other}."
+            );
+            Err(source.error(admin.span(), message))
+        }
+    }
 }
 
 /// What `linger` may be. Less than a second would end flows in the gap between two lanes; a year is

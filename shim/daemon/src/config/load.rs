@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::ConfigError;
 use super::raw::RawConfig;
 use super::source::{Source, in_order, located};
-use super::{Admin, Config, IdentitySource, Ingress};
+use super::{Config, IdentitySource, Ingress};
 use super::{general, ingresses, limits, peers, rules, structure, uplinks};
 use crate::proxy::rules::Policy;
 
@@ -83,8 +83,7 @@ impl Config {
         config.on_event = general::on_event(&source, raw.on_event.as_ref())?;
         config.existing_flows = general::existing_flows(&source, raw.existing_flows.as_ref())?;
         config.metrics = raw.metrics.as_ref().map(|at| source.address(located(at))).transpose()?;
-        config.admin =
-            raw.admin.as_ref().map_or(Admin::Default, |path| Admin::At(source.path(path)));
+        config.admin = general::admin(&source, raw.admin.as_ref())?;
         Ok(config)
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct RawConfig {
     pub(super) tcp_user_timeout: Option<SpannedText>,
     #[serde(default)]
     pub(super) limits: RawLimits,
-    pub(super) admin: Option<Spanned<String>>,
+    pub(super) admin: Option<Spanned<toml::Value>>,
     pub(super) metrics: Option<SpannedText>,
     pub(super) log: Option<SpannedText>,
     #[serde(rename = "on-event")]

@@ -137,6 +137,11 @@ fn only_the_identity_is_required() {
 }
 
 #[test]
+fn a_daemon_may_have_no_admin_socket() {
+    assert_eq!(parse("identity = '/k'\nadmin = false").unwrap().admin, Admin::Off);
+}
+
+#[test]
 fn an_error_shows_the_position_and_a_hint() {
     let error = parse("identity = \"k\"\n[peers.b]\nlocater = [\"h:1\"]\n").err().unwrap();
     let expected = "\

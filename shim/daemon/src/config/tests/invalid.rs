@@ -6,6 +6,12 @@ use super::parse;
 const INVALID: &[(&str, usize, usize, &str)] = &[
     ("lisen = 'x'", 2, 1, "There is no field `lisen` here; did you mean `listen`?"),
     (
+        "admin = true",
+        2,
+        9,
+        "`admin` is the path of a socket, as in \"/run/throughline.sock\", or false for none; this is true.",
+    ),
+    (
         "peer-down = 'drop'",
         2,
         13,
