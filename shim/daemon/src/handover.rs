@@ -39,9 +39,9 @@ mod take;
 
 pub use self::error::TakeOverError;
 pub(crate) use self::give::GiveError;
-pub use self::give::{Bundle, Giver, MakeBundle, MakingBundle};
+pub use self::give::{Bundle, Giver, MakeBundle, MakingBundle, Settle};
 pub(crate) use self::state::FORMATS;
-pub use self::take::{Departure, HandedEnd, HandedNames, HandedRelay, TakeOver};
+pub use self::take::{Departure, HandedEnd, HandedRelay, TakeOver};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -121,10 +121,11 @@ pub enum Socket {
         /// Its path.
         path: PathBuf,
     },
-    /// That of the DNS answerer for datagrams.
+    /// That of the DNS answerer for datagrams, since format 3.
     DnsDatagrams,
-    /// That of the DNS answerer for connections.
+    /// That of the DNS answerer for connections, since format 3.
     DnsConnections,
-    /// No socket but a file in memory: the names that have stand-ins.
+    /// No socket but a file in memory, since format 3: the names that have stand-ins. They are in it as soon as
+    /// everything stands still.
     Names,
 }

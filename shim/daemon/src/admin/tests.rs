@@ -31,7 +31,8 @@ fn no_reload() -> ReloadRequest {
 }
 
 async fn nothing_to_offer() -> io::Result<Bundle> {
-    Ok(Bundle { sockets: Vec::new(), unchanged: Box::new(()) })
+    let settle = Box::new(|| Ok(()));
+    Ok(Bundle { sockets: Vec::new(), settle, unchanged: Box::new(()) })
 }
 
 async fn serving(path: &Path) -> (Node, Tasks) {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::channel::Channel;
-use super::state::{FORMATS, RelayRecord, StateWriter, UNIX_SINCE, newest_common};
+use super::state::{FORMATS, NAMES_SINCE, RelayRecord, StateWriter, UNIX_SINCE, newest_common};
 use super::{Message, Socket};
 use crate::proxy::freezer::Freezer;
 use crate::proxy::relay::{OtherEnd, Parked};
@@ -40,7 +40,15 @@ pub(super) fn is_own_user(user: u32) -> bool {
 
 /// Returns whether a program that reads this format knows such a socket. What it does not know it binds anew, if it can.
 pub(super) fn is_known(socket: &Socket, format: u64) -> bool {
-    !matches!(socket, Socket::UnixIngress { .. }) || format >= UNIX_SINCE
+    match socket {
+        Socket::Ingress { .. }
+        | Socket::Datagrams { .. }
+        | Socket::Lanes { .. }
+        | Socket::Metrics { .. }
+        | Socket::Admin { .. } => true,
+        Socket::UnixIngress { .. } => format >= UNIX_SINCE,
+        Socket::DnsDatagrams | Socket::DnsConnections | Socket::Names => format >= NAMES_SINCE,
+    }
 }
 
 /// Says how long applications had to wait.
@@ -102,9 +110,14 @@ pub(super) struct Inner {
 pub struct Bundle {
     /// The listening sockets.
     pub sockets: Vec<(Socket, OwnedFd)>,
+    /// Brings what is offered up to date, when everything stands still.
+    pub settle: Settle,
     /// Keeps the daemon from changing them until it is dropped.
     pub unchanged: Box<dyn Any + Send>,
 }
+
+/// Brings what is offered up to date.
+pub type Settle = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// Finds out what there is to hand over.
 pub type MakeBundle = Box<dyn Fn() -> MakingBundle + Send + Sync>;
@@ -233,13 +246,13 @@ impl Inner {
     ) -> Result<(), GiveError> {
         let _one = self.under_way.try_lock().map_err(|_| GiveError::Busy)?;
         let Some(format) = newest_common(&formats) else { return Err(GiveError::Format(formats)) };
-        let Bundle { sockets, unchanged: _unchanged } = self.bundle().await?;
+        let Bundle { sockets, settle, unchanged: _unchanged } = self.bundle().await?;
         // Until everything is shown: a process that was told to end ends, and nobody takes it over half.
         let shown = tokio::select! {
             biased;
             () = tasks.draining() => return Err(GiveError::Ending),
             () = self.ending.cancelled() => return Err(GiveError::Ending),
-            shown = self.show_all(channel, sockets, format) => shown?,
+            shown = self.show_all(channel, (sockets, settle), format) => shown?,
         };
         // A signal to end comes before this, or waits until the successor is told.
         let _deciding = self.deciding.lock().await;
@@ -275,14 +288,14 @@ impl Inner {
     async fn show_all(
         &self,
         channel: &mut Channel,
-        sockets: Vec<(Socket, OwnedFd)>,
+        (sockets, settle): (Vec<(Socket, OwnedFd)>, Settle),
         format: u64,
     ) -> Result<Shown<'_>, GiveError> {
         match timeout(PREPARE_TIMEOUT, self.offer(channel, sockets, format)).await {
             Ok(offered) => offered?,
             Err(_) => return Err(GiveError::TimedOut("prepared")),
         }
-        let (still, closed, frozen_at) = self.stand_still().await?;
+        let (still, closed, frozen_at) = self.stand_still(&settle).await?;
         let showing = timeout(RESTORE_TIMEOUT, self.show(channel, &still, format));
         let relays = showing.await.map_err(|_| GiveError::TimedOut("reading"))??;
         match timeout(RESTORE_TIMEOUT, channel.receive()).await {
@@ -295,8 +308,12 @@ impl Inner {
         Ok(Shown { still, relays, closed, frozen_at })
     }
 
-    /// Stands still; returns how long nothing was accepted before, and since when nothing moves.
-    pub(super) async fn stand_still(&self) -> Result<(Still<'_>, Duration, Instant), GiveError> {
+    /// Stands still, with all that was offered as it is then; returns how long nothing was accepted before, and since
+    /// when nothing moves.
+    pub(super) async fn stand_still(
+        &self,
+        settle: &Settle,
+    ) -> Result<(Still<'_>, Duration, Instant), GiveError> {
         let mut still = Still { freezer: &self.freezer, node: None, is_given: false };
         self.freezer.wind_down().await;
         let began = Instant::now();
@@ -307,6 +324,7 @@ impl Inner {
             return Err(GiveError::Moving);
         }
         still.node = Some(self.node.freeze());
+        settle()?;
         Ok((still, closed, frozen_at))
     }
 

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::channel::Channel;
-use super::give::{Bundle, GiveError, Giver, Inner, RESTORE_TIMEOUT, Shown, is_known, pauses};
+use super::give::{
+    Bundle, GiveError, Giver, Inner, RESTORE_TIMEOUT, Settle, Shown, is_known, pauses,
+};
 use super::kept::{KEPT_FOR, Kept, clock};
 use super::state::newest_common;
 use super::take::TakeOver;
@@ -45,14 +47,14 @@ impl Inner {
         let Some(format) = newest_common(formats) else {
             return Err(GiveError::Format(formats.to_vec()));
         };
-        let Bundle { mut sockets, unchanged: _unchanged } = self.bundle().await?;
+        let Bundle { mut sockets, settle, unchanged: _unchanged } = self.bundle().await?;
         sockets.retain(|(socket, _)| is_known(socket, format));
         let (ours, rest) = UnixStream::pair()?;
         let mut channel = Channel::new(ours);
         let shown = tokio::select! {
             biased;
             () = tasks.draining() => Err(GiveError::Ending),
-            shown = self.show_to_nobody(&mut channel, format) => shown,
+            shown = self.show_to_nobody(&mut channel, &settle, format) => shown,
         };
         let (id, rest) = (self.id(), OwnedFd::from(rest.into_std()?));
         let kept = Kept { since: clock(), format, id, sockets, rest };
@@ -81,11 +83,12 @@ impl Inner {
     async fn show_to_nobody(
         &self,
         channel: &mut Channel,
+        settle: &Settle,
         format: u64,
     ) -> Result<Shown<'_>, GiveError> {
         // The socket has room for tens of thousands of descriptors. Where it has not, nobody makes any.
         let full = |_| GiveError::Full;
-        let (still, closed, frozen_at) = self.stand_still().await?;
+        let (still, closed, frozen_at) = self.stand_still(settle).await?;
         let showing = timeout(RESTORE_TIMEOUT, self.show(channel, &still, format));
         let relays = showing.await.map_err(full)??;
         Ok(Shown { still, relays, closed, frozen_at })

@@ -33,6 +33,9 @@ const DIRECT_SINCE: u64 = 2;
 /// The first format that has connections of Unix sockets.
 pub(super) const UNIX_SINCE: u64 = 3;
 
+/// The first format whose readers know of names.
+pub(super) const NAMES_SINCE: u64 = 3;
+
 /// Returns the newest format that is among those of another program.
 pub(super) fn newest_common(theirs: &[u64]) -> Option<u64> {
     theirs.iter().copied().filter(|format| FORMATS.contains(format)).max()

@@ -1,9 +1,10 @@
 //! The successor: asks, prepares itself with the sockets that it is offered, restores, and takes over.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,15 +71,6 @@ pub enum HandedEnd {
     Flow(FlowKey),
     /// Into a connection of this host's own.
     Direct(TcpStream),
-}
-
-/// The DNS answerer of another process.
-#[derive(Debug)]
-pub struct HandedNames {
-    /// Its sockets.
-    pub sockets: io::Result<Sockets>,
-    /// The names that have stand-ins.
-    pub snapshot: Vec<u8>,
 }
 
 impl TakeOver {
@@ -208,17 +200,11 @@ impl TakeOver {
         self.take(|socket| matches!(socket, Socket::Admin { path: of } if of == path))
     }
 
-    /// Returns what there is of the DNS answerer, if there is one.
-    pub fn names(&mut self) -> Option<HandedNames> {
+    /// Returns the sockets of the DNS answerer, if there is one.
+    pub fn answerer(&mut self) -> Option<io::Result<Sockets>> {
         let udp = self.take(|socket| *socket == Socket::DnsDatagrams)?;
         let tcp = self.take(|socket| *socket == Socket::DnsConnections)?;
-        let file = self.take(|socket| *socket == Socket::Names)?;
-        // From its start: the descriptor shares the place of the one that wrote.
-        let mut snapshot = Vec::new();
-        let mut file = File::from(file);
-        // Without them names are asked for anew.
-        let _ = file.rewind().and_then(|()| file.read_to_end(&mut snapshot));
-        Some(HandedNames { sockets: Sockets::of(udp, tcp), snapshot })
+        Some(Sockets::of(udp, tcp))
     }
 
     fn take(&mut self, is_it: impl Fn(&Socket) -> bool) -> Option<OwnedFd> {
@@ -269,6 +255,18 @@ impl TakeOver {
             node.stood_still_for(kept.age());
         }
         Ok(relays)
+    }
+
+    /// Returns the names that have stand-ins. After the state is [restored](Self::restore): until it stands still the
+    /// other process gives out more of them.
+    ///
+    /// # Errors
+    /// They cannot be read. Without them an address could come to stand for another name.
+    pub fn names(&mut self) -> Result<Vec<u8>, TakeOverError> {
+        let Some(file) = self.take(|socket| *socket == Socket::Names) else {
+            return Ok(Vec::new());
+        };
+        read_all(&File::from(file)).map_err(TakeOverError::Read)
     }
 
     /// Says that all is restored, and waits for the other process to let go. Returns what waits until that one has
@@ -324,6 +322,14 @@ impl TakeOver {
 fn unknown(format: u64) -> TakeOverError {
     let unknown = format!("its format {format} is not known; use a newer program");
     TakeOverError::Read(io::Error::other(unknown))
+}
+
+/// Reads a file from its start, whatever the place is that its descriptor shares with the one that wrote.
+fn read_all(file: &File) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut contents = vec![0; len];
+    file.read_exact_at(&mut contents, 0)?;
+    Ok(contents)
 }
 
 fn tcp_listener(descriptor: OwnedFd) -> io::Result<TcpListener> {

@@ -12,7 +12,7 @@ use super::interception::{bind_answerer, of_bound, table};
 use super::parts::{admin_path, identity, node_config};
 use crate::admin::{AdminError, AdminSocket};
 use crate::config::{Admin, Config};
-use crate::handover::{HandedNames, TakeOver};
+use crate::handover::TakeOver;
 use crate::metrics::MetricsServer;
 use crate::proxy::connections::raise_descriptor_limit;
 use crate::proxy::ingress::intercept::Interception;
@@ -28,7 +28,7 @@ pub(super) struct Prepared {
     pub(super) admin: Option<AdminSocket>,
     pub(super) interception: Interception,
     pub(super) answerer: Answerer,
-    /// The names of another process, with their stand-ins.
+    /// The names of another process, with their stand-ins, once it stands still.
     pub(super) names: Vec<u8>,
 }
 
@@ -46,7 +46,7 @@ impl Prepared {
         let wanted: Vec<_> = config.ingresses.iter().collect();
         let ingresses = ingresses::bind(&wanted, from.as_deref_mut())?;
         let interception = Interception::new(table(&config.admin));
-        let (answerer, names) = inherit_names(from.as_deref_mut());
+        let answerer = inherit_answerer(from.as_deref_mut());
         bind_answerer(&config, &answerer)?;
         interception.check(&of_bound(&config, &ingresses, &answerer)).await?;
         let admin = bind_admin_socket(&config.admin, from.as_deref_mut())?;
@@ -59,21 +59,21 @@ impl Prepared {
             node = node.take_over(from.lanes());
         }
         let node = node.prepare().await?;
+        let names = Vec::new();
         Ok(Self { config, node, ingresses, metrics, admin, interception, answerer, names })
     }
 }
 
-/// Returns the DNS answerer, with the sockets and the names that `from` has of it.
-fn inherit_names(from: Option<&mut TakeOver>) -> (Answerer, Vec<u8>) {
+/// Returns the DNS answerer, with the sockets that `from` has of it.
+fn inherit_answerer(from: Option<&mut TakeOver>) -> Answerer {
     let answerer = Answerer::default();
-    let Some(handed) = from.and_then(TakeOver::names) else { return (answerer, Vec::new()) };
-    let HandedNames { sockets, snapshot } = handed;
-    match sockets {
-        Ok(sockets) => answerer.inherit(sockets),
+    match from.and_then(TakeOver::answerer) {
+        Some(Ok(sockets)) => answerer.inherit(sockets),
         // Others are bound.
-        Err(error) => warn!(%error, "the sockets of the DNS answerer cannot be taken over"),
+        Some(Err(error)) => warn!(%error, "the sockets of the DNS answerer cannot be taken over"),
+        None => {}
     }
-    (answerer, snapshot)
+    answerer
 }
 
 /// Binds the address of the metrics, or goes on with the socket that `from` has of it.

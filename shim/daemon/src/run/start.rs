@@ -131,5 +131,6 @@ async fn prepare(
     former.check_identity(ours)?;
     let mut prepared = Prepared::new(config, Some(former)).await?;
     let relays = former.restore(&mut prepared.node).await?;
+    prepared.names = former.names()?;
     Ok((prepared, relays))
 }

@@ -1,9 +1,10 @@
 //! One daemon after another: what it hands over to its successor, and how that goes on with it.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -13,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use super::ingresses::{Running, Server};
 use super::reloader::Reloader;
 use crate::admin::AdminSocket;
-use crate::handover::{Bundle, Giver, HandedEnd, HandedRelay, MakingBundle, Socket};
+use crate::handover::{Bundle, Giver, HandedEnd, HandedRelay, MakingBundle, Settle, Socket};
 use crate::metrics::MetricsServer;
 use crate::proxy::egress::Egress;
 use crate::proxy::relay::{Joint, close_with_reset};
@@ -80,8 +81,9 @@ pub(super) fn giver(
             // Nothing of it may change before it is handed over.
             let unchanged = Box::new(reloader.pause().await);
             let mut sockets = sockets(&node, &reloader, &fixed)?;
-            sockets.extend(names(&server)?);
-            Ok(Bundle { sockets, unchanged })
+            let (names, settle) = names(&server)?;
+            sockets.extend(names);
+            Ok(Bundle { sockets, settle, unchanged })
         })
     };
     let freezer = server.dispatcher.connections().freezer.clone();
@@ -121,16 +123,21 @@ fn sockets(node: &Node, reloader: &Reloader, fixed: &Fixed) -> io::Result<Vec<(S
     Ok(ingresses.chain(lanes).chain(fixed.sockets()?).collect())
 }
 
-/// Returns what there is of the DNS answerer: its sockets, and a file with the names.
-fn names(server: &Server) -> io::Result<Vec<(Socket, OwnedFd)>> {
-    let Some(answerer) = server.answerer.sockets() else { return Ok(Vec::new()) };
+/// Returns what there is of the DNS answerer: its sockets, and a file for the names, with what writes them into it. Until
+/// everything stands still there may come more of them, which a successor that did not know them could give to others.
+fn names(server: &Server) -> io::Result<(Vec<(Socket, OwnedFd)>, Settle)> {
+    let Some(answerer) = server.answerer.sockets() else {
+        return Ok((Vec::new(), Box::new(|| Ok(()))));
+    };
     let [udp, tcp] = answerer.descriptors()?;
-    let file = memfd_create("throughline-names", MemfdFlags::CLOEXEC)?;
-    let mut file = File::from(file);
-    file.write_all(&server.dispatcher.names().snapshot())?;
-    Ok(vec![
+    // Without MFD_ALLOW_SEALING: whoever is offered it cannot have us keep from writing.
+    let file = File::from(memfd_create("throughline-names", MemfdFlags::CLOEXEC)?);
+    let (written, names) = (file.try_clone()?, server.dispatcher.names().clone());
+    let settle = move || written.write_all_at(&names.snapshot(), 0);
+    let sockets = vec![
         (Socket::DnsDatagrams, udp),
         (Socket::DnsConnections, tcp),
         (Socket::Names, file.into()),
-    ])
+    ];
+    Ok((sockets, Box::new(settle)))
 }

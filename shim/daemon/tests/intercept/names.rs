@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -231,6 +231,55 @@ fn what_stands_for_a_name_does_so_after_a_reload_and_for_a_successor_and_else_le
         Ping::connect(&stand_in).ping();
         near.crash();
         assert_eq!(ask("git.corp.example", A), "silence");
+    });
+}
+
+/// A request by the HTTP ingress of [`WEB`] that is not answered yet; a hand-over waits for it, for some seconds.
+struct Request {
+    client: TcpStream,
+    origin: TcpStream,
+}
+
+const WEB: &str = "[ingress.web]\nkind = \"http\"\nlisten = \"127.0.0.1:3128\"\nvia = \"direct\"";
+
+impl Request {
+    fn begin() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect("127.0.0.1:3128").unwrap();
+        let request = format!(
+            "GET http://{}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            listener.local_addr().unwrap()
+        );
+        client.write_all(request.as_bytes()).unwrap();
+        Self { client, origin: listener.accept().unwrap().0 }
+    }
+
+    fn finish(mut self) {
+        self.origin.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+        let mut answer = String::new();
+        self.client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+}
+
+#[test]
+fn what_stands_for_a_name_that_was_asked_for_while_another_process_takes_over_does_so_there() {
+    let name = "names::what_stands_for_a_name_that_was_asked_for_while_another_process_takes_over_does_so_there";
+    with_users(name, || {
+        let site = Site::with_names(HOSTS);
+        let near = site.start(INGRESS, &format!("{RULES}\n{WEB}"));
+        let request = Request::begin();
+        let next = near.begin_successor();
+        until("it begins", || near.log().contains("another process takes over"));
+        let [late, later] =
+            ["git.corp.example", "db.corp.example"].map(|name| (name, ask(name, A)));
+        request.finish();
+        next.takes_over();
+        assert!(near.wait_for_success());
+        for (name, stand_in) in [late, later] {
+            Ping::connect(&stand_in).ping();
+            assert_eq!(ask(name, A), stand_in, "{}", next.log());
+        }
     });
 }
 

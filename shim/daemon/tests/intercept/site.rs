@@ -266,14 +266,24 @@ impl Daemon {
 
     /// Starts a successor of the daemon in this namespace, and waits until it has taken over.
     pub(crate) fn successor(&self) -> Self {
+        let successor = self.begin_successor();
+        successor.takes_over();
+        successor
+    }
+
+    /// Starts a successor of the daemon in this namespace, without waiting for it.
+    pub(crate) fn begin_successor(&self) -> Self {
         let log = self.socket.with_extension("successor.log");
         let mut command = Command::new(PROGRAM);
         command.args(["run", "--take-over", "-c"]).arg(self.socket.with_extension("toml"));
         command.stderr(std::fs::File::create(&log).unwrap()).stdout(Stdio::null());
         command.env("THROUGHLINE_LOG", "debug");
         let child = command.spawn().unwrap();
-        let successor = Self { child, socket: self.socket.clone(), log };
-        until("taken over", || successor.log().contains("taken over from the process"));
-        successor
+        Self { child, socket: self.socket.clone(), log }
+    }
+
+    /// Waits until it has taken over.
+    pub(crate) fn takes_over(&self) {
+        until("taken over", || self.log().contains("taken over from the process"));
     }
 }

@@ -244,9 +244,10 @@ impl Serving {
             // While everything stands still queries wait in the kernel, for whichever process goes on.
             self.freezer.thawed().await;
             let received = tokio::select! {
-                received = datagrams.receive(&mut buffer) => received,
-                () = self.freezer.frozen() => continue,
+                biased;
                 () = self.tasks.draining() => return,
+                () = self.freezer.frozen() => continue,
+                received = datagrams.receive(&mut buffer) => received,
             };
             let Ok(meta) = received else {
                 sleep(RETRY_DELAY).await;
@@ -261,7 +262,7 @@ impl Serving {
 
     async fn answer_datagram(&self, datagrams: &Arc<Datagrams>, ends: Ends, query: &[u8]) {
         let client = ends.client.ip().to_canonical();
-        match self.names.reply(query, client) {
+        match self.reply(query, client).await {
             Reply::Drop => {}
             Reply::Answer(answer) => datagrams.send(ends, &answer).await,
             Reply::Forward => match self.wait(client) {
@@ -288,9 +289,10 @@ impl Serving {
         loop {
             self.freezer.thawed().await;
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = self.freezer.frozen() => continue,
+                biased;
                 () = self.tasks.draining() => return,
+                () = self.freezer.frozen() => continue,
+                accepted = listener.accept() => accepted,
             };
             let Ok((connection, from)) = accepted else {
                 sleep(RETRY_DELAY).await;
@@ -309,12 +311,20 @@ impl Serving {
         }
     }
 
+    /// Returns what is replied to a query, as soon as anything may move: a stand-in that were given out while everything
+    /// stands still would be unknown to a successor, which could give it to another name. What holds this place has a
+    /// freeze wait.
+    async fn reply(&self, query: &[u8], client: IpAddr) -> Reply {
+        let _place = self.freezer.enter().await;
+        self.names.reply(query, client)
+    }
+
     /// Answers one query after the other until the client has no more.
     async fn answer_connection(&self, mut connection: TcpStream, client: IpAddr) {
         loop {
             let reading = timeout(IDLE_TIMEOUT, resolver::read(&mut connection)).await;
             let Ok(Ok(query)) = reading else { return };
-            let answer = match self.names.reply(&query, client) {
+            let answer = match self.reply(&query, client).await {
                 Reply::Drop => return,
                 Reply::Answer(answer) => Some(answer),
                 Reply::Forward => ask(&query, Transport::Tcp).await.or_else(|| failure(&query)),
@@ -370,7 +380,10 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
+    use crate::proxy::names::Covered;
 
     #[test]
     fn a_client_has_its_part_of_those_who_wait_and_all_together_have_a_bound() {
@@ -388,5 +401,29 @@ mod tests {
         assert!(waiting.enter(client(5)).is_some());
         places.clear();
         assert!(waiting.0.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_name_is_given_an_address_while_everything_stands_still() {
+        let serving = Serving {
+            names: Names::default(),
+            freezer: Freezer::default(),
+            tasks: Tasks::default(),
+            waiting: Waiting::default(),
+            full: Arc::default(),
+        };
+        serving.names.cover(Covered::All);
+        // A question of an address (RFC 1035 §4.1).
+        let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01";
+        let client = Ipv4Addr::LOCALHOST.into();
+        assert!(serving.freezer.freeze().await);
+        let mut reply = Box::pin(serving.reply(query, client));
+        assert!(reply.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(serving.names.snapshot().is_empty());
+        serving.freezer.thaw();
+        assert!(matches!(reply.await, Reply::Answer(_)));
+        assert!(!serving.names.snapshot().is_empty());
+        // Nothing keeps it from standing still once more.
+        assert!(serving.freezer.freeze().await);
     }
 }
