@@ -104,7 +104,7 @@ fn serve(shared: &Shared, outlets: Outlets) {
     shared.names.cover(Covered::All);
     let answerer = Answerer::default();
     answerer.inherit(dns);
-    answerer.serve(&shared.names, &shared.freezer, &shared.tasks);
+    answerer.serve(&shared.names, &shared.descriptors, &shared.freezer, &shared.tasks);
     shared.tasks.spawn(tcp::serve(tcp, shared.clone()));
     shared.tasks.spawn(udp::serve(udp, shared.clone()));
 }

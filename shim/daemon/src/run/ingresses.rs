@@ -11,10 +11,11 @@ use super::entrance::{Entered, Entrance};
 use super::error::StartError;
 use crate::config::Ingress;
 use crate::handover::{Socket, TakeOver};
-use crate::proxy::connections::Place;
+use crate::proxy::connections::{Connections, Place};
 use crate::proxy::ingress::dispatcher::Dispatcher;
-use crate::proxy::ingress::intercept::{Interception, datagrams};
+use crate::proxy::ingress::intercept::{Interception, datagrams, original};
 use crate::proxy::ingress::{Listen, LiveIngress, Now, serve, serve_udp};
+use crate::proxy::names::pool::InUse;
 use crate::proxy::names::{Answerer, Covered};
 use crate::proxy::relay::{Joint, relay, relay_directly};
 use crate::proxy::tasks::Tasks;
@@ -116,9 +117,10 @@ fn now(ingress: &Ingress) -> Now {
 impl Server {
     /// Answers DNS queries from now on, of names that are `covered`, if there is an answerer.
     pub(super) fn answer_queries(&self, covered: Covered) {
-        let names = self.dispatcher.names();
+        let (names, connections) = (self.dispatcher.names(), self.dispatcher.connections());
         names.cover(covered);
-        self.answerer.serve(names, &self.dispatcher.connections().freezer, &self.tasks);
+        let Connections { descriptors, freezer, .. } = connections;
+        self.answerer.serve(names, descriptors, freezer, &self.tasks);
     }
 
     /// Serves an ingress.
@@ -153,12 +155,12 @@ impl Server {
     /// Goes on with a connection to one of the `ingresses`, and its flow, that another process has begun.
     pub(super) fn go_on(&self, joint: Joint, flow: FlowStream, ingresses: &[Running]) {
         let connections = self.dispatcher.connections();
-        let place = place_of(&joint, ingresses);
+        let held = self.held(&joint, ingresses);
         let descriptor = connections.descriptors.try_acquire();
         let relaying = relay(joint, flow, connections.freezer.place());
         self.tasks.spawn(async move {
             let relayed = relaying.await;
-            drop((place, descriptor));
+            drop((held, descriptor));
             debug!(?relayed, "flow ended");
         });
     }
@@ -167,14 +169,24 @@ impl Server {
     /// begun.
     pub(super) fn go_on_directly(&self, joint: Joint, other: TcpStream, ingresses: &[Running]) {
         let connections = self.dispatcher.connections();
-        let place = place_of(&joint, ingresses);
+        let held = self.held(&joint, ingresses);
         let descriptors = [(); 2].map(|()| connections.descriptors.try_acquire());
         let relaying = relay_directly(joint, other, connections.freezer.place());
         self.tasks.spawn(async move {
             let relayed = relaying.await;
-            drop((place, descriptors));
+            drop((held, descriptors));
             debug!(?relayed, "direct connection ended");
         });
+    }
+
+    /// Returns what a connection holds that another process has begun: its place, whatever the limits say now, and the
+    /// name that it was intercepted on its way to.
+    fn held(&self, joint: &Joint, ingresses: &[Running]) -> (Option<Place>, Option<InUse>) {
+        let of = ingresses.iter().find(|of| Some(of.name.as_str()) == joint.ingress.as_deref());
+        let place = of.and_then(|ingress| ingress.live.served().try_enter(usize::MAX));
+        let intercepted = joint.tcp.as_tcp().and_then(original);
+        let name = intercepted.and_then(|to| self.dispatcher.names().of(to.ip()));
+        (place, name.map(|(_, in_use)| in_use))
     }
 
     /// Serves the ingresses of another configuration: those that are kept go on, and those of `bound` begin.
@@ -207,12 +219,6 @@ impl Server {
             }
         }
     }
-}
-
-/// Returns the place of a connection that another process has begun, whatever the limits say now.
-fn place_of(joint: &Joint, ingresses: &[Running]) -> Option<Place> {
-    let of = ingresses.iter().find(|of| Some(of.name.as_str()) == joint.ingress.as_deref());
-    of.and_then(|ingress| ingress.live.served().try_enter(usize::MAX))
 }
 
 #[cfg(test)]

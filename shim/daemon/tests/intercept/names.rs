@@ -94,6 +94,21 @@ fn ask_as(user: u32, server: &str, name: &str, kind: u16, at: Option<&Far>) -> S
     "silence".to_owned()
 }
 
+/// Returns what is said to a program that asks from this address of the host's own.
+fn ask_from(own: &str, name: &str) -> String {
+    let own: IpAddr = own.parse().unwrap();
+    let open = move || {
+        setfsuid(Uid::from_raw(NOBODY));
+        let socket = UdpSocket::bind((own, 0)).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.connect("127.0.0.1:53").map(|()| socket)
+    };
+    let socket = std::thread::spawn(open).join().unwrap().unwrap();
+    socket.send(&query(name, A, 7)).unwrap();
+    let mut answer = [0; 2048];
+    socket.recv(&mut answer).map_or("silence".to_owned(), |len| said(&answer[..len], A))
+}
+
 fn ask(name: &str, kind: u16) -> String {
     ask_as(NOBODY, ANY, name, kind, None)
 }
@@ -125,6 +140,12 @@ fn a_rule_by_name_holds_for_a_program_that_asks_dns_and_no_other_name_is_touched
         std::fs::write(site.path().join("near.resolv"), "nameserver 203.0.113.2\n").unwrap();
         let before = rules();
         let near = start(&site);
+        let mut asker = Asker::connect();
+        let by_connection = asker.ask("db.corp.example");
+        // Its descriptor is counted, and that of the connection by which the system's resolver may be asked; besides that
+        // of the ingress's next connection.
+        until("they are", || near.status()["descriptors"]["connections"] == 3);
+        drop(asker);
         // Nobody here could look that up.
         assert_eq!(
             curl_as_nobody("git.corp.example"),
@@ -145,7 +166,7 @@ fn a_rule_by_name_holds_for_a_program_that_asks_dns_and_no_other_name_is_touched
         for server in ["127.0.0.1", "::1", "2001:db8:f::9"] {
             assert_eq!(ask_as(NOBODY, server, "db.corp.example", A, None), v4, "{server}");
         }
-        assert_eq!(ask_by_connection("db.corp.example"), v4);
+        assert_eq!(by_connection, v4);
         // Others are passed on, as are those of the daemon's own user, which asks whom it asks.
         assert_eq!(ask("www.example", A), "203.0.113.4", "{}", near.log());
         assert_eq!(ask_as(0, "203.0.113.2", "db.corp.example", A, None), "203.0.113.4");
@@ -154,22 +175,30 @@ fn a_rule_by_name_holds_for_a_program_that_asks_dns_and_no_other_name_is_touched
     });
 }
 
-fn ask_by_connection(name: &str) -> String {
-    let name = name.to_owned();
-    let asking = move || {
-        setfsuid(Uid::from_raw(NOBODY));
-        let mut connection = TcpStream::connect((ANY, 53)).unwrap();
+/// A connection of a program that asks for names.
+struct Asker(TcpStream);
+
+impl Asker {
+    fn connect() -> Self {
+        let connect = || {
+            setfsuid(Uid::from_raw(NOBODY));
+            TcpStream::connect((ANY, 53))
+        };
+        let connection = std::thread::spawn(connect).join().unwrap().unwrap();
         connection.set_read_timeout(Some(SOON)).unwrap();
-        let query = query(&name, A, 9);
+        Self(connection)
+    }
+
+    fn ask(&mut self, name: &str) -> String {
+        let query = query(name, A, 9);
         let len = u16::try_from(query.len()).unwrap().to_be_bytes();
-        connection.write_all(&[&len[..], &query].concat()).unwrap();
+        self.0.write_all(&[&len[..], &query].concat()).unwrap();
         let mut len = [0; 2];
-        connection.read_exact(&mut len).unwrap();
+        self.0.read_exact(&mut len).unwrap();
         let mut answer = vec![0; usize::from(u16::from_be_bytes(len))];
-        connection.read_exact(&mut answer).unwrap();
+        self.0.read_exact(&mut answer).unwrap();
         said(&answer, A)
-    };
-    std::thread::spawn(asking).join().unwrap()
+    }
 }
 
 /// Answers at 203.0.113.2, until the test ends: every name has the same address.
@@ -336,6 +365,11 @@ fn a_client_that_asks_for_names_without_end_gets_no_more_and_what_it_has_goes_on
             assert!(said.parse::<Ipv4Addr>().is_ok(), "{number}: {said}");
         }
         assert_eq!(answered(PART), "code 2");
+        // All addresses of this host's own are one client.
+        for own in ["127.0.0.9", "127.9.0.1"] {
+            let other = ask_from(own, "other.corp.example");
+            assert_eq!(other, "code 2", "{own}: {}", near.log());
+        }
         // Those that it has it has.
         assert!(answered(1).starts_with("198.1"));
         open.ping();

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use tracing::{debug, info};
 
-pub use self::destination::canonical;
+pub use self::destination::{canonical, original};
 pub use self::interception::Interception;
 pub use self::nft::InterceptError;
 use super::dispatcher::Dispatcher;
@@ -53,7 +53,7 @@ pub(super) async fn serve(
 ) {
     let ingress = Arc::clone(&arrival.ingress);
     let from = from.ip().map_or(from, |addr| canonical(addr).into());
-    let original = tcp.as_tcp().and_then(destination::original);
+    let original = tcp.as_tcp().and_then(original);
     let Some(original) = original else {
         if let Some(suppressed) = refusals.admit() {
             info!(%ingress, %from, suppressed, "connection reset: it was not intercepted, but made to the port itself");

@@ -16,21 +16,30 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::message::{Reply, as_datagram, failure};
 use super::resolver::{self, Transport, ask};
 use super::stand_ins::Names;
+use crate::proxy::connections::Descriptors;
 use crate::proxy::freezer::Freezer;
 use crate::proxy::own_sockets;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
 
 /// Queries that wait for the system's resolver; and connections: in all, and of a client, so that one that asks
-/// without end leaves others their part. Beyond it a query fails at once, and a connection is closed.
+/// without end leaves others their part. Beyond it a query fails at once, and a connection is closed; and so it is where
+/// there is no descriptor for it.
 const MAX_WAITING: usize = 256;
 const MAX_OF_CLIENT: usize = 64;
+
+/// The descriptors of a query that waits: the socket by which the system's resolver is asked.
+const OF_QUERY: usize = 1;
+
+/// Those of a connection: its own, and that of the connection by which the system's resolver is asked.
+const OF_CONNECTION: usize = 2;
 
 /// How long a connection may say nothing (RFC 7766 §6.2.3 recommends a few seconds).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,7 +174,13 @@ impl Answerer {
     }
 
     /// Answers from now on, if it is bound and does not do so already.
-    pub fn serve(&self, names: &Names, freezer: &Freezer, tasks: &Tasks) {
+    pub fn serve(
+        &self,
+        names: &Names,
+        descriptors: &Descriptors,
+        freezer: &Freezer,
+        tasks: &Tasks,
+    ) {
         let mut state = self.0.lock();
         let Some(sockets) = state.sockets.clone().filter(|_| !state.is_served) else { return };
         state.is_served = true;
@@ -173,6 +188,7 @@ impl Answerer {
         info!(port = sockets.port, "answering DNS queries of whoever is intercepted with `dns`");
         let serving = Serving {
             names: names.clone(),
+            descriptors: descriptors.clone(),
             freezer: freezer.clone(),
             tasks: tasks.clone(),
             waiting: Waiting::default(),
@@ -188,6 +204,7 @@ impl Answerer {
 #[derive(Clone)]
 struct Serving {
     names: Names,
+    descriptors: Descriptors,
     freezer: Freezer,
     tasks: Tasks,
     waiting: Waiting,
@@ -199,6 +216,16 @@ struct Serving {
 struct Ends {
     client: SocketAddr,
     asked: Option<IpAddr>,
+}
+
+/// Returns whom a query counts for that came `from` an address, to `asked` at last. The kernel redirects all programs of
+/// this host to loopback, and nobody else: they are one client, from whichever of the host's addresses they ask, of
+/// which loopback alone has millions.
+fn client_of(from: IpAddr, asked: Option<IpAddr>) -> IpAddr {
+    match asked.is_some_and(|asked| asked.to_canonical().is_loopback()) {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => from.to_canonical(),
+    }
 }
 
 /// A socket of which is known where to a datagram was sent, and from where it is answered.
@@ -261,11 +288,11 @@ impl Serving {
     }
 
     async fn answer_datagram(&self, datagrams: &Arc<Datagrams>, ends: Ends, query: &[u8]) {
-        let client = ends.client.ip().to_canonical();
+        let client = client_of(ends.client.ip(), ends.asked);
         match self.reply(query, client).await {
             Reply::Drop => {}
             Reply::Answer(answer) => datagrams.send(ends, &answer).await,
-            Reply::Forward => match self.wait(client) {
+            Reply::Forward => match self.wait(client, OF_QUERY) {
                 Some(place) => {
                     let (datagrams, query) = (Arc::clone(datagrams), query.to_vec());
                     self.tasks.spawn(async move {
@@ -298,8 +325,9 @@ impl Serving {
                 sleep(RETRY_DELAY).await;
                 continue;
             };
-            let client = from.ip().to_canonical();
-            let Some(place) = self.wait(client) else { continue };
+            let asked = connection.local_addr().ok().map(|addr| addr.ip());
+            let client = client_of(from.ip(), asked);
+            let Some(place) = self.wait(client, OF_CONNECTION) else { continue };
             let (serving, tasks) = (self.clone(), self.tasks.clone());
             self.tasks.spawn(async move {
                 tokio::select! {
@@ -337,14 +365,21 @@ impl Serving {
         }
     }
 
-    fn wait(&self, client: IpAddr) -> Option<Place> {
+    /// Returns a place with so many descriptors.
+    fn wait(
+        &self,
+        client: IpAddr,
+        descriptors: usize,
+    ) -> Option<(Place, Vec<OwnedSemaphorePermit>)> {
         let place = self.waiting.enter(client);
         if place.is_none()
             && let Some(suppressed) = self.full.admit()
         {
             info!(%client, suppressed, "DNS query refused: too many wait for the system's resolver");
         }
-        place
+        // Where there are none that says so.
+        let taken = (0..descriptors).map(|_| self.descriptors.try_acquire());
+        place.zip(taken.collect())
     }
 }
 
@@ -403,15 +438,56 @@ mod tests {
         assert!(waiting.0.lock().is_empty());
     }
 
-    #[tokio::test]
-    async fn no_name_is_given_an_address_while_everything_stands_still() {
-        let serving = Serving {
+    fn serving(descriptors: Descriptors) -> Serving {
+        Serving {
             names: Names::default(),
+            descriptors,
             freezer: Freezer::default(),
             tasks: Tasks::default(),
             waiting: Waiting::default(),
             full: Arc::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_programs_of_this_host_are_one_client_whichever_of_its_addresses_they_ask_from() {
+        for (from, asked, expected) in [
+            ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+            ("127.9.8.7", "127.0.0.1", "127.0.0.1"),
+            ("192.0.2.5", "127.0.0.1", "127.0.0.1"),
+            ("::ffff:192.0.2.5", "::ffff:127.0.0.1", "127.0.0.1"),
+            ("2001:db8::5", "::1", "127.0.0.1"),
+            ("10.0.0.2", "10.0.0.1", "10.0.0.2"),
+            ("::ffff:10.0.0.2", "::ffff:10.0.0.1", "10.0.0.2"),
+            ("2001:db8::5", "2001:db8::1", "2001:db8::5"),
+        ] {
+            let (from_ip, asked_ip) = (from.parse().unwrap(), asked.parse().unwrap());
+            let client = client_of(from_ip, Some(asked_ip));
+            assert_eq!(client.to_string(), expected, "{from} asks {asked}");
+        }
+        let remote = "10.0.0.2".parse().unwrap();
+        assert_eq!(client_of(remote, None), remote);
+    }
+
+    #[test]
+    fn whoever_waits_takes_descriptors_of_those_for_connections_and_fails_where_there_are_none() {
+        // Half of the limit.
+        let descriptors = Descriptors::of_limit(2 * (OF_CONNECTION + OF_QUERY));
+        let serving = serving(descriptors.clone());
+        let client = Ipv4Addr::LOCALHOST.into();
+        let connection = serving.wait(client, OF_CONNECTION).unwrap();
+        assert!(serving.wait(client, OF_CONNECTION).is_none());
+        let query = serving.wait(client, OF_QUERY).unwrap();
+        assert_eq!(descriptors.in_use(), OF_CONNECTION + OF_QUERY);
+        assert!(serving.wait(client, OF_QUERY).is_none());
+        drop((connection, query));
+        assert_eq!(descriptors.in_use(), 0);
+        assert!(serving.waiting.0.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_name_is_given_an_address_while_everything_stands_still() {
+        let serving = serving(Descriptors::default());
         serving.names.cover(Covered::All);
         // A question of an address (RFC 1035 §4.1).
         let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01";

@@ -1,4 +1,5 @@
-//! Stand-ins: addresses that are given to names, in both versions of IP, and known again. Pure.
+//! Stand-ins: addresses that are given to names, in both versions of IP, and known again. Pure, but that the end of a flow
+//! is when its [`InUse`] is dropped.
 //!
 //! ```text
 //! free ─a query─▸ given ─a flow begins─▸ in use ─the last one ends─▸ given ─REST later, if needed─▸ free
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -56,9 +58,30 @@ pub struct Pair {
 #[error("there are too many names at once")]
 pub struct Full;
 
-/// Keeps a stand-in for its name.
+/// Keeps a stand-in for its name, which begins to rest when the last of these is dropped.
 #[derive(Clone, Debug)]
-pub struct InUse(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+pub struct InUse(Arc<Use>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.at(Instant::now());
+    }
+}
+
+/// When a stand-in was last given out or used; whoever uses it holds this. The lock is a leaf.
+#[derive(Debug)]
+struct Use(Mutex<Instant>);
+
+impl Use {
+    fn at(&self, now: Instant) {
+        let mut last = self.0.lock();
+        *last = now.max(*last);
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock()
+    }
+}
 
 /// The stand-ins.
 #[derive(Debug)]
@@ -73,14 +96,14 @@ struct Entry {
     name: Arc<str>,
     /// Who asked for it first.
     client: IpAddr,
-    /// When it was last given out or used.
-    used_at: Instant,
-    flows: Arc<()>,
+    last_use: Arc<Use>,
 }
 
 impl Entry {
     fn is_at_rest(&self, now: Instant) -> bool {
-        Arc::strong_count(&self.flows) == 1 && now.saturating_duration_since(self.used_at) >= REST
+        // In this order: what is dropped meanwhile says so first.
+        Arc::strong_count(&self.last_use) == 1
+            && now.saturating_duration_since(self.last_use.last()) >= REST
     }
 }
 
@@ -131,8 +154,8 @@ impl Pool {
     /// There are too many names, in all or of this client, and none that could be forgotten.
     pub fn stand_in(&mut self, name: &str, client: IpAddr, now: Instant) -> Result<Pair, Full> {
         if let Some(known) = self.by_name.get(name) {
-            if let Some(entry) = self.by_number.get_mut(known) {
-                entry.used_at = now;
+            if let Some(entry) = self.by_number.get(known) {
+                entry.last_use.at(now);
             }
             return Ok(pair(*known));
         }
@@ -151,10 +174,10 @@ impl Pool {
     }
 
     /// Returns the name that an address stands for.
-    pub fn name_of(&mut self, ip: IpAddr, now: Instant) -> Option<(Arc<str>, InUse)> {
-        let entry = self.by_number.get_mut(&number(ip)?)?;
-        entry.used_at = now;
-        Some((Arc::clone(&entry.name), InUse(Arc::clone(&entry.flows))))
+    pub fn name_of(&self, ip: IpAddr, now: Instant) -> Option<(Arc<str>, InUse)> {
+        let entry = self.by_number.get(&number(ip)?)?;
+        entry.last_use.at(now);
+        Some((Arc::clone(&entry.name), InUse(Arc::clone(&entry.last_use))))
     }
 
     /// Returns the names with their stand-ins.
@@ -187,14 +210,15 @@ impl Pool {
 
     fn insert(&mut self, number: u32, name: Arc<str>, client: IpAddr, now: Instant) {
         self.by_name.insert(Arc::clone(&name), number);
-        let entry = Entry { name, client, used_at: now, flows: Arc::new(()) };
+        let entry = Entry { name, client, last_use: Arc::new(Use(Mutex::new(now))) };
         self.by_number.insert(number, entry);
     }
 
     /// Forgets the name that has rested for longest, of those that are meant.
     fn forget(&mut self, now: Instant, is_meant: impl Fn(&Entry) -> bool) -> Result<(), Full> {
         let at_rest = self.by_number.iter().filter(|(_, e)| is_meant(e) && e.is_at_rest(now));
-        let number = at_rest.min_by_key(|(_, entry)| entry.used_at).map(|(number, _)| *number);
+        let number =
+            at_rest.min_by_key(|(_, entry)| entry.last_use.last()).map(|(number, _)| *number);
         let entry = number.and_then(|number| self.by_number.remove(&number)).ok_or(Full)?;
         self.by_name.remove(&entry.name);
         Ok(())
@@ -263,6 +287,21 @@ mod tests {
         drop(flow);
         pool.stand_in("newer.example", third, later).unwrap();
         assert!(!pool.by_name.contains_key("0.example"));
+    }
+
+    #[test]
+    fn the_rest_begins_when_the_last_flow_ends() {
+        let (mut pool, ends_at) = (Pool::new(2), Instant::now());
+        // A flow that lasts longer than the rest.
+        let begun = ends_at.checked_sub(2 * REST).unwrap();
+        let pair = pool.stand_in("a.example", ONE, begun).unwrap();
+        let (_, flow) = pool.name_of(pair.v4.into(), begun).unwrap();
+        let (_, second) = pool.name_of(pair.v4.into(), begun).unwrap();
+        drop((flow, second));
+        let soon = ends_at + REST - Duration::from_secs(1);
+        assert_eq!(pool.stand_in("b.example", ONE, soon), Err(Full));
+        let later = Instant::now() + REST;
+        assert!(pool.stand_in("b.example", ONE, later).is_ok());
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub struct Names(Arc<Shared>);
 struct Shared {
     /// The lock is a leaf.
     covered: RwLock<Covered>,
-    /// The lock is a leaf.
+    /// Under this lock only one of an entry's is taken, which is a leaf.
     pool: Mutex<Pool>,
 }
 

@@ -13,7 +13,7 @@ pub(super) const FORGOTTEN: &str =
 ///
 /// The kernel's connection tracking remembers it. Whoever connects to the port itself has asked for just that.
 #[cfg(target_os = "linux")]
-pub(super) fn original(tcp: &TcpStream) -> Option<SocketAddr> {
+pub fn original(tcp: &TcpStream) -> Option<SocketAddr> {
     let (local, socket) = (canonical(tcp.local_addr().ok()?), SockRef::from(tcp));
     let original = match local {
         SocketAddr::V4(_) => socket.original_dst_v4(),
@@ -25,7 +25,7 @@ pub(super) fn original(tcp: &TcpStream) -> Option<SocketAddr> {
 
 /// Returns none, as nothing is intercepted here.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn original(_: &TcpStream) -> Option<SocketAddr> {
+pub fn original(_: &TcpStream) -> Option<SocketAddr> {
     None
 }
 
