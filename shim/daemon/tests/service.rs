@@ -177,8 +177,10 @@ fn the_units_are_valid_and_leave_the_daemon_little() -> Outcome {
         &[][..],
         &["manage-routes.conf"],
         &["low-ports.conf"],
+        &["intercept.conf"],
         &["credential.conf"],
         &["manage-routes.conf", "credential.conf"],
+        &["intercept.conf", "low-ports.conf", "credential.conf"],
     ];
     for drop_ins in drop_ins {
         let directory = tempfile::tempdir()?;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::mpsc;
 
 use tokio::net::{TcpListener, UdpSocket};
@@ -14,6 +13,7 @@ use super::child::Signals;
 use super::error::ExecError;
 use super::files::{self, OWN};
 use super::namespaces::{isolate, with_network_rights};
+use crate::proxy::ingress::intercept::policy_route::has_ipv6;
 use crate::proxy::ingress::intercept::{listener, nft};
 use crate::proxy::names::Sockets;
 
@@ -125,7 +125,7 @@ fn set_up() -> Result<Outlets, ExecError> {
         dns: outlets.dns.port(),
     };
     with_network_rights(|| {
-        for line in routes(Path::new("/proc/sys/net/ipv6").exists()) {
+        for line in routes(has_ipv6()) {
             nft::ip_blocking(&line)?;
         }
         Ok(nft::run_blocking(&rules(&ports))?)

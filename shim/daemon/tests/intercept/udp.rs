@@ -15,7 +15,7 @@ use crate::world::{Daemon, Far, INSIDE};
 /// The near host's addresses, as whom a destination sees that is not reached through the peer.
 const DIRECT: [&str; 2] = ["192.0.2.5", "2001:db8:a::5"];
 
-const NETS: [&str; 2] = ["203.0.113.", "2001:db8:f::"];
+pub(crate) const NETS: [&str; 2] = ["203.0.113.", "2001:db8:f::"];
 
 /// Another user than the daemon's, which is root.
 pub(crate) const NOBODY: u32 = 65_534;

@@ -5,7 +5,8 @@
 //! table of this daemon alone, and what a crash has left is found by the table's number. The program ip(8), for the same
 //! reasons as nft(8).
 
-use std::path::Path;
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
 
 use super::nft::{self, InterceptError};
 
@@ -22,9 +23,6 @@ const PRIORITY: u32 = 7300;
 
 /// Where tables of ours begin: a number that nobody would write.
 const TABLES: u32 = 0x5400_0000;
-
-/// The families of addresses, as ip(8) calls them, and where the kernel says that it has them.
-const FAMILIES: [(&str, &str); 2] = [("-4", "/proc/sys/net/ipv4"), ("-6", "/proc/sys/net/ipv6")];
 
 /// The rule and the route of one daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +98,17 @@ impl PolicyRoute {
     }
 }
 
-/// Returns the families that this host has.
+/// Returns the families of addresses that this host has, as ip(8) calls them.
 fn families() -> impl Iterator<Item = &'static str> {
-    FAMILIES.into_iter().filter(|(_, there)| Path::new(there).exists()).map(|(family, _)| family)
+    ["-4"].into_iter().chain(has_ipv6().then_some("-6"))
+}
+
+/// Returns whether this host has IPv6: the kernel has such sockets, unless it was told at its start to have none.
+/// /proc/sys would say so as well, but not every service may read it.
+pub fn has_ipv6() -> bool {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None);
+    let has_none = Errno::AFNOSUPPORT.raw_os_error();
+    socket.err().and_then(|error| error.raw_os_error()) != Some(has_none)
 }
 
 #[cfg(test)]
