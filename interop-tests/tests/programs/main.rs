@@ -20,6 +20,7 @@ mod iperf;
 mod live;
 mod netcat;
 mod origin;
+mod pair;
 mod postgres;
 mod proxies;
 mod resolver;

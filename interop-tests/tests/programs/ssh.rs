@@ -109,7 +109,8 @@ impl Server {
         format!("ssh -p {} {}", forward.port(), self.options().join(" "))
     }
 
-    fn options(&self) -> Vec<String> {
+    /// Returns what makes a client find and trust the server.
+    pub(crate) fn options(&self) -> Vec<String> {
         let place = self.place.display();
         let fixed = "-F none -o BatchMode=yes -o IdentitiesOnly=yes -o HostKeyAlias=far \
                      -o ServerAliveInterval=0";

@@ -12,11 +12,13 @@ mod protocol;
 mod serve;
 mod socket;
 
-pub use self::client::{EventReader, EventUpdate, change_uplink, events, reload, status};
+pub use self::client::{
+    EventReader, EventUpdate, change_uplink, cut_uplink, events, reload, status,
+};
 pub use self::error::AdminError;
 pub use self::event::EventReport;
 pub use self::protocol::{
-    Answer, ReloadAnswer, ReloadRequest, Request, UplinkAnswer, UplinkChange,
+    Answer, CutAnswer, ReloadAnswer, ReloadRequest, Request, UplinkAnswer, UplinkChange,
 };
 pub use self::socket::AdminSocket;
 

@@ -4,6 +4,7 @@
 //! stdout; logs and errors go to stderr.
 
 mod check;
+mod companion;
 mod daemon;
 mod doctor;
 mod events;
@@ -12,11 +13,14 @@ mod exec;
 mod explain;
 mod file;
 mod init;
+mod invite;
+mod join;
 mod key;
 mod log;
 mod manual;
 mod nc;
 mod output;
+mod pair;
 mod reload;
 mod rotate;
 mod run;
@@ -32,9 +36,12 @@ pub use self::exec::ExecArgs;
 pub use self::explain::ExplainArgs;
 pub use self::file::FileArgs;
 pub use self::init::InitArgs;
+pub use self::invite::InviteArgs;
+pub use self::join::JoinArgs;
 pub use self::key::KeyArgs;
 pub use self::manual::{CompletionsArgs, ManualArgs};
 pub use self::nc::NcArgs;
+pub use self::pair::PairArgs;
 pub use self::reload::ReloadArgs;
 pub use self::rotate::RotateArgs;
 pub use self::run::RunArgs;
@@ -74,6 +81,12 @@ pub enum Command {
     Reload(ReloadArgs),
     /// Write an identity and a first configuration for this host, with the uplinks that it has
     Init(InitArgs),
+    /// Let another host become a peer of this one: print a ticket that counts once, and wait for it
+    Invite(InviteArgs),
+    /// Become a peer of the host that gave the ticket: write an identity and a configuration, and try a flow
+    Join(JoinArgs),
+    /// Join a server by ssh: run `invite` there, and `join` here
+    Pair(PairArgs),
     /// Create an identity, write it to FILE (mode 0600) and print its public key
     Keygen(KeyArgs),
     /// Print the public key of the identity in FILE
@@ -140,6 +153,9 @@ async fn execute(command: Command) -> ExitCode {
         Command::Run(args) => run::execute(&args).await,
         Command::Reload(args) => reload::execute(args).await,
         Command::Init(args) => init::execute(args).await,
+        Command::Invite(args) => Box::pin(invite::execute(args)).await,
+        Command::Join(args) => Box::pin(join::execute(args)).await,
+        Command::Pair(args) => Box::pin(pair::execute(args)).await,
         Command::Keygen(args) => key::generate(&args),
         Command::Id(args) => key::print_public_key(&args),
         Command::RotateKey(args) => rotate::execute(args).await,

@@ -25,7 +25,12 @@ pub struct FirstConfig {
     pub peers: Vec<NewPeer>,
     /// What the peers may reach through this host.
     pub allow: Vec<String>,
+    /// The TCP port of loopback where applications connect.
+    pub proxy: u16,
 }
+
+/// The port of loopback where applications connect, unless something else listens there: SOCKS's by IANA's list.
+pub const PROXY: u16 = 1080;
 
 /// A peer as the command line names it: `NAME=KEY`, or `NAME=KEY@HOST:PORT,HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,14 +206,15 @@ impl FirstConfig {
             writeln!(text, "\n# Where applications connect: SOCKS5 and HTTP on one port.")?;
             return writeln!(
                 text,
-                "# [ingress.proxy]\n# kind = \"proxy\"\n# listen = \"127.0.0.1:1080\"\n# via = [\"NAME\"]"
+                "# [ingress.proxy]\n# kind = \"proxy\"\n# listen = \"127.0.0.1:{}\"\n# via = [\"NAME\"]",
+                self.proxy
             );
         }
         writeln!(
             text,
             "\n[ingress.proxy]  # applications connect here: SOCKS5 and HTTP on one port"
         )?;
-        writeln!(text, "kind = \"proxy\"\nlisten = \"127.0.0.1:1080\"\nvia = {dialed:?}")
+        writeln!(text, "kind = \"proxy\"\nlisten = \"127.0.0.1:{}\"\nvia = {dialed:?}", self.proxy)
     }
 
     /// Returns what the person at the other end is to be told, for each peer, or for any where none is named.

@@ -5,6 +5,7 @@
 //!                 └───▸ hook ─▸ admin, metrics ─▸ report ─▸ the library
 //!                         └───▸ handover ─▸ proxy
 //! cli ─▸ exec ─▸ proxy
+//! cli ─▸ join ─▸ admin, the library
 //! ```
 
 pub mod admin;
@@ -18,6 +19,7 @@ pub mod exec;
 pub mod handover;
 mod hook;
 pub mod init;
+pub mod join;
 mod log_filter;
 pub mod metrics;
 pub mod proxy;

@@ -48,6 +48,11 @@ struct Inner {
     root: hmac::Key,
 }
 
+/// What precedes the private key in PKCS#8 of version 1 (RFC 8410, §7).
+const PKCS8_BEFORE_SEED: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
 impl Identity {
     /// Makes a new random identity, in memory only.
     ///
@@ -58,6 +63,17 @@ impl Identity {
         let pair = Ed25519KeyPair::generate().expect("the system gives random numbers");
         let pkcs8 = pair.to_pkcs8v1().expect("a key pair serialises");
         Self::from_pkcs8(pkcs8.as_ref()).expect("a key that was just made is valid")
+    }
+
+    /// Returns the identity of a private key that is kept elsewhere: the 32 bytes of RFC 8032, §5.1.5, which nobody
+    /// else may know and nobody can guess.
+    ///
+    /// # Panics
+    /// Never: every 32 bytes are a private key.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let pkcs8 = [&PKCS8_BEFORE_SEED[..], seed].concat();
+        Self::from_pkcs8(&pkcs8).expect("every seed is a private key")
     }
 
     /// Reads the identity in the file `path`, which nobody but its owner may read, or a group to which root gave

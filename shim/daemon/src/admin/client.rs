@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -10,8 +11,8 @@ use tokio::time::timeout;
 use super::error::AdminError;
 use super::event::EventReport;
 use super::protocol::{
-    Answer, EXCHANGE_TIMEOUT, MAX_ANSWER, ReloadAnswer, Request, UplinkAnswer, UplinkChange,
-    read_line,
+    Answer, CutAnswer, EXCHANGE_TIMEOUT, MAX_ANSWER, ReloadAnswer, Request, UplinkAnswer,
+    UplinkChange, read_line,
 };
 use crate::report::Report;
 
@@ -37,6 +38,24 @@ pub async fn change_uplink(
 ) -> Result<UplinkAnswer, AdminError> {
     match ask(path, &change.request(uplink)).await? {
         Answer::Uplink(answer) => Ok(answer),
+        other => Err(unexpected(path, &other)),
+    }
+}
+
+/// Has the daemon cut an uplink off for a time, as a drill; with `force` also where flows stand still then.
+///
+/// # Errors
+/// No daemon answers there, it has no such uplink, or refuses.
+pub async fn cut_uplink(
+    path: &Path,
+    uplink: &str,
+    length: Duration,
+    force: bool,
+) -> Result<CutAnswer, AdminError> {
+    let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let uplink = uplink.to_owned();
+    match ask(path, &Request::CutUplink { uplink, millis, force }).await? {
+        Answer::Cut(answer) => Ok(answer),
         other => Err(unexpected(path, &other)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub(super) const MAX_ANSWER: u64 = 64 << 20;
 
 /// Concurrent connections; more wait in the kernel's queue.
 pub(super) const MAX_CONNECTIONS: usize = 16;
+
+/// How long a drill may last: long enough that a failure is seen as one, and short enough that nobody forgets it.
+pub(super) const DRILL: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(60);
 
 /// Bounds a whole exchange. Both ends are on this host.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +59,16 @@ pub enum Request {
         /// The name of the uplink.
         uplink: String,
     },
+    /// Cuts an uplink off for a time, as a drill.
+    CutUplink {
+        /// The name of the uplink.
+        uplink: String,
+        /// For how long, in milliseconds.
+        millis: u64,
+        /// Whether also where no other uplink reaches a peer, whose flows stand still then.
+        #[serde(default)]
+        force: bool,
+    },
     /// Hands everything over to the process that asks; what follows is that of [`crate::handover`].
     TakeOver {
         /// The formats of state that it reads.
@@ -74,6 +89,8 @@ pub enum Answer {
     Missed(u64),
     /// The state of an uplink after a change.
     Uplink(UplinkAnswer),
+    /// An uplink is cut off for a drill.
+    Cut(CutAnswer),
     /// What changed with a reload.
     Reload(ReloadAnswer),
     /// Why a valid request cannot be fulfilled.
@@ -102,6 +119,15 @@ pub struct UplinkAnswer {
     pub changed: bool,
     /// A consequence that the operator should know, as a sentence.
     pub warning: Option<String>,
+}
+
+/// A drill that has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutAnswer {
+    /// The name of the uplink.
+    pub uplink: String,
+    /// How long it lasts, in milliseconds.
+    pub millis: u64,
 }
 
 /// What changed with a reload, or would change.

@@ -12,8 +12,8 @@ use tracing::{debug, warn};
 
 use super::event::EventReport;
 use super::protocol::{
-    Answer, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, ReloadAnswer, ReloadRequest, Request,
-    UplinkAnswer, read_line,
+    Answer, CutAnswer, DRILL, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, ReloadAnswer,
+    ReloadRequest, Request, UplinkAnswer, read_line,
 };
 use super::socket::AdminSocket;
 use crate::handover::Giver;
@@ -147,6 +147,9 @@ impl Service {
             Ok(Request::ResumeUplink { uplink }) => {
                 self.uplink_answer(&self.node.resume_uplink(&uplink))
             }
+            Ok(Request::CutUplink { uplink, millis, force }) => {
+                self.cut(uplink, millis, force).await.map_or_else(Answer::Refused, Answer::Cut)
+            }
             Err(error) => Answer::Error(format!(
                 "not a valid request: {error}; write one like {{\"command\":\"status\"}}"
             )),
@@ -167,6 +170,26 @@ impl Service {
             drain.only_way_to = self.node.drain_uplink(uplink)?.only_way_to;
         }
         Ok(drain)
+    }
+
+    /// Cuts an uplink off for a drill; says why not as a phrase.
+    async fn cut(&self, uplink: String, millis: u64, force: bool) -> Result<CutAnswer, String> {
+        let length = Duration::from_millis(millis);
+        if !DRILL.contains(&length) {
+            return Err("a drill lasts between 100 ms and 60 s".to_owned());
+        }
+        // Whether the others answer is to be known, not remembered.
+        self.node.probe_lanes().await;
+        let stand_still = self.node.peers_only_over(&uplink);
+        if !force && !stand_still.is_empty() {
+            return Err(format!(
+                "no lane over another uplink answers to {}, so flows would stand still; nothing was cut, and --force \
+                 does it all the same",
+                stand_still.join(", ")
+            ));
+        }
+        self.node.cut_uplink(&uplink, length).map_err(|error| error.to_string())?;
+        Ok(CutAnswer { uplink, millis })
     }
 
     /// Answers what came of a change to an uplink. While another process takes over it may not have learned it.

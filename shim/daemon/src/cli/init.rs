@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use clap::Args;
 
 use super::output::{fail, print};
 use crate::config::Config;
-use crate::init::{FirstConfig, NewPeer, find_uplinks};
+use crate::init::{FirstConfig, NewPeer, PROXY, find_uplinks};
 use throughline::Identity;
 use throughline_uplinks::Uplinks;
 
@@ -38,36 +39,91 @@ pub(super) async fn execute(args: InitArgs) -> ExitCode {
 }
 
 async fn init(args: InitArgs) -> Result<String, String> {
-    let (key_file, file) =
-        (args.directory.join("identity.key"), args.directory.join("throughline.toml"));
-    if file.exists() {
-        return Err(format!(
+    let written = Written::by(&args.directory, args.listen, args.peers, args.allow).await?;
+    let mut report = written.shown();
+    report += &written.first.next_steps(&host_name());
+    report += &format!("Then: throughline run {}", written.file.display());
+    Ok(report)
+}
+
+/// An identity and a first configuration that were written.
+pub(super) struct Written {
+    pub(super) file: PathBuf,
+    pub(super) first: FirstConfig,
+    had_key: bool,
+}
+
+impl Written {
+    /// Writes them into `directory`; what is there already stays, and a configuration there is an error.
+    pub(super) async fn by(
+        directory: &Path,
+        port: Option<u16>,
+        peers: Vec<NewPeer>,
+        allow: Vec<String>,
+    ) -> Result<Self, String> {
+        let file = configuration_in(directory);
+        is_free(&file)?;
+        let identity = identity_in(directory)?;
+        Self::with(directory, identity, port, peers, allow).await
+    }
+
+    /// The same, with an identity of that directory.
+    pub(super) async fn with(
+        directory: &Path,
+        (identity, had_key): (Identity, bool),
+        port: Option<u16>,
+        peers: Vec<NewPeer>,
+        allow: Vec<String>,
+    ) -> Result<Self, String> {
+        let file = configuration_in(directory);
+        // Without managing routes it cannot fail.
+        let uplinks = Uplinks::start(Vec::new(), false).await.map_err(|error| error.to_string())?;
+        let (key, uplinks) = (identity.peer_id(), find_uplinks(&uplinks.now()));
+        let first = FirstConfig { key, uplinks, port, peers, allow, proxy: proxy_port() };
+        let text = first.text();
+        // What is wrong in it came by the command line.
+        Config::parse(&file, &text).map_err(|error| error.to_string())?;
+        write_new(&file, &text)
+            .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        Ok(Self { file, first, had_key })
+    }
+
+    /// Returns what was written.
+    pub(super) fn shown(&self) -> String {
+        let key =
+            if self.had_key { "with the key that was there" } else { "and the key beside it" };
+        format!("Wrote {} {key}:\n\n{}\n", self.file.display(), self.first.text())
+    }
+}
+
+/// Returns a port for the proxy at which nothing else listens now.
+fn proxy_port() -> u16 {
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (PROXY..PROXY + 20).find(is_free).unwrap_or(PROXY)
+}
+
+/// Returns where the configuration of a directory is.
+pub(super) fn configuration_in(directory: &Path) -> PathBuf {
+    directory.join("throughline.toml")
+}
+
+/// Checks that there is no configuration yet.
+pub(super) fn is_free(file: &Path) -> Result<(), String> {
+    match file.exists() {
+        true => Err(format!(
             "{} is there already, and is not overwritten; edit it, or name another directory",
             file.display()
-        ));
+        )),
+        false => Ok(()),
     }
-    let has_key = key_file.exists();
-    let identity = if has_key { Identity::load(&key_file) } else { Identity::create(&key_file) };
-    let identity = identity.map_err(|error| error.to_string())?;
-    // Without managing routes it cannot fail.
-    let uplinks = Uplinks::start(Vec::new(), false).await.map_err(|error| error.to_string())?;
-    let first = FirstConfig {
-        key: identity.peer_id(),
-        uplinks: find_uplinks(&uplinks.now()),
-        port: args.listen,
-        peers: args.peers,
-        allow: args.allow,
-    };
-    let text = first.text();
-    // What is wrong in it came by the command line.
-    Config::parse(&file, &text).map_err(|error| error.to_string())?;
-    write_new(&file, &text)
-        .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
-    let key = if has_key { "with the key that was there" } else { "and the key beside it" };
-    let mut report = format!("Wrote {} {key}:\n\n{text}\n", file.display());
-    report += &first.next_steps(&host_name());
-    report += &format!("Then: throughline run {}", file.display());
-    Ok(report)
+}
+
+/// Returns the identity of a directory, which is made where there is none, and whether there was one.
+pub(super) fn identity_in(directory: &Path) -> Result<(Identity, bool), String> {
+    let file = directory.join("identity.key");
+    let had_key = file.exists();
+    let identity = if had_key { Identity::load(&file) } else { Identity::create(&file) };
+    Ok((identity.map_err(|error| error.to_string())?, had_key))
 }
 
 /// Writes a file that is not there yet, for this user alone: passwords may be added to it.
@@ -77,7 +133,7 @@ fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Returns this host's name as peers may call it.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = rustix::system::uname();
     let first =
         name.nodename().to_string_lossy().split('.').next().unwrap_or_default().to_lowercase();

@@ -140,7 +140,7 @@ async fn keep_for_the_next(daemon: &Daemon, file: &Path) -> bool {
 }
 
 /// Ends this process, whose successor has everything.
-fn end_at_once_for(successor: Option<u32>) -> ! {
+pub(super) fn end_at_once_for(successor: Option<u32>) -> ! {
     info!(successor, "another process has taken over; this one ends");
     if let Some(process) = successor {
         service::succeeded_by(process);

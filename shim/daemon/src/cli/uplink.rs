@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -19,6 +20,8 @@ pub enum UplinkCommand {
     Drain(NameArgs),
     /// Use a drained uplink again
     Resume(NameArgs),
+    /// A drill: nothing goes over an uplink for a time, as if its ISP had died silently. Ends by itself
+    Cut(CutArgs),
 }
 
 /// In which form, and of which daemon.
@@ -42,11 +45,44 @@ pub struct NameArgs {
     pub list: ListArgs,
 }
 
+/// Which uplink, for how long, and what else [`ListArgs`] has.
+#[derive(Debug, Args)]
+pub struct CutArgs {
+    /// The name of the uplink, as `uplink list` shows it
+    pub name: String,
+    /// For how long, up to 60s
+    #[arg(long = "for", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub length: Duration,
+    /// Also where no other uplink reaches a peer; its flows stand still for that time
+    #[arg(long)]
+    pub force: bool,
+    /// Form and daemon.
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
 pub(super) async fn execute(command: UplinkCommand) -> ExitCode {
     match command {
         UplinkCommand::List(args) => list(args).await,
         UplinkCommand::Drain(args) => change(args, UplinkChange::Drain).await,
         UplinkCommand::Resume(args) => change(args, UplinkChange::Resume).await,
+        UplinkCommand::Cut(args) => cut(args).await,
+    }
+}
+
+async fn cut(args: CutArgs) -> ExitCode {
+    let path = match args.list.daemon.socket_path() {
+        Ok(path) => path,
+        Err(code) => return code,
+    };
+    match admin::cut_uplink(&path, &args.name, args.length, args.force).await {
+        Ok(answer) if args.list.json => print_json(&answer),
+        Ok(answer) => print(&format!(
+            "Nothing goes over {} for {}; `throughline events --follow` shows what comes of it.",
+            answer.uplink,
+            humantime::format_duration(args.length)
+        )),
+        Err(error) => fail(error),
     }
 }
 

@@ -22,6 +22,7 @@ fn first() -> FirstConfig {
         port: Some(5443),
         peers: vec![],
         allow: vec![],
+        proxy: PROXY,
     }
 }
 

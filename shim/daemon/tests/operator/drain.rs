@@ -119,6 +119,42 @@ async fn draining_the_last_uplink_warns_and_flows_stay_on_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_drill_cuts_an_uplink_off_and_flows_go_on_but_not_where_there_is_no_other() {
+    let _alone = alone().await;
+    let pair = start_pair().await;
+    let flows = Flows::start(pair.socks()).await;
+    tokio::time::sleep(SECOND).await;
+    let (socket, began) = (pair.near_socket(), Instant::now());
+    for length in [Duration::from_millis(99), 61 * SECOND] {
+        let error = admin::cut_uplink(&socket, "isp-a", length, false).await.unwrap_err();
+        assert!(error.to_string().contains("between 100 ms and 60 s"), "{error}");
+    }
+    let error = admin::cut_uplink(&socket, "isp-x", SECOND, false).await.unwrap_err();
+    assert!(error.to_string().contains("no uplink `isp-x`"), "{error}");
+    let answer = admin::cut_uplink(&socket, "isp-a", 4 * SECOND, false).await.unwrap();
+    assert_eq!((&answer.uplink[..], answer.millis), ("isp-a", 4000));
+    pair.until("isp-a does not answer", async |pair| {
+        let report = pair.near_report().await;
+        report.uplinks.iter().any(|u| u.name == "isp-a" && u.lanes_up == 0)
+    })
+    .await;
+    // Now everything depends on the other.
+    let error = admin::cut_uplink(&socket, "isp-b", SECOND, false).await.unwrap_err();
+    assert!(error.to_string().contains("nothing was cut"), "{error}");
+    pair.until("isp-a answers again", async |pair| {
+        let report = pair.near_report().await;
+        report.uplinks.iter().any(|u| u.name == "isp-a" && u.lanes_up > 0)
+    })
+    .await;
+    // Forced, it is so even then; and the flows go on afterwards.
+    admin::cut_uplink(&socket, "isp-a", SECOND, false).await.unwrap();
+    admin::cut_uplink(&socket, "isp-b", SECOND, true).await.unwrap();
+    assert!(flows.worst_echo(began) < 10 * SECOND);
+    flows.end().await;
+    pair.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_that_was_dialed_drains_an_uplink_of_its_own() {
     let _alone = alone().await;
     let pair = start_pair().await;

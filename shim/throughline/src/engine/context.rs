@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::drains::Drains;
 use super::locators;
 use super::peers::Peers;
+use super::quic::cuts::Cuts;
 use super::quic::tls::PeerSet;
 use super::quic::transport::{self, LaneTransport, ServerFactory};
 use super::totals::Totals;
@@ -35,6 +36,8 @@ pub(crate) struct NodeContext {
     pub(crate) uplinks: Uplinks,
     /// The uplinks that are drained.
     pub(crate) drains: Drains,
+    /// Our addresses that are cut off for a drill.
+    pub(crate) cuts: Cuts,
     pub(crate) events: EventLog,
     pub(crate) peers: Peers,
     pub(crate) totals: Totals,
@@ -79,6 +82,7 @@ impl NodeContext {
             setup,
             uplinks,
             drains: Drains::default(),
+            cuts: Cuts::default(),
             events: EventLog::default(),
             peers,
             totals: Totals::default(),

@@ -2,6 +2,7 @@
 //! close codes.
 
 pub(crate) mod close;
+pub(crate) mod cuts;
 pub(crate) mod endpoint;
 pub(crate) mod features;
 pub(crate) mod socket;

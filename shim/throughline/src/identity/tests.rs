@@ -91,3 +91,14 @@ fn every_label_and_context_has_a_secret_of_its_own() {
     seen.dedup();
     assert_eq!(seen.len(), all.len());
 }
+
+#[test]
+fn a_seed_is_the_private_key_of_rfc_8032() {
+    // §7.1, test 1.
+    let hex = |text: &str| -> [u8; 32] {
+        data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
+    };
+    let seed = hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+    let public = hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+    assert_eq!(Identity::from_seed(&seed).peer_id(), PeerId::from_bytes(public));
+}

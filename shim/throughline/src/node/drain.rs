@@ -1,9 +1,11 @@
 //! Drains an uplink, and resumes it: changes the set of drained ones, what every lane advertises, and
 //! wakes the drivers.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use crate::engine::drains::{Drain, UnknownUplink};
 use crate::engine::session::{LaneEntry, SessionHandle};
@@ -49,9 +51,22 @@ impl Sessions {
         Ok(Drain { uplink: name.to_owned(), draining, changed, last, only_way_to })
     }
 
+    /// Cuts the uplink `name` off for a drill.
+    pub(super) fn cut_uplink(&self, name: &str, duration: Duration) -> Result<(), UnknownUplink> {
+        let snapshot = self.context.uplinks.now();
+        let Some(uplink) = snapshot.uplinks.iter().find(|uplink| uplink.name == name) else {
+            let known = snapshot.uplinks.iter().map(|u| u.name.clone()).collect();
+            return Err(UnknownUplink { name: name.to_owned(), known });
+        };
+        let addresses: Vec<IpAddr> = uplink.addresses.iter().map(|a| a.net.addr()).collect();
+        warn!(uplink = name, for_ = ?duration, "a drill: nothing goes over the uplink for a time");
+        self.context.cuts.add(&addresses, Instant::now() + duration);
+        Ok(())
+    }
+
     /// Returns the names of the peers to which lanes over an uplink answer and, of those over uplinks that are
     /// not drained, no other.
-    fn only_reached_over(&self, name: &str) -> Vec<String> {
+    pub(super) fn only_reached_over(&self, name: &str) -> Vec<String> {
         let asked_at = self.context.drains.asked_at();
         let has_no_other = |session: &SessionHandle| {
             session.with(|core, _| {

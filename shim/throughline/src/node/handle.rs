@@ -221,6 +221,23 @@ impl Node {
         self.sessions().set_drained(name, false)
     }
 
+    /// Has everything that this node sends and receives over the uplink `name` vanish for `duration`, as if its ISP
+    /// had died silently: a drill. Flows go on over the other uplinks, where there are any; it ends by itself.
+    /// [`peers_only_over`](Self::peers_only_over) says before it which peers no other uplink reaches.
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn cut_uplink(&self, name: &str, duration: Duration) -> Result<(), UnknownUplink> {
+        self.sessions().cut_uplink(name, duration)
+    }
+
+    /// Returns the names of the peers to which lanes over the uplink `name` lead and, as far as is known, no other
+    /// answers; [`probe_lanes`](Self::probe_lanes) before it makes sure.
+    #[must_use]
+    pub fn peers_only_over(&self, name: &str) -> Vec<String> {
+        self.sessions().only_reached_over(name)
+    }
+
     /// Completes when the node begins to shut down or is gone, for servers that are told so by a future: it borrows
     /// nothing, and does not keep the node alive.
     pub fn shutting_down(&self) -> impl Future<Output = ()> + Send + 'static {

@@ -1,12 +1,13 @@
 //! What two nodes do for each other.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use throughline::{FailureCode, OpenFailure, Target};
+use throughline::{FailureCode, LaneState, OpenFailure, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::pair::{pair, pair_at};
+use super::pair::{open, pair, pair_at, soon};
 
 #[tokio::test]
 async fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
@@ -61,6 +62,46 @@ async fn a_locator_that_the_peer_advertises_gets_its_lane() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{:#?}", left.status());
+}
+
+#[tokio::test]
+async fn a_drill_cuts_each_uplink_off_for_a_time_and_no_byte_is_lost() {
+    let (left, right) = pair().await;
+    let up = || {
+        let status = left.status();
+        let all = status.peers[0].sessions.iter().flat_map(|s| s.lanes.clone());
+        let up = all.filter(|lane| lane.state == LaneState::Up);
+        up.filter_map(|lane| lane.uplink).collect::<BTreeSet<String>>()
+    };
+    let both = async || {
+        while up().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let error = left.cut_uplink("isp-x", Duration::from_secs(1)).unwrap_err();
+    assert!(error.to_string().contains("`isp-a`, `isp-b`"), "{error}");
+    let (mut flow, mut far) = open(&left, &right).await;
+    tokio::spawn(async move {
+        let (mut from, mut to) = tokio::io::split(&mut far);
+        tokio::io::copy(&mut from, &mut to).await
+    });
+    let mut number = 0;
+    for uplink in ["isp-a", "isp-b"] {
+        soon(both()).await;
+        assert_eq!(left.peers_only_over(uplink), Vec::<String>::new());
+        let (length, began) = (Duration::from_millis(1500), Instant::now());
+        left.cut_uplink(uplink, length).unwrap();
+        let mut is_seen = false;
+        while began.elapsed() < length {
+            flow.write_u32(number).await.unwrap();
+            assert_eq!(soon(flow.read_u32()).await.unwrap(), number);
+            number += 1;
+            is_seen |= !up().contains(uplink);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(is_seen, "{uplink} was not cut off: {:#?}", left.status());
+    }
+    soon(both()).await;
 }
 
 #[tokio::test]

@@ -161,7 +161,8 @@ impl Attempt {
         let config = transport::dialing_endpoint_config();
         let restarts = Arc::new(Notify::new());
         let notices = Notices { from: path.remote, heard: restarts.clone() };
-        let endpoint = endpoint::open(config, None, socket, Reception::Dialing(notices))
+        let reception = Reception::Dialing(notices);
+        let endpoint = endpoint::open(config, None, socket, reception, context.cuts.clone())
             .map_err(DialError::Bind)?;
         let link_mtu = context.uplinks.link_mtu(path.local, path.remote);
         let payload = endpoint::payload_of(link_mtu, path.remote.ip());

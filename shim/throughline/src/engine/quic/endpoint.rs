@@ -24,6 +24,7 @@ use quinn::{
 use socket2::SockRef;
 use tokio::sync::Notify;
 
+use super::cuts::Cuts;
 use throughline_proto::wire::restart_notice;
 
 /// The most bytes of a UDP datagram in an IPv4 packet of 64 KiB.
@@ -56,10 +57,11 @@ pub(crate) fn open(
     server: Option<ServerConfig>,
     socket: UdpSocket,
     reception: Reception,
+    cuts: Cuts,
 ) -> io::Result<Endpoint> {
     let payload = receivable(&socket);
     config.max_udp_payload_size(payload).map_err(io::Error::other)?;
-    Endpoint::new(config, server, socket, Arc::new(LaneRuntime { payload, reception }))
+    Endpoint::new(config, server, socket, Arc::new(LaneRuntime { payload, reception, cuts }))
 }
 
 /// What becomes of what arrives at a socket, besides that the endpoint has it.
@@ -155,6 +157,7 @@ struct LaneRuntime {
     /// The largest datagram that is received.
     payload: u16,
     reception: Reception,
+    cuts: Cuts,
 }
 
 impl Runtime for LaneRuntime {
@@ -169,7 +172,8 @@ impl Runtime for LaneRuntime {
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         let (payload, reception) = (self.payload, self.reception.clone());
-        Ok(Arc::new(LaneSocket { inner, payload, reception }))
+        let (local, cuts) = (inner.local_addr()?.ip(), self.cuts.clone());
+        Ok(Arc::new(LaneSocket { inner, local, payload, reception, cuts }))
     }
 
     fn now(&self) -> Instant {
@@ -181,8 +185,35 @@ impl Runtime for LaneRuntime {
 #[derive(Debug)]
 struct LaneSocket {
     inner: Arc<dyn AsyncUdpSocket>,
+    /// Its address, which may be unspecified.
+    local: IpAddr,
     payload: u16,
     reception: Reception,
+    cuts: Cuts,
+}
+
+impl LaneSocket {
+    fn is_cut(&self, ours: Option<IpAddr>) -> bool {
+        self.cuts.is_cut(ours.unwrap_or(self.local), Instant::now)
+    }
+
+    fn receive(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let received = self.inner.poll_recv(cx, bufs, meta);
+        if let Poll::Ready(Ok(count)) = received {
+            for arrived in &mut meta[..count] {
+                if self.is_cut(arrived.dst_ip) {
+                    // quinn finds no datagram in it.
+                    arrived.len = 0;
+                }
+            }
+        }
+        received
+    }
 }
 
 impl AsyncUdpSocket for LaneSocket {
@@ -193,6 +224,9 @@ impl AsyncUdpSocket for LaneSocket {
     /// Sends a batch in parts that the system takes. Where it takes only the first ones, all are sent
     /// again: the peer drops what comes twice (RFC 9000 §12.3).
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.is_cut(transmit.src_ip) {
+            return Ok(());
+        }
         let part = batch_part(transmit.segment_size);
         if transmit.contents.len() <= part {
             return self.inner.try_send(transmit);
@@ -217,9 +251,9 @@ impl AsyncUdpSocket for LaneSocket {
     ) -> Poll<io::Result<usize>> {
         match &self.reception {
             Reception::Accepting(gate) if gate.is_shut(cx) => Poll::Pending,
-            Reception::Accepting(_) => self.inner.poll_recv(cx, bufs, meta),
+            Reception::Accepting(_) => self.receive(cx, bufs, meta),
             Reception::Dialing(notices) => {
-                let received = self.inner.poll_recv(cx, bufs, meta);
+                let received = self.receive(cx, bufs, meta);
                 if let Poll::Ready(Ok(count)) = received {
                     let arrived = bufs.iter().zip(&*meta).take(count);
                     arrived.for_each(|(buf, meta)| notices.take_note(buf, meta));

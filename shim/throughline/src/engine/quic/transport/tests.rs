@@ -10,6 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::engine::quic::cuts::Cuts;
 use crate::engine::quic::endpoint::{self, ReadGate, Reception, STANDARD_PAYLOAD};
 use crate::engine::quic::socket::{self, SocketOptions};
 use throughline_proto::lane::{MAX_ACK_DELAY, SuspicionDetector, Verdict};
@@ -124,7 +125,8 @@ impl Lane {
 }
 
 fn endpoint(config: EndpointConfig, server: Option<ServerConfig>, socket: StdSocket) -> Endpoint {
-    endpoint::open(config, server, socket, Reception::Accepting(ReadGate::default())).unwrap()
+    let reception = Reception::Accepting(ReadGate::default());
+    endpoint::open(config, server, socket, reception, Cuts::default()).unwrap()
 }
 
 /// Keeps one direction busy; the receiver's progress is written to what is returned.

@@ -1,0 +1,91 @@
+//! `throughline pair`, over a real ssh: two hosts are joined from one of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use interop_tests::process::{self, Process};
+use interop_tests::skip::skipped;
+use interop_tests::support::Outcome;
+
+use throughline_fixture::{DEADLINE, POLL_INTERVAL};
+
+use crate::ssh::{self, Server};
+
+#[test]
+fn two_hosts_are_joined_over_ssh() -> Outcome {
+    let name = "two_hosts_are_joined_over_ssh";
+    if skipped(name, &["ssh", "ssh-keygen", "sshd"], ssh::PACKAGES) {
+        return Ok(());
+    }
+    let place = tempfile::tempdir()?;
+    let (path, program) = (place.path(), process::throughline()?);
+    let server = Server::start(path)?;
+    let (before, _daemon) = start_daemon(path, &program)?;
+    // What a person has in ~/.ssh/config, and the program there with its configuration.
+    let ssh = process::installed("ssh").ok_or("no ssh")?;
+    let options = format!("{} -p {}", server.options().join(" "), server.port);
+    script(path, "ssh", &format!("exec {} {options} \"$@\"", ssh.display()))?;
+    let file = path.join("server.toml");
+    let line = format!("shift; exec {} invite -c {} \"$@\"", program.display(), file.display());
+    script(path, "there", &line)?;
+    let search = format!("{}:{}", path.display(), std::env::var("PATH")?);
+    let pair = || {
+        let mut pair = Command::new(&program);
+        pair.args(["pair", "127.0.0.1", "--name", "branch1", "--allow", "localhost:22"]);
+        pair.arg("--program").arg(path.join("there")).arg("--directory").arg(path.join("site"));
+        pair.env("PATH", &search).env("XDG_RUNTIME_DIR", path).stdin(Stdio::null());
+        pair
+    };
+    let said = path.join("said");
+    let _here = Process::start("pair", pair().stdout(fs::File::create(&said)?))?;
+    let began = Instant::now();
+    loop {
+        let said = fs::read_to_string(&said)?;
+        if said.contains("may reach localhost:22") && said.contains("Applications connect to") {
+            break;
+        }
+        assert!(began.elapsed() < DEADLINE, "{said}");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    let after = fs::read_to_string(&file)?;
+    assert!(after.starts_with(&before) && after.contains("[peers.branch1]"), "{after}");
+    assert!(!after.contains("invitation"), "{after}");
+    let refused = || -> Outcome<String> {
+        let output = pair().output()?;
+        assert!(!output.status.success());
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    // What is there is seen before anybody is asked for a password.
+    let said = refused()?;
+    assert!(said.contains("is not overwritten"), "{said}");
+    // What goes wrong there is told here.
+    fs::remove_file(path.join("site/throughline.toml"))?;
+    let said = refused()?;
+    assert!(said.contains("there is a peer `branch1` already"), "{said}");
+    Ok(())
+}
+
+/// Starts the server's daemon; returns its configuration, too.
+fn start_daemon(place: &Path, program: &Path) -> Outcome<(String, Process)> {
+    let keygen = Command::new(program).arg("keygen").arg(place.join("server.key")).output()?;
+    assert!(keygen.status.success());
+    let udp = process::free_udp_port()?;
+    let config =
+        format!("identity = \"server.key\"\nadmin = \"server.sock\"\nlisten = \"0.0.0.0:{udp}\"\n");
+    fs::write(place.join("server.toml"), &config)?;
+    let mut run = Command::new(program);
+    let daemon =
+        Process::start("the server's daemon", run.arg("run").arg(place.join("server.toml")))?;
+    daemon.says("listening")?;
+    Ok((config, daemon))
+}
+
+fn script(place: &Path, name: &str, line: &str) -> Outcome {
+    let file = place.join(name);
+    fs::write(&file, format!("#!/bin/sh\n{line}\n"))?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
