@@ -30,6 +30,8 @@
 //! the two ends.
 
 mod channel;
+mod datagrams;
+mod descriptors;
 mod error;
 mod give;
 mod keep;
@@ -37,11 +39,12 @@ mod kept;
 mod state;
 mod take;
 
+pub use self::datagrams::{HandedDatagrams, HandedOrigin, HandedOut};
 pub use self::error::TakeOverError;
 pub(crate) use self::give::GiveError;
 pub use self::give::{Bundle, Giver, MakeBundle, MakingBundle, Settle};
 pub(crate) use self::state::FORMATS;
-pub use self::take::{Departure, HandedEnd, HandedRelay, TakeOver};
+pub use self::take::{Departure, Handed, HandedEnd, HandedRelay, TakeOver};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -18,6 +18,7 @@ pub mod freezer;
 pub mod ingress;
 pub mod names;
 pub mod own_sockets;
+pub mod parked;
 pub mod refusals;
 pub mod relay;
 pub mod rules;

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::error::StartError;
-use self::ingresses::Server;
+use self::ingresses::{Bound, Running, Server};
 pub use self::interception::table;
 use self::interception::{covered, intercept, of_bound};
 use self::parts::acls;
@@ -36,9 +36,9 @@ use self::reloader::Live;
 pub use self::reloader::{Paused, ReloadError, ReloadFrom, Reloader, SetLog};
 pub(crate) use self::start::{leave_kept, start_kept};
 pub use self::start::{start, start_from, take_over};
-use self::succession::{Successor, giver};
+use self::succession::{Datagrams, Successor, giver};
 use crate::admin::{AdminSocket, ReloadRequest};
-use crate::handover::{Departure, GiveError, Giver, HandedRelay};
+use crate::handover::{Departure, GiveError, Giver, Handed};
 use crate::hook::Hook;
 use crate::metrics::MetricsServer;
 use crate::proxy::connections::{Connections, Descriptors};
@@ -47,6 +47,7 @@ use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::tasks::Tasks;
 use crate::report::{DescriptorsReport, Report, ReportSource};
 use crate::service;
+use throughline::handover::HandedOverFlows;
 use throughline::{DatagramListener, Listener, Node};
 
 /// Bounds the time that live flows have to end at a shutdown.
@@ -99,17 +100,38 @@ fn report_source(node: Node, descriptors: Descriptors, reloader: Reloader) -> Re
     })
 }
 
+/// Serves ingresses, and goes on with what another process has begun.
+fn serve_ingresses(
+    (node, server, egress): (&Node, &Server, &Egress),
+    ingresses: Vec<Bound>,
+    mut flows: HandedOverFlows,
+    Handed { relays, associations, datagrams }: Handed,
+) -> Vec<Running> {
+    // Before their clients are heard: else these had others.
+    let connections = server.dispatcher.connections();
+    let mut datagrams = Datagrams::claim(datagrams, &mut flows, connections);
+    let spawn = |bound: Bound| {
+        let handed = datagrams.of_ingress(bound.name());
+        server.spawn(bound, handed)
+    };
+    let running: Vec<_> = ingresses.into_iter().map(spawn).collect();
+    let successor = Successor { node, server, egress, ingresses: &running };
+    successor.go_on_with_datagrams(datagrams, associations);
+    successor.go_on(flows, relays);
+    running
+}
+
 impl Daemon {
-    /// Starts the daemon; in the place of another one, that has left then, with its relays.
+    /// Starts the daemon; in the place of another one, that has left then, with what it has begun.
     async fn begin(
         prepared: Prepared,
         from: Option<ReloadFrom>,
-        former: Option<(Vec<HandedRelay>, Departure)>,
+        former: Option<(Handed, Departure)>,
     ) -> Result<Self, StartError> {
         let Prepared { config, node, ingresses, metrics, admin, interception, answerer, names } =
             prepared;
         let takes_over = former.is_some();
-        let (relays, left) = former.unzip();
+        let (handed, left) = former.unzip();
         let (node, flows) = match left {
             Some(left) => node.start_after(left),
             None => node.start(),
@@ -134,10 +156,9 @@ impl Daemon {
         let server = Server { dispatcher, tasks: tasks.clone(), interception, answerer };
         server.interception.mark_for(&intercepted);
         server.answer_queries(covered(&config));
-        let running: Vec<_> = ingresses.into_iter().map(|bound| server.spawn(bound)).collect();
         let egress = Arc::new(Egress::new(acls(&config), connections));
-        Successor { node: &node, server: &server, egress: &egress, ingresses: &running }
-            .go_on(flows, relays.unwrap_or_default());
+        let of_daemon = (&node, &server, &*egress);
+        let running = serve_ingresses(of_daemon, ingresses, flows, handed.unwrap_or_default());
         spawn_egress(&egress, listeners, &tasks);
         intercept(&server, &node, intercepted, takes_over).await?;
         let admin_path = admin.as_ref().map(|socket| socket.path().to_owned());

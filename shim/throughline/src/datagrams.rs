@@ -11,7 +11,7 @@ use crate::info::FlowInfo;
 use crate::stream::KeepAlive;
 pub use throughline_proto::session::DatagramError;
 use throughline_proto::session::FlowError;
-use throughline_proto::types::{FailureCode, FlowId, PeerId};
+use throughline_proto::types::{FailureCode, FlowId, PeerId, SessionId};
 use throughline_proto::wire::long_datagram::MAX_DATAGRAM;
 
 /// A flow of datagrams to an application behind the peer: like a connected socket of UDP, whose packets take several
@@ -76,6 +76,13 @@ impl DatagramFlow {
     #[must_use]
     pub fn info(&self) -> &FlowInfo {
         &self.info
+    }
+
+    /// Returns the session and the number of the flow, by which it is known to whoever takes it over.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn key(&self) -> (SessionId, FlowId) {
+        (self.session.id(), self.id)
     }
 
     /// Returns the longest datagram that may be sent, in bytes: as of UDP over IPv4, 65,507. One that is longer than

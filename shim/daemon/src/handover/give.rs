@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::channel::Channel;
+use super::datagrams::{AssociationRecord, DatagramsRecord};
 use super::state::{FORMATS, NAMES_SINCE, RelayRecord, StateWriter, UNIX_SINCE, newest_common};
 use super::{Message, Socket};
 use crate::proxy::freezer::Freezer;
+use crate::proxy::parked::ParkedTask;
 use crate::proxy::relay::{OtherEnd, Parked};
 use crate::proxy::tasks::Tasks;
 use throughline::Node;
@@ -366,30 +368,39 @@ impl Inner {
         format: u64,
     ) -> Result<ShownRelays, GiveError> {
         let mut state = StateWriter::create(format)?;
-        let parked = self.freezer.parked().into_iter();
-        let (parked, left_out): (Vec<_>, Vec<_>) = parked.partition(|relay| state.takes(relay));
+        let standing = self.freezer.parked().into_iter();
+        let (mut standing, left_out): (Vec<_>, Vec<_>) =
+            standing.partition(|standing| state.takes(standing));
+        // A flow comes after its association.
+        standing.sort_by_key(|standing| matches!(standing, ParkedTask::Datagrams(..)));
         if let Some(node) = &still.node {
             node.write_records(|record| state.node(record))?;
         }
-        let mut connections = Vec::with_capacity(parked.len());
-        for Parked { other_end, tcp, ingress, progress } in &parked {
-            connections.push(tcp.as_fd());
-            let key = match other_end {
-                OtherEnd::Flow(key) => Some(*key),
-                OtherEnd::Direct(other) => {
-                    connections.push(other.as_fd());
-                    None
+        let mut connections = Vec::with_capacity(standing.len());
+        for standing in &standing {
+            match standing {
+                ParkedTask::Relay(relay) => show_relay(relay, &mut state, &mut connections)?,
+                ParkedTask::Association(association) => {
+                    let (record, sockets) = AssociationRecord::of(association);
+                    connections.extend(sockets);
+                    state.association(&record)?;
                 }
-            };
-            let ingress = ingress.as_deref().map(str::to_owned);
-            let (kind, progress) = (tcp.kind(), progress.clone());
-            state.relay(&RelayRecord { key, ingress, kind, progress })?;
+                ParkedTask::Datagrams(out, origin) => {
+                    let (record, sockets) = DatagramsRecord::of(out, origin);
+                    connections.extend(sockets);
+                    state.datagrams(&record)?;
+                }
+            }
         }
         let state = state.finish()?;
         channel.send(&Message::State { connections: connections.len() }).await?;
         channel.send_descriptors(&[state.as_fd()]).await?;
         channel.send_descriptors(&connections).await?;
-        Ok(ShownRelays { shown: parked.len(), left_out: left_out.len() })
+        // An association is none by itself.
+        let is_flow = |standing: &&ParkedTask| !matches!(standing, ParkedTask::Association(_));
+        let (shown, left_out) = (standing.iter(), left_out.iter());
+        let (shown, left_out) = (shown.filter(is_flow).count(), left_out.filter(is_flow).count());
+        Ok(ShownRelays { shown, left_out })
     }
 
     /// Lets go. The last that may fail is to say so: where the successor has died this one goes on. Returns how
@@ -415,6 +426,24 @@ impl Inner {
         let (cut, ()) = tokio::join!(self.freezer.cut(), leaving);
         Ok(cut)
     }
+}
+
+fn show_relay<'a>(
+    Parked { other_end, tcp, ingress, progress }: &'a Parked,
+    state: &mut StateWriter,
+    connections: &mut Vec<BorrowedFd<'a>>,
+) -> io::Result<()> {
+    connections.push(tcp.as_fd());
+    let key = match other_end {
+        OtherEnd::Flow(key) => Some(*key),
+        OtherEnd::Direct(other) => {
+            connections.push(other.as_fd());
+            None
+        }
+    };
+    let ingress = ingress.as_deref().map(str::to_owned);
+    let (kind, progress) = (tcp.kind(), progress.clone());
+    state.relay(&RelayRecord { key, ingress, kind, progress })
 }
 
 #[cfg(test)]

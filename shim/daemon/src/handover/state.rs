@@ -8,7 +8,10 @@
 //! Numbers are big-endian. A frame of kind 1 is a record of the node, in the order in which it writes them;
 //! one of kind 2 is a relay into a flow, whose connection is the next of the descriptors; one of kind 3, since
 //! format 2, is a direct relay, whose connections are the next two, the application's first. Since format 3 an
-//! application's connection may be one of a Unix socket, which a flag of its relay says. A frame of kind 0 ends the file. The file is in memory (memfd_create(2)), and is passed as a descriptor.
+//! application's connection may be one of a Unix socket, which a flag of its relay says. Since format 4 there are, in
+//! JSON, frames of kind 4, an association, and of kind 5, a flow of datagrams, each with as many sockets as it says; a
+//! flow comes after its association. A frame of kind 0 ends the file. The file is in memory (memfd_create(2)), and is
+//! passed as a descriptor.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -18,6 +21,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
+use super::datagrams::{AssociationRecord, DatagramsRecord};
+use crate::proxy::parked::ParkedTask;
 use crate::proxy::relay::{Down, FlowKey, OtherEnd, Parked, Progress, Up};
 use crate::proxy::stream::StreamKind;
 use throughline::{FlowId, SessionId};
@@ -25,7 +30,7 @@ use throughline::{FlowId, SessionId};
 const MAGIC: &[u8] = b"throughline state\n";
 
 /// The formats that are read and written.
-pub(crate) const FORMATS: RangeInclusive<u64> = 1..=3;
+pub(crate) const FORMATS: RangeInclusive<u64> = 1..=4;
 
 /// The first format that has direct relays.
 const DIRECT_SINCE: u64 = 2;
@@ -35,6 +40,18 @@ pub(super) const UNIX_SINCE: u64 = 3;
 
 /// The first format whose readers know of names.
 pub(super) const NAMES_SINCE: u64 = 3;
+
+/// The first format that has flows of datagrams.
+const DATAGRAMS_SINCE: u64 = 4;
+
+/// Returns the first format that has this kind of relay.
+fn relay_since(relay: &Parked) -> u64 {
+    match (&relay.other_end, relay.tcp.kind()) {
+        (_, StreamKind::Unix { .. }) => UNIX_SINCE,
+        (OtherEnd::Direct(_), StreamKind::Tcp) => DIRECT_SINCE,
+        (OtherEnd::Flow(_), StreamKind::Tcp) => *FORMATS.start(),
+    }
+}
 
 /// Returns the newest format that is among those of another program.
 pub(super) fn newest_common(theirs: &[u64]) -> Option<u64> {
@@ -52,6 +69,10 @@ pub(super) enum Frame {
     Node(Vec<u8>),
     /// A relay.
     Relay(RelayRecord),
+    /// An association.
+    Association(AssociationRecord),
+    /// A flow of datagrams.
+    Datagrams(DatagramsRecord),
 }
 
 /// A relay, but for its connection.
@@ -69,6 +90,8 @@ const END: u8 = 0;
 const NODE: u8 = 1;
 const RELAY: u8 = 2;
 const DIRECT: u8 = 3;
+const ASSOCIATION: u8 = 4;
+const DATAGRAMS: u8 = 5;
 
 /// The flags of a relay that say what its application's connection is; the two before them say which directions have
 /// ended.
@@ -91,12 +114,11 @@ impl StateWriter {
         Ok(Self { file, format })
     }
 
-    /// Returns whether the format has this kind of relay.
-    pub(super) fn takes(&self, relay: &Parked) -> bool {
-        let since = match (&relay.other_end, relay.tcp.kind()) {
-            (_, StreamKind::Unix { .. }) => UNIX_SINCE,
-            (OtherEnd::Direct(_), StreamKind::Tcp) => DIRECT_SINCE,
-            (OtherEnd::Flow(_), StreamKind::Tcp) => *FORMATS.start(),
+    /// Returns whether the format has what stands still.
+    pub(super) fn takes(&self, standing: &ParkedTask) -> bool {
+        let since = match standing {
+            ParkedTask::Relay(relay) => relay_since(relay),
+            ParkedTask::Association(_) | ParkedTask::Datagrams(..) => DATAGRAMS_SINCE,
         };
         self.format >= since
     }
@@ -108,6 +130,14 @@ impl StateWriter {
     pub(super) fn relay(&mut self, relay: &RelayRecord) -> io::Result<()> {
         let kind = if relay.key.is_some() { RELAY } else { DIRECT };
         self.frame(kind, &relay.encode())
+    }
+
+    pub(super) fn association(&mut self, record: &AssociationRecord) -> io::Result<()> {
+        self.frame(ASSOCIATION, &serde_json::to_vec(record)?)
+    }
+
+    pub(super) fn datagrams(&mut self, record: &DatagramsRecord) -> io::Result<()> {
+        self.frame(DATAGRAMS, &serde_json::to_vec(record)?)
     }
 
     fn frame(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
@@ -156,6 +186,8 @@ impl StateReader {
                 let relay = RelayRecord::decode(&bytes, kind == DIRECT);
                 Ok(Some(Frame::Relay(relay.ok_or_else(|| invalid("a relay is damaged"))?)))
             }
+            ASSOCIATION => Ok(Some(Frame::Association(serde_json::from_slice(&bytes)?))),
+            DATAGRAMS => Ok(Some(Frame::Datagrams(serde_json::from_slice(&bytes)?))),
             _ => Err(invalid("a part is of an unknown kind")),
         }
     }

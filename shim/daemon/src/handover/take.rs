@@ -15,12 +15,15 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::channel::Channel;
+use super::datagrams::HandedDatagrams;
+use super::descriptors::{stream, tcp_stream};
 use super::error::TakeOverError;
 use super::give::is_own_user;
 use super::kept::Kept;
 use super::state::{FORMATS, Frame, RelayRecord, StateReader};
 use super::{Message, Socket};
 use crate::proxy::names::Sockets;
+use crate::proxy::parked::Association;
 use crate::proxy::relay::{FlowKey, Progress};
 use crate::proxy::stream::Stream;
 use crate::unix_socket::SocketFile;
@@ -49,6 +52,24 @@ pub struct TakeOver {
     pub(super) kept: Option<Kept>,
     id: String,
     sockets: Vec<(Socket, OwnedFd)>,
+}
+
+/// What another process has begun.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// The relays.
+    pub relays: Vec<HandedRelay>,
+    /// The associations.
+    pub associations: Vec<Association>,
+    /// The flows of datagrams.
+    pub datagrams: Vec<HandedDatagrams>,
+}
+
+impl Handed {
+    /// Returns how many flows there are, of bytes and of datagrams.
+    pub(crate) fn flows(&self) -> usize {
+        self.relays.len() + self.datagrams.len()
+    }
 }
 
 /// A relay that another process has begun.
@@ -212,14 +233,11 @@ impl TakeOver {
         Some(self.sockets.remove(at).1)
     }
 
-    /// Has the other process stand still, and restores its state into `node`; returns its relays.
+    /// Has the other process stand still, and restores its state into `node`; returns what it has begun.
     ///
     /// # Errors
     /// The state cannot be read or restored, or the other process goes on.
-    pub async fn restore(
-        &mut self,
-        node: &mut PreparedNode,
-    ) -> Result<Vec<HandedRelay>, TakeOverError> {
+    pub async fn restore(&mut self, node: &mut PreparedNode) -> Result<Handed, TakeOverError> {
         // From here on something of it is read.
         let kept = self.kept.take();
         self.say(&Message::Proceed).await.map_err(TakeOverError::Read)?;
@@ -235,7 +253,7 @@ impl TakeOver {
         let received = receiving.await.map_err(|_| TakeOverError::Silent)?;
         let mut sockets = received.map_err(TakeOverError::Read)?.into_iter();
         let file = sockets.next();
-        let mut relays = Vec::with_capacity(connections);
+        let mut handed = Handed::default();
         if let Some(file) = file {
             let (mut state, format) = StateReader::open(file).map_err(TakeOverError::Read)?;
             if !FORMATS.contains(&format) {
@@ -245,8 +263,16 @@ impl TakeOver {
                 match frame {
                     Frame::Node(record) => node.restore(&record)?,
                     Frame::Relay(record) => {
-                        let relay = handed(record, &mut sockets).map_err(TakeOverError::Read)?;
-                        relays.push(relay);
+                        let relay = handed_relay(record, &mut sockets);
+                        handed.relays.push(relay.map_err(TakeOverError::Read)?);
+                    }
+                    Frame::Association(record) => {
+                        let association = record.handed(&mut sockets);
+                        handed.associations.push(association.map_err(TakeOverError::Read)?);
+                    }
+                    Frame::Datagrams(record) => {
+                        let flow = record.handed(&mut sockets).map_err(TakeOverError::Read)?;
+                        handed.datagrams.push(flow);
                     }
                 }
             }
@@ -254,7 +280,7 @@ impl TakeOver {
         if let Some(kept) = kept {
             node.stood_still_for(kept.age());
         }
-        Ok(relays)
+        Ok(handed)
     }
 
     /// Returns the names that have stand-ins. After the state is [restored](Self::restore): until it stands still the
@@ -338,23 +364,15 @@ fn tcp_listener(descriptor: OwnedFd) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-fn handed(
+fn handed_relay(
     record: RelayRecord,
     sockets: &mut impl Iterator<Item = OwnedFd>,
 ) -> io::Result<HandedRelay> {
-    let mut next = || {
-        let lacking = || io::Error::new(io::ErrorKind::InvalidData, "a relay has no connection");
-        sockets.next().ok_or_else(lacking)
-    };
     let RelayRecord { key, ingress, kind, progress } = record;
-    let tcp = Stream::inherit(next()?, kind)?;
+    let tcp = stream(sockets, kind)?;
     let other_end = match key {
         Some(key) => HandedEnd::Flow(key),
-        None => {
-            let other = std::net::TcpStream::from(next()?);
-            other.set_nonblocking(true)?;
-            HandedEnd::Direct(TcpStream::from_std(other)?)
-        }
+        None => HandedEnd::Direct(tcp_stream(sockets)?),
     };
     Ok(HandedRelay { other_end, tcp, ingress: ingress.map(Arc::from), progress })
 }

@@ -9,11 +9,14 @@
 //! **Winding down**: connections whose state is in a library ([`Freezer::stays`]) come to their end: HTTP requests
 //! are answered, and no other follows. **Closing**: no connection is accepted, and those that are being set up
 //! have a second to become relays. **Frozen**: each relay stops between two bytes and [parks](Place::park): it
-//! shows what it has read and not passed on, and waits; none [begins](Freezer::enter). **Given**: what is not
-//! parked is not handed over, and is reset, so that a part of it never looks like the whole.
+//! shows what it has read and not passed on, and waits; a flow of datagrams takes nothing more of its application or
+//! destination, and parks; none [begins](Freezer::enter). **Given**: what is not parked is not handed over, and is
+//! reset, so that a part of it never looks like the whole.
 //!
 //! The relays look at one flag when they are woken, and each keeps its own waker: ten thousand of them share
 //! no lock while nothing happens.
+
+mod parking;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -26,7 +29,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::proxy::relay::Parked;
+pub use self::parking::Parking;
+use crate::proxy::parked::ParkedTask;
 
 /// How long requests hold up a hand-over that are answered meanwhile: longer than a page takes, shorter than
 /// somebody who restarts a daemon waits. Nothing else stands still for it.
@@ -84,7 +88,7 @@ struct Places {
 struct Seat {
     waker: Mutex<Option<Waker>>,
     /// Boxed: few have anything to show, and every relay has a seat.
-    parked: Mutex<Option<Box<Parked>>>,
+    parked: Mutex<Option<Box<ParkedTask>>>,
 }
 
 impl Default for Freezer {
@@ -244,7 +248,7 @@ impl Freezer {
     }
 
     /// Returns what each relay shows that is parked, in no order.
-    pub fn parked(&self) -> Vec<Parked> {
+    pub fn parked(&self) -> Vec<ParkedTask> {
         let places = self.0.places.lock();
         places
             .of_relays
@@ -354,9 +358,9 @@ impl Place {
     }
 
     /// Shows what another process needs to go on, and waits until this one is to go on itself.
-    pub async fn park(&self, parked: Parked) {
+    pub async fn park(&self, standing: impl Into<ParkedTask>) {
         let mut phase = self.shared.phase.subscribe();
-        *self.seat.parked.lock() = Some(Box::new(parked));
+        *self.seat.parked.lock() = Some(Box::new(standing.into()));
         self.shared.places.lock().moving -= 1;
         self.shared.settled.notify_waiters();
         loop {

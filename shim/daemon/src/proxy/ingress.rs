@@ -22,8 +22,9 @@ mod serve;
 mod socks4;
 mod socks5;
 
-pub use self::datagrams::serve_udp;
+pub use self::datagrams::{DatagramOutbound, HandedFlow, serve_udp};
 pub use self::kind::{IngressKind, LiveIngress, Now};
 pub use self::listener::{Listen, Listener, UnixEntrance, UnixPath};
 pub use self::proxy_protocol::ProxyProtocol;
 pub use self::serve::serve;
+pub use self::socks5::associate::go_on as go_on_with_association;

@@ -104,6 +104,14 @@ impl Stream {
         }
     }
 
+    /// Returns it as one of TCP, if it is.
+    pub fn into_tcp(self) -> Option<TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Returns the address that its client connected to; none of a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.as_tcp()?.local_addr().ok()

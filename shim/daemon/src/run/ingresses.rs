@@ -14,9 +14,13 @@ use crate::handover::{Socket, TakeOver};
 use crate::proxy::connections::{Connections, Place};
 use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::intercept::{Interception, datagrams, original};
-use crate::proxy::ingress::{Listen, LiveIngress, Now, serve, serve_udp};
+use crate::proxy::ingress::{
+    HandedFlow, Listen, LiveIngress, Now, go_on_with_association, serve, serve_udp,
+};
 use crate::proxy::names::pool::InUse;
 use crate::proxy::names::{Answerer, Covered};
+use crate::proxy::parked::Association;
+use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::{Joint, relay, relay_directly};
 use crate::proxy::tasks::Tasks;
 use crate::reload::Placement;
@@ -29,6 +33,13 @@ pub(super) struct Bound {
     /// Where it listens.
     pub(super) addr: Listen,
     entrance: Entrance,
+}
+
+impl Bound {
+    /// Returns what the ingress is called.
+    pub(super) fn name(&self) -> &str {
+        &self.ingress.name
+    }
 }
 
 /// An ingress that is served.
@@ -123,8 +134,8 @@ impl Server {
         self.answerer.serve(names, descriptors, freezer, &self.tasks);
     }
 
-    /// Serves an ingress.
-    pub(super) fn spawn(&self, bound: Bound) -> Running {
+    /// Serves an ingress, with flows of datagrams that another process has begun.
+    pub(super) fn spawn(&self, bound: Bound, handed: Vec<HandedFlow>) -> Running {
         let Bound { ingress, addr, entrance } = bound;
         let live = LiveIngress::new(now(&ingress));
         let (name, listen) = (ingress.name.clone(), ingress.listen.clone());
@@ -136,11 +147,12 @@ impl Server {
                 self.tasks.spawn_vital(task, serve(listener, live.clone(), dispatcher, tasks));
             }
             Entrance::Udp(socket) if ingress.kind.intercepts().is_some() => {
-                let serving = datagrams::serve_udp(socket, live.clone(), dispatcher, tasks);
+                let serving = datagrams::serve_udp(socket, live.clone(), dispatcher, tasks, handed);
                 self.tasks.spawn_vital(task, serving);
             }
             Entrance::Udp(socket) => {
-                self.tasks.spawn_vital(task, serve_udp(socket, live.clone(), dispatcher, tasks));
+                let serving = serve_udp(socket, live.clone(), dispatcher, tasks, handed);
+                self.tasks.spawn_vital(task, serving);
             }
         }
         match ingress.kind.intercepts() {
@@ -179,6 +191,28 @@ impl Server {
         });
     }
 
+    /// Goes on with an association with one of the `ingresses`, and its flows, that another process has begun.
+    pub(super) fn go_on_with_association(
+        &self,
+        association: Association,
+        handed: Vec<HandedFlow>,
+        (ingresses, refusals): (&[Running], Arc<RefusalLog>),
+    ) {
+        let of = ingresses.iter().find(|of| of.name == *association.ingress);
+        // It was removed: its connections go on, and associations do not, as they open flows.
+        let Some(of) = of else { return };
+        let (live, connections) = (of.live.clone(), self.dispatcher.connections().clone());
+        let place = live.served().try_enter(usize::MAX);
+        let descriptors = [(); 2].map(|()| connections.descriptors.try_acquire());
+        let (dispatcher, tasks) = (Arc::clone(&self.dispatcher), self.tasks.clone());
+        let at = connections.freezer.place();
+        self.tasks.spawn(async move {
+            let with = (dispatcher, tasks, refusals);
+            go_on_with_association(association, handed, live, with, at).await;
+            drop((place, descriptors));
+        });
+    }
+
     /// Returns what a connection holds that another process has begun: its place, whatever the limits say now, and the
     /// name that it was intercepted on its way to.
     fn held(&self, joint: &Joint, ingresses: &[Running]) -> (Option<Place>, Option<InUse>) {
@@ -209,7 +243,9 @@ impl Server {
                     let (name, listen) = (ingress.name.clone(), ingress.listen.clone());
                     running.push(Running { name, listen, ..kept });
                 }
-                Placement::Bound => running.extend(bound.next().map(|bound| self.spawn(bound))),
+                Placement::Bound => {
+                    running.extend(bound.next().map(|bound| self.spawn(bound, Vec::new())));
+                }
             }
         }
         let is_kept = |index: &usize| placements.contains(&Placement::Kept(*index));

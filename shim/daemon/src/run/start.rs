@@ -9,7 +9,7 @@ use super::parts::{admin_path, identity};
 use super::prepared::Prepared;
 use super::{Daemon, ReloadFrom};
 use crate::config::Config;
-use crate::handover::{HandedRelay, TakeOver, TakeOverError};
+use crate::handover::{Handed, TakeOver, TakeOverError};
 use crate::service;
 use throughline::PeerId;
 
@@ -44,10 +44,10 @@ pub async fn take_over(config: Config, from: Option<ReloadFrom>) -> Result<Daemo
         return start_from(config, from).await;
     };
     match prepare(config, ours, &mut former).await {
-        Ok((prepared, relays)) => {
+        Ok((prepared, handed)) => {
             let left = former.finish().await?;
-            info!(flows = relays.len(), "taken over from the process that ran before");
-            Daemon::begin(prepared, from, Some((relays, left))).await
+            info!(flows = handed.flows(), "taken over from the process that ran before");
+            Daemon::begin(prepared, from, Some((handed, left))).await
         }
         Err(error) => {
             former.give_up(&error.to_string()).await;
@@ -75,7 +75,7 @@ pub(crate) async fn start_kept(
         let ours = identity(&config)?.peer_id();
         prepare(config.clone(), ours, &mut former).await
     };
-    let (prepared, relays) = match prepared.await {
+    let (prepared, handed) = match prepared.await {
         Ok(prepared) => prepared,
         Err(StartError::TakeOver(error)) => {
             drop(former);
@@ -88,11 +88,11 @@ pub(crate) async fn start_kept(
     };
     match former.finish().await {
         Ok(left) => {
-            info!(flows = relays.len(), "taken over from the process that ran before");
-            Daemon::begin(prepared, from, Some((relays, left))).await
+            info!(flows = handed.flows(), "taken over from the process that ran before");
+            Daemon::begin(prepared, from, Some((handed, left))).await
         }
         Err(error) => {
-            drop((prepared, relays));
+            drop((prepared, handed));
             start_without(&error, config, from).await
         }
     }
@@ -127,10 +127,10 @@ async fn prepare(
     config: Config,
     ours: PeerId,
     former: &mut TakeOver,
-) -> Result<(Prepared, Vec<HandedRelay>), StartError> {
+) -> Result<(Prepared, Handed), StartError> {
     former.check_identity(ours)?;
     let mut prepared = Prepared::new(config, Some(former)).await?;
-    let relays = former.restore(&mut prepared.node).await?;
+    let handed = former.restore(&mut prepared.node).await?;
     prepared.names = former.names()?;
-    Ok((prepared, relays))
+    Ok((prepared, handed))
 }

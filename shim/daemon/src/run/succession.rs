@@ -1,5 +1,7 @@
 //! One daemon after another: what it hands over to its successor, and how that goes on with it.
 
+mod datagrams;
+
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -11,12 +13,15 @@ use std::sync::{Arc, Weak};
 use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::net::{TcpListener, UnixListener};
 
+pub(super) use self::datagrams::Datagrams;
 use super::ingresses::{Running, Server};
 use super::reloader::Reloader;
 use crate::admin::AdminSocket;
 use crate::handover::{Bundle, Giver, HandedEnd, HandedRelay, MakingBundle, Settle, Socket};
 use crate::metrics::MetricsServer;
 use crate::proxy::egress::Egress;
+use crate::proxy::parked::{Association, AssociationId};
+use crate::proxy::refusals::RefusalLog;
 use crate::proxy::relay::{Joint, close_with_reset};
 use throughline::handover::HandedOverFlows;
 use throughline::{FlowStream, Node, Target};
@@ -52,6 +57,34 @@ impl Successor<'_> {
                 true => self.server.go_on(joint, flow, self.ingresses),
                 false => self.go_on_at_egress(joint, flow, target),
             }
+        }
+    }
+
+    /// Goes on with associations, and with flows of datagrams that are not those of an ingress.
+    pub(super) fn go_on_with_datagrams(
+        &self,
+        mut datagrams: Datagrams,
+        associations: Vec<Association>,
+    ) {
+        // One for all: what they may log is bounded as for the clients of one ingress.
+        let refusals = Arc::new(RefusalLog::default());
+        for association in associations {
+            let flows = datagrams.of_association(association.id);
+            // Its number may be another one's here.
+            let association = Association { id: AssociationId::next(), ..association };
+            let with = (self.ingresses, Arc::clone(&refusals));
+            self.server.go_on_with_association(association, flows, with);
+        }
+        for (flow, target, socket) in datagrams.of_egress() {
+            let name = self.node.peer_name(flow.peer());
+            let going_on = self.egress.go_on_with_datagrams((flow, name, target), socket);
+            let tasks = self.server.tasks.clone();
+            self.server.tasks.spawn(async move {
+                tokio::select! {
+                    () = going_on => {}
+                    () = tasks.draining() => {}
+                }
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! The built program is handed over to its successor, under load, at either end; and nearly.
 
 mod configured;
+mod datagrams;
 mod direct;
 mod http;
 mod many;

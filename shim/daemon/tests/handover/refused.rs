@@ -119,9 +119,9 @@ async fn a_successor_of_another_format_configuration_or_identity_is_told_before_
     let _alone = alone().await;
     let (pair, echo, mut idle) = start().await?;
     let lanes_down = lanes_went_down(&pair);
-    for formats in ["[]", "[0,4]"] {
+    for formats in ["[]", "[0,5]"] {
         let refused = Successor::ask(&pair, "near", formats)?.hear()?;
-        assert!(refused.contains("its state is of the formats 3 and before"), "{refused}");
+        assert!(refused.contains("its state is of the formats 4 and before"), "{refused}");
     }
     let mut first = Successor::ask(&pair, "near", "[1]")?;
     assert!(first.hear()?.contains("inventory"));

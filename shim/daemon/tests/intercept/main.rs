@@ -11,6 +11,7 @@ mod lan;
 mod languages;
 #[path = "../systemd/machine.rs"]
 mod machine;
+mod named_datagrams;
 mod names;
 mod programs;
 mod service;

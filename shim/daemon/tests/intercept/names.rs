@@ -16,7 +16,7 @@ use crate::udp::{NOBODY, destinations, seen_by as seen_by_datagram, with_users};
 use crate::world::{Daemon, Far};
 
 /// What only the far host knows.
-const HOSTS: &str =
+pub(crate) const HOSTS: &str =
     "127.0.0.1 localhost\n203.0.113.1 git.corp.example\n203.0.113.3 db.corp.example\n";
 
 /// Names go through the peer, and what has none goes directly.
@@ -30,7 +30,7 @@ const INGRESS: &str = "users = \"*\"\ndns = true";
 /// Any address: whoever is asked, it is ours to answer.
 const ANY: &str = "9.9.9.9";
 
-const A: u16 = 1;
+pub(crate) const A: u16 = 1;
 const AAAA: u16 = 28;
 
 /// Returns a query for a name, with a number.
@@ -109,7 +109,7 @@ fn ask_from(own: &str, name: &str) -> String {
     socket.recv(&mut answer).map_or("silence".to_owned(), |len| said(&answer[..len], A))
 }
 
-fn ask(name: &str, kind: u16) -> String {
+pub(crate) fn ask(name: &str, kind: u16) -> String {
     ask_as(NOBODY, ANY, name, kind, None)
 }
 
@@ -125,7 +125,7 @@ fn curl_as_nobody(name: &str) -> String {
     }
 }
 
-fn start(site: &Site) -> Daemon {
+pub(crate) fn start(site: &Site) -> Daemon {
     site.start(INGRESS, RULES)
 }
 

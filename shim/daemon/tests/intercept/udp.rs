@@ -62,10 +62,10 @@ pub(crate) fn destinations(far: &Far) {
 }
 
 /// A program's socket, of a user, here or in another namespace.
-struct Client(UdpSocket);
+pub(crate) struct Client(UdpSocket);
 
 impl Client {
-    fn new(host: &str, user: u32, at: Option<&Far>) -> Self {
+    pub(crate) fn new(host: &str, user: u32, at: Option<&Far>) -> Self {
         let to = SocketAddr::new(host.parse().unwrap(), PORT);
         let namespace = at.map(|at| std::fs::File::open(format!("/proc/{}/ns/net", at.pid())));
         let open = move || {
@@ -93,7 +93,7 @@ impl Client {
 
     /// Sends a text until it is answered; returns as whom the destination sees this socket. A connected socket hears
     /// nobody but the destination.
-    fn seen(&self, text: &str) -> SocketAddr {
+    pub(crate) fn seen(&self, text: &str) -> SocketAddr {
         let since = Instant::now();
         let mut buffer = [0; 2048];
         while since.elapsed() < SOON {
@@ -242,6 +242,7 @@ fn while_daemons_succeed_one_another_no_datagram_goes_past_them() {
         let mut near = site.start("users = \"*\"\nprotocol = \"udp\"", "");
         let (host, during) = ("203.0.113.1", rules());
         let open = Client::new(host, NOBODY, None);
+        let port = open.seen("before").port();
         for round in 0..3 {
             let asking = std::thread::spawn(move || {
                 let since = Instant::now();
@@ -253,8 +254,14 @@ fn while_daemons_succeed_one_another_no_datagram_goes_past_them() {
             assert!(near.wait_for_success());
             asking.join().unwrap();
             near = next;
-            let seen = open.seen(&format!("round {round}")).ip().to_string();
-            assert_eq!(seen, host, "{}", near.log());
+            let seen = open.seen(&format!("round {round}"));
+            // Its flow has come along.
+            assert_eq!(
+                (seen.ip().to_string().as_str(), seen.port()),
+                (host, port),
+                "{}",
+                near.log()
+            );
         }
         assert_eq!(rules(), during);
     });

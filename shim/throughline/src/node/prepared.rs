@@ -18,6 +18,7 @@ use super::listeners::{self, Listeners};
 use super::record::NodeRecord;
 use super::router::Router;
 use crate::clock::BootTime;
+use crate::datagrams::DatagramFlow;
 use crate::engine::restart::{self, Former};
 use crate::engine::session::SessionHandle;
 use crate::engine::sessions::{HandedOver, Sessions};
@@ -183,11 +184,29 @@ impl HandedOverFlows {
     /// Returns a flow by its [`key`](FlowStream::key), once.
     /// With it comes its destination.
     pub fn claim(&mut self, key: (SessionId, FlowId)) -> Option<(FlowStream, Target)> {
+        let (session, info) = self.claim_held(key, false)?;
+        let target = info.target.clone();
+        Some((FlowStream::new(session, key.1, info, self.node.clone()), target))
+    }
+
+    /// Returns a datagram flow by its [`key`](DatagramFlow::key), once. With it comes its destination.
+    pub fn claim_datagrams(&mut self, key: (SessionId, FlowId)) -> Option<(DatagramFlow, Target)> {
+        let (session, info) = self.claim_held(key, true)?;
+        let target = info.target.clone();
+        Some((DatagramFlow::new(session, key.1, info, self.node.clone()), target))
+    }
+
+    fn claim_held(
+        &mut self,
+        key: (SessionId, FlowId),
+        of_datagrams: bool,
+    ) -> Option<(SessionHandle, FlowInfo)> {
         let session = self.sessions.iter().find(|session| session.id() == key.0)?;
         let info = info_of_held(session, key.1)?;
-        let target = info.target.clone();
-        let claims = self.claimed.insert(key);
-        claims.then(|| (FlowStream::new(session.clone(), key.1, info, self.node.clone()), target))
+        if info.target.takes_datagrams() != of_datagrams || !self.claimed.insert(key) {
+            return None;
+        }
+        Some((session.clone(), info))
     }
 }
 
@@ -213,8 +232,13 @@ impl Drop for HandedOverFlows {
             match is_asked {
                 Some(true) => session.announce(id),
                 Some(false) => {
-                    if let Some(info) = info_of_held(&session, id) {
-                        drop(FlowStream::new(session, id, info, self.node.clone()));
+                    let node = self.node.clone();
+                    match info_of_held(&session, id) {
+                        Some(info) if info.target.takes_datagrams() => {
+                            drop(DatagramFlow::new(session, id, info, node));
+                        }
+                        Some(info) => drop(FlowStream::new(session, id, info, node)),
+                        None => {}
                     }
                 }
                 None => {}

@@ -16,6 +16,13 @@ const V1: &[u8] = include_bytes!("tests/v1.state");
 /// direction after 7 bytes, and has not taken 15 of the 1015 for it.
 const V2: &[u8] = include_bytes!("tests/v2.state");
 
+/// A state of version 3: that of version 2, and a relay of an application at a Unix socket, one of whose bytes is held,
+/// which has received the end.
+const V3: &[u8] = include_bytes!("tests/v3.state");
+
+/// A state of version 4: that of version 3, and an association and flows of datagrams of each kind.
+const V4: &[u8] = include_bytes!("tests/v4.state");
+
 /// The key of that daemon, which exists for this test only, and its peer.
 const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIJebrIUiKpl05xKg0DnkAWU0eqlBywaz8bojxzCvYKGb";
 const PEER: &str = "tlk1rfxz7dwk5o4qni3wvmnwnykhinjjxf4b3ior7ycadxwokq3aawxq";
@@ -59,6 +66,7 @@ async fn a_state_of_version_1_is_still_read() {
         match frame {
             Frame::Node(record) => node.restore(&record).unwrap(),
             Frame::Relay(relay) => relays.push(relay),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!((node.live_flows(), relays.len()), (1, 1));
@@ -91,6 +99,58 @@ fn a_state_of_version_2_is_that_of_version_1_with_a_direct_relay() {
     assert!(up.ended && up.unsent.is_empty() && !down.ended);
     assert_eq!((up.moved, down.moved), (7, 1000));
     assert_eq!(down.unwritten.concat(), b"not yet written");
+}
+
+#[test]
+fn a_state_of_version_3_is_that_of_version_2_with_a_relay_of_a_unix_socket() {
+    let (mut frames, of_v2) = (read(V3).unwrap(), read(V2).unwrap());
+    let Some(Frame::Relay(unix)) = frames.pop() else { panic!("no relay") };
+    assert_eq!(frames, of_v2);
+    let RelayRecord { key, ingress, kind, progress: Progress { up, down } } = unix;
+    assert_eq!(kind, StreamKind::Unix { holds_byte: true });
+    assert_eq!((key.unwrap().1, ingress.as_deref()), (FlowId(10), Some("local")));
+    assert!(!up.ended && up.unsent == b"read, not sent"[..] && down.ended);
+    assert_eq!((up.moved, down.moved), (34, 21));
+}
+
+/// Returns so many sockets.
+fn sockets(count: usize) -> impl Iterator<Item = OwnedFd> {
+    let socket = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into();
+    (0..count).map(move |_| socket()).collect::<Vec<_>>().into_iter()
+}
+
+#[tokio::test]
+async fn a_state_of_version_4_has_associations_and_flows_of_datagrams_besides() {
+    let (mut frames, of_v3) = (read(V4).unwrap(), read(V3).unwrap());
+    let datagrams = frames.split_off(of_v3.len());
+    assert_eq!(frames, of_v3);
+    let [Frame::Association(association), flows @ ..] = &datagrams[..] else { panic!("none") };
+    // Written anew they are the same.
+    let mut state = StateWriter::create(4).unwrap();
+    state.association(association).unwrap();
+    for flow in flows {
+        let Frame::Datagrams(record) = flow else { panic!("{flow:?}") };
+        state.datagrams(record).unwrap();
+    }
+    let written = File::from(state.finish().unwrap());
+    let mut bytes = Vec::new();
+    { &written }.rewind().unwrap();
+    { &written }.read_to_end(&mut bytes).unwrap();
+    assert_eq!(read(&bytes).unwrap(), datagrams);
+    let origins = flows.iter().zip([1, 0, 1, 1]).map(|(flow, of_its_own)| {
+        let Frame::Datagrams(record) = flow else { panic!("{flow:?}") };
+        assert!(of_its_own == 0 || record.clone().handed(&mut sockets(of_its_own - 1)).is_err());
+        let mut all = sockets(of_its_own + 1);
+        let flow = record.clone().handed(&mut all).unwrap();
+        assert_eq!(all.count(), 1, "it takes its own");
+        format!("{:?} {:?}", flow.out, flow.origin)
+    });
+    let origins: Vec<_> = origins.collect();
+    assert!(origins[0].contains("f6)") && origins[0].contains("Egress"), "{origins:?}");
+    assert!(origins[1].contains("192.0.2.1:5000") && origins[1].contains("golden"), "{origins:?}");
+    assert!(origins[2].contains("10s") && origins[2].contains("700ms"), "{origins:?}");
+    assert!(origins[2].contains("name.example"), "{origins:?}");
+    assert!(origins[3].contains("[2001:db8::1]:53"), "{origins:?}");
 }
 
 #[tokio::test]
@@ -134,7 +194,9 @@ fn a_relay_is_read_as_it_was_written() {
 
 #[test]
 fn a_state_that_is_cut_off_is_refused() {
-    for len in 0..V1.len() {
-        assert!(read(&V1[..len]).is_err(), "cut off after {len} bytes");
+    for state in [V1, V4] {
+        for len in 0..state.len() {
+            assert!(read(&state[..len]).is_err(), "cut off after {len} bytes");
+        }
     }
 }

@@ -10,8 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::dial::connect_udp;
+use super::live::LiveFlow;
 use super::{Connected, Egress};
 use crate::proxy::connections::Place;
+use crate::proxy::freezer::{self, Parking};
+use crate::proxy::parked::{DatagramsOrigin, DatagramsOut, ParkedTask};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::udp;
 use throughline::{
@@ -49,14 +52,42 @@ impl Egress {
         let target = incoming.target().clone();
         match Box::pin(self.connect_datagrams(id, &peer, &target)).await {
             Ok(Connected { socket: (socket, _places), stop, _descriptor, _registered }) => {
+                // While the flows are written down for another process this one is still to be answered there.
+                let place = self.connections.freezer.enter().await;
                 debug!(%peer, %target, "datagram flow opened");
-                let over = relay(incoming.accept(), socket, stop).await;
+                let over = relay(incoming.accept(), Arc::new(socket), place, stop).await;
                 debug!(%peer, %target, "datagram flow ended: {over}");
             }
             Err(failure) => {
                 self.log_refusal(id, &peer, &target, &failure);
                 incoming.refuse(failure);
             }
+        }
+    }
+
+    /// Goes on with a flow that another process has begun, whether or not it is permitted any more; returns what relays
+    /// it.
+    pub fn go_on_with_datagrams(
+        &self,
+        (flow, peer, target): (DatagramFlow, PeerName, Target),
+        socket: UdpSocket,
+    ) -> impl Future<Output = ()> + use<> {
+        let (key, stop) = (flow.peer(), CancellationToken::new());
+        let of = self.peers.now().state(key).unwrap_or_default();
+        let places = (
+            of.udp_sockets.try_enter(usize::MAX),
+            self.connections.udp_sockets.try_enter(usize::MAX),
+            self.connections.descriptors.try_acquire(),
+        );
+        let registered = socket.peer_addr().ok().map(|address| {
+            let (peer, target, stop) = (peer.clone(), target.clone(), stop.clone());
+            self.live.register(LiveFlow { key, of, peer, target, address: address.ip(), stop })
+        });
+        let relaying = relay(flow, Arc::new(socket), self.connections.freezer.place(), stop);
+        async move {
+            let over = relaying.await;
+            drop((places, registered));
+            debug!(%peer, %target, "datagram flow ended: {over}");
         }
     }
 
@@ -84,14 +115,27 @@ impl Egress {
 }
 
 /// Passes datagrams on, both ways, until the flow is over; returns why.
-async fn relay(flow: DatagramFlow, socket: UdpSocket, stop: CancellationToken) -> String {
+async fn relay(
+    flow: DatagramFlow,
+    socket: Arc<UdpSocket>,
+    place: freezer::Place,
+    stop: CancellationToken,
+) -> String {
+    let mut parking = Parking::new(&place);
+    let standing = || {
+        let origin = DatagramsOrigin::Egress(Arc::clone(&socket));
+        ParkedTask::Datagrams(DatagramsOut::Flow(flow.key()), origin)
+    };
     loop {
+        // What the destination sends then waits in the socket, for whichever process goes on.
+        let is_parked = parking.is_parked();
         let error = tokio::select! {
+            () = parking.changed(standing) => None,
             from_peer = flow.recv() => match from_peer {
                 Ok(datagram) => socket.send(&datagram).await.err(),
                 Err(over) => return over.to_string(),
             },
-            received = udp::receive(&socket) => match received {
+            received = udp::receive(&socket), if !is_parked => match received {
                 Ok(datagram) => match flow.send(datagram) {
                     // Counted by the flow.
                     Ok(()) | Err(DatagramError::TooLong { .. }) => None,

@@ -1,6 +1,7 @@
 use std::pin::pin;
 
 use super::*;
+use crate::proxy::relay::Parked;
 
 #[tokio::test]
 async fn a_freeze_waits_for_what_is_set_up_and_for_every_relay_and_a_thaw_lets_all_go_on() {

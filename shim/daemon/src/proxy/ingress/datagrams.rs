@@ -16,10 +16,13 @@ use tracing::{info, warn};
 pub(super) use self::flows::{AnswerSocket, Beginning, Flows, Shared};
 pub use self::outbound::DatagramOutbound;
 use super::dispatcher::Dispatcher;
-use super::kind::{IngressKind, LiveIngress, Now};
+use super::kind::{IngressKind, LiveIngress};
+use crate::proxy::connections::Place;
+use crate::proxy::parked::DatagramsOrigin;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::udp;
+use throughline::Target;
 use throughline_proto::throttle::LogThrottle;
 
 /// Flows of one client address: those of a busy resolver, whose queries have a port each for ten seconds.
@@ -29,17 +32,19 @@ pub(super) const MAX_OF_ADDRESS: usize = 4096;
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// Serves a socket until the ingress is closed or the tasks are draining: each new client as the ingress is
-/// configured when its first datagram comes.
+/// configured when its first datagram comes. It begins with flows that another process has begun.
 pub async fn serve_udp(
     socket: Arc<UdpSocket>,
     ingress: LiveIngress,
     dispatcher: Arc<Dispatcher>,
     tasks: Tasks,
+    handed: Vec<HandedFlow>,
 ) {
-    let (shared, _guard) = Shared::of(socket, dispatcher, tasks);
+    let (shared, _guard) = Shared::of(socket, ingress, dispatcher, tasks);
     let flows = Flows::new(shared.clone());
-    read_all(&shared, &ingress, udp::receive_from, |(datagram, from)| {
-        flows.pass(&from, datagram, || begin(&shared, &flows, &ingress, from));
+    handed.into_iter().for_each(|flow| go_on(&shared, &flows, flow));
+    read_all(&shared, udp::receive_from, |(datagram, from)| {
+        flows.pass(&from, datagram, || begin(&shared, &flows, from));
     })
     .await;
 }
@@ -47,7 +52,6 @@ pub async fn serve_udp(
 /// Reads a socket until the ingress is closed or the tasks are draining, and gives each datagram to `take`.
 pub(super) async fn read_all<T>(
     shared: &Shared,
-    ingress: &LiveIngress,
     receive: impl AsyncFn(&UdpSocket) -> io::Result<T>,
     take: impl Fn(T),
 ) {
@@ -57,16 +61,18 @@ pub(super) async fn read_all<T>(
         let freezer = &shared.dispatcher.connections().freezer;
         freezer.thawed().await;
         let received = tokio::select! {
-            received = receive(&shared.socket) => received,
+            // What is read after the flows were written down would be lost.
+            biased;
             () = freezer.frozen() => continue,
             () = shared.tasks.draining() => return,
-            () = ingress.closed() => return,
+            () = shared.ingress.closed() => return,
+            received = receive(&shared.socket) => received,
         };
         match received {
             Ok(received) => take(received),
             Err(error) => {
                 if logged.admit(Instant::now(), error.kind()).is_some() {
-                    warn!(ingress = %ingress.now().name, %error, "cannot read datagrams; trying again");
+                    warn!(ingress = %shared.ingress.name(), %error, "cannot read datagrams; trying again");
                 }
                 sleep(RETRY_DELAY).await;
             }
@@ -75,23 +81,58 @@ pub(super) async fn read_all<T>(
 }
 
 /// Returns how the flow of a new client begins, if there is room for it.
-fn begin(
-    shared: &Shared,
-    flows: &Flows<SocketAddr>,
-    ingress: &LiveIngress,
-    from: SocketAddr,
-) -> Option<Beginning> {
-    let Now { name, kind, .. } = ingress.now();
-    let IngressKind::Forward(target) = kind else { return None };
+fn begin(shared: &Shared, flows: &Flows<SocketAddr>, from: SocketAddr) -> Option<Beginning> {
+    let target = target_of(&shared.ingress)?;
     let limit = shared.dispatcher.connections().limits().per_ingress;
-    let place = ingress.served().try_enter(limit);
+    let place = shared.ingress.served().try_enter(limit);
     let Some(place) = place.filter(|_| of_address(flows, from.ip()) < MAX_OF_ADDRESS) else {
-        log_full(&shared.refusals, &name, from);
+        log_full(&shared.refusals, &shared.ingress.name(), from);
         return None;
     };
-    let header = Bytes::new();
-    let (answers_by, place) = (shared.answers_by(), Some(place));
-    Some(Beginning { ingress: name, target, client: from, header, answers_by, place })
+    Some(beginning(shared, target, from, Some(place)))
+}
+
+/// Goes on with a flow that another process has begun.
+fn go_on(
+    shared: &Shared,
+    flows: &Flows<SocketAddr>,
+    HandedFlow { out, target, origin }: HandedFlow,
+) {
+    // The ingress may be of another kind now.
+    let DatagramsOrigin::Forward { client, .. } = origin else { return };
+    let Some(target) = target.or_else(|| target_of(&shared.ingress)) else { return };
+    let place = shared.ingress.served().try_enter(usize::MAX);
+    flows.go_on(&client, beginning(shared, target, client, place), out);
+}
+
+/// Returns where the next client's datagrams go.
+fn target_of(ingress: &LiveIngress) -> Option<Target> {
+    match ingress.now().kind {
+        IngressKind::Forward(target) => Some(target),
+        _ => None,
+    }
+}
+
+fn beginning(
+    shared: &Shared,
+    target: Target,
+    client: SocketAddr,
+    place: Option<Place>,
+) -> Beginning {
+    let ingress = shared.ingress.name();
+    let origin = DatagramsOrigin::Forward { ingress: Arc::clone(&ingress), client };
+    let (header, answers_by) = (Bytes::new(), shared.answers_by());
+    Beginning { ingress, target, origin, client, header, answers_by, place }
+}
+
+/// A flow of datagrams that another process has begun.
+pub struct HandedFlow {
+    /// Where it leads.
+    pub out: DatagramOutbound,
+    /// Its destination, where that is not known by whose datagrams it carries.
+    pub target: Option<Target>,
+    /// Whose datagrams it carries.
+    pub origin: DatagramsOrigin,
 }
 
 fn of_address(flows: &Flows<SocketAddr>, ip: IpAddr) -> usize {

@@ -14,6 +14,7 @@ use super::outbound::Outbound;
 use crate::proxy::connections::{Connections, Lookups};
 use crate::proxy::egress::dial::{connect_udp, dial};
 use crate::proxy::names::Names;
+use crate::proxy::parked::Idle;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::rules::{Decision, PeerDown, Policy};
 use crate::proxy::stream::ClientAddr;
@@ -265,7 +266,8 @@ impl Dispatcher {
         })?;
         let socket = connect_udp(host, port, &self.lookups, |_| true).await;
         let socket = socket.map_err(DispatchError::Direct)?;
-        Ok(DatagramOutbound::direct(socket, idle_timeout(&target), (descriptor, place)))
+        let idle = Idle { timeout: idle_timeout(&target), since: Duration::ZERO };
+        Ok(DatagramOutbound::direct(socket, idle, (Some(descriptor), Some(place))))
     }
 
     fn descriptor(&self) -> Result<OwnedSemaphorePermit, DispatchError> {

@@ -3,7 +3,7 @@
 //! A name is not resolved here but where the flow leaves. The reply to CONNECT waits for the outcome
 //! at the far end and carries it, so that no application learns of a connection that does not exist.
 
-mod associate;
+pub(super) mod associate;
 mod target;
 
 use std::future::Future;
@@ -53,9 +53,12 @@ pub(super) async fn serve(
         }
         Some(Ok(Served::Associated { socket, port, _descriptor })) => {
             debug!(%ingress, %from, "datagrams associated");
-            // A hand-over does not wait for it, and ends it.
+            let entering = arrival.freezer.unless_given(arrival.freezer.enter());
+            let (Some(place), Some(tcp)) = (entering.await, tcp.into_tcp()) else { return };
+            // A hand-over waits for it no more, and finds it at its place.
             drop(arrival);
-            Box::pin(associate::serve(tcp, socket, port, credentials, service)).await;
+            let socket = (socket, port);
+            Box::pin(associate::serve(tcp, socket, credentials, service, place)).await;
         }
         Some(Err(error)) => {
             drop(arrival);

@@ -20,8 +20,11 @@ use tracing::{debug, info};
 
 use super::outbound::{DatagramOutbound, Over};
 use crate::proxy::connections::Place;
+use crate::proxy::freezer::Parking;
 use crate::proxy::ingress::dispatcher::Dispatcher;
+use crate::proxy::ingress::kind::LiveIngress;
 use crate::proxy::names::pool::InUse;
+use crate::proxy::parked::{DatagramsOrigin, ParkedTask};
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
 use throughline::Target;
@@ -43,6 +46,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(in crate::proxy::ingress) struct Shared {
     pub(in crate::proxy::ingress) socket: Arc<UdpSocket>,
+    pub(in crate::proxy::ingress) ingress: LiveIngress,
     pub(in crate::proxy::ingress) dispatcher: Arc<Dispatcher>,
     pub(in crate::proxy::ingress) tasks: Tasks,
     pub(in crate::proxy::ingress) refusals: Arc<RefusalLog>,
@@ -54,6 +58,8 @@ pub(in crate::proxy::ingress) struct Shared {
 pub(in crate::proxy::ingress) struct Beginning {
     pub(in crate::proxy::ingress) ingress: Arc<str>,
     pub(in crate::proxy::ingress) target: Target,
+    /// Whose datagrams they are, for a process that goes on with them.
+    pub(in crate::proxy::ingress) origin: DatagramsOrigin,
     /// Where what comes back goes, and what precedes each datagram.
     pub(in crate::proxy::ingress) client: SocketAddr,
     pub(in crate::proxy::ingress) header: Bytes,
@@ -76,12 +82,13 @@ impl Shared {
     /// Creates what the flows of a socket share, and what ends them when it is dropped.
     pub(in crate::proxy::ingress) fn of(
         socket: Arc<UdpSocket>,
+        ingress: LiveIngress,
         dispatcher: Arc<Dispatcher>,
         tasks: Tasks,
     ) -> (Self, DropGuard) {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        (Self { socket, dispatcher, tasks, refusals: Arc::default(), stop }, guard)
+        (Self { socket, ingress, dispatcher, tasks, refusals: Arc::default(), stop }, guard)
     }
 
     /// Returns the socket that is read, to answer by it.
@@ -164,8 +171,31 @@ impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
             log_full(&self.shared.refusals, &beginning.ingress, &beginning.target);
             return None;
         };
+        Some(self.spawn(key, beginning, OnceLock::new(), place))
+    }
+
+    /// Goes on with a flow that another process has begun.
+    pub(in crate::proxy::ingress) fn go_on(
+        &self,
+        key: &K,
+        beginning: Beginning,
+        out: DatagramOutbound,
+    ) {
+        let flows = &self.shared.dispatcher.connections().datagram_flows;
+        if let Some(place) = flows.try_enter(usize::MAX) {
+            self.spawn(key, beginning, OnceLock::from(out), place);
+        }
+    }
+
+    fn spawn(
+        &self,
+        key: &K,
+        beginning: Beginning,
+        out: OnceLock<DatagramOutbound>,
+        place: Place,
+    ) -> Arc<Flow> {
         let (waiting, waits) = mpsc::channel(MAX_WAITING);
-        let flow = Arc::new(Flow { out: OnceLock::new(), waiting });
+        let flow = Arc::new(Flow { out, waiting });
         self.flows.lock().insert(key.clone(), flow.clone());
         let (shared, flows, key) = (self.shared.clone(), Arc::clone(&self.flows), key.clone());
         let (served, tasks) = (flow.clone(), shared.tasks.clone());
@@ -188,7 +218,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
             flows.lock().remove(&key);
             drop(place);
         });
-        Some(flow)
+        flow
     }
 }
 
@@ -199,19 +229,31 @@ async fn serve(
     beginning: Beginning,
     mut waiting: mpsc::Receiver<Waiting>,
 ) -> Option<Over> {
-    let Beginning { ingress, target, client, header, answers_by, place: _place } = beginning;
+    let Beginning { ingress, target, origin, client, header, answers_by, place: _place } =
+        beginning;
     debug!(%ingress, from = %client, %target, "datagram flow begins");
-    let opened = Box::pin(shared.dispatcher.open_datagrams(&ingress, target.clone())).await;
-    let out = match opened {
-        Ok(out) => flow.out.get_or_init(|| out),
-        Err(error) => {
-            log_refusal(&shared.refusals, &ingress, &target, &error.to_string());
-            return Some(Over::Refused(error.to_string()));
+    let out = match flow.out.get() {
+        Some(out) => out,
+        None => {
+            let opening = shared.dispatcher.open_datagrams(&ingress, target.clone());
+            match Box::pin(opening).await {
+                Ok(out) => flow.out.get_or_init(|| out),
+                Err(error) => {
+                    log_refusal(&shared.refusals, &ingress, &target, &error.to_string());
+                    return Some(Over::Refused(error.to_string()));
+                }
+            }
         }
     };
+    let place = shared.dispatcher.connections().freezer.enter().await;
+    let mut parking = Parking::new(&place);
+    let standing =
+        || ParkedTask::Datagrams(out.standing(), origin.clone().renamed(shared.ingress.name()));
     let over = loop {
         tokio::select! {
             biased;
+            // Nothing more of the client comes while it is parked; what comes back still goes to it.
+            () = parking.changed(standing) => {}
             Some((datagram, _)) = waiting.recv() => out.send(datagram),
             received = out.recv() => match received {
                 Ok(datagram) => answer(&answers_by.socket, client, &header, datagram).await,

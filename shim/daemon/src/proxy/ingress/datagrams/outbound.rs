@@ -1,5 +1,6 @@
 //! The way out of datagrams: a flow through a peer, or a socket of this host's own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::proxy::connections::Place;
+use crate::proxy::parked::{DatagramsOut, Idle};
 use crate::proxy::udp;
 use throughline::{DatagramError, DatagramFlow};
 
@@ -23,13 +25,16 @@ pub enum DatagramOutbound {
 
 /// A connected socket, its descriptor's place, and when it was last used.
 pub struct Direct {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     idle_timeout: Duration,
     used_at: Mutex<Instant>,
     /// The source address, or the way, that it was connected with is gone.
     broken: CancellationToken,
-    _places: (OwnedSemaphorePermit, Place),
+    _places: DirectPlaces,
 }
+
+/// What a socket of this host's own takes; nothing where another process has begun it and none is left.
+type DirectPlaces = (Option<OwnedSemaphorePermit>, Option<Place>);
 
 /// Why a way out is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,15 +46,25 @@ pub enum Over {
 }
 
 impl DatagramOutbound {
-    /// Creates one of this host's own, which ends when it is idle for so long.
-    pub fn direct(
-        socket: UdpSocket,
-        idle_timeout: Duration,
-        places: (OwnedSemaphorePermit, Place),
-    ) -> Self {
-        let used_at = Mutex::new(Instant::now());
+    /// Creates one of this host's own, which ends when it is idle for too long.
+    pub fn direct(socket: UdpSocket, idle: Idle, places: DirectPlaces) -> Self {
+        let (socket, Idle { timeout: idle_timeout, since }) = (Arc::new(socket), idle);
+        let now = Instant::now();
+        let used_at = Mutex::new(now.checked_sub(since).unwrap_or(now));
         let broken = CancellationToken::new();
         Self::Direct(Direct { socket, idle_timeout, used_at, broken, _places: places })
+    }
+
+    /// Returns where it leads, for a process that goes on with it.
+    pub fn standing(&self) -> DatagramsOut {
+        match self {
+            Self::Flow(flow) => DatagramsOut::Flow(flow.key()),
+            Self::Direct(direct) => {
+                let idle =
+                    Idle { timeout: direct.idle_timeout, since: direct.used_at.lock().elapsed() };
+                DatagramsOut::Direct(Arc::clone(&direct.socket), idle)
+            }
+        }
     }
 
     /// Sends a datagram. What is too long, or finds no room, is lost, as in the network; what is over is known by
@@ -112,5 +127,22 @@ impl Direct {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn how_long_it_was_idle_in_another_process_counts() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect("127.0.0.1:9").await.unwrap();
+        let (timeout, rest) = (Duration::from_secs(3600), Duration::from_millis(50));
+        let idle = Idle { timeout, since: timeout.checked_sub(rest).unwrap() };
+        let out = DatagramOutbound::direct(socket, idle, (None, None));
+        let DatagramsOut::Direct(_, standing) = out.standing() else { panic!("a flow") };
+        assert!(standing.timeout == timeout && standing.since >= idle.since, "{standing:?}");
+        assert_eq!(out.recv().await, Err(Over::Ended("idle for too long".to_owned())));
     }
 }

@@ -14,13 +14,15 @@ use tracing::{info, warn};
 
 use super::destination::{FORGOTTEN, canonical};
 use super::listener::bind_answers;
+use crate::proxy::connections::Place;
 use crate::proxy::ingress::datagrams::{
-    AnswerSocket, Beginning, Flows, MAX_OF_ADDRESS, Shared, log_full, read_all,
+    AnswerSocket, Beginning, Flows, HandedFlow, MAX_OF_ADDRESS, Shared, log_full, read_all,
 };
 use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::kind::LiveIngress;
 use crate::proxy::names::is_stand_in;
 use crate::proxy::names::pool::InUse;
+use crate::proxy::parked::DatagramsOrigin;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::udp;
 use throughline::{Host, Target};
@@ -35,11 +37,13 @@ pub async fn serve_udp(
     ingress: LiveIngress,
     dispatcher: Arc<Dispatcher>,
     tasks: Tasks,
+    handed: Vec<HandedFlow>,
 ) {
-    let (shared, _guard) = Shared::of(socket, dispatcher, tasks);
+    let (shared, _guard) = Shared::of(socket, ingress, dispatcher, tasks);
     let flows = Flows::new(shared.clone());
-    let serving = Serving { flows, answers: Answers::default(), shared, ingress };
-    read_all(&serving.shared, &serving.ingress, udp::receive_original, |(datagram, from, to)| {
+    let serving = Serving { flows, answers: Answers::default(), shared };
+    handed.into_iter().for_each(|flow| serving.go_on(flow));
+    read_all(&serving.shared, udp::receive_original, |(datagram, from, to)| {
         // The kernel says where it was to go of all that is intercepted.
         if let Some(to) = to {
             serving.pass(datagram, canonical(from), canonical(to));
@@ -53,7 +57,6 @@ struct Serving {
     /// By client and destination.
     flows: Flows<(SocketAddr, SocketAddr)>,
     answers: Answers,
-    ingress: LiveIngress,
 }
 
 impl Serving {
@@ -63,8 +66,9 @@ impl Serving {
 
     /// Returns how the flow of a client to a destination begins, if there is room for it.
     fn begin(&self, from: SocketAddr, to: SocketAddr) -> Option<Beginning> {
-        let (ingress, connections) = (self.ingress.name(), self.shared.dispatcher.connections());
-        let place = self.ingress.served().try_enter(connections.limits().per_ingress);
+        let (ingress, connections) =
+            (self.shared.ingress.name(), self.shared.dispatcher.connections());
+        let place = self.shared.ingress.served().try_enter(connections.limits().per_ingress);
         let of_address = || self.flows.count(|(client, _)| client.ip() == from.ip());
         let Some(place) = place.filter(|_| of_address() < MAX_OF_ADDRESS) else {
             log_full(&self.shared.refusals, &ingress, from);
@@ -79,10 +83,25 @@ impl Serving {
             return None;
         }
         let answers_by = self.answers.of(to, || self.bind(&ingress, to, in_use))?;
-        let host = name.map_or(Host::Ip(to.ip()), |name| Host::Name(name.to_string()));
-        let target = Target::Udp { host, port: to.port() };
-        let (header, place) = (Bytes::new(), Some(place));
-        Some(Beginning { ingress, target, client: from, header, answers_by, place })
+        let target = target_of(to, name.as_deref());
+        Some(beginning(ingress, (from, to), target, answers_by, Some(place)))
+    }
+
+    /// Goes on with a flow that another process has begun.
+    fn go_on(&self, HandedFlow { out, target, origin }: HandedFlow) {
+        let DatagramsOrigin::Intercepted { client, to, answers, .. } = origin else { return };
+        // The name that the address stands for is kept from now on, and where it is not known any more the flow still
+        // leads there.
+        let (name, in_use) = self.shared.dispatcher.names().of(to.ip()).unzip();
+        let descriptor = self.shared.dispatcher.connections().descriptors.try_acquire();
+        let inherit =
+            || Some(AnswerSocket { socket: answers, _descriptor: descriptor, _name: in_use });
+        let Some(answers_by) = self.answers.of(to, inherit) else { return };
+        let target = target.unwrap_or_else(|| target_of(to, name.as_deref()));
+        let place = self.shared.ingress.served().try_enter(usize::MAX);
+        let beginning =
+            beginning(self.shared.ingress.name(), (client, to), target, answers_by, place);
+        self.flows.go_on(&(client, to), beginning, out);
     }
 
     /// Returns a socket at a destination's address.
@@ -105,6 +124,25 @@ impl Serving {
             }
         }
     }
+}
+
+/// Returns where datagrams to an address go, which may stand for a name.
+fn target_of(to: SocketAddr, name: Option<&str>) -> Target {
+    let host = name.map_or(Host::Ip(to.ip()), |name| Host::Name(name.to_owned()));
+    Target::Udp { host, port: to.port() }
+}
+
+fn beginning(
+    ingress: Arc<str>,
+    (client, to): (SocketAddr, SocketAddr),
+    target: Target,
+    answers_by: Arc<AnswerSocket>,
+    place: Option<Place>,
+) -> Beginning {
+    let answers = Arc::clone(&answers_by.socket);
+    let origin =
+        DatagramsOrigin::Intercepted { ingress: Arc::clone(&ingress), client, to, answers };
+    Beginning { ingress, target, origin, client, header: Bytes::new(), answers_by, place }
 }
 
 /// The sockets that are bound to destinations. The lock is a leaf.

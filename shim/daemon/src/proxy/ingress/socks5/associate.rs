@@ -5,22 +5,25 @@
 //! of its first datagram. Each destination is a flow. What comes back has the same destination in front, a name where
 //! the client gave a name. Fragments are dropped, as RFC 1928 allows.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fast_socks5::parse_udp_request;
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UdpSocket};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::target::udp_target;
+use crate::proxy::freezer::Place;
 use crate::proxy::ingress::credentials::Credentials;
-use crate::proxy::ingress::datagrams::{Beginning, Flows, Shared};
+use crate::proxy::ingress::datagrams::{Beginning, Flows, HandedFlow, Shared};
+use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::ingress::http::Service;
 use crate::proxy::ingress::kind::{IngressKind, LiveIngress};
-use crate::proxy::stream::Stream;
+use crate::proxy::parked::{self, AssociationId, DatagramsOrigin, ParkedTask};
+use crate::proxy::refusals::RefusalLog;
+use crate::proxy::tasks::Tasks;
 use crate::proxy::udp;
 use throughline::Target;
 
@@ -42,61 +45,94 @@ enum Dropped {
 
 /// Serves an association until its TCP connection ends. `port` is that of the client, where it said so.
 pub(super) async fn serve(
-    mut tcp: Stream,
-    socket: UdpSocket,
-    port: Option<u16>,
+    tcp: TcpStream,
+    (socket, port): (UdpSocket, Option<u16>),
     credentials: Option<&Credentials>,
     service: &Service,
+    place: Place,
 ) {
-    let Some(Ok(client)) = tcp.as_tcp().map(TcpStream::peer_addr) else { return };
-    let stop = CancellationToken::new();
-    let _guard = stop.clone().drop_guard();
-    let association = Association {
-        shared: Shared {
-            socket: Arc::new(socket),
-            dispatcher: Arc::clone(&service.dispatcher),
-            tasks: service.tasks.clone(),
-            refusals: Arc::clone(&service.refusals),
-            stop,
-        },
+    let parked = parked::Association {
+        id: AssociationId::next(),
         ingress: service.ingress.name(),
-        live: service.ingress.clone(),
+        tcp: Arc::new(tcp),
+        socket: Arc::new(socket),
+        port,
         credentials: credentials.cloned(),
     };
-    let flows = Flows::new(association.shared.clone());
-    let is_client = |from: SocketAddr, port: Option<u16>| {
-        from.ip().to_canonical() == client.ip().to_canonical()
-            && port.is_none_or(|port| from.port() == port)
-    };
-    let (mut port, mut scratch) = (port, [0; 64]);
-    loop {
-        tokio::select! {
-            received = udp::receive_from(&association.shared.socket) => match received {
-                Ok((datagram, from)) if is_client(from, port) => {
-                    if association.pass(&flows, datagram, from).await {
-                        port = Some(from.port());
-                    }
-                }
-                Ok((_, from)) => debug!(%from, "a datagram of somebody else is not heard"),
-                Err(error) => return debug!(%error, "association ended"),
-            },
-            read = tcp.read(&mut scratch) => if !read.is_ok_and(|len| len > 0) {
-                return;
-            },
-            () = association.shared.tasks.draining() => return,
+    let (dispatcher, tasks) = (Arc::clone(&service.dispatcher), service.tasks.clone());
+    let with = (dispatcher, tasks, Arc::clone(&service.refusals));
+    go_on(parked, Vec::new(), service.ingress.clone(), with, place).await;
+}
+
+/// Serves an association until its TCP connection ends, and goes on with its flows that another process has begun.
+pub async fn go_on(
+    parked: parked::Association,
+    handed: Vec<HandedFlow>,
+    ingress: LiveIngress,
+    (dispatcher, tasks, refusals): (Arc<Dispatcher>, Tasks, Arc<RefusalLog>),
+    place: Place,
+) {
+    let (mut shared, _guard) = Shared::of(Arc::clone(&parked.socket), ingress, dispatcher, tasks);
+    shared.refusals = refusals;
+    Association { shared, parked }.serve(handed, place).await;
+}
+
+/// Completes when a connection has ended; what is said on it is not heard.
+async fn has_ended(tcp: Arc<TcpStream>) {
+    let mut scratch = [0; 64];
+    while tcp.readable().await.is_ok() {
+        match tcp.try_read(&mut scratch) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
         }
     }
 }
 
 struct Association {
     shared: Shared,
-    ingress: Arc<str>,
-    live: LiveIngress,
-    /// What the client showed.
-    credentials: Option<Credentials>,
+    /// What it is, also for a process that goes on with it.
+    parked: parked::Association,
 }
 
 impl Association {
+    /// Serves it, with flows that another process has begun.
+    async fn serve(mut self, handed: Vec<HandedFlow>, place: Place) {
+        let Ok(client) = self.parked.tcp.peer_addr() else { return };
+        let flows = Flows::new(self.shared.clone());
+        handed.into_iter().for_each(|flow| self.go_on(&flows, flow));
+        let ended = has_ended(Arc::clone(&self.parked.tcp));
+        tokio::pin!(ended);
+        let is_client = |from: SocketAddr, port: Option<u16>| {
+            from.ip().to_canonical() == client.ip().to_canonical()
+                && port.is_none_or(|port| from.port() == port)
+        };
+        loop {
+            let port = self.parked.port;
+            tokio::select! {
+                biased;
+                // What the client sends from now on waits in the socket, for whichever process goes on.
+                () = place.frozen() => {
+                    let ingress = self.shared.ingress.name();
+                    let parked = parked::Association { ingress, ..self.parked.clone() };
+                    place.park(ParkedTask::Association(parked)).await;
+                }
+                () = &mut ended => return,
+                () = self.shared.tasks.draining() => return,
+                received = udp::receive_from(&self.shared.socket) => match received {
+                    Ok((datagram, from)) if is_client(from, port) => {
+                        if self.pass(&flows, datagram, from).await {
+                            self.parked.port = Some(from.port());
+                        }
+                    }
+                    Ok((_, from)) => debug!(%from, "a datagram of somebody else is not heard"),
+                    Err(error) => return debug!(%error, "association ended"),
+                },
+            }
+        }
+    }
+
     /// Passes a datagram of the client on; returns whether it is one.
     async fn pass(&self, flows: &Flows<Target>, datagram: Bytes, client: SocketAddr) -> bool {
         let (target, header, payload) = match parse(&datagram).await {
@@ -106,7 +142,6 @@ impl Association {
                 return false;
             }
         };
-        let ingress = Arc::clone(&self.ingress);
         flows.pass(&target, payload, || {
             if !self.is_still_served() {
                 return None;
@@ -115,22 +150,41 @@ impl Association {
                 self.log(client, Dropped::TooMany);
                 return None;
             }
-            let (target, answers_by) = (target.clone(), self.shared.answers_by());
-            Some(Beginning { ingress, target, client, header, answers_by, place: None })
+            Some(self.beginning(target.clone(), header, client))
         });
         true
     }
 
+    fn beginning(&self, target: Target, header: Bytes, client: SocketAddr) -> Beginning {
+        let (ingress, answers_by) = (Arc::clone(&self.parked.ingress), self.shared.answers_by());
+        let origin = DatagramsOrigin::Associated {
+            association: self.parked.id,
+            target: target.clone(),
+            header: header.clone(),
+            client,
+        };
+        Beginning { ingress, target, origin, client, header, answers_by, place: None }
+    }
+
+    /// Goes on with a flow that another process has begun.
+    fn go_on(&self, flows: &Flows<Target>, HandedFlow { out, origin, .. }: HandedFlow) {
+        if let DatagramsOrigin::Associated { target, header, client, .. } = origin {
+            flows.go_on(&target, self.beginning(target.clone(), header, client), out);
+        }
+    }
+
     /// Returns whether a client would be let in now as this one was: the ingress listens, and asks for the same.
     fn is_still_served(&self) -> bool {
-        let kind = self.live.now().kind;
+        let kind = self.shared.ingress.now().kind;
         let speaks = matches!(kind, IngressKind::Socks5(_) | IngressKind::Proxy(_));
-        speaks && !self.live.is_closed() && kind.credentials() == self.credentials.as_ref()
+        speaks
+            && !self.shared.ingress.is_closed()
+            && kind.credentials() == self.parked.credentials.as_ref()
     }
 
     fn log(&self, from: SocketAddr, dropped: Dropped) {
         if let Some(suppressed) = self.shared.refusals.admit() {
-            info!(ingress = %self.ingress, %from, suppressed, "datagram dropped: {dropped}");
+            info!(ingress = %self.parked.ingress, %from, suppressed, "datagram dropped: {dropped}");
         }
     }
 }
