@@ -41,6 +41,23 @@ pub fn skipped(test: &str, programs: &[&str], packages: &str) -> bool {
     true
 }
 
+/// Returns where a program is installed that takes so much of the disk that CI may do without; says so where it is
+/// not. The environment variable `unless` holds why it was not installed.
+///
+/// # Panics
+/// With `THROUGHLINE_NO_SKIP=1`, unless that variable is set.
+pub fn large(test: &str, program: &str, package: &str, unless: &str) -> Option<PathBuf> {
+    let found = process::installed(program);
+    if found.is_none() {
+        let missing = format!("`{program}` is not installed (apt-get install {package})");
+        match std::env::var(unless) {
+            Ok(reason) => cannot(test, format!("{missing}; {reason}")),
+            Err(_) => not_installed(test, missing),
+        }
+    }
+    found
+}
+
 /// Returns a Python that has this module; Debian's first, as Debian's modules are its own.
 pub fn python(test: &str, module: &str, package: &str) -> Option<PathBuf> {
     let candidates = [Some(PathBuf::from("/usr/bin/python3")), process::installed("python3")];

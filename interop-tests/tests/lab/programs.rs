@@ -1,6 +1,8 @@
-//! Real programs that need a network of their own, while each of the client's ISPs dies: a tunnel by WireGuard, and a
-//! host behind a router that intercepts. The others are in `tests/programs`; PROGRAMS.md says what each proves.
+//! Real programs that need a network of their own, while each of the client's ISPs dies: a tunnel by WireGuard, a host
+//! behind a router that intercepts, and a browser, which goes to addresses of loopback without any proxy. The others are
+//! in `tests/programs`; PROGRAMS.md says what each proves.
 
+mod browser;
 mod router;
 mod transfer;
 mod wireguard;

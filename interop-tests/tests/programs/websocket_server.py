@@ -1,4 +1,7 @@
-"""A WebSocket server that takes and sends numbered messages, each exactly once and in order."""
+"""A WebSocket server that takes and sends numbered messages, each exactly once and in order.
+
+    websocket_server.py [ADDRESS [short]]       short: what it takes is but the number of a message
+"""
 
 import asyncio
 import sys
@@ -6,6 +9,9 @@ import sys
 import websockets
 
 from numbered import message
+
+ADDRESS = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
+SHORT = sys.argv[2:] == ["short"]
 
 
 async def connection(socket):
@@ -23,7 +29,7 @@ async def connection(socket):
             pushing.cancel()
             await socket.send(f"taken {number}")
             continue
-        if text != message("up", number):
+        if text != (f"up {number} " if SHORT else message("up", number)):
             await socket.close(1002, f"not message {number}: {text[:40]}")
             break
         number += 1
@@ -31,7 +37,7 @@ async def connection(socket):
 
 
 async def main():
-    async with websockets.serve(connection, "127.0.0.1", 0, ping_interval=1, ping_timeout=10) as server:
+    async with websockets.serve(connection, ADDRESS, 0, ping_interval=1, ping_timeout=10) as server:
         port = server.sockets[0].getsockname()[1]
         print(f"listening on {port};", file=sys.stderr, flush=True)
         await asyncio.Future()
