@@ -10,7 +10,7 @@ use clap::Args;
 use super::log::start_logging;
 use super::nc::choose_proxy;
 use super::output::{config_error, fail_with, usage_error};
-use crate::exec::{self, Ingress};
+use crate::exec::{self, Ended, Ingress, LeftBehind};
 
 /// What follows the options in the help.
 const AFTER_HELP: &str = "\
@@ -24,6 +24,9 @@ rules decide; names are resolved where the flow leaves. It needs no root, but us
 programs ip and nft. Within, 127.0.0.1 is the program's own. A destination that cannot be reached
 resets the connection. The exit status is the program's, or 128 and the signal that ended it; 125 if it
 was not run, 126 if it cannot be started, 127 if it is not found.";
+
+/// How many processes are named that are left running.
+const SHOWN: usize = 4;
 
 /// Which program, and through which ingress.
 #[derive(Debug, Args)]
@@ -48,6 +51,22 @@ pub struct ExecArgs {
     pub command: Vec<OsString>,
 }
 
+/// Something that the program had written was not passed on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "not all that the program had written was passed on before it ended: {0} of its connections stood still and were \
+     reset; see by `throughline status` whether the peer is reached, and run it again"
+)]
+struct CutOff(usize);
+
+/// The program has ended, and what it has started has not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what the program has left running has no network any more: {0}; keep it in the foreground (as ssh without -f), or \
+     run a shell that waits for it"
+)]
+struct Left(String);
+
 /// Executes it, in a process of a single thread.
 pub(super) fn execute(args: &ExecArgs) -> ExitCode {
     let chosen = choose_proxy(args.config.as_deref(), args.ingress.as_deref(), args.proxy);
@@ -63,7 +82,17 @@ pub(super) fn execute(args: &ExecArgs) -> ExitCode {
         return usage_error(error);
     }
     match exec::run(Ingress { addr, credentials }, &args.command) {
-        Ok(status) => ExitCode::from(status),
+        Ok(Ended { status, cut_off, left_behind }) => {
+            if cut_off > 0 {
+                fail_with(status, CutOff(cut_off));
+            }
+            if !left_behind.is_empty() {
+                let shown: Vec<_> =
+                    left_behind.iter().take(SHOWN).map(LeftBehind::to_string).collect();
+                fail_with(status, Left(shown.join(", ")));
+            }
+            ExitCode::from(status)
+        }
         Err(error) => fail_with(error.status(), &error),
     }
 }

@@ -11,10 +11,19 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::error::ExecError;
+use super::files;
 use crate::proxy::ingress::credentials::Credentials;
 
 /// How long the ingress has to answer what it can say by itself.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What to do where no ingress answers.
+const HINT: &str =
+    "start the daemon, or name an ingress of kind \"socks5\" or \"proxy\" by -c or --proxy";
+
+/// What to do where none answers to a program of another `exec`.
+const NESTED_HINT: &str = "this is a program of another `throughline exec`, and goes through the daemon already: leave \
+    this `exec` out, or run it outside";
 
 /// An ingress: where it is, and what it wants of its clients.
 #[derive(Clone, Debug)]
@@ -32,7 +41,8 @@ impl Ingress {
     /// It would not, or is not there.
     pub(super) async fn check(&self) -> Result<(), ExecError> {
         let addr = self.addr;
-        let no_ingress = |source| ExecError::NoIngress { addr, source };
+        let hint = if files::is_in_place() { NESTED_HINT } else { HINT };
+        let no_ingress = |source| ExecError::NoIngress { addr, source, hint };
         let elapsed = || no_ingress(io::ErrorKind::TimedOut.into());
         let connecting = timeout(TIMEOUT, TcpStream::connect(addr)).await;
         let connection = connecting.map_err(|_| elapsed())?.map_err(no_ingress)?;
@@ -53,7 +63,9 @@ impl Ingress {
 
     /// Returns an association for datagrams: its connection, and a socket that is connected to it.
     pub(super) async fn associate(&self) -> Result<(TcpStream, UdpSocket), SocksError> {
-        self.associate_over(TcpStream::connect(self.addr).await?).await
+        let associating = async { self.associate_over(TcpStream::connect(self.addr).await?).await };
+        let elapsed = |_| SocksError::Io(io::ErrorKind::TimedOut.into());
+        timeout(TIMEOUT, associating).await.map_err(elapsed)?
     }
 
     async fn associate_over(

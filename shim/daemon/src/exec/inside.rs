@@ -1,24 +1,33 @@
 //! The thread that is inside: it sets the network up, makes sockets there, and starts the program.
 
+use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc;
 
+use nix::unistd::Pid;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::child::Signals;
 use super::error::ExecError;
 use super::files::{self, OWN};
+use super::left_behind::Network;
 use super::namespaces::{isolate, with_network_rights};
+use super::udp_sockets::UdpSockets;
 use crate::proxy::ingress::intercept::policy_route::has_ipv6;
 use crate::proxy::ingress::intercept::{listener, nft};
 use crate::proxy::names::Sockets;
+use crate::proxy::own_sockets::OWN_MARK;
 
 /// The table of nftables, in a namespace that has no other.
 const TABLE: &str = "throughline-exec";
+
+/// The mark, in the namespace, of what no socket takes: this process has been killed, and the program has not.
+const NOBODYS_MARK: u32 = 0x4e;
 
 /// Connections that wait to be accepted, as of an ingress.
 const BACKLOG: u32 = 1024;
@@ -31,6 +40,8 @@ pub(super) struct Outlets {
     pub(super) udp: UdpSocket,
     /// Its DNS queries.
     pub(super) dns: Sockets,
+    /// The namespace that it comes out of, where that can be told from others.
+    pub(super) network: Option<Network>,
 }
 
 /// The thread. Clones ask the same one; it ends with the last of them. Each flow asks for one thing at a time, so that
@@ -40,7 +51,8 @@ pub(super) struct Inside(mpsc::Sender<Request>);
 
 enum Request {
     Bind(SocketAddr, oneshot::Sender<io::Result<UdpSocket>>),
-    Start(Box<(Command, Signals)>, oneshot::Sender<io::Result<Child>>),
+    List(oneshot::Sender<io::Result<UdpSockets>>),
+    Start(Box<(Vec<OsString>, Signals)>, oneshot::Sender<io::Result<Pid>>),
 }
 
 /// Begins the thread, within the current runtime.
@@ -61,7 +73,7 @@ pub(super) fn begin() -> Result<(Inside, Outlets), ExecError> {
         }
     };
     let thread = std::thread::Builder::new().name("inside".to_owned());
-    thread.spawn(body).map_err(ExecError::Sockets)?;
+    thread.spawn(body).map_err(ExecError::Threads)?;
     let outlets = is_ready.recv().map_err(|_| ExecError::Sockets(gone()))?;
     Ok((Inside(sender), outlets?))
 }
@@ -76,9 +88,10 @@ fn serve(request: Request) {
         Request::Bind(destination, reply) => {
             let _ = reply.send(listener::bind_answers(destination));
         }
+        Request::List(reply) => drop(reply.send(UdpSockets::of_this_thread())),
         Request::Start(program, reply) => {
-            let (mut command, signals) = *program;
-            let _ = reply.send(signals.start(&mut command));
+            let (command, signals) = *program;
+            let _ = reply.send(signals.start(&command));
         }
     }
 }
@@ -94,15 +107,25 @@ impl Inside {
         answer.await.map_err(|_| gone())?
     }
 
+    /// Returns the namespace's sockets of UDP.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) async fn udp_sockets(&self) -> io::Result<UdpSockets> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Request::List(reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
     /// Starts the program.
     ///
     /// # Errors
     /// The thread is gone; or, within, the system's error.
     pub(super) async fn start(
         &self,
-        command: Command,
+        command: Vec<OsString>,
         signals: Signals,
-    ) -> Result<io::Result<Child>, ExecError> {
+    ) -> Result<io::Result<Pid>, ExecError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.0.send(Request::Start(Box::new((command, signals)), reply));
         sent.map_err(|_| ExecError::Sockets(gone()))?;
@@ -117,6 +140,7 @@ fn set_up() -> Result<Outlets, ExecError> {
         tcp: listener::bind_transparent(BACKLOG).map_err(ExecError::Sockets)?,
         udp: datagrams().map_err(ExecError::Sockets)?,
         dns: Sockets::bind().map_err(ExecError::Sockets)?,
+        network: Network::of_this_thread(),
     };
     let port = |addr: io::Result<SocketAddr>| addr.map(|addr| addr.port());
     let ports = Ports {
@@ -125,7 +149,8 @@ fn set_up() -> Result<Outlets, ExecError> {
         dns: outlets.dns.port(),
     };
     with_network_rights(|| {
-        for line in routes(has_ipv6()) {
+        let is_off = is_ipv6_off(Path::new("/proc/sys/net/ipv6"));
+        for line in routes(has_ipv6() && !is_off) {
             nft::ip_blocking(&line)?;
         }
         Ok(nft::run_blocking(&rules(&ports))?)
@@ -146,6 +171,13 @@ struct Ports {
     dns: u16,
 }
 
+/// Returns whether IPv6 is switched off, as for every interface by the kernel's parameter: then there are sockets of it,
+/// and no addresses.
+fn is_ipv6_off(settings: &Path) -> bool {
+    let disabled = fs::read_to_string(settings.join("conf/lo/disable_ipv6"));
+    disabled.is_ok_and(|disabled| disabled.trim() != "0")
+}
+
 /// Returns what ip(8) is to do: every address is one of this host.
 fn routes(has_ipv6: bool) -> Vec<String> {
     let (v4, v6) = (OWN.v4, OWN.v6);
@@ -161,8 +193,9 @@ fn routes(has_ipv6: bool) -> Vec<String> {
     lines
 }
 
-/// Returns the rules: the namespace's own addresses are left alone, TCP and UDP to others is ours, and what else there
-/// is has no answer. An echo request would have the kernel's, which says nothing of the host that was meant.
+/// Returns the rules: what we send the program is its own, whatever address of the namespace's it has bound; those that
+/// are the namespace's are left alone; TCP and UDP to others is ours, refused once we are gone; and what else there is
+/// has no answer. An echo request would have the kernel's, which says nothing of the host that was meant.
 fn rules(Ports { tcp, udp, dns }: &Ports) -> String {
     let (v4, v6) = (OWN.v4, OWN.v6);
     format!(
@@ -173,12 +206,19 @@ fn rules(Ports { tcp, udp, dns }: &Ports) -> String {
 \t}}
 \tchain prerouting {{
 \t\ttype filter hook prerouting priority -150; policy drop;
+\t\tmeta mark {OWN_MARK} accept
 \t\tip daddr {{ 127.0.0.0/8, {v4} }} accept
 \t\tip6 daddr {{ ::1, {v6} }} accept
 \t\tip daddr {{ 0.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 }} drop
 \t\tip6 daddr {{ ::, fe80::/10, ff00::/8 }} drop
 \t\tmeta l4proto tcp tproxy to :{tcp} accept
 \t\tmeta l4proto udp tproxy to :{udp} accept
+\t\tmeta l4proto {{ tcp, udp }} meta mark set {NOBODYS_MARK} accept
+\t}}
+\tchain input {{
+\t\ttype filter hook input priority 0; policy accept;
+\t\tmeta mark {NOBODYS_MARK} meta l4proto tcp reject with tcp reset
+\t\tmeta mark {NOBODYS_MARK} reject
 \t}}
 }}
 "
@@ -197,6 +237,19 @@ mod tests {
         let own = at("ip daddr { 127.0.0.0/8, 198.18.0.1 } accept");
         assert!(own < at("tcp tproxy to :1 accept") && own < at("udp tproxy to :2 accept"));
         at("th dport 53 redirect to :3");
+        assert!(at("meta mark 84 accept") < own);
         assert_eq!((routes(true).len(), routes(false).len()), (5, 3));
+    }
+
+    #[test]
+    fn ipv6_that_is_switched_off_gets_no_addresses() {
+        let settings = tempfile::tempdir().unwrap();
+        assert!(!is_ipv6_off(settings.path()));
+        let of_lo = settings.path().join("conf/lo");
+        fs::create_dir_all(&of_lo).unwrap();
+        for (value, is_off) in [("0\n", false), ("1\n", true)] {
+            fs::write(of_lo.join("disable_ipv6"), value).unwrap();
+            assert_eq!(is_ipv6_off(settings.path()), is_off, "{value}");
+        }
     }
 }

@@ -3,168 +3,124 @@
 //! A socket of the namespace is bound to each destination's address, so that the program is answered from there, as a
 //! connected socket of its wants it.
 
-use std::collections::HashMap;
+mod association;
+mod clients;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fast_socks5::{new_udp_header, parse_udp_request};
 use parking_lot::Mutex;
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::shared::Shared;
-use super::tcp::target;
+use self::association::{Waiting, associate};
+use self::clients::{Clients, MAX_ASSOCIATIONS};
+use super::shared::{DatagramDescriptor, Shared};
 use crate::proxy::ingress::intercept::canonical;
-use crate::proxy::names::pool::InUse;
 use crate::proxy::udp;
-
-/// Sockets of the program at once; a datagram of a further one is dropped.
-const MAX_ASSOCIATIONS: usize = 1024;
-
-/// Destinations of one socket, which the ingress bounds as well; a datagram to a further one is dropped.
-const MAX_DESTINATIONS: usize = 256;
 
 /// Datagrams of a socket that wait for their association, or for the ingress to take them; the next is dropped.
 const MAX_WAITING: usize = 64;
 
-/// How long a socket's association lasts without a datagram: as long as a flow of the daemon's.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Datagrams that are taken of the kernel when the program has ended: more than its buffer holds of the shortest, so
+/// that somebody whom it leaves behind cannot go on for ever.
+const MAX_LAST: usize = 1024;
 
 /// Pause after a failed read, which would make the loop spin.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-type Clients = Arc<Mutex<HashMap<SocketAddr, mpsc::Sender<(Bytes, SocketAddr)>>>>;
+/// What serves the program's datagrams. The lock is a leaf.
+#[derive(Clone)]
+struct Datagrams {
+    shared: Shared,
+    clients: Arc<Mutex<Clients>>,
+}
 
-/// Serves the program's datagrams.
+/// Serves the program's datagrams, also those that it sent just before its end.
 pub(super) async fn serve(socket: UdpSocket, shared: Shared) {
-    let clients = Clients::default();
-    loop {
-        match udp::receive_original(&socket).await {
-            Ok((datagram, from, Some(to))) => {
-                pass(&clients, &shared, (datagram, canonical(from), canonical(to)));
-            }
-            Ok((_, _, None)) => {}
-            Err(_) => sleep(RETRY_DELAY).await,
-        }
-    }
-}
-
-fn pass(clients: &Clients, shared: &Shared, (datagram, from, to): (Bytes, SocketAddr, SocketAddr)) {
-    let mut open = clients.lock();
-    let is_open = |sender: &&mpsc::Sender<_>| !sender.is_closed();
-    if let Some(client) = open.get(&from).filter(is_open) {
-        let _ = client.try_send((datagram, to));
-        return;
-    }
-    if open.len() >= MAX_ASSOCIATIONS {
-        return;
-    }
-    let (sender, waiting) = mpsc::channel(MAX_WAITING);
-    let _ = sender.try_send((datagram, to));
-    open.insert(from, sender);
-    drop(open);
-    let (clients, shared) = (Arc::clone(clients), shared.clone());
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        let reason = associate(from, waiting, &shared).await;
-        debug!(%from, "association ended: {reason}");
-        let mut open = clients.lock();
-        // Another one may have begun meanwhile.
-        if open.get(&from).is_some_and(mpsc::Sender::is_closed) {
-            open.remove(&from);
-        }
-    });
-}
-
-/// Serves a socket of the program's until it is idle or the ingress has enough of it; returns why.
-async fn associate(
-    from: SocketAddr,
-    mut waiting: mpsc::Receiver<(Bytes, SocketAddr)>,
-    shared: &Shared,
-) -> String {
-    let _descriptors = (shared.descriptors.acquire().await, shared.descriptors.acquire().await);
-    let associated = Box::pin(shared.ingress.associate()).await;
-    let (mut connection, socket) = match associated {
-        Ok(associated) => associated,
-        Err(error) => return error.to_string(),
-    };
-    let mut association = Association { from, socket, shared, destinations: HashMap::new() };
-    let mut used_at = Instant::now();
+    let datagrams = Datagrams { shared, clients: Arc::default() };
     loop {
         tokio::select! {
-            Some((datagram, to)) = waiting.recv() => association.send(&datagram, to).await,
-            received = udp::receive(&association.socket) => match received {
-                Ok(datagram) => association.answer(&datagram).await,
-                Err(error) if udp::is_final(&error) => return error.to_string(),
-                Err(_) => {}
+            biased;
+            received = udp::receive_original(&socket) => match received {
+                Ok(received) => datagrams.pass(received),
+                Err(_) => sleep(RETRY_DELAY).await,
             },
-            () = over(&mut connection) => return "the ingress ended it".to_owned(),
-            () = sleep_until(used_at + IDLE_TIMEOUT) => return "idle for too long".to_owned(),
+            () = datagrams.shared.ending.begun() => break,
         }
-        used_at = Instant::now();
     }
+    // The kernel has datagrams that the runtime has not been told of yet.
+    for _ in 0..MAX_LAST {
+        let Ok(received) = udp::receive_original_now(&socket) else { break };
+        datagrams.pass(received);
+        yield_now().await;
+    }
+    datagrams.clients.lock().end_all();
 }
 
-/// Completes when the ingress has ended an association: it says nothing more on its connection before.
-async fn over(connection: &mut TcpStream) {
-    while connection.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
-}
-
-/// A socket of the program's.
-struct Association<'a> {
-    from: SocketAddr,
-    socket: UdpSocket,
-    shared: &'a Shared,
-    /// By what precedes their datagrams.
-    destinations: HashMap<Bytes, Destination>,
-}
-
-struct Destination {
-    to: SocketAddr,
-    /// At its address, in the namespace.
-    socket: UdpSocket,
-    _descriptor: OwnedSemaphorePermit,
-    _name: Option<InUse>,
-}
-
-impl Association<'_> {
-    async fn send(&mut self, datagram: &[u8], to: SocketAddr) {
-        let known = self.destinations.iter().find(|(_, known)| known.to == to);
-        let header = match known {
-            Some((header, _)) => header.clone(),
-            None => match self.begin(to).await {
-                Some(header) => header,
-                None => return,
-            },
+impl Datagrams {
+    fn pass(&self, (datagram, from, to): (Bytes, SocketAddr, Option<SocketAddr>)) {
+        let Some(to) = to else { return };
+        let (from, now) = (canonical(from), Instant::now());
+        let mut clients = self.clients.lock();
+        let Some(first) = clients.pass(from, (datagram, canonical(to)), now) else { return };
+        let has_room = clients.has_room(now);
+        let descriptors = if has_room { self.descriptors() } else { None };
+        if clients.is_sweep_due(descriptors.is_none(), now) {
+            self.sweep(now);
+        }
+        let Some(descriptors) = descriptors else {
+            if has_room {
+                // For the next one.
+                clients.end_longest_unused(now);
+            }
+            drop(clients);
+            let reason =
+                if has_room { "no descriptor is free, see `ulimit -Hn`" } else { "too many" };
+            return debug!(%from, "datagram of another socket dropped: {reason} ({MAX_ASSOCIATIONS} at most)");
         };
-        // What finds no room is lost, as in the network.
-        let _ = self.socket.send(&[&header, datagram].concat()).await;
+        let (sender, waiting) = mpsc::channel(MAX_WAITING);
+        let _ = sender.try_send(first);
+        clients.insert(from, sender, now);
+        drop(clients);
+        self.begin(from, waiting, descriptors);
     }
 
-    async fn begin(&mut self, to: SocketAddr) -> Option<Bytes> {
-        if self.destinations.len() >= MAX_DESTINATIONS {
-            return None;
-        }
-        let (target, name) = target(to, &self.shared.names)?;
-        let descriptor = self.shared.descriptors.try_acquire()?;
-        let header = Bytes::from(new_udp_header(target).ok()?);
-        let socket = self.shared.inside.bind(to).await.ok()?;
-        let destination = Destination { to, socket, _descriptor: descriptor, _name: name };
-        self.destinations.insert(header.clone(), destination);
-        Some(header)
+    /// Takes descriptors for an association's connection and socket, and for its first destination: without that it
+    /// would be of no use.
+    fn descriptors(&self) -> Option<[DatagramDescriptor; 3]> {
+        let one = || self.shared.datagram_descriptor();
+        Some([one()?, one()?, one()?])
     }
 
-    /// Gives the program what has come back.
-    async fn answer(&self, datagram: &[u8]) {
-        let Ok((0, _, payload)) = parse_udp_request(datagram).await else { return };
-        let header = &datagram[..datagram.len() - payload.len()];
-        if let Some(destination) = self.destinations.get(header) {
-            let _ = destination.socket.send_to(payload, self.from).await;
-        }
+    fn begin(
+        &self,
+        from: SocketAddr,
+        waiting: mpsc::Receiver<Waiting>,
+        [connection, socket, first]: [DatagramDescriptor; 3],
+    ) {
+        let Self { shared, clients } = self.clone();
+        let serving = async move {
+            let reason = associate(from, waiting, &shared, first).await;
+            drop((connection, socket));
+            debug!(%from, "association ended: {reason}");
+            clients.lock().forget(from);
+        };
+        self.shared.tasks.spawn(self.shared.ending.track(serving));
+    }
+
+    /// Ends the associations of sockets that the program has closed.
+    fn sweep(&self, asked_at: Instant) {
+        let Self { shared, clients } = self.clone();
+        self.shared.tasks.spawn(async move {
+            if let Ok(sockets) = shared.inside.udp_sockets().await {
+                clients.lock().sweep(&sockets, asked_at);
+            }
+        });
     }
 }

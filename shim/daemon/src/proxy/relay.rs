@@ -23,18 +23,18 @@ mod direct;
 mod failure;
 mod half;
 mod progress;
+mod stop;
 mod to_flow;
 mod to_tcp;
 
-use std::future::{Future, pending};
-use std::io;
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use self::failure::RelayFailure;
+use self::stop::{Never, When};
 use crate::proxy::freezer::Place;
 use crate::proxy::stream::Stream;
 use throughline::FlowStream;
@@ -42,6 +42,8 @@ use throughline::FlowStream;
 pub(crate) use self::failure::{RESET_FLUSH_TIMEOUT, close_with_reset, tcp_failure};
 pub use self::half::{Sink, Source};
 pub use self::progress::{Down, FlowKey, OtherEnd, Parked, Progress, Up};
+pub use self::stop::RelayEnd;
+pub(crate) use self::stop::Stop;
 
 /// The bytes that a relay moved, and how it ended.
 #[derive(Debug)]
@@ -52,19 +54,6 @@ pub struct Relayed {
     pub to_tcp: u64,
     /// How the relay ended.
     pub end: RelayEnd,
-}
-
-/// How a relay ended.
-#[derive(Debug)]
-pub enum RelayEnd {
-    /// Both directions ended.
-    Finished,
-    /// The application reset its connection, or the connection failed; the flow was reset.
-    TcpFailed(io::Error),
-    /// The flow was reset; so was the connection.
-    FlowReset,
-    /// It was stopped; both were reset.
-    Stopped,
 }
 
 /// What there is besides the flow to relay.
@@ -79,15 +68,24 @@ pub struct Joint {
 
 /// Relays until both directions have ended or one side is reset. Sets `TCP_NODELAY`.
 pub fn relay(joint: Joint, flow: FlowStream, place: Place) -> impl Future<Output = Relayed> {
-    relay_until(joint, flow, place, pending())
+    relay_flow(joint, flow, place, Never)
 }
 
 /// Relays as [`relay`] does, at the longest until `stop` completes: then both are reset.
-pub fn relay_until<S: Future<Output = ()>>(
+pub fn relay_until<S: Future<Output = ()> + Send>(
     joint: Joint,
     flow: FlowStream,
     place: Place,
     stop: S,
+) -> impl Future<Output = Relayed> {
+    relay_flow(joint, flow, place, When(Box::pin(stop)))
+}
+
+fn relay_flow(
+    joint: Joint,
+    flow: FlowStream,
+    place: Place,
+    stop: impl Stop,
 ) -> impl Future<Output = Relayed> {
     let other_end = OtherEnd::Flow(flow.key());
     let (reader, writer) = flow.into_split();
@@ -100,9 +98,19 @@ pub fn relay_directly(
     other: TcpStream,
     place: Place,
 ) -> impl Future<Output = Relayed> {
+    relay_directly_until(joint, other, place, Never)
+}
+
+/// Relays as [`relay_directly`] does, at the longest until `stop` says so.
+pub(crate) fn relay_directly_until(
+    joint: Joint,
+    other: TcpStream,
+    place: Place,
+    stop: impl Stop,
+) -> impl Future<Output = Relayed> {
     let other = Arc::new(Stream::from(other));
     let (reader, writer) = direct::halves(other.clone());
-    relay_halves(joint, reader, writer, (OtherEnd::Direct(other), place), pending())
+    relay_halves(joint, reader, writer, (OtherEnd::Direct(other), place), stop)
 }
 
 async fn relay_halves(
@@ -110,7 +118,7 @@ async fn relay_halves(
     mut reader: impl Source,
     mut writer: impl Sink,
     (other_end, place): (OtherEnd, Place),
-    stop: impl Future<Output = ()>,
+    mut stop: impl Stop,
 ) -> Relayed {
     tcp.set_nodelay();
     // Whoever closes it before its end, also the kernel for a process that was killed: the application must not
@@ -119,40 +127,44 @@ async fn relay_halves(
     if let OtherEnd::Direct(other) = &other_end {
         other.reset_on_close();
     }
-    let (tcp, mut stop) = (Arc::new(tcp), pin!(stop));
-    let result = loop {
+    let tcp = Arc::new(tcp);
+    let end = loop {
         let Progress { up, down } = &mut progress;
-        tokio::select! {
+        let is_frozen = tokio::select! {
             biased;
-            () = place.frozen() => {}
-            () = stop.as_mut() => break None,
-            result = relay_both(&tcp, &mut reader, &mut writer, (up, down)) => break Some(result),
-        }
+            () = place.frozen() => true,
+            () = stop.due() => false,
+            result = relay_both(&tcp, &mut reader, &mut writer, (up, down)) => break end(result),
+        };
         // Both directions stand between two bytes: what they hold is in their progress.
-        let (other_end, tcp, ingress) = (other_end.clone(), Arc::clone(&tcp), ingress.clone());
-        let parked = Parked { other_end, tcp, ingress, progress: progress.clone() };
-        // Boxed, as all that is rare here: ten thousand relays keep room for it.
-        Box::pin(place.park(parked)).await;
-    };
-    let end = match result {
-        Some(Ok(())) => RelayEnd::Finished,
-        Some(Err(RelayFailure::Tcp(error))) => {
-            writer.reset();
-            RelayEnd::TcpFailed(error)
-        }
-        Some(Err(RelayFailure::Flow)) => RelayEnd::FlowReset,
-        None => {
-            writer.reset();
-            RelayEnd::Stopped
+        if is_frozen {
+            let (other_end, tcp, ingress) = (other_end.clone(), Arc::clone(&tcp), ingress.clone());
+            let parked = Parked { other_end, tcp, ingress, progress: progress.clone() };
+            // Boxed, as all that is rare here: ten thousand relays keep room for it.
+            Box::pin(place.park(parked)).await;
+        } else if let Some(end) = stop.end(&tcp, &progress) {
+            break end;
         }
     };
-    if matches!(end, RelayEnd::Finished) {
-        tcp.end_on_close();
-        if let OtherEnd::Direct(other) = &other_end {
-            other.end_on_close();
+    match end {
+        RelayEnd::Finished => {
+            tcp.end_on_close();
+            if let OtherEnd::Direct(other) = &other_end {
+                other.end_on_close();
+            }
         }
+        RelayEnd::TcpFailed(_) | RelayEnd::Stopped => writer.reset(),
+        RelayEnd::FlowReset => {}
     }
     Relayed { to_flow: progress.up.moved, to_tcp: progress.down.moved, end }
+}
+
+fn end(result: Result<(), RelayFailure>) -> RelayEnd {
+    match result {
+        Ok(()) => RelayEnd::Finished,
+        Err(RelayFailure::Tcp(error)) => RelayEnd::TcpFailed(error),
+        Err(RelayFailure::Flow) => RelayEnd::FlowReset,
+    }
 }
 
 async fn relay_both(

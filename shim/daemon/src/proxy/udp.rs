@@ -96,6 +96,17 @@ pub async fn receive_original(
     }
 }
 
+/// Returns a datagram as [`receive_original`] does if the kernel has one, whatever the runtime knows of it.
+///
+/// # Errors
+/// The system's, `WouldBlock` among them.
+#[cfg(target_os = "linux")]
+pub fn receive_original_now(
+    socket: &UdpSocket,
+) -> io::Result<(Bytes, SocketAddr, Option<SocketAddr>)> {
+    BUFFER.with_borrow_mut(|buffer| original(socket, buffer))
+}
+
 #[cfg(target_os = "linux")]
 fn original(
     socket: &UdpSocket,

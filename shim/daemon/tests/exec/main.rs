@@ -6,8 +6,10 @@
 #![cfg(target_os = "linux")]
 
 mod clients;
+mod corners;
 mod ends;
 mod languages;
+mod last_bytes;
 mod programs;
 mod site;
 #[path = "../uplinks/world.rs"]

@@ -1,3 +1,4 @@
+use std::io;
 use std::time::Duration;
 
 use std::collections::VecDeque;
@@ -132,7 +133,7 @@ fn relay_fakes(
 ) -> impl Future<Output = Relayed> {
     let joint = Joint { tcp: tcp.into(), ingress: None, progress: Progress::after(early) };
     let other_end = OtherEnd::Flow((throughline::SessionId(0), throughline::FlowId(0)));
-    relay_halves(joint, reader, writer, (other_end, Freezer::default().place()), pending())
+    relay_halves(joint, reader, writer, (other_end, Freezer::default().place()), Never)
 }
 
 async fn bench(room: usize) -> Bench {

@@ -31,7 +31,7 @@ pub fn bind(backlog: u32) -> io::Result<TcpListener> {
 }
 
 /// Binds a listener of connections to every address of a namespace, which the kernel gives to it as they are (`tproxy`):
-/// their local address is where they were to go.
+/// their local address is where they were to go. They have our [mark](own_sockets), as it has.
 ///
 /// # Errors
 /// Without CAP_NET_ADMIN the kernel refuses it.
@@ -42,6 +42,7 @@ pub fn bind_transparent(backlog: u32) -> io::Result<TcpListener> {
             socket.set_only_v6(false)?;
         }
         set_transparent(&SockRef::from(&socket), domain)?;
+        own_sockets::mark(&SockRef::from(&socket))?;
         socket.bind(&addr)?;
         Ok(socket)
     };
