@@ -42,17 +42,18 @@ fn two_hosts_are_joined_over_ssh() -> Outcome {
     let said = path.join("said");
     let _here = Process::start("pair", pair().stdout(fs::File::create(&said)?))?;
     let began = Instant::now();
-    loop {
-        let said = fs::read_to_string(&said)?;
-        if said.contains("may reach localhost:22") && said.contains("Applications connect to") {
-            break;
+    let (said, after) = loop {
+        let (said, after) = (fs::read_to_string(&said)?, fs::read_to_string(&file)?);
+        let is_there =
+            said.contains("Applications connect to") && after.contains("[peers.branch1]");
+        if is_there && !after.contains(">>>") {
+            break (said, after);
         }
-        assert!(began.elapsed() < DEADLINE, "{said}");
+        assert!(began.elapsed() < DEADLINE, "{said}\n{after}");
         std::thread::sleep(POLL_INTERVAL);
-    }
-    let after = fs::read_to_string(&file)?;
-    assert!(after.starts_with(&before) && after.contains("[peers.branch1]"), "{after}");
-    assert!(!after.contains("invitation"), "{after}");
+    };
+    assert!(said.contains("may reach localhost:22"), "{said}");
+    assert!(after.starts_with(&before), "{after}");
     let refused = || -> Outcome<String> {
         let output = pair().output()?;
         assert!(!output.status.success());
@@ -64,7 +65,7 @@ fn two_hosts_are_joined_over_ssh() -> Outcome {
     // What goes wrong there is told here.
     fs::remove_file(path.join("site/throughline.toml"))?;
     let said = refused()?;
-    assert!(said.contains("there is a peer `branch1` already"), "{said}");
+    assert!(said.contains("There is a peer `branch1` already"), "{said}");
     Ok(())
 }
 

@@ -22,3 +22,11 @@ pub(crate) mod membership;
 pub(crate) mod ticket;
 
 pub use self::ticket::Ticket;
+
+/// Returns a text of the other host's as a terminal may have it.
+pub(crate) fn plain(text: &str) -> String {
+    let of = |c: char| {
+        if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() }
+    };
+    text.chars().map(of).collect()
+}

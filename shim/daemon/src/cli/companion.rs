@@ -1,47 +1,62 @@
 //! The daemon of `invite` and `join`, as far as it is one of this process: its log, and the signals that end it.
 
 use std::future::ready;
-use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::log::start_logging;
+use super::log::{LogControl, start_logging};
 use super::output::print;
 use super::run::end_at_once_for;
 use crate::config::Config;
 use crate::join::companion::Companion;
 
-/// What is logged where neither the environment nor the configuration says so: what a person has to know. The rest
-/// would stand between the lines of the command.
+/// What is logged meanwhile where the environment does not say so: the rest would stand between the lines of the
+/// command, which cuts uplinks off and says so itself.
+const QUIET: &str = "error";
+
+/// What is logged by a daemon that goes on in the terminal, unless its configuration says so.
 const LOG: &str = "error,throughline=warn";
 
-/// Returns the daemon that runs, or begins one in this process.
-pub(super) async fn companion(file: &Path, config: Config) -> Result<Companion, String> {
-    let log = start_logging()?;
-    log.set(config.log.as_deref().or(Some(LOG)))?;
-    let set_log = Box::new(move |filter: Option<&str>| log.set(filter.or(Some(LOG))));
-    Companion::of(file, config, set_log).await
-}
-
-/// The signals that end a command, and its daemon.
-pub(super) struct Signals {
+/// What a command that may be a daemon has of one.
+pub(super) struct Front {
+    log: Arc<LogControl>,
+    configured_log: Option<String>,
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
-impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+impl Front {
+    pub(super) async fn start() -> Result<Self, String> {
+        let log = Arc::new(start_logging()?);
+        log.set(Some(QUIET))?;
+        let listen = |kind| signal(kind).map_err(|error| error.to_string());
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            log,
+            configured_log: None,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
-    /// Completes when one comes. Cancel-safe.
-    pub(super) async fn come(&mut self) {
+    /// Returns the daemon that runs, or begins one in this process.
+    pub(super) async fn companion(
+        &mut self,
+        file: &Path,
+        config: Config,
+    ) -> Result<Companion, String> {
+        self.configured_log.clone_from(&config.log);
+        let log = self.log.clone();
+        // Reloads are this command's own for now.
+        let set_log = Box::new(move |_: Option<&str>| log.set(Some(QUIET)));
+        Companion::of(file, config, set_log).await
+    }
+
+    /// Completes when a signal comes. Cancel-safe.
+    pub(super) async fn interrupted(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -52,6 +67,7 @@ impl Signals {
     /// Goes on as the daemon until a signal, where it is one of this process.
     pub(super) async fn stay(&mut self, companion: Companion, file: &Path) {
         let Companion::Own(daemon) = &companion else { return };
+        let _ = self.log.set(self.configured_log.as_deref().or(Some(LOG)));
         let _ = print(&format!(
             "\nThe daemon runs in this terminal until Ctrl-C. As a service, after that: docs/CONFIG.md, \"Run it as a \
              service\"; by hand: throughline run {}",
@@ -60,7 +76,7 @@ impl Signals {
         tokio::select! {
             biased;
             process = daemon.handed_over() => end_at_once_for(process),
-            () = self.come() => {}
+            () = self.interrupted() => {}
             () = daemon.broken() => {}
         }
         self.end(companion).await;
@@ -74,7 +90,7 @@ impl Signals {
         }
         tokio::select! {
             () = daemon.run_until(ready(())) => {}
-            () = self.come() => {}
+            () = self.interrupted() => {}
         }
     }
 }

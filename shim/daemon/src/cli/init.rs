@@ -129,7 +129,13 @@ pub(super) fn identity_in(directory: &Path) -> Result<(Identity, bool), String> 
 /// Writes a file that is not there yet, for this user alone: passwords may be added to it.
 fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
+    let mut opened = options.write(true).create_new(true).mode(0o600).open(file)?;
+    let written = opened.write_all(text.as_bytes()).and_then(|()| opened.sync_all());
+    if written.is_err() {
+        // Half of a configuration would only be in the way.
+        let _ = std::fs::remove_file(file);
+    }
+    written
 }
 
 /// Returns this host's name as peers may call it.

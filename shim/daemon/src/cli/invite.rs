@@ -1,6 +1,7 @@
 //! `throughline invite`: lets another host become a peer of this one, by a ticket that counts once.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -11,15 +12,16 @@ use clap::Args;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use super::companion::{Signals, companion};
+use super::companion::Front;
 use super::init::{Written, host_name};
 use super::output::{fail, print};
 use crate::config::Config;
 use crate::init::find_uplinks;
 use crate::join::companion::Companion;
-use crate::join::file::shown;
+use crate::join::file::{Lock, Section, replace, tidied};
 use crate::join::invitation::{Invitation, Outcome, Terms};
 use crate::join::ticket::{MAX_LOCATORS, Ticket, is_name};
+use crate::proxy::egress::acl::AclEntry;
 use crate::run::identity;
 use throughline::Locator;
 use throughline_uplinks::Uplinks;
@@ -63,69 +65,123 @@ pub(super) async fn execute(args: InviteArgs) -> ExitCode {
 }
 
 async fn invite(args: InviteArgs) -> Result<ExitCode, String> {
-    if !LENGTH.contains(&args.length) {
-        return Err("a ticket counts between a second and seven days; write --for 15m".to_owned());
-    }
+    check(&args)?;
     let file = match &args.config {
         Some(file) => file.clone(),
         None => super::init::configuration_in(&default_directory()?),
     };
-    if !file.exists() {
-        let directory = file.parent().unwrap_or(Path::new("."));
-        make_directory(directory)?;
-        let written = Written::by(directory, Some(PORT), vec![], vec![]).await?;
-        if written.file != file {
-            return Err(format!("a first configuration is called {}", written.file.display()));
-        }
-        let _ = print(&written.shown());
-    }
+    write_first(&file).await?;
+    let lock = Lock::of(&file).map_err(|error| error.to_string())?;
+    tidy(&file)?;
     let config = Config::load(&file).map_err(|error| error.to_string())?;
     let terms = terms(&args, &file, &config).await?;
-    let mut signals = Signals::listen().map_err(|error| error.to_string())?;
-    let daemon = companion(&file, config).await?;
-    let (name, allow) = (terms.site_name.clone(), terms.allow.clone());
-    let outcome = match Invitation::open(terms, &daemon).await {
-        Ok(invitation) => wait(&invitation, &daemon, &mut signals, &args).await,
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(Outcome::Joined { key, tried }) => {
-            let _ = print(&joined(&file, &shown(&name, &key, &allow), allow.is_empty(), tried));
-            signals.stay(daemon, &file).await;
+    let mut front = Front::start().await?;
+    let daemon = front.companion(&file, config).await?;
+    match wait(&args, (terms, lock), &daemon, &mut front).await {
+        Ok(text) => {
+            let _ = print(&text);
+            front.stay(daemon, &file).await;
             Ok(ExitCode::SUCCESS)
         }
-        Ok(Outcome::Expired) => {
-            signals.end(daemon).await;
-            Err("nobody has joined; the ticket counts no more, and the configuration is as it was"
-                .to_owned())
-        }
         Err(error) => {
-            signals.end(daemon).await;
+            front.end(daemon).await;
             Err(error)
         }
     }
 }
 
-/// Shows the ticket, and returns what came of it when the configuration says no more than that.
+/// Checks what does not depend on this host.
+fn check(args: &InviteArgs) -> Result<(), String> {
+    if !LENGTH.contains(&args.length) {
+        return Err("a ticket counts between a second and seven days; write --for 15m".to_owned());
+    }
+    if let Some(name) = args.name.as_deref().filter(|name| !is_name(name)) {
+        return Err(format!(
+            "`{name}` is no name for a peer: letters, digits, - and _, up to 255, and not a word of `via`; write another \
+             with --name"
+        ));
+    }
+    for entry in &args.allow {
+        entry.parse::<AclEntry>().map_err(|error| format!("--allow {entry}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Waits for the site; returns what to tell when it has joined.
 async fn wait(
-    invitation: &Invitation,
-    daemon: &Companion,
-    signals: &mut Signals,
     args: &InviteArgs,
-) -> Result<Outcome, String> {
+    (terms, lock): (Terms, Lock),
+    daemon: &Companion,
+    front: &mut Front,
+) -> Result<String, String> {
+    let (file, name, allow) = (terms.file.clone(), terms.site_name.clone(), terms.allow.clone());
+    let invitation = Invitation::open(terms, daemon, lock).await?;
     let _ = print(&introduction(invitation.ticket(), args));
-    let outcome = tokio::select! {
-        outcome = invitation.wait(daemon) => outcome,
-        () = signals.come() => Outcome::Expired,
+    let outcome = invitation.wait(daemon, front.interrupted()).await;
+    let closed = invitation.close(daemon).await;
+    let Outcome::Joined { key, tried } = outcome else {
+        return Err(match closed {
+            Ok(()) => {
+                "nobody has joined; the ticket counts no more, and the configuration is as it was"
+                    .to_owned()
+            }
+            Err(error) => format!("nobody has joined, but: {error}"),
+        });
     };
-    invitation.close(daemon, &outcome).await?;
-    Ok(outcome)
+    let section = Section { name, key, once: None, allow, joined: true };
+    match closed {
+        Ok(()) => Ok(joined(&file, &section, tried)),
+        Err(error) => {
+            let _ = print(&joined(&file, &section, tried));
+            Err(format!("{} has joined, but: {error}", section.name))
+        }
+    }
+}
+
+/// Writes a first configuration where there is none.
+async fn write_first(file: &Path) -> Result<(), String> {
+    if file.exists() {
+        return Ok(());
+    }
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let first = super::init::configuration_in(directory);
+    if file.file_name() != first.file_name() {
+        return Err(format!(
+            "there is no {}; a first configuration, which this command would write, is called {}",
+            file.display(),
+            first.display()
+        ));
+    }
+    make_directory(directory)?;
+    let written = Written::by(directory, Some(PORT), vec![], vec![]).await?;
+    let _ = print(&written.shown());
+    Ok(())
+}
+
+/// Finishes what invitations have left that were killed.
+fn tidy(file: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(failed)?;
+    let tidied = tidied(&text);
+    if tidied != text {
+        replace(file, &tidied).map_err(failed)?;
+        notice(
+            "A former `throughline invite` was killed; what it left in the configuration is finished or removed.",
+        );
+    }
+    Ok(())
+}
+
+/// Tells whoever invites what happens.
+fn notice(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Returns what is told of a site that has joined.
-fn joined(file: &Path, section: &str, is_barred: bool, tried: bool) -> String {
-    let mut text = format!("It has joined. In {}:\n\n{}", file.display(), section.trim_start());
-    if is_barred {
+fn joined(file: &Path, section: &Section, tried: bool) -> String {
+    let mut text = format!("In {}:\n\n{}", file.display(), section.text());
+    if section.allow.is_empty() {
         text +=
             "\nIt may reach nothing yet: write what into `allow`, and run `throughline reload`.\n";
     }
@@ -146,17 +202,18 @@ async fn terms(args: &InviteArgs, file: &Path, config: &Config) -> Result<Terms,
             .find(|name| !taken(name))
     };
     let site_name = args.name.clone().or_else(free).unwrap_or_default();
-    if !is_name(&site_name) {
+    if taken(&site_name) {
         return Err(format!(
-            "`{site_name}` is no name of letters, digits, - and _; write another with --name"
+            "there is a peer `{site_name}` already; write another name with --name, or remove its section"
         ));
     }
     let locators =
         if args.locators.is_empty() { own_locators(config).await? } else { args.locators.clone() };
     if locators.is_empty() {
         return Err(format!(
-            "no peer can dial this host: {} has no `listen`, or no address but loopback's; write listen = \"[::]:{PORT}\" \
-             at its top, or where a NAT forwards a port to this host name it with --locator HOST:PORT",
+            "no peer can dial this host: {} has no `listen` beyond loopback with a port of its own, or this host has no \
+             address now; write listen = \"[::]:{PORT}\" at its top, or where a NAT forwards a port to this host name it \
+             with --locator HOST:PORT",
             file.display()
         ));
     }
@@ -173,6 +230,7 @@ async fn terms(args: &InviteArgs, file: &Path, config: &Config) -> Result<Terms,
         site_name,
         allow: args.allow.clone(),
         length: args.length,
+        notice,
     })
 }
 
@@ -189,7 +247,8 @@ async fn own_locators(config: &Config) -> Result<Vec<Locator>, String> {
             own.iter().filter(fits).map(|ip| SocketAddr::new(*ip, listen.port())).collect()
         }
     };
-    let all = config.listen.iter().filter(|listen| listen.port() != 0).flat_map(at);
+    let is_reached = |listen: &&SocketAddr| listen.port() != 0 && !listen.ip().is_loopback();
+    let all = config.listen.iter().filter(is_reached).flat_map(at);
     Ok(all.take(MAX_LOCATORS).map(Locator::from).collect())
 }
 

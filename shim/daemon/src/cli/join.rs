@@ -10,16 +10,18 @@ use std::time::Duration;
 use clap::Args;
 use fast_socks5::client::{Config as SocksConfig, Socks5Stream};
 
-use super::companion::{Signals, companion};
+use super::companion::Front;
 use super::init::{Written, configuration_in, identity_in, is_free};
 use super::invite::{default_directory, make_directory};
 use super::output::{fail, print};
+use crate::admin::{self, AdminSocket};
 use crate::config::Config;
 use crate::init::NewPeer;
 use crate::join::companion::Companion;
 use crate::join::drill::{self, Drill};
 use crate::join::exchange::{self, DRILL, Request};
-use crate::join::{Ticket, membership};
+use crate::join::{Ticket, membership, plain};
+use throughline::Identity;
 
 /// The most that is read of standard input, many times a ticket.
 const MAX_INPUT: u64 = 16 << 10;
@@ -70,36 +72,66 @@ async fn join(args: JoinArgs) -> Result<ExitCode, String> {
     let ticket: Ticket = text.parse().map_err(|error| format!("{error}"))?;
     let directory = is_possible(args.directory)?;
     let file = configuration_in(&directory);
+    // The ticket counts once: what would be in the way afterwards is better known before.
+    is_alone().await?;
     make_directory(&directory)?;
     let identity = identity_in(&directory)?;
     let allow = membership::join(&ticket, &identity.0.peer_id()).await?;
-    let server = NewPeer {
-        name: ticket.server_name.clone(),
-        key: ticket.server,
-        locators: ticket.locators.clone(),
-    };
-    let written = Written::with(&directory, identity, None, vec![server], vec![]).await?;
     let name = &ticket.server_name;
+    let server =
+        NewPeer { name: name.clone(), key: ticket.server, locators: ticket.locators.clone() };
+    let outcome = Box::pin(settle(&ticket, (&directory, &file), identity, server, &allow)).await;
+    outcome.map_err(|error| format!("this host has joined {name}, but: {error}"))
+}
+
+/// Checks that no other daemon runs here, whose place the new one would take.
+async fn is_alone() -> Result<(), String> {
+    let socket = AdminSocket::default_path();
+    match admin::status(&socket).await {
+        Ok(report) => Err(format!(
+            "a daemon runs here already, of {}; stop it to join anew, or have that one know the server: `throughline init` \
+             says how",
+            report.file.map_or("another program".into(), |file| file.display().to_string())
+        )),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Writes the configuration of a host that has joined, runs its daemon, and has a flow outlive each uplink.
+async fn settle(
+    ticket: &Ticket,
+    (directory, file): (&Path, &Path),
+    identity: (Identity, bool),
+    server: NewPeer,
+    allow: &[String],
+) -> Result<ExitCode, String> {
+    let name = &ticket.server_name;
+    let written = Written::with(directory, identity, None, vec![server], vec![]).await?;
     let _ = print(&format!("Joined {name}. {}", written.shown().trim_end()));
-    let _ = print(&format!("\n{}", reachable(name, &allow)));
-    let mut signals = Signals::listen().map_err(|error| error.to_string())?;
-    let config = Config::load(&file).map_err(|error| error.to_string())?;
+    let _ = print(&format!("\n{}", reachable(name, allow)));
+    let config = Config::load(file).map_err(|error| error.to_string())?;
     let proxy = config.ingresses.iter().find_map(|ingress| ingress.listen.ip());
     let proxy = proxy.ok_or("a first configuration has an ingress")?;
-    let daemon = companion(&file, config).await?;
+    let mut front = Front::start().await?;
+    let daemon = front.companion(file, config).await?;
     let outcome = tokio::select! {
-        outcome = try_flows(&ticket, proxy, &file, &daemon) => outcome,
-        () = signals.come() => Err("interrupted; what was written stays".to_owned()),
+        outcome = try_flows(ticket, proxy, file, &daemon) => {
+            outcome.map_err(|error| format!("a flow did not do: {error}"))
+        }
+        () = front.interrupted() => Err(format!(
+            "interrupted; what was written stays, and `throughline run {}` goes on with it",
+            file.display()
+        )),
     };
     match outcome {
         Ok(text) => {
             let _ = print(&text);
-            signals.stay(daemon, &file).await;
+            front.stay(daemon, file).await;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            signals.end(daemon).await;
-            Err(format!("this host has joined, but the test of a flow failed: {error}"))
+            front.end(daemon).await;
+            Err(error)
         }
     }
 }
@@ -109,7 +141,7 @@ fn reachable(server: &str, allow: &[String]) -> String {
         [] => format!(
             "Through {server} nothing may be reached yet; its administrator writes what into `allow`."
         ),
-        allow => format!("Through {server} this host may reach {}.", allow.join(", ")),
+        allow => format!("Through {server} this host may reach {}.", plain(&allow.join(", "))),
     }
 }
 

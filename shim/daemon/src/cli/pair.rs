@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::join::{self, JoinArgs};
 use super::output::{fail, usage_error};
+use crate::join::plain;
 use throughline::Locator;
 
 /// How long a person may take to answer ssh, and the server to print a ticket.
@@ -102,7 +103,7 @@ async fn ticket(ssh: &mut Child) -> Result<String, String> {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Ok(ticket);
         }
-        said.push_str(line.trim_end());
+        said.push_str(&plain(line.trim_end()));
         said.push('\n');
     }
     let said = said.trim();

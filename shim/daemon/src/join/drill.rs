@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinError;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::companion::Companion;
 use crate::report::Report;
@@ -67,8 +68,9 @@ pub(crate) async fn run(
 ) -> Result<Drill, String> {
     let (from, to) = tokio::io::split(stream);
     let (waiting, stop) = (Arc::new(Waiting::default()), CancellationToken::new());
-    let sending = tokio::spawn(send(to, waiting.clone(), stop.clone()));
-    let mut receiving = tokio::spawn(receive(from, waiting.clone()));
+    // They end with this, however it ends.
+    let sending = AbortOnDropHandle::new(tokio::spawn(send(to, waiting.clone(), stop.clone())));
+    let mut receiving = AbortOnDropHandle::new(tokio::spawn(receive(from, waiting.clone())));
     let broken = |outcome: Result<std::io::Result<u64>, JoinError>| match outcome {
         Ok(Ok(_)) => "the flow ended too early".to_owned(),
         Ok(Err(error)) => format!("the flow broke off: {error}"),

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
+use super::plain;
 use super::ticket::Ticket;
 use throughline::PeerId;
 
@@ -77,7 +78,7 @@ pub(crate) async fn ask(
     write(stream, request).await?;
     match read(stream).await? {
         Answer::Welcome { allow } => Ok(allow),
-        Answer::Refused(reason) => Err(ExchangeError::Refused(reason)),
+        Answer::Refused(reason) => Err(ExchangeError::Refused(plain(&reason))),
     }
 }
 

@@ -1,113 +1,159 @@
-//! Changes to a configuration file that somebody may have written by hand: what is not changed stays as it is, with
-//! its comments.
+//! Changes to a configuration file that somebody may have written by hand, and may be changing in this moment.
+//!
+//! All that is changed is one section, between two lines that mark it; every other byte stays as it is. A section that
+//! is not as it was left belongs to whoever changed it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
-use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use throughline::PeerId;
 
-/// What stands above a peer that is only invited.
-const MARK: &str = "# an invitation; `throughline invite` replaces it";
+/// What begins and ends a section that is not finished yet; the peer's name follows.
+const BEGIN: &str = "# >>> an invitation of `throughline invite`, which finishes or removes it: ";
+const END: &str = "# <<< the end of it: ";
+
+/// What stands in it when the peer has joined.
+const JOINED: &str = "# it has joined\n";
 
 /// Why a configuration cannot be changed.
 #[derive(Debug, Error)]
 pub(crate) enum EditError {
-    #[error(
-        "there is a peer `{0}` already; write another name with --name, or remove that section"
-    )]
-    NameTaken(String),
-    #[error("`peers` is no section there; write each peer as [peers.NAME]")]
-    NotATable,
-    #[error("it is not valid TOML: {0}")]
-    Invalid(#[from] toml_edit::TomlError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the section of `{0}` was changed by somebody else, and is left alone")]
+    Changed(String),
+    #[error("another `throughline invite` waits for this configuration; end that first")]
+    Locked,
 }
 
-/// Returns the text with a peer that is only invited: it may reach nothing but the meeting.
-pub(crate) fn invite(
-    text: &str,
-    name: &str,
-    key: &PeerId,
-    meeting: &str,
-) -> Result<String, EditError> {
-    let mut document: DocumentMut = text.parse()?;
-    let peers = peers(&mut document)?;
-    if peers.get(name).is_some_and(|peer| !is_invitation(peer)) {
-        return Err(EditError::NameTaken(name.to_owned()));
+/// A section of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) key: PeerId,
+    /// The one-time key, while what was begun by it is to go on.
+    pub(crate) once: Option<PeerId>,
+    pub(crate) allow: Vec<String>,
+    /// Whether it is no mere invitation any more.
+    pub(crate) joined: bool,
+}
+
+impl Section {
+    /// Returns the section as it stands in a file.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("[peers.{}]\nkey = \"{}\"\n", self.name, self.key);
+        if let Some(once) = &self.once {
+            text += &format!("keys = [\"{once}\"]\n");
+        }
+        let hint = if self.allow.is_empty() {
+            "  # what it may reach through us, like [\"localhost:22\"]"
+        } else {
+            ""
+        };
+        text + &format!("allow = {:?}{hint}\n", self.allow)
     }
-    let mut peer = section(key, &[meeting.to_owned()]);
-    peer.decor_mut().set_prefix(format!("\n{MARK}\n"));
-    peers.insert(name, Item::Table(peer));
-    Ok(document.to_string())
-}
 
-/// Returns the text with a peer that has joined, in the place of the invitation. With the one-time key as its other
-/// one, what it began by that goes on.
-pub(crate) fn admit(
-    text: &str,
-    name: &str,
-    key: &PeerId,
-    once: Option<&PeerId>,
-    allow: &[String],
-) -> Result<String, EditError> {
-    let mut document: DocumentMut = text.parse()?;
-    let peers = peers(&mut document)?;
-    let mut peer = section(key, allow);
-    if let Some(once) = once {
-        peer.insert("keys", value(Array::from_iter([once.to_string()])));
+    fn marked(&self) -> String {
+        let joined = if self.joined { JOINED } else { "" };
+        format!("{BEGIN}{name}\n{joined}{}{END}{name}\n", self.text(), name = self.name)
     }
-    peer.decor_mut().set_prefix("\n");
-    peers.insert(name, Item::Table(peer));
-    Ok(document.to_string())
-}
 
-/// Returns the text without the invitation, where it is still there.
-pub(crate) fn withdraw(text: &str, name: &str) -> Result<String, EditError> {
-    let mut document: DocumentMut = text.parse()?;
-    let peers = peers(&mut document)?;
-    if peers.get(name).is_some_and(is_invitation) {
-        peers.remove(name);
+    /// Returns the text with this section at its end.
+    pub(crate) fn appended_to(&self, text: &str) -> String {
+        let line = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        format!("{text}{line}\n{}", self.marked())
     }
-    Ok(document.to_string())
-}
 
-/// Returns the section of a peer as it stands in a file, to be shown.
-pub(crate) fn shown(name: &str, key: &PeerId, allow: &[String]) -> String {
-    let mut document = DocumentMut::new();
-    if let Ok(peers) = peers(&mut document) {
-        peers.insert(name, Item::Table(section(key, allow)));
+    /// Returns the text with another one in the place of this one, not marked any more where that `is_done`; or with
+    /// nothing in its place.
+    pub(crate) fn replaced(
+        &self,
+        text: &str,
+        by: Option<(&Self, bool)>,
+    ) -> Result<String, EditError> {
+        let by = match by {
+            Some((section, true)) => section.text(),
+            Some((section, false)) => section.marked(),
+            None => String::new(),
+        };
+        // With the empty line that was put before it.
+        let ours = format!("\n{}", self.marked());
+        let (before, after) =
+            text.split_once(&ours).ok_or_else(|| EditError::Changed(self.name.clone()))?;
+        let line = if by.is_empty() { "" } else { "\n" };
+        Ok(format!("{before}{line}{by}{after}"))
     }
-    document.to_string()
 }
 
-fn peers(document: &mut DocumentMut) -> Result<&mut Table, EditError> {
-    let peers = document.entry("peers").or_insert_with(|| {
-        let mut peers = Table::new();
-        peers.set_implicit(true);
-        Item::Table(peers)
-    });
-    peers.as_table_mut().ok_or(EditError::NotATable)
-}
-
-fn section(key: &PeerId, allow: &[String]) -> Table {
-    let mut peer = Table::new();
-    peer.insert("key", value(key.to_string()));
-    peer.insert("allow", value(allow.iter().collect::<Array>()));
-    if allow.is_empty()
-        && let Some(allow) = peer.get_mut("allow").and_then(Item::as_value_mut)
-    {
-        allow.decor_mut().set_suffix("  # like [\"localhost:22\"]: what it may reach through us");
+/// Returns the text without what invitations have left that were killed: a peer that has not joined goes; one that has
+/// stays, with what it may reach. What somebody has changed since stays as well.
+pub(crate) fn tidied(text: &str) -> String {
+    let mut rest = text.to_owned();
+    let mut from = 0;
+    while let Some(begin) = rest[from..].find(BEGIN).map(|at| from + at) {
+        from = begin + BEGIN.len();
+        let name = rest[from..].lines().next().unwrap_or_default();
+        let end = format!("{END}{name}\n");
+        let Some(section) =
+            rest[begin..].find(&end).and_then(|at| left(&rest[begin..begin + at + end.len()]))
+        else {
+            continue;
+        };
+        let is_invitation = section.allow.len() == 1 && is_meeting(section.allow.first());
+        if !section.joined && !is_invitation {
+            continue;
+        }
+        let mut finished = Section { once: None, ..section.clone() };
+        finished.allow.retain(|allow| !is_meeting(Some(allow)));
+        if let Ok(next) = section.replaced(&rest, section.joined.then_some((&finished, true))) {
+            rest = next;
+            from = begin.saturating_sub(1);
+        }
     }
-    peer
+    rest
 }
 
-fn is_invitation(peer: &Item) -> bool {
-    let prefix = peer.as_table().and_then(|table| table.decor().prefix()?.as_str());
-    prefix.is_some_and(|prefix| prefix.contains(MARK))
+/// Returns the section that a marked text is, if nobody has changed it.
+fn left(marked: &str) -> Option<Section> {
+    let table: toml::Table = toml::from_str(marked).ok()?;
+    let (name, peer) = table.get("peers")?.as_table()?.iter().next()?;
+    let texts = |field: &str| -> Option<Vec<String>> {
+        peer.get(field)?.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let section = Section {
+        name: name.clone(),
+        key: peer.get("key")?.as_str()?.parse().ok()?,
+        once: texts("keys").and_then(|keys| keys.first()?.parse().ok()),
+        allow: texts("allow")?,
+        joined: marked.contains(JOINED),
+    };
+    (section.marked() == marked).then_some(section)
+}
+
+/// Returns whether this is where an invitation waits: a port of loopback.
+fn is_meeting(allow: Option<&String>) -> bool {
+    allow.is_some_and(|allow| allow.starts_with("127.0.0.1:"))
+}
+
+/// Keeps every other invitation away from the configurations of a directory, as long as it lives; also after its
+/// process was killed nothing of it remains.
+pub(crate) struct Lock(#[expect(dead_code, reason = "it holds the lock")] File);
+
+impl Lock {
+    pub(crate) fn of(file: &Path) -> Result<Self, EditError> {
+        let file = fs::canonicalize(file)?;
+        let directory = File::open(file.parent().unwrap_or(Path::new("/")))?;
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(directory)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(EditError::Locked),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
 }
 
 /// Puts a text in the place of a file's, which at no moment is half of each; owner and mode stay.
@@ -127,49 +173,4 @@ pub(crate) fn replace(file: &Path, text: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use throughline::Identity;
-
-    const TEXT: &str = "identity = \"k\"  # mine\n\n# Berlin\n[peers.berlin]\nkey = \"x\" # theirs\n\n[ingress.a]\nkind = \"socks5\"\n";
-
-    #[test]
-    fn what_is_not_changed_stays_as_it_is_and_a_withdrawn_invitation_leaves_nothing() {
-        let [once, own] = [(); 2].map(|()| Identity::generate().peer_id());
-        for text in [TEXT, "identity = \"k\"\n", ""] {
-            let invited = invite(text, "site", &once, "127.0.0.1:4000").unwrap();
-            assert!(text.lines().all(|line| invited.lines().any(|other| other == line)));
-            assert!(invited.contains(&format!("key = \"{once}\"")), "{invited}");
-            assert!(invited.contains("allow = [\"127.0.0.1:4000\"]"), "{invited}");
-            // One that was left is replaced.
-            let again = invite(&invited, "site", &own, "127.0.0.1:4001").unwrap();
-            assert!(
-                !again.contains(&once.to_string()) && again.matches("[peers.site]").count() == 1
-            );
-            assert_eq!(withdraw(&invited, "site").unwrap(), text);
-            let joined = admit(&invited, "site", &own, None, &["localhost:22".to_owned()]).unwrap();
-            assert!(joined.contains(&own.to_string()) && !joined.contains(&once.to_string()));
-            assert!(!joined.contains(MARK) && joined.contains("allow = [\"localhost:22\"]"));
-            // Nobody takes that one away, nor its name.
-            assert_eq!(withdraw(&joined, "site").unwrap(), joined);
-            assert!(matches!(invite(&joined, "site", &once, "x"), Err(EditError::NameTaken(_))));
-        }
-        assert!(matches!(invite(TEXT, "berlin", &once, "x"), Err(EditError::NameTaken(_))));
-        assert!(matches!(invite("peers = 1", "a", &once, "x"), Err(EditError::NotATable)));
-    }
-
-    #[test]
-    fn a_file_keeps_its_mode_and_a_link_stays_one() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
-        fs::write(&file, "a").unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        replace(&link, "b").unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "b");
-        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! The server's side: who has the ticket becomes a peer.
 
+use std::future::Future;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -13,14 +16,16 @@ use tokio::time::{sleep, timeout};
 
 use super::companion::Companion;
 use super::exchange::{self, Answer, DRILL, ExchangeError, Request, join_of};
-use super::file;
+use super::file::{self, EditError, Lock, Section};
 use super::ticket::Ticket;
 use crate::config::Config;
 use crate::report::Report;
 use throughline::{Locator, PeerId};
 
-/// Connections to the meeting at once: programs of this host can connect too, and keep nobody out for long.
+/// Connections to the meeting at once, and how long each may take to say what it wants: programs of this host can
+/// connect too, and keep nobody out for long.
 const MAX_CONNECTIONS: usize = 16;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a site that has joined may take to begin its drill, and the drill to end.
 const DRILL_TIMEOUT: Duration = Duration::from_secs(180);
@@ -41,13 +46,20 @@ pub(crate) struct Terms {
     pub(crate) allow: Vec<String>,
     /// How long it counts.
     pub(crate) length: Duration,
+    /// Tells whoever invites what happens.
+    pub(crate) notice: fn(&str),
 }
 
 /// An invitation that is in the configuration.
 pub(crate) struct Invitation {
     terms: Terms,
     ticket: Ticket,
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
+    /// What is in the configuration of it. The lock is a leaf.
+    section: Mutex<Section>,
+    /// Who has joined. The lock is a leaf.
+    joined: Mutex<Option<PeerId>>,
+    _lock: Lock,
 }
 
 /// What came of an invitation.
@@ -69,7 +81,7 @@ type Visit = (Request, TcpStream);
 
 impl Invitation {
     /// Puts the one-time key into the configuration.
-    pub(crate) async fn open(terms: Terms, daemon: &Companion) -> Result<Self, String> {
+    pub(crate) async fn open(terms: Terms, daemon: &Companion, lock: Lock) -> Result<Self, String> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(|error| format!("no port of loopback is free: {error}"))?;
@@ -83,24 +95,15 @@ impl Invitation {
             site_name: terms.site_name.clone(),
             locators: terms.locators.clone(),
         };
-        let this = Self { terms, ticket, listener };
-        let (key, meeting) = (this.ticket.identity().peer_id(), this.meeting());
-        this.check()?;
-        let name = this.terms.site_name.clone();
-        this.change(daemon, |text| file::invite(text, &name, &key, &meeting)).await?;
+        let allow = vec![format!("127.0.0.1:{port}")];
+        let (name, key) = (terms.site_name.clone(), ticket.identity().peer_id());
+        let section = Mutex::new(Section { name, key, once: None, allow, joined: false });
+        let (listener, joined) = (Arc::new(listener), Mutex::default());
+        let this = Self { terms, ticket, listener, section, joined, _lock: lock };
+        let added = this.section.lock().clone();
+        this.write(daemon, |text| Ok(added.appended_to(text)), |text| added.replaced(text, None))
+            .await?;
         Ok(this)
-    }
-
-    /// Checks that the configuration will be right with the site in it.
-    fn check(&self) -> Result<(), String> {
-        let Terms { file, site_name, allow, .. } = &self.terms;
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("{}: {error}", file.display()))?;
-        let key = self.ticket.identity().peer_id();
-        let text = file::invite(&text, site_name, &key, &self.meeting())
-            .and_then(|text| file::admit(&text, site_name, &key, None, allow))
-            .map_err(|error| format!("{}: {error}", file.display()))?;
-        Config::parse(file, &text).map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Returns what the site is to be given.
@@ -108,21 +111,23 @@ impl Invitation {
         &self.ticket
     }
 
-    /// Waits until the site has joined and tried a flow, or time is over. What remains of it is to be
-    /// [closed](Self::close).
-    pub(crate) async fn wait(&self, daemon: &Companion) -> Outcome {
+    /// Waits until the site has joined and tried a flow, or time is over, or `stop` completes. What remains of it is to
+    /// be [closed](Self::close).
+    pub(crate) async fn wait(&self, daemon: &Companion, stop: impl Future<Output = ()>) -> Outcome {
         let (visits, mut coming) = mpsc::channel(MAX_CONNECTIONS);
-        let serve = self.serve(visits);
-        tokio::pin!(serve);
-        let site = tokio::select! {
-            joined = self.first(&mut coming, daemon) => joined,
-            () = &mut serve => None,
-            () = sleep(self.terms.length) => None,
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(self.listener.clone(), visits));
+        let mut stop = pin!(stop);
+        // Only who waits for somebody stops: who has begun to let somebody in comes to its end.
+        let over = async {
+            tokio::select! { () = sleep(self.terms.length) => {}, () = stop.as_mut() => {} }
         };
-        let Some(key) = site else { return Outcome::Expired };
+        let Some(key) = self.first(&mut coming, daemon, over).await else {
+            return Outcome::Expired;
+        };
         let tried = tokio::select! {
             () = self.drill(&mut coming) => true,
-            () = &mut serve => false,
+            () = stop => false,
             () = sleep(DRILL_TIMEOUT) => false,
         };
         // The site has the end of it only then; what is not permitted any more would be reset.
@@ -130,79 +135,101 @@ impl Invitation {
         Outcome::Joined { key, tried }
     }
 
-    /// Has the configuration say what came of it, and no more.
-    pub(crate) async fn close(&self, daemon: &Companion, outcome: &Outcome) -> Result<(), String> {
-        let name = &self.terms.site_name;
-        self.change(daemon, |text| match outcome {
-            Outcome::Joined { key, .. } => file::admit(text, name, key, None, &self.terms.allow),
-            Outcome::Expired => file::withdraw(text, name),
+    /// Has the configuration say what came of it, and no more. A daemon that does not take it over finds it there.
+    pub(crate) async fn close(&self, daemon: &Companion) -> Result<(), String> {
+        let (section, joined) = (self.section.lock().clone(), *self.joined.lock());
+        let done = joined.map(|key| Section {
+            key,
+            once: None,
+            allow: self.terms.allow.clone(),
+            ..section.clone()
+        });
+        let edit = |text: &str| section.replaced(text, done.as_ref().map(|done| (done, true)));
+        let text = self.read()?;
+        let text = edit(&text).map_err(|error| self.failed(&error))?;
+        file::replace(&self.terms.file, &text).map_err(|error| self.failed(&error))?;
+        daemon.reload().await.map_err(|error| {
+            format!(
+                "{} is right, but the daemon has not read it ({error}); run `throughline reload`",
+                self.terms.file.display()
+            )
         })
-        .await
     }
 
-    /// Reads what each who connects wants.
-    async fn serve(&self, visits: mpsc::Sender<Visit>) {
-        let (places, mut tasks) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), JoinSet::new());
-        loop {
-            let Ok((mut stream, _)) = self.listener.accept().await else {
-                // Out of descriptors, for a moment.
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            while tasks.try_join_next().is_some() {}
-            let Ok(place) = places.clone().try_acquire_owned() else { continue };
-            let visits = visits.clone();
-            tasks.spawn(async move {
-                if let Ok(request) = exchange::read(&mut stream).await {
-                    let _ = visits.send((request, stream)).await;
-                }
-                drop(place);
-            });
-        }
-    }
-
-    /// Returns the key of the first who has the ticket and becomes a peer.
+    /// Returns the key of the first who has the ticket and becomes a peer; none where it is over before.
     async fn first(
         &self,
         coming: &mut mpsc::Receiver<Visit>,
         daemon: &Companion,
+        over: impl Future<Output = ()>,
     ) -> Option<PeerId> {
+        let mut over = pin!(over);
         loop {
-            let (request, mut stream) = coming.recv().await?;
+            let (request, mut stream) = tokio::select! {
+                visit = coming.recv() => visit?,
+                () = over.as_mut() => return None,
+            };
             let admitted = match &request {
                 Request::Join { key, proof } => self.admit(key, proof, daemon).await,
                 Request::Drill { .. } => Err("nobody has joined yet".to_owned()),
             };
-            let Ok(key) = answer(&mut stream, admitted, &self.terms.allow).await else { continue };
-            // It has heard that, and needs the one-time key no more; from now on nobody has a use for it.
-            let _ =
-                timeout(CLOSE_TIMEOUT, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
-            let _ = self.rename(&key, None, daemon).await;
+            let is_admitted = admitted.is_ok();
+            let key = *self.joined.lock();
+            let heard = self.answer(&mut stream, admitted).await;
+            let Some(key) = key.filter(|_| is_admitted) else { continue };
+            if heard.is_ok() {
+                // It needs the one-time key no more when it has heard that.
+                let _ =
+                    timeout(CLOSE_TIMEOUT, tokio::io::copy(&mut stream, &mut tokio::io::sink()))
+                        .await;
+            }
+            // From now on nobody has a use for the one-time key.
+            let mut allow = self.terms.allow.clone();
+            allow.push(self.meeting());
+            if let Err(error) = self.rename(key, None, allow, daemon).await {
+                (self.terms.notice)(&format!(
+                    "The one-time key is in use until this ends: {error}"
+                ));
+            }
+            (self.terms.notice)(&format!(
+                "{} has joined, by the key {key}. It tries a flow now.",
+                self.terms.site_name
+            ));
             return Some(key);
         }
     }
 
-    /// Lets a key be the site's.
-    async fn admit(&self, key: &str, proof: &str, daemon: &Companion) -> Result<PeerId, String> {
-        let key: PeerId = key.parse().map_err(|error| format!("this is no key: {error}"))?;
+    /// Lets a key be the site's. It may reach no more than before, until the one-time key is out of use.
+    async fn admit(&self, key: &str, proof: &str, daemon: &Companion) -> Result<(), String> {
+        let key: PeerId = key.parse().map_err(|_| "this is no key".to_owned())?;
         if !self.ticket.is_proof(&join_of(&key), proof) {
             return Err("that is not by the ticket that was given".to_owned());
         }
-        self.rename(&key, Some(&self.ticket.identity().peer_id()), daemon).await?;
-        Ok(key)
+        let once = self.ticket.identity().peer_id();
+        if let Err(error) = self.rename(key, Some(once), vec![self.meeting()], daemon).await {
+            // What is wrong with the configuration is nothing for the other host.
+            (self.terms.notice)(&format!("A site with the ticket could not be let in: {error}"));
+            return Err("the server cannot let this host in; its terminal says why".to_owned());
+        }
+        *self.joined.lock() = Some(key);
+        Ok(())
     }
 
-    /// Has the site known by its own key, and perhaps still by the one-time key. It may reach the meeting for its drill.
+    /// Has the site known by this key.
     async fn rename(
         &self,
-        key: &PeerId,
-        once: Option<&PeerId>,
+        key: PeerId,
+        once: Option<PeerId>,
+        allow: Vec<String>,
         daemon: &Companion,
     ) -> Result<(), String> {
-        let mut allow = self.terms.allow.clone();
-        allow.push(self.meeting());
-        let name = &self.terms.site_name;
-        self.change(daemon, |text| file::admit(text, name, key, once, &allow)).await
+        let before = self.section.lock().clone();
+        let after = Section { key, once, allow, joined: true, ..before.clone() };
+        let there = |text: &str| before.replaced(text, Some((&after, false)));
+        let back = |text: &str| after.replaced(text, Some((&before, false)));
+        self.write(daemon, there, back).await?;
+        *self.section.lock() = after;
+        Ok(())
     }
 
     /// Sends back what the site sends, until it ends that.
@@ -214,11 +241,27 @@ impl Invitation {
                     _ => Err("somebody has joined by this ticket already; ask for another one"
                         .to_owned()),
                 };
-            let is_welcome = answer(&mut stream, admitted, &self.terms.allow).await.is_ok();
-            if is_welcome && echo(stream).await.is_ok() {
+            let is_welcome = admitted.is_ok();
+            if self.answer(&mut stream, admitted).await.is_ok()
+                && is_welcome
+                && echo(stream).await.is_ok()
+            {
                 return;
             }
         }
+    }
+
+    /// Says who is welcome, and who is not.
+    async fn answer(
+        &self,
+        stream: &mut TcpStream,
+        admitted: Result<(), String>,
+    ) -> Result<(), ExchangeError> {
+        let answer = match admitted {
+            Ok(()) => Answer::Welcome { allow: self.terms.allow.clone() },
+            Err(reason) => Answer::Refused(reason),
+        };
+        exchange::write(stream, &answer).await
     }
 
     /// Waits until no flow leads to the meeting any more.
@@ -238,40 +281,55 @@ impl Invitation {
         format!("127.0.0.1:{}", self.ticket.port)
     }
 
-    /// Changes the configuration, and has the daemon take it over; where it does not, all is as it was.
-    async fn change(
+    /// Changes the configuration, and has the daemon take it over; where it does not, the change is undone.
+    async fn write(
         &self,
         daemon: &Companion,
-        edit: impl FnOnce(&str) -> Result<String, file::EditError>,
+        there: impl Fn(&str) -> Result<String, EditError>,
+        back: impl Fn(&str) -> Result<String, EditError>,
     ) -> Result<(), String> {
         let file = &self.terms.file;
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let before = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
-        let after = edit(&before).map_err(|error| failed(&error))?;
-        file::replace(file, &after).map_err(|error| failed(&error))?;
-        if let Err(error) = daemon.reload().await {
-            let _ = file::replace(file, &before);
-            return Err(error);
-        }
-        Ok(())
+        let text = there(&self.read()?).map_err(|error| self.failed(&error))?;
+        Config::parse(file, &text).map_err(|error| error.to_string())?;
+        file::replace(file, &text).map_err(|error| self.failed(&error))?;
+        let Err(error) = daemon.reload().await else { return Ok(()) };
+        // Somebody may have changed it in the meantime.
+        let undone = self.read().and_then(|text| back(&text).map_err(|error| self.failed(&error)));
+        let undone =
+            undone.and_then(|text| file::replace(file, &text).map_err(|error| self.failed(&error)));
+        Err(match undone {
+            Ok(()) => error,
+            Err(undoing) => format!("{error}; and {undoing}"),
+        })
+    }
+
+    fn read(&self) -> Result<String, String> {
+        std::fs::read_to_string(&self.terms.file).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> String {
+        format!("{}: {error}", self.terms.file.display())
     }
 }
 
-/// Says who is welcome, and returns it.
-async fn answer<T>(
-    stream: &mut TcpStream,
-    admitted: Result<T, String>,
-    allow: &[String],
-) -> Result<T, ExchangeError> {
-    match admitted {
-        Ok(admitted) => {
-            exchange::write(stream, &Answer::Welcome { allow: allow.to_vec() }).await?;
-            Ok(admitted)
-        }
-        Err(reason) => {
-            exchange::write(stream, &Answer::Refused(reason.clone())).await?;
-            Err(ExchangeError::Refused(reason))
-        }
+/// Reads what each who connects wants.
+async fn serve(listener: Arc<TcpListener>, visits: mpsc::Sender<Visit>) {
+    let (places, mut tasks) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), JoinSet::new());
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else {
+            // Out of descriptors, for a moment.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        while tasks.try_join_next().is_some() {}
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let visits = visits.clone();
+        tasks.spawn(async move {
+            if let Ok(Ok(request)) = timeout(REQUEST_TIMEOUT, exchange::read(&mut stream)).await {
+                let _ = visits.send((request, stream)).await;
+            }
+            drop(place);
+        });
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 
 use super::exchange;
 use super::ticket::Ticket;
@@ -32,8 +33,17 @@ pub(crate) async fn join(ticket: &Ticket, key: &PeerId) -> Result<Vec<String>, S
 }
 
 async fn join_over(node: &Node, ticket: &Ticket, key: &PeerId) -> Result<Vec<String>, String> {
-    if !node.wait_until_reachable(ticket.server, ANSWER_TIMEOUT).await {
-        return Err(unreachable(ticket));
+    tokio::select! {
+        () = refused(node) => {
+            return Err("the server does not take this ticket (any more): it was used, withdrawn, or has expired; ask \
+                        for another one"
+                .to_owned());
+        }
+        is_reachable = node.wait_until_reachable(ticket.server, ANSWER_TIMEOUT) => {
+            if !is_reachable {
+                return Err(unreachable(ticket));
+            }
+        }
     }
     let stream = node.connect(ticket.server, meeting(ticket)).await;
     let mut stream = stream.map_err(|error| {
@@ -43,6 +53,22 @@ async fn join_over(node: &Node, ticket: &Ticket, key: &PeerId) -> Result<Vec<Str
     // That this one has heard it.
     let _ = stream.shutdown().await;
     joined.map_err(|error| error.to_string())
+}
+
+/// Completes when the server has refused the one-time key.
+async fn refused(node: &Node) {
+    // Only a refusal of this key names it.
+    let key = node.id().to_string();
+    let names_it = |error: &str| error.contains(&key);
+    while !node
+        .status()
+        .peers
+        .iter()
+        .filter_map(|peer| peer.failing.as_ref())
+        .any(|f| names_it(&f.error))
+    {
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Returns what may be wrong where nothing answers.

@@ -54,7 +54,7 @@ fn a_ticket_counts_once_and_for_nobody_who_has_it_not() {
         let mut site = hosts.join(&ticket, "site");
         site.until("Joined");
         let (succeeded, said) = hosts.join(&ticket, "other").ends();
-        assert!(!succeeded, "{said}");
+        assert!(!succeeded && said.contains("does not take this ticket"), "{said}");
         assert!(!hosts.path("other/throughline.toml").exists(), "{said}");
         site.until("Applications connect to");
         server.until("has joined");
@@ -116,7 +116,69 @@ fn an_invitation_that_nobody_takes_leaves_nothing_behind() {
         assert_ne!(stale, ticket);
         assert_eq!(read(&hosts.server_file()).matches("[peers.x]").count(), 1);
         let (succeeded, said) = hosts.join(&stale, "late").ends();
-        assert!(!succeeded && said.contains("No server answered with the ticket's key"), "{said}");
+        assert!(!succeeded && said.contains("does not take this ticket"), "{said}");
+        hosts.join(&ticket, "site").until("Joined");
+    });
+}
+
+#[test]
+fn who_has_joined_stays_so_however_the_invitation_ends() {
+    let name = "tickets::who_has_joined_stays_so_however_the_invitation_ends";
+    on_two_hosts(name, |hosts| {
+        let finished = |name: &str| {
+            let config = read(&hosts.server_file());
+            let section = config.split_once(&format!("[peers.{name}]\n")).expect("a peer").1;
+            assert!(!config.contains(">>>") && !config.contains("keys = "), "{config}");
+            assert!(section.contains("allow = [\"localhost:22\"]\n"), "{config}");
+        };
+        // Interrupted while the site tries a flow.
+        let mut server = hosts.invite(&["--name", "one", "--allow", "localhost:22"]);
+        let mut site = hosts.join(&server.ticket(), "one");
+        server.until("It tries a flow now");
+        // Somebody else, and somebody by hand, are kept apart meanwhile.
+        let (succeeded, said) = hosts.invite(&["--name", "other"]).ends();
+        assert!(!succeeded && said.contains("Another `throughline invite` waits"), "{said}");
+        let config = read(&hosts.server_file());
+        std::fs::write(hosts.server_file(), format!("# by hand\n{config}")).unwrap();
+        server.signal(Signal::SIGINT);
+        server.until("has not tried a flow");
+        finished("one");
+        assert!(read(&hosts.server_file()).starts_with("# by hand\n"));
+        server.signal(Signal::SIGINT);
+        assert!(server.ends().0);
+        site.ends();
+        // Killed there.
+        let mut server = hosts.invite(&["--name", "two", "--allow", "localhost:22"]);
+        let _site = hosts.join(&server.ticket(), "two");
+        server.until("It tries a flow now");
+        server.signal(Signal::SIGKILL);
+        server.ends();
+        assert!(read(&hosts.server_file()).contains("# it has joined"));
+        let mut server = hosts.invite(&[]);
+        server.ticket();
+        server.until("is finished or removed");
+        server.signal(Signal::SIGINT);
+        server.ends();
+        finished("one");
+        finished("two");
+    });
+}
+
+#[test]
+fn what_is_wrong_with_the_servers_configuration_is_told_there_and_not_to_the_site() {
+    let name =
+        "tickets::what_is_wrong_with_the_servers_configuration_is_told_there_and_not_to_the_site";
+    on_two_hosts(name, |hosts| {
+        let mut server = hosts.invite(&[]);
+        let ticket = server.ticket();
+        let right = read(&hosts.server_file());
+        std::fs::write(hosts.server_file(), format!("secret = hunter2\n{right}")).unwrap();
+        let (succeeded, said) = hosts.join(&ticket, "site").ends();
+        assert!(!succeeded && said.contains("its terminal says why"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+        server.until("hunter2");
+        // Mended, the same ticket counts.
+        std::fs::write(hosts.server_file(), &right).unwrap();
         hosts.join(&ticket, "site").until("Joined");
     });
 }

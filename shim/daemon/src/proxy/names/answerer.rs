@@ -4,7 +4,8 @@
 //! decided for a client's socket holds for a while after the rules have changed. A query that the system's resolver is
 //! to answer waits for it in a task of its own, of which there are few for a client and not many in all.
 
-use std::collections::HashMap;
+mod waiting;
+
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -20,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use self::waiting::{Place, Waiting};
 use super::message::{Reply, as_datagram, failure};
 use super::resolver::{self, Transport, ask};
 use super::stand_ins::Names;
@@ -28,12 +30,6 @@ use crate::proxy::freezer::Freezer;
 use crate::proxy::own_sockets;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
-
-/// Queries that wait for the system's resolver; and connections: in all, and of a client, so that one that asks
-/// without end leaves others their part. Beyond it a query fails at once, and a connection is closed; and so it is where
-/// there is no descriptor for it.
-const MAX_WAITING: usize = 256;
-const MAX_OF_CLIENT: usize = 64;
 
 /// The descriptors of a query that waits: the socket by which the system's resolver is asked.
 const OF_QUERY: usize = 1;
@@ -383,60 +379,12 @@ impl Serving {
     }
 }
 
-/// Counts who waits, by client. The lock is a leaf.
-#[derive(Clone, Debug, Default)]
-struct Waiting(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// A place among those who wait; dropping it leaves.
-#[derive(Debug)]
-struct Place(Waiting, IpAddr);
-
-impl Waiting {
-    fn enter(&self, client: IpAddr) -> Option<Place> {
-        let mut by_client = self.0.lock();
-        let of_client = by_client.get(&client).copied().unwrap_or(0);
-        if of_client >= MAX_OF_CLIENT || by_client.values().sum::<usize>() >= MAX_WAITING {
-            return None;
-        }
-        by_client.insert(client, of_client + 1);
-        Some(Place(self.clone(), client))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut by_client = self.0.0.lock();
-        match by_client.get_mut(&self.1) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(by_client.remove(&self.1)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
     use crate::proxy::names::Covered;
-
-    #[test]
-    fn a_client_has_its_part_of_those_who_wait_and_all_together_have_a_bound() {
-        let waiting = Waiting::default();
-        let client = |last: u8| IpAddr::from([10, 0, 0, last]);
-        let mut places = Vec::new();
-        for last in 1..=5 {
-            places.extend((0..=MAX_OF_CLIENT).filter_map(|_| waiting.enter(client(last))));
-        }
-        assert_eq!(places.len(), MAX_WAITING);
-        let of_first = places.iter().filter(|place| place.1 == client(1)).count();
-        assert_eq!(of_first, MAX_OF_CLIENT);
-        places.pop();
-        assert!(waiting.enter(client(1)).is_none());
-        assert!(waiting.enter(client(5)).is_some());
-        places.clear();
-        assert!(waiting.0.lock().is_empty());
-    }
 
     fn serving(descriptors: Descriptors) -> Serving {
         Serving {
@@ -482,7 +430,7 @@ mod tests {
         assert!(serving.wait(client, OF_QUERY).is_none());
         drop((connection, query));
         assert_eq!(descriptors.in_use(), 0);
-        assert!(serving.waiting.0.lock().is_empty());
+        assert!(serving.waiting.is_empty());
     }
 
     #[tokio::test]

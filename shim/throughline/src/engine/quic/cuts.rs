@@ -26,7 +26,11 @@ struct Inner {
 impl Cuts {
     /// Cuts addresses off until this moment.
     pub(crate) fn add(&self, addresses: &[IpAddr], until: Instant) {
-        self.0.until.lock().extend(addresses.iter().map(|ip| (ip.to_canonical(), until)));
+        let mut all = self.0.until.lock();
+        for ip in addresses {
+            let known = all.entry(ip.to_canonical()).or_insert(until);
+            *known = until.max(*known);
+        }
         self.0.any.store(true, Ordering::Release);
     }
 
@@ -56,6 +60,8 @@ mod tests {
         let [a, b] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
         let mapped = std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped();
         cuts.add(&[a], now + Duration::from_secs(2));
+        // A shorter one does not end it.
+        cuts.add(&[a], now);
         let at = |seconds| move || now + Duration::from_secs(seconds);
         assert!(cuts.is_cut(a, at(1)) && cuts.is_cut(mapped.into(), at(1)));
         assert!(!cuts.is_cut(b, at(1)));
