@@ -130,7 +130,7 @@ pub(super) fn identity_in(directory: &Path) -> Result<(Identity, bool), String> 
 fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     let mut opened = options.write(true).create_new(true).mode(0o600).open(file)?;
-    let written = opened.write_all(text.as_bytes()).and_then(|()| opened.sync_all());
+    let written = opened.write_all(text.as_bytes());
     if written.is_err() {
         // Half of a configuration would only be in the way.
         let _ = std::fs::remove_file(file);

@@ -164,7 +164,8 @@ pub(crate) fn replace(file: &Path, text: &str) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("/"));
     let mut next = tempfile::NamedTempFile::new_in(directory)?;
     next.write_all(text.as_bytes())?;
-    next.as_file().sync_all()?;
+    // Not flushed to the disk, which may take a minute where it is busy: file systems do so themselves where a file is
+    // replaced by a rename.
     // The mode last: nobody but the owner reads it before it has its group.
     chown(next.path(), Some(present.uid()), Some(present.gid()))?;
     fs::set_permissions(next.path(), present.permissions())?;
