@@ -1,10 +1,13 @@
-//! What a session costs while nothing happens in it.
+//! What a session costs while nothing happens in it; and a minute without any ISP, which is as idle and passes in the
+//! same time.
 
 use std::time::Duration;
 
 use interop_tests::support::{Outcome, alone, lanes};
 use throughline::LaneStatus;
 use throughline_fixture::{NodePair, Shape};
+
+use super::all_down::{bar, long_outage};
 
 /// Lanes have found their path's MTU by then, and said all that they have to say.
 const SETTLED: Duration = Duration::from_secs(8);
@@ -16,8 +19,18 @@ const PERIOD: Duration = Duration::from_secs(15);
 const WINDOWS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_no_more() -> Outcome<()> {
+async fn an_idle_lane_sends_a_packet_in_fifteen_seconds_and_flows_go_on_after_a_minute_without_any_isp()
+-> Outcome<()> {
     let _alone = alone().await;
+    let (idle, moved) = tokio::join!(idle(), long_outage());
+    idle?;
+    let moved = moved?;
+    assert!(moved <= bar(), "{moved:?}");
+    Ok(())
+}
+
+/// Counts the packets of idle lanes.
+async fn idle() -> Outcome<()> {
     let pair = NodePair::start(Shape::default()).await?;
     tokio::time::sleep(SETTLED).await;
     let count = || {
