@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -23,6 +24,8 @@ const LOG: &str = "error,throughline=warn";
 pub(super) struct Front {
     log: Arc<LogControl>,
     configured_log: Option<String>,
+    /// Whether the daemon's log is a daemon's, and no more kept from between the lines of the command.
+    stays: Arc<AtomicBool>,
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -36,6 +39,7 @@ impl Front {
         Ok(Self {
             log,
             configured_log: None,
+            stays: Arc::default(),
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
@@ -49,9 +53,13 @@ impl Front {
         config: Config,
     ) -> Result<Companion, String> {
         self.configured_log.clone_from(&config.log);
-        let log = self.log.clone();
-        // Reloads are this command's own for now.
-        let set_log = Box::new(move |_: Option<&str>| log.set(Some(QUIET)));
+        let (log, stays) = (self.log.clone(), self.stays.clone());
+        let set_log =
+            Box::new(move |configured: Option<&str>| match stays.load(Ordering::Relaxed) {
+                true => log.set(configured.or(Some(LOG))),
+                // A reload of the command's own.
+                false => log.set(Some(QUIET)),
+            });
         Companion::of(file, config, set_log).await
     }
 
@@ -67,6 +75,7 @@ impl Front {
     /// Goes on as the daemon until a signal, where it is one of this process.
     pub(super) async fn stay(&mut self, companion: Companion, file: &Path) {
         let Companion::Own(daemon) = &companion else { return };
+        self.stays.store(true, Ordering::Relaxed);
         let _ = self.log.set(self.configured_log.as_deref().or(Some(LOG)));
         let _ = print(&format!(
             "\nThe daemon runs in this terminal until Ctrl-C. As a service, after that: docs/CONFIG.md, \"Run it as a \

@@ -26,7 +26,7 @@ use crate::run::identity;
 use throughline::Locator;
 use throughline_uplinks::Uplinks;
 
-/// The UDP port of a server's first configuration, which nobody else has by IANA's list.
+/// The UDP port of a server's first configuration, as in the manual's examples.
 const PORT: u16 = 5443;
 
 /// How long a ticket may count. It is a secret while it does.
