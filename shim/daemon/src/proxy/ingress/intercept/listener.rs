@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
@@ -31,7 +32,8 @@ pub fn bind(backlog: u32) -> io::Result<TcpListener> {
 }
 
 /// Binds a listener of connections to every address of a namespace, which the kernel gives to it as they are (`tproxy`):
-/// their local address is where they were to go. They have our [mark](own_sockets), as it has.
+/// their local address is where they were to go. They have our [mark](own_sockets), as it has, and are reset when they are
+/// closed, unless that is changed.
 ///
 /// # Errors
 /// Without CAP_NET_ADMIN the kernel refuses it.
@@ -43,6 +45,9 @@ pub fn bind_transparent(backlog: u32) -> io::Result<TcpListener> {
         }
         set_transparent(&SockRef::from(&socket), domain)?;
         own_sockets::mark(&SockRef::from(&socket))?;
+        // Its connections have that from their beginning: between their acceptance and what whoever accepts them can do
+        // this process may be killed, and they would come to an end that looks whole.
+        socket.set_linger(Some(Duration::ZERO))?;
         socket.bind(&addr)?;
         Ok(socket)
     };
