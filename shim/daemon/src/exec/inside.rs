@@ -30,7 +30,7 @@ const TABLE: &str = "throughline-exec";
 const NOBODYS_MARK: u32 = 0x4e;
 
 /// Connections that wait to be accepted, as of an ingress.
-const BACKLOG: u32 = 1024;
+pub(super) const BACKLOG: u32 = 1024;
 
 /// Where what the program sends comes out.
 pub(super) struct Outlets {

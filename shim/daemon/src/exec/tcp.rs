@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tracing::debug;
 
+use super::inside::BACKLOG;
 use super::shared::Shared;
 use crate::proxy::names::Names;
 use crate::proxy::names::pool::{self, InUse};
@@ -41,8 +42,10 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared) {
             Err(_) => sleep(ACCEPT_RETRY_DELAY).await,
         }
     }
-    // The kernel knows of connections that the runtime has not been told of yet.
-    while let Ok((tcp, from)) = accept_now(&listener) {
+    // The kernel knows of connections that the runtime has not been told of yet; of no more than these, so that somebody
+    // who is left behind cannot go on for ever.
+    for _ in 0..=BACKLOG {
+        let Ok((tcp, from)) = accept_now(&listener) else { return };
         begin(tcp, from, descriptors(&shared).await, &shared);
     }
 }
