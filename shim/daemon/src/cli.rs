@@ -36,7 +36,7 @@ pub use self::exec::ExecArgs;
 pub use self::explain::ExplainArgs;
 pub use self::file::FileArgs;
 pub use self::init::InitArgs;
-pub use self::invite::InviteArgs;
+pub use self::invite::{InviteArgs, SiteArgs};
 pub use self::join::JoinArgs;
 pub use self::key::KeyArgs;
 pub use self::manual::{CompletionsArgs, ManualArgs};

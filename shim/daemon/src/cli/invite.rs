@@ -33,18 +33,26 @@ const PORT: u16 = 5443;
 const LENGTH: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
 
+/// The host that joins, as the server is to know it.
+#[derive(Debug, Args)]
+pub struct SiteArgs {
+    /// What the host that joins is to be called at the server [default: site, site2, …]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What it may reach through the server, like localhost:22 or 10.0.0.0/8:*; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub allow: Vec<String>,
+    /// Where it is to dial the server, if not at the server's own addresses, as behind a NAT; may be repeated
+    #[arg(long = "locator", value_name = "HOST:PORT")]
+    pub locators: Vec<Locator>,
+}
+
 /// Whom to invite, and to what.
 #[derive(Debug, Args)]
 pub struct InviteArgs {
-    /// What the other host is to be called here [default: site, site2, …]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// What it may reach through this host, like localhost:22 or 10.0.0.0/8:*; may be repeated
-    #[arg(long, value_name = "HOST:PORT")]
-    pub allow: Vec<String>,
-    /// Where it is to dial this host, if not at its own addresses, as behind a NAT; may be repeated
-    #[arg(long = "locator", value_name = "HOST:PORT")]
-    pub locators: Vec<Locator>,
+    /// Who joins.
+    #[command(flatten)]
+    pub site: SiteArgs,
     /// How long the ticket counts
     #[arg(long = "for", value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
     pub length: Duration,
@@ -95,13 +103,13 @@ fn check(args: &InviteArgs) -> Result<(), String> {
     if !LENGTH.contains(&args.length) {
         return Err("a ticket counts between a second and seven days; write --for 15m".to_owned());
     }
-    if let Some(name) = args.name.as_deref().filter(|name| !is_name(name)) {
+    if let Some(name) = args.site.name.as_deref().filter(|name| !is_name(name)) {
         return Err(format!(
             "`{name}` is no name for a peer: letters, digits, - and _, up to 255, and not a word of `via`; write another \
              with --name"
         ));
     }
-    for entry in &args.allow {
+    for entry in &args.site.allow {
         entry.parse::<AclEntry>().map_err(|error| format!("--allow {entry}: {error}"))?;
     }
     Ok(())
@@ -201,14 +209,17 @@ async fn terms(args: &InviteArgs, file: &Path, config: &Config) -> Result<Terms,
             .map(|n| if n == 1 { "site".to_owned() } else { format!("site{n}") })
             .find(|name| !taken(name))
     };
-    let site_name = args.name.clone().or_else(free).unwrap_or_default();
+    let site_name = args.site.name.clone().or_else(free).unwrap_or_default();
     if taken(&site_name) {
         return Err(format!(
             "there is a peer `{site_name}` already; write another name with --name, or remove its section"
         ));
     }
-    let locators =
-        if args.locators.is_empty() { own_locators(config).await? } else { args.locators.clone() };
+    let locators = if args.site.locators.is_empty() {
+        own_locators(config).await?
+    } else {
+        args.site.locators.clone()
+    };
     if locators.is_empty() {
         return Err(format!(
             "no peer can dial this host: {} has no `listen` beyond loopback with a port of its own, or this host has no \
@@ -228,7 +239,7 @@ async fn terms(args: &InviteArgs, file: &Path, config: &Config) -> Result<Terms,
         server_name: host_name_of_server(),
         locators,
         site_name,
-        allow: args.allow.clone(),
+        allow: args.site.allow.clone(),
         length: args.length,
         notice,
     })

@@ -9,10 +9,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::invite::SiteArgs;
 use super::join::{self, JoinArgs};
 use super::output::{fail, usage_error};
 use crate::join::plain;
-use throughline::Locator;
 
 /// How long a person may take to answer ssh, and the server to print a ticket.
 const TICKET_TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,15 +26,9 @@ pub struct PairArgs {
     /// The server, as ssh takes it; an alias of ~/.ssh/config is one
     #[arg(value_name = "USER@HOST")]
     pub server: String,
-    /// What this host is to be called there [default: site, site2, …]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// What this host may reach through the server, like localhost:22; may be repeated
-    #[arg(long, value_name = "HOST:PORT")]
-    pub allow: Vec<String>,
-    /// Where to dial the server, if not at its own addresses, as behind a NAT; may be repeated
-    #[arg(long = "locator", value_name = "HOST:PORT")]
-    pub locators: Vec<Locator>,
+    /// As whom this host joins.
+    #[command(flatten)]
+    pub site: SiteArgs,
     /// The directory for identity.key and throughline.toml here [default: /etc/throughline, for others than root
     /// ~/.config/throughline]
     #[arg(long)]
@@ -73,9 +67,10 @@ async fn pair(args: PairArgs) -> Result<ExitCode, String> {
 /// Begins `throughline invite` at the server; with a terminal there, so that it ends with ours.
 fn invite(args: &PairArgs) -> Result<Child, String> {
     let mut arguments = vec![args.program.clone(), "invite".to_owned()];
-    arguments.extend(args.name.iter().flat_map(|name| ["--name".to_owned(), name.clone()]));
-    arguments.extend(args.allow.iter().flat_map(|allow| ["--allow".to_owned(), allow.clone()]));
-    let locators = args.locators.iter().map(ToString::to_string);
+    arguments.extend(args.site.name.iter().flat_map(|name| ["--name".to_owned(), name.clone()]));
+    arguments
+        .extend(args.site.allow.iter().flat_map(|allow| ["--allow".to_owned(), allow.clone()]));
+    let locators = args.site.locators.iter().map(ToString::to_string);
     arguments.extend(locators.flat_map(|locator| ["--locator".to_owned(), locator]));
     let arguments: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
     let mut ssh = Command::new("ssh");
