@@ -1,7 +1,7 @@
 //! How it ends: exit status, signals, a daemon that dies, and what cannot begin.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,6 +40,15 @@ fn the_exit_status_is_the_programs_and_signals_reach_it() {
     });
 }
 
+/// Runs a client in Python against a port of the far side; returns what reads its next line.
+fn run_client(site: &Site, client: &str, port: u16) -> (Child, impl FnMut() -> String + use<>) {
+    let mut command = site.exec();
+    command.args(["python3", "-c", client, NAME, &port.to_string()]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, move || lines.next().unwrap().unwrap())
+}
+
 #[test]
 fn a_daemon_that_is_killed_ends_the_programs_connections_and_new_ones_fail_at_once() {
     let name =
@@ -56,14 +65,7 @@ fn a_daemon_that_is_killed_ends_the_programs_connections_and_new_ones_fail_at_on
             except (ConnectionResetError, ConnectionRefusedError): print('reset', flush=True)\n";
         let site = Site::new();
         let port = serve(|stream| drop(std::io::copy(&mut &stream, &mut &stream)));
-        let mut child = site
-            .exec()
-            .args(["python3", "-c", CLIENT, NAME, &port.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut line = || lines.next().unwrap().unwrap();
+        let (mut child, mut line) = run_client(&site, CLIENT, port);
         assert_eq!(line(), "open", "{}", site.near.log());
         let Site { near, directory, .. } = site;
         near.crash();
@@ -219,14 +221,7 @@ fn when_exec_itself_is_killed_new_connections_of_its_program_fail_at_once() {
               except TimeoutError: pass\n";
         let site = Site::new();
         let port = serve(|stream| drop(std::io::copy(&mut &stream, &mut &stream)));
-        let mut child = site
-            .exec()
-            .args(["python3", "-c", CLIENT, NAME, &port.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut line = || lines.next().unwrap().unwrap();
+        let (mut child, mut line) = run_client(&site, CLIENT, port);
         assert_eq!(line(), "open", "{}", site.near.log());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -112,21 +112,7 @@ async fn where_the_successor_dies_at_any_step_calls_go_on_and_lose_nothing() -> 
     let (mut pair, mut calls) = start().await?;
     for end in ["near", "far"] {
         for step in 0..4 {
-            let mut successor = Successor::ask(&pair, end, "[1,2,3,4]")?;
-            if step > 0 {
-                assert!(successor.hear()?.contains("\"format\":4"));
-            }
-            if step > 1 {
-                successor.say("\"proceed\"")?;
-                assert!(successor.hear()?.contains("state"));
-            }
-            if step > 2 {
-                successor.say("{\"failed\":\"no reason\"}")?;
-                assert!(successor.hear()?.contains("refused"));
-            }
-            drop(successor);
-            let daemon = if end == "near" { &pair.near } else { &pair.far };
-            daemon.says_times("not handed over, everything goes on", step + 1)?;
+            Successor::die(&pair, end, step, "[1,2,3,4]", "\"format\":4")?;
             go_on(&calls).await?;
         }
     }

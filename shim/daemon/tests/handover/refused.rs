@@ -24,6 +24,33 @@ impl Successor {
         Ok(successor)
     }
 
+    /// Begins to take over from the daemon `near` or `far`, which offers this, and dies at a step of it: the last one of
+    /// four is that it says that it has failed. Returns when that daemon goes on.
+    pub(crate) fn die(
+        pair: &ProgramPair,
+        end: &str,
+        step: usize,
+        formats: &str,
+        offered: &str,
+    ) -> Outcome {
+        let mut successor = Self::ask(pair, end, formats)?;
+        if step > 0 {
+            assert!(successor.hear()?.contains(offered));
+        }
+        if step > 1 {
+            successor.say("\"proceed\"")?;
+            assert!(successor.hear()?.contains("state"));
+        }
+        if step > 2 {
+            successor.say("{\"failed\":\"no reason\"}")?;
+            assert!(successor.hear()?.contains("refused"));
+        }
+        drop(successor);
+        let daemon = if end == "near" { &pair.near } else { &pair.far };
+        daemon.says_times("not handed over, everything goes on", step + 1)?;
+        Ok(())
+    }
+
     pub(crate) fn say(&mut self, line: &str) -> Outcome {
         Ok(self.0.get_mut().write_all(format!("{line}\n").as_bytes())?)
     }
@@ -83,21 +110,7 @@ async fn where_the_successor_dies_at_any_step_the_daemon_goes_on_with_the_same_l
     let lanes_down = lanes_went_down(&pair);
     for end in ["near", "far"] {
         for step in 0..4 {
-            let mut successor = Successor::ask(&pair, end, "[1]")?;
-            if step > 0 {
-                assert!(successor.hear()?.contains("inventory"));
-            }
-            if step > 1 {
-                successor.say("\"proceed\"")?;
-                assert!(successor.hear()?.contains("state"));
-            }
-            if step > 2 {
-                successor.say("{\"failed\":\"no reason\"}")?;
-                assert!(successor.hear()?.contains("refused"));
-            }
-            drop(successor);
-            let daemon = if end == "near" { &pair.near } else { &pair.far };
-            daemon.says_times("not handed over, everything goes on", step + 1)?;
+            Successor::die(&pair, end, step, "[1]", "inventory")?;
             assert_goes_on(&pair, lanes_down, &echo, &mut idle).await?;
         }
     }
