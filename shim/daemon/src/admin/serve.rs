@@ -45,6 +45,8 @@ struct Service {
     followers: Arc<Semaphore>,
     giver: Giver,
     tasks: Tasks,
+    /// Held while it is looked whether an uplink may be cut off: another one may be, in the same moment.
+    cutting: tokio::sync::Mutex<()>,
 }
 
 /// What remains to do after an answer.
@@ -76,6 +78,7 @@ impl AdminSocket {
             followers,
             giver,
             tasks: tasks_of_service,
+            cutting: tokio::sync::Mutex::default(),
         });
         loop {
             // The semaphore is never closed.
@@ -178,6 +181,7 @@ impl Service {
         if !DRILL.contains(&length) {
             return Err("a drill lasts between 100 ms and 60 s".to_owned());
         }
+        let _cutting = self.cutting.lock().await;
         // Whether the others answer is to be known, not remembered.
         self.node.probe_lanes().await;
         let stand_still = self.node.peers_only_over(&uplink);

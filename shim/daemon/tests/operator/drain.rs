@@ -129,6 +129,15 @@ async fn a_drill_cuts_an_uplink_off_and_flows_go_on_but_not_where_there_is_no_ot
         let error = admin::cut_uplink(&socket, "isp-a", length, false).await.unwrap_err();
         assert!(error.to_string().contains("between 100 ms and 60 s"), "{error}");
     }
+    // Of two at once one is refused: nothing would be left.
+    let cut = |uplink: &'static str| admin::cut_uplink(&socket, uplink, SECOND, false);
+    let (a, b) = tokio::join!(cut("isp-a"), cut("isp-b"));
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+    pair.until("both answer again", async |pair| {
+        let report = pair.near_report().await;
+        report.uplinks.iter().all(|u| u.lanes_up > 0)
+    })
+    .await;
     let error = admin::cut_uplink(&socket, "isp-x", SECOND, false).await.unwrap_err();
     assert!(error.to_string().contains("no uplink `isp-x`"), "{error}");
     let answer = admin::cut_uplink(&socket, "isp-a", 4 * SECOND, false).await.unwrap();
