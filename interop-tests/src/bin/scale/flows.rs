@@ -71,7 +71,7 @@ async fn echo_all(
     pair: &Pair,
 ) -> Outcome<(Vec<TcpStream>, Vec<Duration>)> {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
-    let ingress = pair.ingress();
+    let ingress = pair.ingress()?;
     let mut tasks = JoinSet::new();
     for flow in flows {
         let permit = permits.clone().acquire_owned().await?;

@@ -1,5 +1,6 @@
 //! Measures scale: many flows over one session, many peers of one daemon, many opens a second, all flows
-//! moved at once, and bulk beside raw quinn, `ssh -L` and stunnel. docs/PERFORMANCE.md has the figures.
+//! moved at once, bulk beside raw quinn, `ssh -L` and stunnel, datagrams beside plain UDP, and interception beside a
+//! forward. docs/PERFORMANCE.md has the figures.
 //!
 //! ```console
 //! cargo run --release -p interop-tests --bin scale -- flows 10000
@@ -7,12 +8,18 @@
 //! cargo run --release -p interop-tests --bin scale -- opens --rate 5000
 //! cargo run --release -p interop-tests --bin scale -- failover --flows 1,10000
 //! cargo run --release -p interop-tests --bin scale -- speed --rounds 3
+//! cargo run --release -p interop-tests --bin scale -- datagrams
+//! cargo run --release -p interop-tests --bin scale -- links
+//! cargo run --release -p interop-tests --bin scale -- interception
 //! ```
 //!
 //! Daemons and the destination are processes of their own: this program, started again.
 
+mod datagrams;
 mod failover;
 mod flows;
+mod interception;
+mod links;
 mod opens;
 mod pair;
 mod peers;
@@ -45,6 +52,12 @@ enum Scale {
     Failover(failover::Options),
     /// Bulk on loopback by number of flows, beside other tunnels in the same round.
     Speed(speed::Options),
+    /// Datagram flows on loopback, beside plain UDP: goodput, what a flood does to another flow, many short flows.
+    Datagrams(datagrams::Options),
+    /// Datagrams over links of the lab, beside plain UDP: their loss at a part of the link's rate, and a flood.
+    Links(links::Options),
+    /// What interception costs beside a forward, and what is left alone beside a host without Throughline.
+    Interception(interception::Options),
     /// The destination of the flows.
     #[command(hide = true)]
     Origin,
@@ -74,6 +87,9 @@ async fn measure(command: Scale) -> Outcome {
         Scale::Opens(options) => opens::measure(&options).await,
         Scale::Failover(options) => failover::measure(&options).await,
         Scale::Speed(options) => speed::measure(&options).await,
+        Scale::Datagrams(options) => datagrams::measure(&options),
+        Scale::Links(options) => links::measure(&options).await,
+        Scale::Interception(options) => interception::measure(&options).await,
         Scale::Origin => pair::serve_origin().await,
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Options {
 pub(crate) async fn measure(options: &Options) -> Outcome {
     let origin = Origin::start()?;
     let pair = Pair::start(origin.addr, 2, "")?;
-    let ingress = pair.ingress();
+    let ingress = pair.ingress()?;
     let mut idle = Vec::new();
     for _ in 0..options.idle {
         idle.push(open(ingress).await?);

@@ -25,13 +25,21 @@ pub(crate) const ECHO: u8 = b'e';
 pub(crate) struct Pair {
     near: Process,
     far: Process,
-    ingress: SocketAddr,
     _home: TempDir,
 }
 
 impl Pair {
     /// Starts both; what enters at the ingress goes to `target`. `uplinks` lanes are kept.
     pub(crate) fn start(target: SocketAddr, uplinks: u8, limits: &str) -> Outcome<Self> {
+        let table = format!(
+            "[ingress.{INGRESS}]\nkind = 'forward'\nlisten = '127.0.0.1:0'\nto = '{target}'\n\
+             via = 'far'\n"
+        );
+        Self::start_with(uplinks, limits, &table)
+    }
+
+    /// Starts both, with these ingresses at the near one.
+    pub(crate) fn start_with(uplinks: u8, limits: &str, ingresses: &str) -> Outcome<Self> {
         let home = tempfile::tempdir()?;
         let path = |name: &str| home.path().join(name);
         let near_key = Identity::create(path("near.key"))?.peer_id();
@@ -39,15 +47,14 @@ impl Pair {
         let port = free_udp_port()?;
         let far = format!(
             "identity = 'far.key'\nlisten = '0.0.0.0:{port}'\nadmin = 'far.sock'\n{limits}\n\
-             [peers.near]\nkey = '{near_key}'\nallow = '127.0.0.1:*'\n"
+             [peers.near]\nkey = '{near_key}'\nallow = ['127.0.0.1:*', '127.0.54.1:53']\n"
         );
         let uplink = |n| format!("[uplinks.isp-{n}]\nprefixes = '127.0.{n}.1/32'\n");
         let uplinks: String = (1..=uplinks).map(uplink).collect();
         let near = format!(
             "identity = 'near.key'\nadmin = 'near.sock'\n{limits}\n{uplinks}\
              [peers.far]\nkey = '{far_key}'\nlocators = '127.0.0.1:{port}'\n\
-             [ingress.{INGRESS}]\nkind = 'forward'\nlisten = '127.0.0.1:0'\nto = '{target}'\n\
-             via = 'far'\n"
+             {ingresses}"
         );
         std::fs::write(path("far.toml"), far)?;
         std::fs::write(path("near.toml"), near)?;
@@ -56,14 +63,23 @@ impl Pair {
             again(name, &["run", "-c", &file.to_string_lossy()])
         };
         let (far, near) = (run("far")?, run("near")?);
-        let ingress = near.ingress(INGRESS)?;
         near.says("session up")?;
-        Ok(Self { near, far, ingress, _home: home })
+        Ok(Self { near, far, _home: home })
     }
 
     /// Returns where applications connect.
-    pub(crate) fn ingress(&self) -> SocketAddr {
-        self.ingress
+    pub(crate) fn ingress(&self) -> Outcome<SocketAddr> {
+        self.ingress_named(INGRESS)
+    }
+
+    /// Returns the address of an ingress.
+    pub(crate) fn ingress_named(&self, name: &str) -> Outcome<SocketAddr> {
+        self.near.ingress(name)
+    }
+
+    /// Returns how many descriptors the near and the far daemon have open.
+    pub(crate) fn descriptors(&self) -> Outcome<[usize; 2]> {
+        Ok([self.near.descriptors()?, self.far.descriptors()?])
     }
 
     /// Returns what the near and the far daemon use.

@@ -63,7 +63,7 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
                 continue;
             };
             for flows in &options.flows {
-                let (cpu, ingress) = (route.cpu()?, route.ingress());
+                let (cpu, ingress) = (route.cpu()?, route.ingress()?);
                 let up = upload(ingress, *flows, span, &taken).await?;
                 let between = route.cpu()?;
                 let (down, fairness) = download(ingress, *flows, span).await?;
@@ -101,10 +101,10 @@ impl Route {
         Ok(tunnel.map(Self::Other))
     }
 
-    fn ingress(&self) -> SocketAddr {
+    fn ingress(&self) -> Outcome<SocketAddr> {
         match self {
             Self::Throughline(pair) => pair.ingress(),
-            Self::Other(tunnel) => tunnel.ingress,
+            Self::Other(tunnel) => Ok(tunnel.ingress),
         }
     }
 
