@@ -87,15 +87,16 @@ impl LaneSensor {
         self.room.want();
     }
 
-    /// Returns whether the congestion window has room for `bytes` more than are in flight. If not,
-    /// [`room`](Self::room) completes when there may be, where that was [wanted](Self::want_room) before.
-    pub fn has_room(&self, bytes: u64) -> bool {
+    /// Returns for how many bytes more than are in flight the congestion window has room. When there may be more,
+    /// [`room`](Self::room) completes, where that was [wanted](Self::want_room) before.
+    pub fn free_window(&self) -> u64 {
         let record = self.record.lock();
-        record.in_flight.saturating_sub(record.old_path_bytes) + bytes <= record.cwnd
+        let in_flight = record.in_flight.saturating_sub(record.old_path_bytes);
+        record.cwnd.saturating_sub(in_flight)
     }
 
-    /// Completes when packets have left, or are in flight no longer, since [`has_room`](Self::has_room) was
-    /// asked. One task at a time may wait. Cancel-safe.
+    /// Completes when packets have left, or are in flight no longer, since the
+    /// [free window](Self::free_window) was asked for. One task at a time may wait. Cancel-safe.
     pub async fn room(&self) {
         self.room.wait().await;
     }

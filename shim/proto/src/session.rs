@@ -67,7 +67,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub use datagrams::{DatagramError, IDLE};
+pub use datagrams::{DatagramError, DatagramsPolled, IDLE};
 pub use ending::CANCELLED;
 pub use error::{FlowError, OpenError, Violation};
 pub use event::SessionEvent;

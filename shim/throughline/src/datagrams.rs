@@ -113,6 +113,53 @@ impl DatagramFlow {
         self.session.with(|core, now| core.session.send_datagram(now, self.id, datagram))
     }
 
+    /// Sends datagrams, each as by [`send`](Self::send), and leaves the list empty: many at once cost less than one after
+    /// the other.
+    ///
+    /// # Errors
+    /// Why the flow is over. Those that are too long are left out, and counted.
+    pub fn send_many(&self, datagrams: &mut Vec<Bytes>) -> Result<(), DatagramError> {
+        self.session.with(|core, now| {
+            for datagram in datagrams.drain(..) {
+                match core.session.send_datagram(now, self.id, datagram) {
+                    Ok(()) | Err(DatagramError::TooLong { .. }) => {}
+                    Err(over) => return Err(over),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits for datagrams, adds them to the list, at most `limit` of them, and returns how many: those that are there,
+    /// and one at least. Otherwise as [`recv`](Self::recv). Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the flow is over, after the last datagram.
+    pub async fn recv_many(
+        &self,
+        datagrams: &mut Vec<Bytes>,
+        limit: usize,
+    ) -> Result<usize, DatagramError> {
+        let before = datagrams.len();
+        poll_fn(|cx| {
+            self.session.with(|core, _| {
+                while datagrams.len() - before < limit {
+                    match core.session.receive_datagram(self.id) {
+                        Ok(Some(datagram)) => datagrams.push(datagram),
+                        Ok(None) if datagrams.len() == before => {
+                            wait(&mut core.waiters(self.id).read, cx);
+                            return Poll::Pending;
+                        }
+                        Err(error) if datagrams.len() == before => return Poll::Ready(Err(error)),
+                        Ok(None) | Err(_) => break,
+                    }
+                }
+                Poll::Ready(Ok(datagrams.len() - before))
+            })
+        })
+        .await
+    }
+
     /// Waits for a datagram. One task at a time may wait. Up to 256 KiB are kept for whoever comes late, and of more
     /// the newest. Cancel-safe.
     ///

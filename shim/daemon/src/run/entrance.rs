@@ -13,6 +13,7 @@ use crate::config::Ingress;
 use crate::handover::{Socket, TakeOver};
 use crate::proxy::ingress::intercept::{InterceptError, listener};
 use crate::proxy::ingress::{Listen, Listener, UnixEntrance};
+use crate::proxy::udp;
 use crate::unix_socket;
 
 /// Clients that wait in the kernel's queue of an ingress. Beyond it the kernel drops their SYNs, which
@@ -197,7 +198,9 @@ enum Tried {
 }
 
 fn bind_datagrams(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    std::net::UdpSocket::bind(addr)
+    let socket = std::net::UdpSocket::bind(addr)?;
+    udp::enlarge_buffer(&socket);
+    Ok(socket)
 }
 
 fn bind_socket(addr: SocketAddr) -> io::Result<TcpSocket> {

@@ -24,6 +24,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub use self::over::IDLE;
+pub use self::transmit::DatagramsPolled;
+pub(in crate::session) use self::transmit::NextDatagram;
 use super::Session;
 use super::datagram_flows::MIN_DATAGRAM;
 use crate::datagram::OVERHEAD;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use super::datagrams::NextDatagram;
 use super::{Session, Transmit, WorkClass};
 use crate::types::LaneId;
 use crate::wire::control::{MAX_FACT_ACKS, Message};
@@ -26,7 +27,10 @@ impl Session {
         }
         let work = match class {
             WorkClass::Urgent => self.urgent(now, id),
-            WorkClass::Datagrams => self.next_datagram(now, id),
+            WorkClass::Datagrams => match self.next_datagram(now, id, usize::MAX) {
+                NextDatagram::Transmit(transmit) => Some(transmit),
+                NextDatagram::NoRoom | NextDatagram::Nothing => None,
+            },
             WorkClass::Bulk => self.next_write(now, id, class).map(Transmit::Segment),
         };
         if work.is_none()

@@ -49,6 +49,30 @@ async fn datagrams_go_both_ways_as_they_were_sent() {
 }
 
 #[tokio::test]
+async fn many_at_once_arrive_as_one_by_one_and_those_before_the_end_come_before_it() {
+    let (left, right) = pair().await;
+    let (near, far) = open(&left, &right, Mode::Auto).await;
+    let numbered = |numbers: std::ops::Range<u8>| numbers.map(|n| Bytes::from(vec![n; 100]));
+    let mut many: Vec<_> = numbered(0..100).collect();
+    many.insert(50, vec![0; near.max_len() + 1].into());
+    near.send_many(&mut many).unwrap();
+    assert!(many.is_empty(), "one that is too long is left out, and no other");
+    let mut got = Vec::new();
+    while got.len() < 100 {
+        let before = got.len();
+        let count = soon(far.recv_many(&mut got, 30)).await.unwrap();
+        assert!((1..=30).contains(&count) && got.len() == before + count);
+    }
+    assert_eq!(got, numbered(0..100).collect::<Vec<_>>());
+    near.send_many(&mut numbered(0..3).collect()).unwrap();
+    drop(near);
+    let mut last = Vec::new();
+    while soon(far.recv_many(&mut last, 30)).await.is_ok() {}
+    assert_eq!(last.len(), 3);
+    assert_eq!(far.send_many(&mut numbered(0..1).collect()), Err(DatagramError::Ended));
+}
+
+#[tokio::test]
 async fn what_is_sent_before_the_answer_and_before_the_end_arrives() {
     let (left, right) = pair().await;
     let mut listener = right.serve_datagrams("test").unwrap();

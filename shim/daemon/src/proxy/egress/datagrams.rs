@@ -18,8 +18,8 @@ use crate::proxy::parked::{DatagramsOrigin, DatagramsOut, ParkedTask};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::udp;
 use throughline::{
-    DatagramError, DatagramFlow, DatagramListener, FailureCode, IncomingDatagrams, OpenFailure,
-    PeerId, PeerName, Target,
+    DatagramFlow, DatagramListener, FailureCode, IncomingDatagrams, OpenFailure, PeerId, PeerName,
+    Target,
 };
 
 /// A socket, and its places among those of its peer and of all.
@@ -126,23 +126,22 @@ async fn relay(
         let origin = DatagramsOrigin::Egress(Arc::clone(&socket));
         ParkedTask::Datagrams(DatagramsOut::Flow(flow.key()), origin)
     };
+    let (mut outgoing, mut incoming) = (Vec::new(), Vec::new());
     loop {
         // What the destination sends then waits in the socket, for whichever process goes on.
         let is_parked = parking.is_parked();
         let error = tokio::select! {
             () = parking.changed(standing) => None,
-            from_peer = flow.recv() => match from_peer {
-                Ok(datagram) => socket.send(&datagram).await.err(),
+            from_peer = flow.recv_many(&mut outgoing, udp::AT_ONCE) => match from_peer {
+                Ok(_) => udp::send_many(&socket, None, &[], &mut outgoing).await.err(),
                 Err(over) => return over.to_string(),
             },
-            received = udp::receive(&socket), if !is_parked => match received {
-                Ok(datagram) => match flow.send(datagram) {
-                    // Counted by the flow.
-                    Ok(()) | Err(DatagramError::TooLong { .. }) => None,
-                    Err(over) => return over.to_string(),
-                },
-                Err(error) => Some(error),
-            },
+            received = udp::receive_many(&socket, &mut incoming), if !is_parked => {
+                if let Err(over) = flow.send_many(&mut incoming) {
+                    return over.to_string();
+                }
+                received.err()
+            }
             () = stop.cancelled() => {
                 flow.fail(FailureCode::NotAllowed);
                 return "not allowed any more".to_owned();

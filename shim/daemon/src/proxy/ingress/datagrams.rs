@@ -43,40 +43,59 @@ pub async fn serve_udp(
     let (shared, _guard) = Shared::of(socket, ingress, dispatcher, tasks);
     let flows = Flows::new(shared.clone());
     handed.into_iter().for_each(|flow| go_on(&shared, &flows, flow));
-    read_all(&shared, udp::receive_from, |(datagram, from)| {
-        flows.pass(&from, datagram, || begin(&shared, &flows, from));
+    let of_flow = |(datagram, from)| Some((from, datagram));
+    read_all(&shared, udp::receive_many_from, of_flow, |from, datagrams| {
+        flows.pass_many(from, datagrams, || begin(&shared, &flows, *from));
     })
     .await;
 }
 
-/// Reads a socket until the ingress is closed or the tasks are draining, and gives each datagram to `take`.
-pub(super) async fn read_all<T>(
+/// Reads a socket until the ingress is closed or the tasks are draining. `of_flow` says whose each datagram is, and `pass`
+/// is given those that came in a row for one flow.
+pub(super) async fn read_all<T, K: PartialEq>(
     shared: &Shared,
-    receive: impl AsyncFn(&UdpSocket) -> io::Result<T>,
-    take: impl Fn(T),
+    receive: impl AsyncFn(&UdpSocket, &mut Vec<T>) -> io::Result<()>,
+    of_flow: impl Fn(T) -> Option<(K, Bytes)>,
+    pass: impl Fn(&K, &mut Vec<Bytes>),
 ) {
-    let mut logged = LogThrottle::default();
+    let (mut logged, mut received) = (LogThrottle::default(), Vec::new());
     loop {
         // While everything stands still datagrams wait in the kernel, for whichever process goes on.
         let freezer = &shared.dispatcher.connections().freezer;
         freezer.thawed().await;
-        let received = tokio::select! {
+        let read = tokio::select! {
             // What is read after the flows were written down would be lost.
             biased;
             () = freezer.frozen() => continue,
             () = shared.tasks.draining() => return,
             () = shared.ingress.closed() => return,
-            received = receive(&shared.socket) => received,
+            read = receive(&shared.socket, &mut received) => read,
         };
-        match received {
-            Ok(received) => take(received),
-            Err(error) => {
-                if logged.admit(Instant::now(), error.kind()).is_some() {
-                    warn!(ingress = %shared.ingress.name(), %error, "cannot read datagrams; trying again");
-                }
-                sleep(RETRY_DELAY).await;
+        pass_runs(received.drain(..).filter_map(&of_flow), &pass);
+        if let Err(error) = read {
+            if logged.admit(Instant::now(), error.kind()).is_some() {
+                warn!(ingress = %shared.ingress.name(), %error, "cannot read datagrams; trying again");
             }
+            sleep(RETRY_DELAY).await;
         }
+    }
+}
+
+/// Passes datagrams on, those that follow each other in one flow at once.
+fn pass_runs<K: PartialEq>(
+    datagrams: impl Iterator<Item = (K, Bytes)>,
+    pass: impl Fn(&K, &mut Vec<Bytes>),
+) {
+    let (mut of, mut run) = (None, Vec::new());
+    for (key, datagram) in datagrams {
+        if let Some(before) = of.as_ref().filter(|before| **before != key) {
+            pass(before, &mut run);
+        }
+        of = Some(key);
+        run.push(datagram);
+    }
+    if let Some(last) = of {
+        pass(&last, &mut run);
     }
 }
 
@@ -142,5 +161,24 @@ fn of_address(flows: &Flows<SocketAddr>, ip: IpAddr) -> usize {
 pub(super) fn log_full(refusals: &RefusalLog, ingress: &str, from: SocketAddr) {
     if let Some(suppressed) = refusals.admit() {
         info!(%ingress, %from, suppressed, "datagrams dropped: too many flows are open");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn datagrams_that_follow_each_other_in_a_flow_are_passed_on_at_once_and_none_overtakes() {
+        let passed = RefCell::new(Vec::new());
+        let datagrams = [(1, "a"), (1, "b"), (2, "c"), (1, "d"), (1, "e")];
+        pass_runs(datagrams.into_iter().map(|(key, text)| (key, text.into())), |key, run| {
+            passed.borrow_mut().push((*key, run.drain(..).collect::<Vec<_>>().concat()));
+        });
+        let of = |key, text: &str| (key, text.as_bytes().to_vec());
+        assert_eq!(passed.into_inner(), [of(1, "ab"), of(2, "c"), of(1, "de")]);
+        pass_runs(std::iter::empty::<(u8, Bytes)>(), |_, _| panic!("there are none"));
     }
 }

@@ -30,6 +30,7 @@ use super::outbound::Arrival;
 use crate::proxy::connections::Descriptors;
 use crate::proxy::relay::close_with_reset;
 use crate::proxy::stream::{ClientAddr, Stream};
+use crate::proxy::udp;
 use throughline::{FailureCode, Target};
 use throughline_proto::types::printable;
 
@@ -156,6 +157,7 @@ async fn associated<T>(
     };
     let bound = async {
         let socket = UdpSocket::bind((local, 0)).await?;
+        udp::enlarge_buffer(&socket);
         let addr = socket.local_addr()?;
         io::Result::Ok((socket, addr))
     };

@@ -5,14 +5,66 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::datagram::Taken;
+use crate::datagram::{OVERHEAD, Taken};
 use crate::selection::{Candidate, Demand};
 use crate::session::{LongDatagram, Priority, Session, Transmit, WorkClass};
 use crate::types::{FlowId, LaneId};
 use crate::wire::flow_datagram::FlowDatagram;
 use crate::wire::long_datagram::LongDatagramHeader;
 
+/// Why a lane was given no further datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatagramsPolled {
+    /// None waits. The lane is woken when one does.
+    All,
+    /// The next has no room.
+    NoRoom,
+    /// As many as were asked for.
+    Enough,
+}
+
+/// What a lane is given of its datagrams.
+pub(in crate::session) enum NextDatagram {
+    Transmit(Transmit),
+    NoRoom,
+    Nothing,
+}
+
 impl Session {
+    /// Adds datagrams for a lane to `out`, up to `most` there, of `room` bytes in DATAGRAM frames, each counted with 64
+    /// more. Where `one_may_wait` the first may be larger.
+    pub fn poll_datagrams(
+        &mut self,
+        now: Instant,
+        id: LaneId,
+        (mut room, one_may_wait): (usize, bool),
+        most: usize,
+        out: &mut Vec<Transmit>,
+    ) -> DatagramsPolled {
+        if self.muted {
+            return DatagramsPolled::All;
+        }
+        while out.len() < most {
+            let is_free = one_may_wait && out.is_empty();
+            match self.next_datagram(now, id, if is_free { usize::MAX } else { room }) {
+                NextDatagram::Transmit(transmit) => {
+                    if let Transmit::Datagram(bytes) = &transmit {
+                        room = room.saturating_sub(bytes.len() + OVERHEAD);
+                    }
+                    out.push(transmit);
+                }
+                NextDatagram::NoRoom => return DatagramsPolled::NoRoom,
+                NextDatagram::Nothing => {
+                    if let Some(lane) = self.lanes.get_mut(&id) {
+                        lane.outbox.rest(WorkClass::Datagrams);
+                    }
+                    return DatagramsPolled::All;
+                }
+            }
+        }
+        DatagramsPolled::Enough
+    }
+
     /// Takes note of how long a DATAGRAM frame's content may be on a lane.
     pub fn set_max_datagram(&mut self, id: LaneId, len: usize) {
         if let Some(lane) = self.lanes.get_mut(&id) {
@@ -61,15 +113,17 @@ impl Session {
         }
     }
 
-    /// Returns the next datagram for a lane.
+    /// Returns the next datagram for a lane, if its frame takes no more than `room` bytes.
     pub(in crate::session) fn next_datagram(
         &mut self,
         now: Instant,
         id: LaneId,
-    ) -> Option<Transmit> {
+        room: usize,
+    ) -> NextDatagram {
         loop {
-            let lane = self.lanes.get_mut(&id)?;
-            let flow_id = lane.outbox.queue(WorkClass::Datagrams).flows.pop_front()?;
+            let Some(lane) = self.lanes.get_mut(&id) else { return NextDatagram::Nothing };
+            let next = lane.outbox.queue(WorkClass::Datagrams).flows.pop_front();
+            let Some(flow_id) = next else { return NextDatagram::Nothing };
             let Some(flow) = self.flows.get_mut(&flow_id) else { continue };
             let is_on = flow.tx.placement.is_on(id);
             let open = (!flow.open_acked).then(|| flow.open.clone());
@@ -77,22 +131,28 @@ impl Session {
             flow.tx.lane(id).queued = false;
             let Some(datagrams) = flow.datagrams.as_mut().filter(|_| is_on) else { continue };
             let mut datagram = FlowDatagram { flow: flow_id, seq: 0, open, payload: Bytes::new() };
+            let (mut len, mut is_kept) = (0, false);
             let taken = datagrams.tx.take(now, id, |seq, payload| {
                 datagram.seq = seq;
-                let fits = datagram.header_len() + payload.len() <= lane.max_datagram;
-                fits || lane.long.has_room(flow_id, payload.len())
+                len = datagram.header_len() + payload.len();
+                is_kept = len <= lane.max_datagram && len.saturating_add(OVERHEAD) > room;
+                !is_kept && (len <= lane.max_datagram || lane.long.has_room(flow_id, payload.len()))
             });
             let transmit = match taken {
                 Taken::Datagram(_, payload) => {
                     datagram.payload = payload;
-                    let fits = datagram.header_len() + datagram.payload.len() <= lane.max_datagram;
-                    Some(if fits {
+                    Some(if len <= lane.max_datagram {
                         Transmit::Datagram(datagram.to_bytes())
                     } else {
                         lane.long.begin(flow_id, datagram.seq, datagram.payload.len());
                         datagrams.under_way.begin(datagram.seq);
                         Transmit::LongDatagram(long(datagram, thin))
                     })
+                }
+                Taken::NoRoom if is_kept => {
+                    flow.tx.lane(id).queued = true;
+                    lane.outbox.queue(WorkClass::Datagrams).flows.push_front(flow_id);
+                    return NextDatagram::NoRoom;
                 }
                 Taken::NoRoom => {
                     // Not put into the queue again: it would come round for ever.
@@ -103,9 +163,9 @@ impl Session {
             };
             self.queue_datagrams(flow_id);
             self.account_buffer(flow_id);
-            if transmit.is_some() {
+            if let Some(transmit) = transmit {
                 self.end_if_sent(now, flow_id);
-                return transmit;
+                return NextDatagram::Transmit(transmit);
             }
         }
     }

@@ -170,6 +170,33 @@ fn flows_take_turns_so_that_a_flood_delays_another_by_one_datagram() {
 }
 
 #[test]
+fn a_lane_is_given_no_more_than_it_has_room_for_and_what_is_left_in_its_order() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    let (now, mut out) = (pair.now, Vec::new());
+    let end = &mut pair.ends[A];
+    (0..20).for_each(|n| end.send_datagram(now, id, numbered(n, 1000)).unwrap());
+    let mut poll = |room, one_may_wait, most| {
+        let polled = end.poll_datagrams(now, L1, (room, one_may_wait), most, &mut out);
+        let of = |transmit: Transmit| match transmit {
+            Transmit::Datagram(bytes) => FlowDatagram::decode(&bytes).unwrap().unwrap().seq,
+            other => panic!("{other:?}"),
+        };
+        (polled, out.drain(..).map(of).collect::<Vec<_>>())
+    };
+    assert_eq!(poll(0, false, 32), (DatagramsPolled::NoRoom, vec![]));
+    assert_eq!(poll(0, true, 32), (DatagramsPolled::NoRoom, vec![0]));
+    // Each counts some bytes more than it has.
+    assert_eq!(poll(3000, false, 32), (DatagramsPolled::NoRoom, vec![1, 2]));
+    assert_eq!(poll(usize::MAX, false, 4), (DatagramsPolled::Enough, vec![3, 4, 5, 6]));
+    assert_eq!(poll(usize::MAX, true, 32), (DatagramsPolled::All, (7..20).collect()));
+    assert_eq!(poll(usize::MAX, true, 32), (DatagramsPolled::All, vec![]));
+    // It has come to the end of its work, and is woken for the next.
+    pair.send(A, id, 20, 1000);
+    assert_eq!(pair.received(B, id), [20]);
+}
+
+#[test]
 fn a_flood_that_nobody_sends_or_reads_is_bounded_at_both_ends() {
     let mut pair = Pair::new(1);
     let id = pair.joined_datagrams(Mode::Auto);

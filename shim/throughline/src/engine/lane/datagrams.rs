@@ -12,11 +12,12 @@ use tokio::task::yield_now;
 use super::end::LaneEnd;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::{DATAGRAM_BUFFER, LaneSensor};
-use throughline_proto::session::{LongDatagram, Transmit, WorkClass};
+use throughline_proto::session::{DatagramsPolled, LongDatagram, Transmit};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 
-/// The most bytes of datagrams that QUIC holds: a batch of packets for the kernel.
+/// The most bytes of datagrams that QUIC holds: a batch of packets for the kernel. Where packets are larger, as on
+/// loopback, two of them, so that one is filled while the other is sent; no more than half of QUIC's buffer.
 const MAX_BURST: usize = 16 * 1024;
 
 /// What QUIC counts for a datagram beside its bytes.
@@ -25,8 +26,11 @@ const RECORD: usize = 64;
 /// Datagrams written without a pause, so that control messages have their turn in between.
 const MAX_IN_A_ROW: usize = 32;
 
+/// Datagrams taken at once, under one lock of the session.
+pub(super) const TAKEN_AT_ONCE: usize = 32;
+
 /// Datagrams taken without a pause: other tasks of this thread have their turn in between.
-pub(super) const TAKEN_PER_YIELD: usize = 64;
+const TAKEN_PER_YIELD: usize = 64;
 
 /// Why no further datagram was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,52 +51,62 @@ pub(super) fn write(
     sensor: &LaneSensor,
     mut send_long: impl FnMut(LongDatagram),
 ) -> Result<Written, LaneEnd> {
-    for _ in 0..MAX_IN_A_ROW {
+    let (mut batch, mut left) = (Vec::new(), MAX_IN_A_ROW);
+    while left > 0 {
         // Between two calls: quinn holds the connection's lock for as long as it sends a batch.
-        if session.with(|core, _| core.session.has_datagrams(id)) && !has_room(connection, sensor) {
-            return Ok(Written::AsManyAsFit);
-        }
-        let next = session.with(|core, now| {
+        let waits = session.with(|core, _| core.session.has_datagrams(id));
+        let room = if waits { room(connection, sensor) } else { (0, false) };
+        let polled = session.with(|core, now| {
             core.session.set_long_datagram_window(id, sensor.bulk_window());
-            core.session.poll_transmit(now, id, WorkClass::Datagrams)
+            core.session.poll_datagrams(now, id, room, left, &mut batch)
         });
-        let bytes = match next {
-            Some(Transmit::Datagram(bytes)) => bytes,
-            Some(Transmit::LongDatagram(long)) => {
-                send_long(long);
-                continue;
+        left -= batch.len();
+        for transmit in batch.drain(..) {
+            match transmit {
+                Transmit::Datagram(bytes) => match connection.send_datagram(bytes) {
+                    Ok(()) => {}
+                    Err(SendDatagramError::ConnectionLost(error)) => return Err(error.into()),
+                    // The path has become narrower since, or the peer takes none: lost, as on the way.
+                    Err(_) => {}
+                },
+                Transmit::LongDatagram(long) => send_long(long),
+                _ => {}
             }
-            _ => return Ok(Written::All),
-        };
-        match connection.send_datagram(bytes) {
-            Ok(()) => {}
-            Err(SendDatagramError::ConnectionLost(error)) => return Err(error.into()),
-            // The path has become narrower since, or the peer takes none: lost, as on the way.
-            Err(_) => {}
+        }
+        match polled {
+            DatagramsPolled::All => return Ok(Written::All),
+            DatagramsPolled::NoRoom if waits => return Ok(Written::AsManyAsFit),
+            // The first has come since there was none.
+            DatagramsPolled::NoRoom | DatagramsPolled::Enough => {}
         }
     }
     Ok(Written::Enough)
 }
 
-/// Returns whether QUIC is to be given another datagram.
-fn has_room(connection: &Connection, sensor: &LaneSensor) -> bool {
+/// Returns how many bytes of datagrams more QUIC is to be given, each counted with [`RECORD`], and whether it holds none:
+/// then one may wait there.
+fn room(connection: &Connection, sensor: &LaneSensor) -> (usize, bool) {
     // Before anything is looked at: what leaves meanwhile wakes the writer.
     sensor.want_room();
     let held = DATAGRAM_BUFFER.saturating_sub(connection.datagram_send_buffer_space());
-    let next = connection.max_datagram_size().unwrap_or(0);
-    let fits = sensor.has_room((held + next) as u64);
-    held <= RECORD || (held + next <= MAX_BURST && fits)
+    let packet = connection.max_datagram_size().unwrap_or(0);
+    let burst = MAX_BURST.max(2 * packet).min(DATAGRAM_BUFFER / 2);
+    let fits = usize::try_from(sensor.free_window()).unwrap_or(usize::MAX);
+    (burst.min(fits).saturating_sub(held), held <= RECORD)
 }
 
-/// Takes a datagram of a flow.
+/// Takes datagrams of flows.
 pub(super) async fn take(
     session: &SessionHandle,
-    datagram: FlowDatagram,
+    datagrams: &mut Vec<FlowDatagram>,
     in_a_row: &mut usize,
 ) -> Result<(), LaneEnd> {
-    session.with(|core, now| core.session.handle_datagram(now, datagram))?;
-    *in_a_row += 1;
-    if in_a_row.is_multiple_of(TAKEN_PER_YIELD) {
+    *in_a_row += datagrams.len();
+    session.with(|core, now| {
+        datagrams.drain(..).try_for_each(|datagram| core.session.handle_datagram(now, datagram))
+    })?;
+    if *in_a_row >= TAKEN_PER_YIELD {
+        *in_a_row = 0;
         yield_now().await;
     }
     Ok(())

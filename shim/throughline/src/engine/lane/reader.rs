@@ -4,6 +4,7 @@
 //! acknowledged and nobody read is still in the peer's send buffers, as only the session's
 //! acknowledgements free them.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -127,19 +128,32 @@ pub(super) async fn datagrams(
     sensor: &LaneSensor,
 ) -> LaneEnd {
     let clock = Instant::now();
-    let mut taken_in_a_row = 0;
+    let (mut of_flows, mut taken_in_a_row) = (Vec::new(), 0);
     loop {
-        let bytes = match connection.read_datagram().await {
+        // All that are there: a packet may hold many.
+        let read = tokio::select! {
+            biased;
+            read = connection.read_datagram(), if of_flows.len() < datagrams::TAKEN_AT_ONCE => Some(read),
+            () = ready(()), if !of_flows.is_empty() => None,
+        };
+        let Some(read) = read else {
+            match datagrams::take(session, &mut of_flows, &mut taken_in_a_row).await {
+                Ok(()) => continue,
+                Err(end) => return end,
+            }
+        };
+        let bytes = match read {
             Ok(bytes) => bytes,
-            Err(error) => return error.into(),
+            Err(error) => {
+                let taken = datagrams::take(session, &mut of_flows, &mut taken_in_a_row).await;
+                return taken.err().unwrap_or_else(|| error.into());
+            }
         };
         match FlowDatagram::decode(&bytes) {
             Ok(None) => {}
             Ok(Some(datagram)) => {
-                match datagrams::take(session, datagram, &mut taken_in_a_row).await {
-                    Ok(()) => continue,
-                    Err(end) => return end,
-                }
+                of_flows.push(datagram);
+                continue;
             }
             Err(error) => return LaneEnd::Datagram(error),
         }

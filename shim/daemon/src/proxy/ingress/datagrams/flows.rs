@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -27,6 +27,7 @@ use crate::proxy::names::pool::InUse;
 use crate::proxy::parked::{DatagramsOrigin, ParkedTask};
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
+use crate::proxy::udp;
 use throughline::Target;
 
 /// Datagrams that wait for their flow to be opened, 32 KiB of a flow; the next are dropped.
@@ -133,17 +134,27 @@ impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
         datagram: Bytes,
         begin: impl FnOnce() -> Option<Beginning>,
     ) {
+        self.pass_many(key, &mut vec![datagram], begin);
+    }
+
+    /// Passes datagrams of one flow on, as [`pass`](Self::pass) does each, and leaves the list empty.
+    pub(in crate::proxy::ingress) fn pass_many(
+        &self,
+        key: &K,
+        datagrams: &mut Vec<Bytes>,
+        begin: impl FnOnce() -> Option<Beginning>,
+    ) {
         let known = self.flows.lock().get(key).cloned();
         let flow = match known {
             Some(flow) => flow,
             None => match begin().and_then(|beginning| self.begin(key, beginning)) {
                 Some(flow) => flow,
-                None => return,
+                None => return datagrams.clear(),
             },
         };
         match flow.out.get() {
-            Some(out) => out.send(datagram),
-            None => self.have_wait(&flow, datagram),
+            Some(out) => out.send_many(datagrams),
+            None => datagrams.drain(..).for_each(|datagram| self.have_wait(&flow, datagram)),
         }
     }
 
@@ -249,16 +260,20 @@ async fn serve(
     let mut parking = Parking::new(&place);
     let standing =
         || ParkedTask::Datagrams(out.standing(), origin.clone().renamed(shared.ingress.name()));
+    let mut answers = Vec::new();
     let over = loop {
         tokio::select! {
             biased;
             // Nothing more of the client comes while it is parked; what comes back still goes to it.
             () = parking.changed(standing) => {}
             Some((datagram, _)) = waiting.recv() => out.send(datagram),
-            received = out.recv() => match received {
-                Ok(datagram) => answer(&answers_by.socket, client, &header, datagram).await,
-                Err(over) => break over,
-            },
+            received = out.recv_many(&mut answers) => {
+                // A client that is gone does not hear them.
+                let _ = udp::send_many(&answers_by.socket, Some(client), &header, &mut answers).await;
+                if let Err(over) = received {
+                    break over;
+                }
+            }
         }
     };
     match &over {
@@ -269,19 +284,6 @@ async fn serve(
         Over::Ended(reason) => debug!(%ingress, %target, "datagram flow ended: {reason}"),
     }
     Some(over)
-}
-
-/// Sends a client what came back. One that is gone does not hear it.
-async fn answer(socket: &UdpSocket, client: SocketAddr, header: &Bytes, datagram: Bytes) {
-    let sent = if header.is_empty() {
-        socket.send_to(&datagram, client).await
-    } else {
-        let mut with_header = BytesMut::with_capacity(header.len() + datagram.len());
-        with_header.put_slice(header);
-        with_header.put_slice(&datagram);
-        socket.send_to(&with_header, client).await
-    };
-    let _ = sent;
 }
 
 fn log_full(refusals: &RefusalLog, ingress: &str, target: &Target) {

@@ -85,38 +85,52 @@ impl DatagramOutbound {
         }
     }
 
-    /// Waits for a datagram. Cancel-safe.
+    /// Sends datagrams, each as by [`send`](Self::send), and leaves the list empty.
+    pub fn send_many(&self, datagrams: &mut Vec<Bytes>) {
+        match self {
+            Self::Flow(flow) => {
+                let _ = flow.send_many(datagrams);
+                datagrams.clear();
+            }
+            Self::Direct(_) => datagrams.drain(..).for_each(|datagram| self.send(datagram)),
+        }
+    }
+
+    /// Waits for datagrams, and adds those that are there to the list. Cancel-safe.
     ///
     /// # Errors
-    /// Why there will be no more.
-    pub async fn recv(&self) -> Result<Bytes, Over> {
+    /// Why there will be no more, after what came before, which is in the list.
+    pub async fn recv_many(&self, datagrams: &mut Vec<Bytes>) -> Result<(), Over> {
         match self {
-            Self::Flow(flow) => flow.recv().await.map_err(|error| match error {
-                DatagramError::Refused(failure) | DatagramError::Unreachable(failure) => {
-                    Over::Refused(failure.to_string())
+            Self::Flow(flow) => match flow.recv_many(datagrams, udp::AT_ONCE).await {
+                Ok(_) => Ok(()),
+                Err(DatagramError::Refused(failure) | DatagramError::Unreachable(failure)) => {
+                    Err(Over::Refused(failure.to_string()))
                 }
-                error => Over::Ended(error.to_string()),
-            }),
-            Self::Direct(direct) => direct.recv().await,
+                Err(error) => Err(Over::Ended(error.to_string())),
+            },
+            Self::Direct(direct) => direct.recv_many(datagrams).await,
         }
     }
 }
 
 impl Direct {
-    async fn recv(&self) -> Result<Bytes, Over> {
+    async fn recv_many(&self, datagrams: &mut Vec<Bytes>) -> Result<(), Over> {
         loop {
             let idle_at = *self.used_at.lock() + self.idle_timeout;
             tokio::select! {
-                received = udp::receive(&self.socket) => match received {
-                    Ok(datagram) => {
+                received = udp::receive_many(&self.socket, datagrams) => {
+                    if !datagrams.is_empty() {
                         *self.used_at.lock() = Instant::now();
-                        return Ok(datagram);
                     }
-                    Err(error) if udp::is_final(&error) => {
-                        return Err(Over::Refused(error.to_string()));
+                    match received {
+                        Err(error) if udp::is_final(&error) => {
+                            return Err(Over::Refused(error.to_string()));
+                        }
+                        Ok(()) | Err(_) if !datagrams.is_empty() => return Ok(()),
+                        Ok(()) | Err(_) => {}
                     }
-                    Err(_) => {}
-                },
+                }
                 () = self.broken.cancelled() => {
                     return Err(Over::Ended("its way is gone".to_owned()));
                 }

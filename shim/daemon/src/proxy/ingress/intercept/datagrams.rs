@@ -43,11 +43,12 @@ pub async fn serve_udp(
     let flows = Flows::new(shared.clone());
     let serving = Serving { flows, answers: Answers::default(), shared };
     handed.into_iter().for_each(|flow| serving.go_on(flow));
-    read_all(&serving.shared, udp::receive_original, |(datagram, from, to)| {
-        // The kernel says where it was to go of all that is intercepted.
-        if let Some(to) = to {
-            serving.pass(datagram, canonical(from), canonical(to));
-        }
+    // The kernel says where it was to go of all that is intercepted.
+    let of_flow = |(datagram, from, to): (Bytes, SocketAddr, Option<SocketAddr>)| {
+        Some(((canonical(from), canonical(to?)), datagram))
+    };
+    read_all(&serving.shared, udp::receive_many_original, of_flow, |of, datagrams| {
+        serving.flows.pass_many(of, datagrams, || serving.begin(of.0, of.1));
     })
     .await;
 }
@@ -60,10 +61,6 @@ struct Serving {
 }
 
 impl Serving {
-    fn pass(&self, datagram: Bytes, from: SocketAddr, to: SocketAddr) {
-        self.flows.pass(&(from, to), datagram, || self.begin(from, to));
-    }
-
     /// Returns how the flow of a client to a destination begins, if there is room for it.
     fn begin(&self, from: SocketAddr, to: SocketAddr) -> Option<Beginning> {
         let (ingress, connections) =

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::proxy::own_sockets;
+use crate::proxy::{own_sockets, udp};
 
 /// The address as it is configured: any, at a port that the system chooses.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
@@ -114,6 +114,7 @@ fn datagrams(domain: Domain, addr: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(false)?;
     }
     receive_transparently(&SockRef::from(&socket), domain)?;
+    udp::enlarge_buffer(&socket);
     socket.bind(&addr.into())?;
     Ok(socket)
 }
