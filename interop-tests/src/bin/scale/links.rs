@@ -12,7 +12,7 @@ use interop_tests::support::Outcome;
 use throughline::Mode;
 
 use super::datagrams::flood::Beside;
-use super::datagrams::spread;
+use super::datagrams::setup::spread;
 use super::datagrams::traffic::{self, Ends};
 
 #[derive(clap::Args)]

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use interop_tests::support::Outcome;
 
+use super::setup::{Options, WARM_UP, bind, forward, plain, spread};
 use super::traffic::{self, Ends, Trips};
-use super::{Options, WARM_UP, bind, forward, plain, spread};
 use crate::pair::Pair;
 use crate::process::quantile;
 
 /// How often the sparse flow sends.
-const EVERY: Duration = Duration::from_millis(5);
+const SPARSE_INTERVAL: Duration = Duration::from_millis(5);
 
 pub(super) fn measure(options: &Options) -> Outcome {
     println!("a sparse flow alone, and beside a flood of {} Gbit/s on another", options.flood);
@@ -51,13 +51,13 @@ pub(crate) struct Beside {
 impl Beside {
     /// Measures the first of two flows, with a flood on the other.
     pub(crate) fn measure([sparse, thick]: &[Ends; 2], rate: f64, span: Duration) -> Outcome<Self> {
-        let alone = traffic::trips(sparse, EVERY, span)?;
+        let alone = traffic::trips(sparse, SPARSE_INTERVAL, span)?;
         let over = AtomicBool::new(false);
         let (flooded, counts) = thread::scope(|scope| {
             let taking = scope.spawn(|| traffic::drain(&thick.server, &over));
             let sending = scope.spawn(|| traffic::flood(&thick.client, rate, &over));
             thread::sleep(WARM_UP);
-            let flooded = traffic::trips(sparse, EVERY, span);
+            let flooded = traffic::trips(sparse, SPARSE_INTERVAL, span);
             over.store(true, Ordering::Relaxed);
             let took = (span + WARM_UP + traffic::SILENCE).as_secs_f64();
             let counts = [sending.join(), taking.join()].map(|count| count.unwrap_or_default());

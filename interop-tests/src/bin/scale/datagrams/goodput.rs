@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use interop_tests::support::Outcome;
 
+use super::setup::{Options, WARM_UP, bind, forward, plain, spread};
 use super::traffic::{self, Delivered, Ends};
-use super::{Options, WARM_UP, bind, forward, plain, spread};
 use crate::pair::Pair;
 use crate::process::Usage;
 
@@ -20,6 +20,9 @@ pub(super) fn measure(options: &Options) -> Outcome {
         let pair = Pair::start_with(0, "", &forward("one", server.local_addr()?))?;
         let ours = Ends::connect(bind()?, pair.ingress_named("one")?, server)?;
         let systems = [("plain", plain()?), ("throughline", ours)];
+        if options.offload {
+            systems.iter().try_for_each(|(_, ends)| ends.offload())?;
+        }
         for ((name, ends), best) in systems.iter().zip(&mut best) {
             let highest = of_system(options, &format!("round {round} {name}"), ends, &pair)?;
             best.iter_mut().zip(highest).for_each(|(list, rate)| list.push(rate));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use interop_tests::support::Outcome;
 
-use super::{Options, forward};
+use super::setup::{Options, forward};
 use crate::pair::Pair;
 use crate::process::{megabytes, quantile};
 

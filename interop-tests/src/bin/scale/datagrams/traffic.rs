@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use interop_tests::support::Outcome;
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use socket2::SockRef;
 
 /// Of each datagram of a stream.
@@ -19,7 +20,7 @@ const SPARSE: usize = 172;
 /// Between two bursts: what a burst brings at 1 Gbit/s is a seventh of what a socket holds by default.
 const NAP: Duration = Duration::from_micros(100);
 /// Datagrams sent at once, also by a sender that was kept from sending for a while.
-const MAX_BURST: u64 = 48;
+const MAX_BURST: usize = 48;
 
 /// So that it is not the measurement that loses datagrams.
 const BUFFER: usize = 4 << 20;
@@ -41,6 +42,19 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
+    /// Has the kernel cut what either end sends into datagrams, and join those that it receives, as QUIC's stacks do.
+    pub(crate) fn offload(&self) -> Outcome {
+        for socket in [&self.client, &self.server] {
+            setsockopt(socket, sockopt::UdpGsoSegment, &(SIZE as i32))?;
+            setsockopt(socket, sockopt::UdpGroSegment, &true)?;
+        }
+        Ok(())
+    }
+
+    fn is_offloaded(socket: &UdpSocket) -> bool {
+        getsockopt(socket, sockopt::UdpGsoSegment).is_ok_and(|size| size > 0)
+    }
+
     /// Connects them: what the client sends `to` that address arrives at the server.
     pub(crate) fn connect(client: UdpSocket, to: SocketAddr, server: UdpSocket) -> Outcome<Self> {
         for socket in [&client, &server] {
@@ -103,16 +117,18 @@ pub(crate) fn flood(from: &UdpSocket, rate: f64, over: &AtomicBool) -> u64 {
 }
 
 fn send(from: &UdpSocket, rate: f64, kind: u8, goes_on: impl Fn() -> bool) -> u64 {
-    let (begun, datagram) = (Instant::now(), [kind; SIZE]);
+    let (begun, datagrams) = (Instant::now(), vec![kind; SIZE * MAX_BURST]);
+    let at_once = if Ends::is_offloaded(from) { MAX_BURST } else { 1 };
     let (mut sent, mut skipped) = (0, 0);
     while goes_on() {
         let due = (begun.elapsed().as_secs_f64() * rate / BITS) as u64;
         // Who was kept from sending does not make up for it.
-        skipped = skipped.max(due.saturating_sub(sent + MAX_BURST));
+        skipped = skipped.max(due.saturating_sub(sent + MAX_BURST as u64));
         while sent + skipped < due {
+            let count = at_once.min((due - sent - skipped) as usize);
             // What the kernel does not take is lost, as in the network.
-            let _ = from.send(&datagram);
-            sent += 1;
+            let _ = from.send(&datagrams[..count * SIZE]);
+            sent += count as u64;
         }
         thread::sleep(NAP);
     }
@@ -121,11 +137,11 @@ fn send(from: &UdpSocket, rate: f64, kind: u8, goes_on: impl Fn() -> bool) -> u6
 
 /// Counts what is measured, until nothing more comes.
 fn count(to: &UdpSocket, over: &AtomicBool) -> u64 {
-    let (mut datagram, mut got, mut heard) = ([0; 2048], 0, Instant::now());
+    let (mut datagrams, mut got, mut heard) = (vec![0; 1 << 16], 0, Instant::now());
     loop {
-        match to.recv(&mut datagram) {
-            Ok(SIZE) if datagram[0] == MEASURED => got += 1,
-            Ok(_) => {}
+        match to.recv(&mut datagrams) {
+            // Several, where the kernel joins them.
+            Ok(len) => got += measured(&datagrams[..len]),
             Err(_) if over.load(Ordering::Relaxed) && heard.elapsed() > SILENCE => return got,
             Err(_) => continue,
         }
@@ -133,11 +149,15 @@ fn count(to: &UdpSocket, over: &AtomicBool) -> u64 {
     }
 }
 
+fn measured(datagrams: &[u8]) -> u64 {
+    datagrams.chunks_exact(SIZE).filter(|datagram| datagram[0] == MEASURED).count() as u64
+}
+
 /// Takes what comes until it is over; returns how much.
 pub(crate) fn drain(to: &UdpSocket, over: &AtomicBool) -> u64 {
-    let (mut datagram, mut got) = ([0; 2048], 0);
+    let (mut datagrams, mut got) = (vec![0; 1 << 16], 0);
     while !over.load(Ordering::Relaxed) {
-        got += u64::from(to.recv(&mut datagram).is_ok());
+        got += to.recv(&mut datagrams).map_or(0, |len| measured(&datagrams[..len]));
     }
     got
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
-use tokio::task::yield_now;
+use tokio::task::{consume_budget, yield_now};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -147,6 +147,8 @@ async fn relay(
                 return "not allowed any more".to_owned();
             }
         };
+        // A flow that always has something keeps no other task of this thread waiting.
+        consume_budget().await;
         if let Some(error) = error.filter(udp::is_final) {
             flow.fail(match error.kind() {
                 io::ErrorKind::ConnectionRefused => FailureCode::Refused,

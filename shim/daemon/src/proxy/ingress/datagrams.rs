@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::UdpSocket;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -71,7 +72,12 @@ pub(super) async fn read_all<T, K: PartialEq>(
             () = shared.ingress.closed() => return,
             read = receive(&shared.socket, &mut received) => read,
         };
+        let are_more = received.len() >= udp::AT_ONCE;
         pass_runs(received.drain(..).filter_map(&of_flow), &pass);
+        if are_more {
+            // What was woken to carry them may be next on this very thread.
+            yield_now().await;
+        }
         if let Err(error) = read {
             if logged.admit(Instant::now(), error.kind()).is_some() {
                 warn!(ingress = %shared.ingress.name(), %error, "cannot read datagrams; trying again");
@@ -175,7 +181,7 @@ mod tests {
         let passed = RefCell::new(Vec::new());
         let datagrams = [(1, "a"), (1, "b"), (2, "c"), (1, "d"), (1, "e")];
         pass_runs(datagrams.into_iter().map(|(key, text)| (key, text.into())), |key, run| {
-            passed.borrow_mut().push((*key, run.drain(..).collect::<Vec<_>>().concat()));
+            passed.borrow_mut().push((*key, std::mem::take(run).concat()));
         });
         let of = |key, text: &str| (key, text.as_bytes().to_vec());
         assert_eq!(passed.into_inner(), [of(1, "ab"), of(2, "c"), of(1, "de")]);
