@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
-use tokio::task::{consume_budget, yield_now};
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -130,13 +130,18 @@ async fn relay(
     loop {
         // What the destination sends then waits in the socket, for whichever process goes on.
         let is_parked = parking.is_parked();
+        let mut is_full = false;
         let error = tokio::select! {
             () = parking.changed(standing) => None,
             from_peer = flow.recv_many(&mut outgoing, udp::AT_ONCE) => match from_peer {
-                Ok(_) => udp::send_many(&socket, None, &[], &mut outgoing).await.err(),
+                Ok(count) => {
+                    is_full = count >= udp::AT_ONCE;
+                    udp::send_many(&socket, None, &[], &mut outgoing).await.err()
+                }
                 Err(over) => return over.to_string(),
             },
             received = udp::receive_many(&socket, &mut incoming), if !is_parked => {
+                is_full = incoming.len() >= udp::AT_ONCE;
                 if let Err(over) = flow.send_many(&mut incoming) {
                     return over.to_string();
                 }
@@ -147,8 +152,10 @@ async fn relay(
                 return "not allowed any more".to_owned();
             }
         };
-        // A flow that always has something keeps no other task of this thread waiting.
-        consume_budget().await;
+        if is_full {
+            // A flow that always has something keeps no other task of this thread waiting.
+            yield_now().await;
+        }
         if let Some(error) = error.filter(udp::is_final) {
             flow.fail(match error.kind() {
                 io::ErrorKind::ConnectionRefused => FailureCode::Refused,

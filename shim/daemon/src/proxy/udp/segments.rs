@@ -39,10 +39,16 @@ async fn send_all(
     while !datagrams.is_empty() {
         let (run, rest) = datagrams.split_at(run_len(header.len(), datagrams));
         datagrams = rest;
-        if run.len() > 1 && send_run(socket, to, header, run).await.is_ok() {
-            continue;
+        if run.len() > 1 {
+            match send_run(socket, to, header, run).await {
+                // Nothing of it has left: the error is of an earlier datagram, or the kernel, the device or the path
+                // does not take such a piece.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                Err(error) if super::is_final(&error) => return Err(error),
+                Err(error) if !may_have_left(&error) => {}
+                Ok(()) | Err(_) => continue,
+            }
         }
-        // Also where the kernel, or the device, does not cut them.
         for datagram in run {
             if let Err(error) = send(socket, to, header, datagram).await
                 && super::is_final(&error)
@@ -52,6 +58,18 @@ async fn send_all(
         }
     }
     Ok(())
+}
+
+/// Returns whether a part of a piece may have left although the kernel had no room for all of it: none is sent twice.
+#[cfg(target_os = "linux")]
+fn may_have_left(error: &io::Error) -> bool {
+    use nix::libc::{ENOBUFS, ENOMEM};
+    error.raw_os_error().is_some_and(|code| [ENOBUFS, ENOMEM].contains(&code))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_have_left(_: &io::Error) -> bool {
+    false
 }
 
 async fn send(
@@ -77,6 +95,23 @@ async fn send(
 /// Returns how many go in one piece: all of one length but the last, which may be shorter.
 #[cfg(target_os = "linux")]
 fn run_len(header: usize, datagrams: &[Bytes]) -> usize {
+    use std::sync::LazyLock;
+
+    use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
+
+    /// A kernel before 4.18 does not know what it is to cut, and would send one long datagram.
+    static KERNEL_CUTS: LazyLock<bool> = LazyLock::new(|| {
+        let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0));
+        socket.is_ok_and(|socket| setsockopt(&socket, UdpGsoSegment, &1200).is_ok())
+    });
+    match *KERNEL_CUTS {
+        true => cut_len(header, datagrams),
+        false => datagrams.len().min(1),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn cut_len(header: usize, datagrams: &[Bytes]) -> usize {
     let Some(first) = datagrams.first().map(Bytes::len) else { return 0 };
     // An empty one has nothing to cut.
     if header + first == 0 {
@@ -173,6 +208,23 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn that_nobody_listens_is_known_by_a_piece_as_by_one_datagram() {
+        let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        sender.connect(closed).await.unwrap();
+        let refused = async {
+            loop {
+                let mut datagrams = vec![Bytes::from_static(&[7; 100]); 10];
+                if let Err(error) = send_many(&sender, None, b"", &mut datagrams).await {
+                    return error;
+                }
+            }
+        };
+        let error = tokio::time::timeout(Duration::from_secs(30), refused).await.unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_piece_has_one_length_and_no_more_than_the_kernel_takes() {
@@ -190,7 +242,7 @@ mod tests {
             (&[], 0, 0),
         ] {
             let datagrams: Vec<_> = lengths.iter().map(|len| Bytes::from(vec![0; *len])).collect();
-            assert_eq!(run_len(header, &datagrams), run, "{lengths:?}");
+            assert_eq!(cut_len(header, &datagrams), run, "{lengths:?}");
         }
     }
 }

@@ -169,6 +169,11 @@ pub(super) async fn datagrams(
             // The acknowledgement of the probe has already shown that the lane is alive.
             Ok(Some(Datagram::Pong { seq, received })) => sensor.on_pong(seq, received),
             Ok(Some(Datagram::Notice { narrow })) => {
+                // What came before does not wait for others meanwhile.
+                if let Err(end) = datagrams::take(session, &mut of_flows, &mut taken_in_a_row).await
+                {
+                    return end;
+                }
                 session.with(|core, now| core.session.handle_notice(now, id, narrow));
                 yield_now().await;
             }

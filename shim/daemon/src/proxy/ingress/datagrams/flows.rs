@@ -14,6 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info};
@@ -268,10 +269,15 @@ async fn serve(
             () = parking.changed(standing) => {}
             Some((datagram, _)) = waiting.recv() => out.send(datagram),
             received = out.recv_many(&mut answers) => {
+                let is_full = answers.len() >= udp::AT_ONCE;
                 // A client that is gone does not hear them.
                 let _ = udp::send_many(&answers_by.socket, Some(client), &header, &mut answers).await;
                 if let Err(over) = received {
                     break over;
+                }
+                if is_full {
+                    // A flow that always has something keeps no other task of this thread waiting.
+                    yield_now().await;
                 }
             }
         }

@@ -68,7 +68,7 @@ impl DatagramOutbound {
     }
 
     /// Sends a datagram. What is too long, or finds no room, is lost, as in the network; what is over is known by
-    /// [`recv`](Self::recv).
+    /// [`recv_many`](Self::recv_many).
     pub fn send(&self, datagram: Bytes) {
         match self {
             Self::Flow(flow) => {
@@ -157,6 +157,9 @@ mod tests {
         let out = DatagramOutbound::direct(socket, idle, (None, None));
         let DatagramsOut::Direct(_, standing) = out.standing() else { panic!("a flow") };
         assert!(standing.timeout == timeout && standing.since >= idle.since, "{standing:?}");
-        assert_eq!(out.recv().await, Err(Over::Ended("idle for too long".to_owned())));
+        assert_eq!(
+            out.recv_many(&mut vec![]).await,
+            Err(Over::Ended("idle for too long".to_owned()))
+        );
     }
 }
