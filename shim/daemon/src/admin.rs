@@ -13,7 +13,7 @@ mod serve;
 mod socket;
 
 pub use self::client::{
-    EventReader, EventUpdate, change_uplink, cut_uplink, events, reload, status,
+    EventReader, EventUpdate, change_uplink, cut_uplink, events, reload, report, status,
 };
 pub use self::error::AdminError;
 pub use self::event::EventReport;

@@ -26,6 +26,7 @@ mod rotate;
 mod run;
 mod status;
 mod successor;
+mod top;
 mod uplink;
 
 pub use self::daemon::DaemonArgs;
@@ -47,6 +48,7 @@ pub use self::rotate::RotateArgs;
 pub use self::run::RunArgs;
 pub use self::status::StatusArgs;
 pub use self::successor::BeginArgs;
+pub use self::top::TopArgs;
 pub use self::uplink::{ListArgs, NameArgs, UplinkCommand};
 
 use std::process::ExitCode;
@@ -97,6 +99,8 @@ pub enum Command {
     Check(FileArgs),
     /// Show the peers, sessions, lanes and flows of the running daemon
     Status(StatusArgs),
+    /// Watch the uplinks, lanes and flows of the running daemon in the terminal
+    Top(TopArgs),
     /// Show recent events: lanes set up, suspected, recovered, migrated or lost, and why
     Events(EventsArgs),
     /// Find what is wrong with this host, its uplinks and the paths to its peers, and say what to do
@@ -161,6 +165,7 @@ async fn execute(command: Command) -> ExitCode {
         Command::RotateKey(args) => rotate::execute(args).await,
         Command::Check(args) => check::execute(args.file()).await,
         Command::Status(args) => status::execute(args).await,
+        Command::Top(args) => top::execute(args).await,
         Command::Events(args) => events::execute(args).await,
         Command::Doctor(args) => doctor::execute(args).await,
         Command::Explain(args) => explain::execute(args).await,

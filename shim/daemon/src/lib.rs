@@ -5,7 +5,8 @@
 //!                 └───▸ hook ─▸ admin, metrics ─▸ report ─▸ the library
 //!                         └───▸ handover ─▸ proxy
 //! cli ─▸ exec ─▸ proxy
-//! cli ─▸ join ─▸ admin, the library
+//! cli ─▸ join ─▸ run, admin, the library
+//! cli ─▸ top ─▸ report
 //! ```
 
 pub mod admin;
@@ -28,4 +29,5 @@ pub mod report;
 pub mod run;
 mod sentence;
 mod service;
+mod top;
 pub mod unix_socket;

@@ -14,8 +14,29 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use throughline::{Node, NodeStatus};
+
 /// Returns the report at the moment of the call.
-pub type ReportSource = Arc<dyn Fn() -> Report + Send + Sync>;
+pub type ReportSource = Arc<dyn Fn(Detail) -> Report + Send + Sync>;
+
+/// How much is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The lanes, and how many flows there are: as cheap with thousands of them as with none.
+    Lanes,
+    /// Each flow, too.
+    Flows,
+}
+
+impl Detail {
+    /// Returns the status of a node that is reported.
+    pub fn of(self, node: &Node) -> NodeStatus {
+        match self {
+            Self::Lanes => node.status_without_flows(),
+            Self::Flows => node.status(),
+        }
+    }
+}
 
 /// A daemon at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,7 +222,10 @@ pub struct SessionReport {
     pub hold_downs: Vec<HoldDownReport>,
     /// Its lanes.
     pub lanes: Vec<LaneReport>,
-    /// Its live flows.
+    /// How many flows are live.
+    #[serde(default)]
+    pub live_flows: usize,
+    /// The live flows; empty where they were not asked for.
     pub flows: Vec<FlowReport>,
 }
 

@@ -89,14 +89,14 @@ fn reload_request(reloader: &Reloader) -> ReloadRequest {
 
 /// Returns what reports the state of the daemon.
 fn report_source(node: Node, descriptors: Descriptors, reloader: Reloader) -> ReportSource {
-    Arc::new(move || {
+    Arc::new(move |detail| {
         let (limit, for_connections) = descriptors.bounds();
         let connections = descriptors.in_use();
         let descriptors = DescriptorsReport { limit, for_connections, connections };
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let interception = reloader.interception();
         let file = reloader.file();
-        Report { file, descriptors, tasks, interception, ..Report::from(&node.status()) }
+        Report { file, descriptors, tasks, interception, ..Report::from(&detail.of(&node)) }
     })
 }
 

@@ -91,7 +91,9 @@ pub struct SessionStatus {
     pub side: Side,
     /// Its lanes.
     pub lanes: Vec<LaneStatus>,
-    /// Its live flows.
+    /// How many flows are live.
+    pub live_flows: usize,
+    /// The live flows; none of them in [`Node::status_without_flows`](crate::Node::status_without_flows).
     pub flows: Vec<FlowStatus>,
     /// How long it has had no lane, if it has none.
     pub detached: Option<Duration>,

@@ -14,14 +14,22 @@ use super::protocol::{
     Answer, CutAnswer, EXCHANGE_TIMEOUT, MAX_ANSWER, ReloadAnswer, Request, UplinkAnswer,
     UplinkChange, read_line,
 };
-use crate::report::Report;
+use crate::report::{Detail, Report};
 
 /// Returns the state of the daemon behind the socket at `path`.
 ///
 /// # Errors
 /// No daemon answers there, or its answer is invalid.
 pub async fn status(path: &Path) -> Result<Report, AdminError> {
-    match ask(path, &Request::Status).await? {
+    report(path, Detail::Flows).await
+}
+
+/// Returns the state of the daemon behind the socket at `path`, as far as it is wanted.
+///
+/// # Errors
+/// No daemon answers there, or its answer is invalid.
+pub async fn report(path: &Path, detail: Detail) -> Result<Report, AdminError> {
+    match ask(path, &Request::Status { flows: detail == Detail::Flows }).await? {
         Answer::Status(report) => Ok(*report),
         other => Err(unexpected(path, &other)),
     }

@@ -36,7 +36,11 @@ pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum Request {
     /// Asks for the state of the daemon.
-    Status,
+    Status {
+        /// Whether with each flow.
+        #[serde(default = "yes")]
+        flows: bool,
+    },
     /// Asks for the recent events.
     Events {
         /// Whether to continue with new events.
@@ -74,6 +78,10 @@ pub enum Request {
         /// The formats of state that it reads.
         formats: Vec<u64>,
     },
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The answer to a request.

@@ -18,7 +18,7 @@ use super::protocol::{
 use super::socket::AdminSocket;
 use crate::handover::Giver;
 use crate::proxy::tasks::Tasks;
-use crate::report::ReportSource;
+use crate::report::{Detail, ReportSource};
 use throughline::{Drain, Events, Followed, Node, UnknownUplink};
 
 /// Concurrent followers of events.
@@ -138,7 +138,10 @@ impl Service {
             }
             Ok(Request::Events { follow }) => return self.events(stream, follow).await,
             Ok(Request::TakeOver { formats }) => return Ok(Next::HandOver { formats }),
-            Ok(Request::Status) => Answer::Status(Box::new((self.report)())),
+            Ok(Request::Status { flows }) => {
+                let detail = if flows { Detail::Flows } else { Detail::Lanes };
+                Answer::Status(Box::new((self.report)(detail)))
+            }
             Ok(Request::Reload { dry_run }) => match (self.reload)(dry_run).await {
                 Ok(changes) => Answer::Reload(ReloadAnswer { dry_run, changes }),
                 Err(reason) => Answer::Refused(reason),

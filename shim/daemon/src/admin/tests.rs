@@ -12,7 +12,7 @@ use super::*;
 use crate::handover::{Bundle, Giver};
 use crate::proxy::freezer::Freezer;
 use crate::proxy::tasks::Tasks;
-use crate::report::Report;
+use crate::report::{Detail, Report};
 use throughline::{Node, UplinkConfig};
 
 /// Longer than anything takes that works.
@@ -39,7 +39,7 @@ async fn serving(path: &Path) -> (Node, Tasks) {
     let (node, socket) = (node().await, AdminSocket::bind(path).unwrap());
     let tasks = Tasks::default();
     let reported = node.clone();
-    let report = std::sync::Arc::new(move || Report::from(&reported.status()));
+    let report = std::sync::Arc::new(move |detail: Detail| Report::from(&detail.of(&reported)));
     let giver =
         Giver::new(node.clone(), Freezer::default(), Box::new(|| Box::pin(nothing_to_offer())));
     tasks.spawn(socket.serve(node.clone(), report, no_reload(), giver, tasks.clone()));

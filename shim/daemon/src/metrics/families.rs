@@ -105,7 +105,7 @@ fn add_peers(registry: &mut Registry, peers: &[PeerReport]) {
         let labels = vec![("peer", peer.name.clone())];
         let sum = |of: fn(&SessionReport) -> usize| count(peer.sessions.iter().map(of).sum());
         sessions.get_or_create(&labels).set(count(peer.sessions.len()));
-        flows.get_or_create(&labels).set(sum(|session| session.flows.len()));
+        flows.get_or_create(&labels).set(sum(|session| session.live_flows));
         losses.get_or_create(&labels).set(sum(|session| session.redundancy_losses.len()));
         let answers = peer.sessions.iter().flat_map(|s| &s.lanes).any(|lane| lane.state == "up");
         reachable.get_or_create(&labels).set(i64::from(answers));

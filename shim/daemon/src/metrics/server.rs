@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 
 use super::families;
 use crate::proxy::tasks::Tasks;
-use crate::report::ReportSource;
+use crate::report::{Detail, ReportSource};
 
 /// Connections that are served at a time; more wait in the kernel's queue. A scraper has one.
 const MAX_CONNECTIONS: usize = 16;
@@ -31,7 +31,7 @@ const MAX_CONNECTIONS: usize = 16;
 /// The time for a request and its answer. A connection has one request.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whoever asks again within this time gets the same answer: a report looks at every flow.
+/// Whoever asks again within this time gets the same answer: a report looks at every lane.
 const CACHED_FOR: Duration = Duration::from_millis(500);
 
 /// Pause after a failed accept, which would otherwise make the loop spin.
@@ -122,7 +122,7 @@ impl Text {
         match &*last {
             Some((at, text)) if at.elapsed() < CACHED_FOR => Ok(text.clone()),
             _ => {
-                let text = Bytes::from(families::text(&(self.report)())?);
+                let text = Bytes::from(families::text(&(self.report)(Detail::Lanes))?);
                 *last = Some((Instant::now(), text.clone()));
                 Ok(text)
             }

@@ -125,6 +125,7 @@ impl From<&SessionStatus> for SessionReport {
             redundancy_losses: session.redundancy_losses.iter().map(Into::into).collect(),
             hold_downs: session.hold_downs.iter().map(Into::into).collect(),
             lanes: session.lanes.iter().map(Into::into).collect(),
+            live_flows: session.live_flows,
             flows: session.flows.iter().map(Into::into).collect(),
         }
     }

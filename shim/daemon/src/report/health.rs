@@ -46,7 +46,7 @@ fn problems_of_peer(peer: &PeerReport, uptime_s: f64) -> Vec<String> {
     }
     // Who can only come by itself, and has left nothing here, need not come.
     let is_expected =
-        |session: &&SessionReport| !peer.locators.is_empty() || !session.flows.is_empty();
+        |session: &&SessionReport| !peer.locators.is_empty() || session.live_flows > 0;
     let waiting = peer.sessions.iter().filter(is_expected);
     let detached = waiting.filter_map(|session| session.detached_s).reduce(f64::min);
     match (&peer.dial_failure, detached) {

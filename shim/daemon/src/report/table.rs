@@ -45,25 +45,31 @@ impl Report {
     pub(crate) fn uplink_table(&self) -> String {
         let row = |uplink: &UplinkReport| {
             let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
-            let state = match (uplink.addresses.is_empty(), uplink.lanes, uplink.lanes_up) {
-                _ if uplink.draining => "draining",
-                (true, _, _) => "no address",
-                (false, 0, _) => "no lane",
-                (false, _, 0) => "no answer",
-                (false, _, _) => "in use",
-            };
             [
                 uplink.name.clone(),
                 addresses.join(" "),
                 uplink.class.clone(),
                 if uplink.metered { "yes" } else { "no" }.to_owned(),
-                state.to_owned(),
+                uplink.state().to_owned(),
                 uplink.lanes.to_string(),
             ]
         };
         let rows: Vec<_> = self.uplinks.iter().filter(|u| is_way_out(u)).map(row).collect();
         let head = ["uplink", "addresses", "class", "metered", "state", "lanes"];
         if rows.is_empty() { "no uplink".to_owned() } else { lines_of(head, &rows, "") }
+    }
+}
+
+impl UplinkReport {
+    /// Returns what it is in: the state of its lanes.
+    pub(crate) fn state(&self) -> &'static str {
+        match (self.addresses.is_empty(), self.lanes, self.lanes_up) {
+            _ if self.draining => "draining",
+            (true, _, _) => "no address",
+            (false, 0, _) => "no lane",
+            (false, _, 0) => "no answer",
+            (false, _, _) => "in use",
+        }
     }
 }
 

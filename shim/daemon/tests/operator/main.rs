@@ -9,3 +9,4 @@ mod metrics;
 mod peer_down;
 mod redundancy;
 mod site;
+mod top;

@@ -163,7 +163,14 @@ impl Node {
     /// Returns a snapshot of the node: its uplinks, peers, sessions, lanes and flows.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        status::of(self.sessions(), self.local_addrs())
+        status::of(self.sessions(), self.local_addrs(), status::Detail::Flows)
+    }
+
+    /// Returns what [`status`](Self::status) does without the flows, but for how many there are: as cheap with
+    /// thousands of them as with none, for whoever asks often.
+    #[must_use]
+    pub fn status_without_flows(&self) -> NodeStatus {
+        status::of(self.sessions(), self.local_addrs(), status::Detail::Lanes)
     }
 
     /// Returns what happened of late, and a stream of what happens from now on.

@@ -17,7 +17,16 @@ use throughline_proto::selection::CostRange;
 use throughline_proto::types::{Host, LaneId, Locator};
 use throughline_uplinks::Snapshot;
 
-pub(super) fn of(sessions: &Sessions, listen: Vec<SocketAddr>) -> NodeStatus {
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// The lanes, and how many flows there are.
+    Lanes,
+    /// Each flow, too.
+    Flows,
+}
+
+pub(super) fn of(sessions: &Sessions, listen: Vec<SocketAddr>, detail: Detail) -> NodeStatus {
     let context = &sessions.context;
     let snapshot = context.uplinks.now();
     sessions.all().for_each(|session| session.with(|core, _| core.account(&context.totals)));
@@ -36,7 +45,7 @@ pub(super) fn of(sessions: &Sessions, listen: Vec<SocketAddr>) -> NodeStatus {
                 .with_peer(id)
                 .iter()
                 .filter(|s| s.is_established())
-                .map(|s| session(s, &snapshot))
+                .map(|s| session(s, &snapshot, detail))
                 .collect(),
         })
     });
@@ -75,7 +84,7 @@ fn remotes(context: &NodeContext, peers: &[PeerStatus]) -> Vec<SocketAddr> {
     remotes
 }
 
-fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
+fn session(session: &SessionHandle, snapshot: &Snapshot, detail: Detail) -> SessionStatus {
     session.with(|core, now| {
         let redundancy_losses = core.redundancy_losses.iter().map(|loss| RedundancyLoss {
             domain: loss.domain.clone(),
@@ -91,12 +100,16 @@ fn session(session: &SessionHandle, snapshot: &Snapshot) -> SessionStatus {
         let mut lanes: Vec<LaneStatus> =
             core.lanes.iter().map(|(id, entry)| lane(core, *id, entry, snapshot)).collect();
         lanes.sort_unstable_by_key(|l| l.id);
-        let mut flows: Vec<FlowStatus> = core.session.flows().map(|f| flow(f, now)).collect();
+        let mut flows: Vec<FlowStatus> = match detail {
+            Detail::Lanes => Vec::new(),
+            Detail::Flows => core.session.flows().map(|f| flow(f, now)).collect(),
+        };
         flows.sort_unstable_by_key(|f| f.id);
         SessionStatus {
             id: session.id(),
             side: core.session.side(),
             lanes,
+            live_flows: core.session.flow_count(),
             flows,
             detached: core.detached_since.map(BootTime::elapsed),
             redundancy_losses,

@@ -102,6 +102,7 @@ fn peer() -> PeerReport {
             }],
             hold_downs: vec![HoldDownReport { domain: "isp-b".to_owned(), duration_s: 10.0 }],
             lanes: vec![lane()],
+            live_flows: 1,
             flows: vec![flow()],
         }],
     }
