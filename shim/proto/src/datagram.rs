@@ -27,8 +27,8 @@ use crate::types::Target;
 /// takes who waits for it to ask again.
 pub const LONG_DEADLINE: Duration = Duration::from_secs(2);
 
-/// The bytes of long datagrams that a flow may have on a lane: as many as may wait for it.
-pub const MAX_LONG_OF_FLOW: usize = MAX_BYTES;
+/// The bytes of long datagrams that a flow may have on a lane: as many as the peer lets wait for its application.
+pub const MAX_LONG_OF_FLOW: usize = 256 * 1024;
 
 /// The bytes of long datagrams that a lane carries at a time, at the most: 400 Mbit/s at a round trip of 20 ms.
 pub const MAX_LONG_BYTES: usize = 1 << 20;

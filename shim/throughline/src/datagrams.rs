@@ -102,7 +102,7 @@ impl DatagramFlow {
         self.session.with(|core, _| core.session.max_in_packet(self.id))
     }
 
-    /// Sends a datagram. It never waits: where datagrams come faster than the path takes them up to 256 KiB wait for
+    /// Sends a datagram. It never waits: where datagrams come faster than the path takes them up to 1 MiB waits for
     /// at most a second, and the oldest are dropped. Of those that are longer than a packet as many are under way at a
     /// time as the path takes, at most 256 KiB of a flow.
     ///

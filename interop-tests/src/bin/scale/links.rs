@@ -1,6 +1,8 @@
 //! Datagrams over the lab's links, beside plain UDP over the same ones: what is lost of a flow that offers a part of the
 //! link's rate, and what a flood beyond that rate does to another flow.
 
+mod causes;
+
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +13,8 @@ use interop_tests::lab::{Lab, Shape, Side, enter};
 use interop_tests::support::Outcome;
 use throughline::Mode;
 
-use super::datagrams::flood::Beside;
+use self::causes::Causes;
+use super::datagrams::flood::{Beside, SPARSE_INTERVAL};
 use super::datagrams::setup::spread;
 use super::datagrams::traffic::{self, Ends};
 
@@ -28,6 +31,9 @@ pub(crate) struct Options {
     /// The part of it that a flow offers.
     #[arg(long, default_value_t = 0.8)]
     part: f64,
+    /// Milliseconds from one datagram of the sparse flow to the next: 20 are those of a call, which is a thin flow.
+    #[arg(long, default_value_t = SPARSE_INTERVAL.as_millis() as u64)]
+    every: u64,
 }
 
 /// Until the congestion window has grown to what is offered.
@@ -60,11 +66,15 @@ async fn run(options: &Options) -> Outcome {
         drop(plain);
         for (mode, added) in [Mode::Single, Mode::Auto].into_iter().zip(&mut added[1..]) {
             let name = format!("round {round} {mode}");
-            let (_daemons, ends) = ours(&lab, mode).await?;
+            let (daemons, ends) = ours(&lab, mode).await?;
             if mode == Mode::Auto {
+                let before = Causes::count(&lab, &daemons)?;
                 loss(options, &name, &ends[1], &mut losses[1])?;
+                println!("  {}", causes::lanes(&daemons, Side::Client)?);
+                println!("  dropped: {}", Causes::count(&lab, &daemons)?.since(&before));
             }
             beside(options, &name, &ends, added)?;
+            println!("  {}", causes::lanes(&daemons, Side::Client)?);
         }
     }
     for (name, list) in ["plain", "auto"].into_iter().zip(&mut losses) {
@@ -135,7 +145,8 @@ fn loss(options: &Options, name: &str, ends: &Ends, losses: &mut Vec<f64>) -> Ou
 /// With twice what the link takes.
 fn beside(options: &Options, name: &str, ends: &[Ends; 2], added: &mut Vec<f64>) -> Outcome {
     let span = Duration::from_secs(options.seconds);
-    let beside = Beside::measure(ends, payload_rate(options, 2.0), span)?;
+    let every = Duration::from_millis(options.every);
+    let beside = Beside::measure(ends, every, payload_rate(options, 2.0), span)?;
     println!("{name}: {beside}");
     added.push(beside.added_ms());
     Ok(())

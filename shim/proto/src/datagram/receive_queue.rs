@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::replay_window::{Arrival, ReplayWindow};
-use super::send_queue::{MAX_BYTES, OVERHEAD};
+use super::send_queue::OVERHEAD;
 
 /// Counts of what arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct Received {
     /// Long datagrams that were given up before all of them had come.
     pub unfinished: u64,
 }
+
+/// The most bytes that wait: as many as a flow's window has at first.
+const MAX_BYTES: usize = 256 * 1024;
 
 /// The datagrams that wait for the application, in the order in which they arrived, each once.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl ReceiveQueue {
     }
 
     /// Takes a datagram that arrived; returns whether it is a new one that waits now. The oldest go where more than
-    /// `most` bytes, or more than [`MAX_BYTES`], would wait; the new one itself where it is longer.
+    /// `most` bytes, or more than 256 KiB, would wait; the new one itself where it is longer.
     pub fn push(&mut self, seq: u64, payload: &[u8], most: u64) -> bool {
         match self.window.arrived(seq) {
             Arrival::New => {}

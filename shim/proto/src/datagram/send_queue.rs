@@ -15,8 +15,10 @@ use smallvec::SmallVec;
 
 use crate::types::LaneId;
 
-/// The most bytes that wait: 20 ms at 100 Mbit/s, and a burst of a video's picture at less.
-pub const MAX_BYTES: usize = 256 * 1024;
+/// The most bytes that wait: 50 ms at 160 Mbit/s. A lane's window shrinks for a round trip or two, a flow moves to a
+/// lane whose window has to grow, and a busy machine lets nobody send for tens of milliseconds; with 13 ms each of
+/// these lost datagrams of a flow that needed no more than its path has.
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// The most bytes while memory is scarce: a dozen packets.
 const MAX_BYTES_IF_SCARCE: usize = 16 * 1024;

@@ -17,6 +17,7 @@
 //! send buffers, but the session would go on to count on the lane.
 
 mod attachment;
+mod burst;
 mod datagrams;
 mod end;
 pub(crate) mod handshake;

@@ -11,8 +11,8 @@ use super::traffic::{self, Ends, Trips};
 use crate::pair::Pair;
 use crate::process::quantile;
 
-/// How often the sparse flow sends.
-const SPARSE_INTERVAL: Duration = Duration::from_millis(5);
+/// How often the sparse flow sends, unless it is to be another one.
+pub(crate) const SPARSE_INTERVAL: Duration = Duration::from_millis(5);
 
 pub(super) fn measure(options: &Options) -> Outcome {
     println!("a sparse flow alone, and beside a flood of {} Gbit/s on another", options.flood);
@@ -29,7 +29,7 @@ pub(super) fn measure(options: &Options) -> Outcome {
         let systems = [("plain", [plain()?, plain()?]), ("throughline", ours)];
         for ((name, ends), added) in systems.iter().zip(&mut added) {
             let span = Duration::from_secs(options.seconds);
-            let beside = Beside::measure(ends, options.flood * 1e9, span)?;
+            let beside = Beside::measure(ends, SPARSE_INTERVAL, options.flood * 1e9, span)?;
             println!("round {round} {name}: {beside}");
             added.push(beside.added_ms());
         }
@@ -50,14 +50,19 @@ pub(crate) struct Beside {
 
 impl Beside {
     /// Measures the first of two flows, with a flood on the other.
-    pub(crate) fn measure([sparse, thick]: &[Ends; 2], rate: f64, span: Duration) -> Outcome<Self> {
-        let alone = traffic::trips(sparse, SPARSE_INTERVAL, span)?;
+    pub(crate) fn measure(
+        [sparse, thick]: &[Ends; 2],
+        every: Duration,
+        rate: f64,
+        span: Duration,
+    ) -> Outcome<Self> {
+        let alone = traffic::trips(sparse, every, span)?;
         let over = AtomicBool::new(false);
         let (flooded, counts) = thread::scope(|scope| {
             let taking = scope.spawn(|| traffic::drain(&thick.server, &over));
             let sending = scope.spawn(|| traffic::flood(&thick.client, rate, &over));
             thread::sleep(WARM_UP);
-            let flooded = traffic::trips(sparse, SPARSE_INTERVAL, span);
+            let flooded = traffic::trips(sparse, every, span);
             over.store(true, Ordering::Relaxed);
             let took = (span + WARM_UP + traffic::SILENCE).as_secs_f64();
             let counts = [sending.join(), taking.join()].map(|count| count.unwrap_or_default());

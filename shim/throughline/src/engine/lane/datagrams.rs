@@ -2,26 +2,20 @@
 //!
 //! QUIC sends DATAGRAM frames before all streams, first come first served, and drops the oldest where too many wait.
 //! So they wait in the session, a queue for each flow, and QUIC is given them only as they leave: while the congestion
-//! window has room for more, at most [`MAX_BURST`] at a time. Where bulk fills the window one may wait there, so that
+//! window has room for more, and no more at a time than leaves before the writer is back ([`Burst`]). Where bulk fills the window one may wait there, so that
 //! each batch of packets takes one along: a flood keeps neither pings nor the control stream waiting, and bulk not
 //! datagrams.
 
 use quinn::{Connection, SendDatagramError};
 use tokio::task::yield_now;
 
+use super::burst::{Burst, RECORD};
 use super::end::LaneEnd;
 use crate::engine::session::SessionHandle;
 use throughline_congestion::{DATAGRAM_BUFFER, LaneSensor};
 use throughline_proto::session::{DatagramsPolled, LongDatagram, Transmit};
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
-
-/// The most bytes of datagrams that QUIC holds: a batch of packets for the kernel. Where packets are larger, as on
-/// loopback, two of them, so that one is filled while the other is sent; no more than half of QUIC's buffer.
-const MAX_BURST: usize = 16 * 1024;
-
-/// What QUIC counts for a datagram beside its bytes.
-const RECORD: usize = 64;
 
 /// Datagrams written without a pause, so that control messages have their turn in between.
 const MAX_IN_A_ROW: usize = 32;
@@ -49,13 +43,14 @@ pub(super) fn write(
     id: LaneId,
     connection: &Connection,
     sensor: &LaneSensor,
+    burst: &mut Burst,
     mut send_long: impl FnMut(LongDatagram),
 ) -> Result<Written, LaneEnd> {
     let (mut batch, mut left) = (Vec::new(), MAX_IN_A_ROW);
     while left > 0 {
         // Between two calls: quinn holds the connection's lock for as long as it sends a batch.
         let waits = session.with(|core, _| core.session.has_datagrams(id));
-        let room = if waits { room(connection, sensor) } else { (0, false) };
+        let room = if waits { room(connection, sensor, burst) } else { (0, false) };
         let polled = session.with(|core, now| {
             core.session.set_long_datagram_window(id, sensor.bulk_window());
             core.session.poll_datagrams(now, id, room, left, &mut batch)
@@ -85,14 +80,13 @@ pub(super) fn write(
 
 /// Returns how many bytes of datagrams more QUIC is to be given, each counted with [`RECORD`], and whether it holds none:
 /// then one may wait there.
-fn room(connection: &Connection, sensor: &LaneSensor) -> (usize, bool) {
+fn room(connection: &Connection, sensor: &LaneSensor, burst: &mut Burst) -> (usize, bool) {
     // Before anything is looked at: what leaves meanwhile wakes the writer.
     sensor.want_room();
     let held = DATAGRAM_BUFFER.saturating_sub(connection.datagram_send_buffer_space());
     let packet = connection.max_datagram_size().unwrap_or(0);
-    let burst = MAX_BURST.max(2 * packet).min(DATAGRAM_BUFFER / 2);
-    let fits = usize::try_from(sensor.free_window()).unwrap_or(usize::MAX);
-    (burst.min(fits).saturating_sub(held), held <= RECORD)
+    let window = usize::try_from(sensor.free_window()).unwrap_or(usize::MAX);
+    (burst.room(held, window, packet), held <= RECORD)
 }
 
 /// Takes datagrams of flows.

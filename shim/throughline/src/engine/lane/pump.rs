@@ -17,6 +17,7 @@ use quinn::{Connection, SendStream, VarInt, WriteError};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
+use super::burst::Burst;
 use super::datagrams::{self, Written};
 use super::end::LaneEnd;
 use super::long_datagrams;
@@ -46,6 +47,8 @@ pub(super) struct Pump {
     segments: HashMap<u64, SendStream>,
     /// Long datagrams of flows that are under way.
     long: long_datagrams::Sending,
+    /// How many bytes of datagrams QUIC is given at a time.
+    burst: Burst,
     /// QUIC's priority of the bulk that is written now. It falls with each chunk, so that QUIC sends
     /// chunks one after the other: with equal priorities it sends a packet of each stream in turn, and
     /// the peer wakes a task for every packet.
@@ -73,6 +76,7 @@ impl Pump {
             work,
             segments: HashMap::new(),
             long,
+            burst: Burst::default(),
             bulk_priority: Priority::Bulk as i32,
             delay_probed_at: None,
         }
@@ -138,8 +142,8 @@ impl Pump {
 
     /// Writes the datagrams of flows. A long one of a thick flow takes its turn with the bulk that is written now.
     fn write_datagrams(&mut self) -> Result<Written, LaneEnd> {
-        let Self { session, id, connection, sensor, long, bulk_priority, .. } = self;
-        datagrams::write(session, *id, connection, sensor, |datagram| {
+        let Self { session, id, connection, sensor, long, burst, bulk_priority, .. } = self;
+        datagrams::write(session, *id, connection, sensor, burst, |datagram| {
             connection.set_send_window(URGENT_WINDOW);
             let priority = match datagram.priority {
                 Priority::Bulk => *bulk_priority,
