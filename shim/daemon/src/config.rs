@@ -4,6 +4,7 @@
 //! steps, `raw` (the structure, by serde) and then one module per table (the meaning). Every error
 //! names the file, the line and the column, says what is wrong and how to correct it.
 
+mod budget;
 mod error;
 mod general;
 mod ingresses;
@@ -30,6 +31,7 @@ use crate::proxy::ingress::Listen;
 use crate::proxy::rules::{Policy, Via};
 use throughline::{Identity, Limits, PeerConfig, PeerId, UplinkConfig};
 
+pub use self::budget::{AtBudget, Budget};
 pub use self::error::ConfigError;
 pub use crate::proxy::ingress::{IngressKind, ProxyProtocol};
 
@@ -48,6 +50,10 @@ pub struct Config {
     pub tcp: TcpTimeouts,
     /// The uplinks in order of preference; if empty, they are discovered.
     pub uplinks: Vec<UplinkConfig>,
+    /// What uplinks may carry in a month, by their names: those that have a budget.
+    pub budgets: Vec<(String, Budget)>,
+    /// Where it is kept what they have carried, if the file says so.
+    pub state_directory: Option<PathBuf>,
     /// Whether to install rules and routes so that packets leave by their own uplink.
     pub manage_routes: bool,
     /// The trusted peers.
@@ -138,6 +144,8 @@ impl Config {
             connections: ConnectionLimits::default(),
             tcp: TcpTimeouts::default(),
             uplinks: Vec::new(),
+            budgets: Vec::new(),
+            state_directory: None,
             manage_routes: false,
             peers: Vec::new(),
             ingresses: Vec::new(),

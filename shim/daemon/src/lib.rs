@@ -4,12 +4,14 @@
 //! cli ─▸ doctor, demo ─▸ run ─▸ reload ─▸ config ─▸ proxy ─▸ the library
 //!                 └───▸ hook ─▸ admin, metrics ─▸ report ─▸ the library
 //!                         └───▸ handover ─▸ proxy
+//!                         └───▸ budget ─▸ report, config, proxy
 //! cli ─▸ exec ─▸ proxy
 //! cli ─▸ join ─▸ run, admin, the library
 //! cli ─▸ top ─▸ report
 //! ```
 
 pub mod admin;
+mod budget;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

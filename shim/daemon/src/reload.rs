@@ -34,6 +34,11 @@ pub enum NotChangeable {
          write the former path, or restart the daemon"
     )]
     Admin,
+    /// Where it is kept what uplinks have carried.
+    #[error(
+        "`state-directory` cannot change while the daemon runs: write the former directory, or restart the daemon"
+    )]
+    StateDirectory,
     /// The address of the metrics.
     #[error(
         "`metrics` cannot change while the daemon runs: write the former address, or restart the daemon"
@@ -61,6 +66,9 @@ impl Transition {
         }
         if old.config.metrics != new.config.metrics {
             return Err(NotChangeable::Metrics);
+        }
+        if old.config.state_directory != new.config.state_directory {
+            return Err(NotChangeable::StateDirectory);
         }
         let mut changes = Vec::new();
         if old.key != new.key {

@@ -117,6 +117,12 @@ pub struct UplinkReport {
     pub class: String,
     /// Whether its use is metered, so that it is a standby.
     pub metered: bool,
+    /// For how long the others have to be full before bulk uses it as well, in seconds; `null` where it never does.
+    #[serde(default)]
+    pub overflow_after_s: Option<f64>,
+    /// What it may carry in a month, and has carried; `null` where that is not bounded.
+    #[serde(default)]
+    pub budget: Option<BudgetReport>,
     /// Whether it was discovered, not configured.
     #[serde(default)]
     pub discovered: bool,
@@ -131,6 +137,23 @@ pub struct UplinkReport {
     pub lanes_up: usize,
     /// By which way packets leave from its addresses to each address of the peers.
     pub egress_checks: Vec<EgressReport>,
+}
+
+/// What an uplink may carry in a month, and has carried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetReport {
+    /// All bytes of a month, both ways, with the headers of UDP and IP.
+    pub budget_bytes: u64,
+    /// Those of this month.
+    pub used_bytes: u64,
+    /// What is left.
+    pub remaining_bytes: u64,
+    /// `within`, `low` (four fifths are used) or `spent`.
+    pub state: String,
+    /// What may be used when it is spent: `stop` or `thin`.
+    pub at_budget: String,
+    /// The date at which it begins anew, at midnight UTC; `null` until the clock is set.
+    pub resets_on: Option<String>,
 }
 
 /// By which way packets leave from one of the host's addresses to an address of a peer.
@@ -289,7 +312,8 @@ pub struct LaneReport {
     /// How long its path pauses as a rule, in milliseconds: zero where it does not.
     #[serde(default)]
     pub usual_pause_ms: f64,
-    /// How willingly flows use it: `preferred`, `wait-to-restore`, `held-down` or `metered`.
+    /// How willingly flows use it: `preferred`, `wait-to-restore`, `held-down`, `overflow`, `metered` or
+    /// `thin-flows`.
     #[serde(default)]
     pub cost: String,
     /// Whether either end is about to close it.

@@ -38,6 +38,7 @@ pub(crate) use self::start::{leave_kept, start_kept};
 pub use self::start::{start, start_from, take_over};
 use self::succession::{Datagrams, Successor, giver};
 use crate::admin::{AdminSocket, ReloadRequest};
+use crate::budget::{self, Budgets};
 use crate::handover::{Departure, GiveError, Giver, Handed};
 use crate::hook::Hook;
 use crate::metrics::MetricsServer;
@@ -89,6 +90,7 @@ fn reload_request(reloader: &Reloader) -> ReloadRequest {
 
 /// Returns what reports the state of the daemon.
 fn report_source(node: Node, descriptors: Descriptors, reloader: Reloader) -> ReportSource {
+    let budgets = reloader.budgets().clone();
     Arc::new(move |detail| {
         let (limit, for_connections) = descriptors.bounds();
         let connections = descriptors.in_use();
@@ -96,7 +98,12 @@ fn report_source(node: Node, descriptors: Descriptors, reloader: Reloader) -> Re
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let interception = reloader.interception();
         let file = reloader.file();
-        Report { file, descriptors, tasks, interception, ..Report::from(&detail.of(&node)) }
+        let mut report =
+            Report { file, descriptors, tasks, interception, ..Report::from(&detail.of(&node)) };
+        for uplink in &mut report.uplinks {
+            uplink.budget = budgets.report(&uplink.name);
+        }
+        report
     })
 }
 
@@ -163,7 +170,9 @@ impl Daemon {
         intercept(&server, &node, intercepted, takes_over).await?;
         let admin_path = admin.as_ref().map(|socket| socket.path().to_owned());
         let hook = Hook::start(&node, config.on_event.clone(), &tasks);
-        let live = Live { node: node.clone(), server: server.clone(), egress, hook };
+        let directory = budget::directory(config.state_directory.as_deref());
+        let budgets = Budgets::start(&node, directory, &config.budgets, &tasks).await;
+        let live = Live { node: node.clone(), server: server.clone(), egress, hook, budgets };
         let reloader = Reloader::new(from, config, live, running);
         if takes_over {
             reloader.end_revoked_of_former().await;
@@ -196,7 +205,9 @@ impl Daemon {
     /// Completes when another process has taken everything over: this one is to end at once, without closing
     /// anything. Returns the number of that process, where the system says it. Cancel-safe.
     pub async fn handed_over(&self) -> Option<u32> {
-        self.giver.given().await
+        let successor = self.giver.given().await;
+        self.reloader.budgets().finish().await;
+        successor
     }
 
     /// Has everything kept for the next process, which reads these formats of state; this one is to end at once
@@ -205,7 +216,9 @@ impl Daemon {
     /// # Errors
     /// The next process could not read it, or it cannot be kept.
     pub(crate) async fn keep(&self, formats: &[u64]) -> Result<(), GiveError> {
-        self.giver.keep(formats, &self.server.tasks, service::keep).await
+        self.giver.keep(formats, &self.server.tasks, service::keep).await?;
+        self.reloader.budgets().finish().await;
+        Ok(())
     }
 
     /// Hands nothing over from now on, as the daemon is about to end. Returns whether another process has everything

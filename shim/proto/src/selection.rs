@@ -9,6 +9,7 @@
 //! | secondary | the same bytes again, over other hardware | redundant flows, thin flows in mode auto, and other thin flows while their primary lane is late |
 //! | bond member | a share of the new bytes | flows in mode bond, long bulk flows in mode auto+bond |
 //! | sample | a share of the new bytes, for some seconds | bulk flows in mode auto whose lane is full |
+//! | overflow | a share of the new bytes, at a price | bulk flows while every lane that costs nothing is full |
 //! | handover | new bytes beside the primary lane, for up to a second | bulk flows that left a lane that works |
 //!
 //! **A flow stays** on its primary lane although a better one is there. Each failure moves a flow
@@ -24,6 +25,10 @@
 //! 4. its lane is gone;
 //! 5. it is a bulk flow in mode auto that fills its lane, and another one gives it much more
 //!    ([`Placement::review`]; by which evidence, `search` says).
+//!
+//! Money counts more than speed: a *metered* lane is used where no other is, by an *overflow* lane bulk is carried
+//! beside the others while those are full (`overflow`), and one *for thin flows* never carries bulk: where nothing
+//! else is, bulk waits.
 //!
 //! Where a flow moves to is decided by rank: no defects, then away from
 //! an uplink whose other lane is suspect, out of hold-down, away from a remote address whose other
@@ -42,17 +47,20 @@ mod cost;
 mod evidence;
 mod handover;
 mod moves;
+mod overflow;
 mod search;
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 pub use arrival::leaves_to_faster;
 pub use candidate::{Candidate, is_bond_member};
-pub use cost::{Cost, CostRange};
+pub use cost::{Charge, Cost, CostRange};
 pub use evidence::Evidence;
 pub use handover::Handover;
 use moves::reason_to_leave;
 pub use moves::{Move, MoveReason};
+pub use overflow::Overflow;
 pub use search::Search;
 
 use crate::types::{LaneId, Mode};
@@ -79,6 +87,8 @@ pub struct Placement {
     pub handover: Option<Handover>,
     /// How a bulk flow looks for a better lane.
     pub search: Search,
+    /// Which lane a bulk flow uses beside its own because those that cost nothing are full.
+    pub overflow: Overflow,
     /// When and why it last moved to another lane.
     pub last_move: Option<Move>,
 }
@@ -87,7 +97,8 @@ impl Placement {
     /// Chooses the lanes as they are now, keeping the present ones where they will do. Returns
     /// whether there is a primary lane.
     pub fn select(&mut self, now: Instant, lanes: &[Candidate], demand: Demand) -> bool {
-        let Some(primary) = primary(lanes, self.primary) else {
+        let permitted = permitted(lanes, demand.thin);
+        let Some(primary) = primary(&permitted, self.primary) else {
             if let Some(from) = self.primary.take() {
                 self.last_move = Some(Move { from, at: now, reason: reason_to_leave(lanes, from) });
             }
@@ -101,6 +112,7 @@ impl Placement {
         }
         if demand.thin {
             self.search = Search::default();
+            self.overflow = Overflow::default();
         }
         let late = || lanes.iter().any(|l| l.id == primary && l.late);
         let duplicated = match demand.mode {
@@ -118,7 +130,11 @@ impl Placement {
         let Some(primary) = lanes.iter().find(|l| Some(l.id) == self.primary && l.is_up()) else {
             return false;
         };
-        let before = (self.primary, self.search.tries_until(), self.search.is_bonding);
+        let seen = |placement: &Self| {
+            let Self { primary, search, overflow, .. } = placement;
+            (*primary, search.tries_until(), search.is_bonding, overflow.lane())
+        };
+        let before = seen(self);
         match demand.mode {
             Mode::AutoBond => self.search.bond(primary),
             Mode::Auto => {
@@ -132,7 +148,10 @@ impl Placement {
             }
             Mode::Single | Mode::Bond | Mode::Redundant => {}
         }
-        before != (self.primary, self.search.tries_until(), self.search.is_bonding)
+        if matches!(demand.mode, Mode::Auto | Mode::AutoBond | Mode::Bond) {
+            self.overflow.step(now, primary, lanes);
+        }
+        before != seen(self)
     }
 
     /// Moves the flow to a lane whose cost was `before` and has fallen, if the flow is one that
@@ -190,7 +209,11 @@ impl Placement {
             let primary = self.primary.filter(|_| is_bonding);
             primary.is_some_and(|primary| is_bond_member(lanes, primary, lane))
         };
-        self.is_on(lane) || in_handover() || bonded()
+        let overflows = || {
+            let primary = self.primary.filter(|_| self.overflow.lane() == Some(lane));
+            primary.is_some_and(|primary| overflow::is_usable(lanes, primary, lane))
+        };
+        self.is_on(lane) || in_handover() || bonded() || overflows()
     }
 
     /// Sends new bytes over `primary` from `now` on. A bulk flow leaves its lane bit by bit.
@@ -234,6 +257,15 @@ impl Reversion {
             (HeldDown, WaitToRestore) => Self::Thin,
             _ => Self::None,
         }
+    }
+}
+
+/// Returns the lanes that may take new bytes of such a flow.
+fn permitted(lanes: &[Candidate], thin: bool) -> Cow<'_, [Candidate]> {
+    let is_permitted = |lane: &Candidate| thin || !lane.cost.is_for_thin_flows();
+    match lanes.iter().all(is_permitted) {
+        true => Cow::Borrowed(lanes),
+        false => lanes.iter().filter(|lane| is_permitted(lane)).copied().collect(),
     }
 }
 

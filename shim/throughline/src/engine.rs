@@ -14,9 +14,10 @@
 //! | [`session`] | a session's state under its lock, and what is kept of each lane |
 //! | [`quic`] | sockets, TLS, QUIC's settings, close codes |
 //! | [`supervise`] | begins a task of the node anew when it panics |
-//! | [`context`], [`peers`], [`drains`], [`locators`] | what the parts of a node share; knows nothing above it |
+//! | [`context`], [`peers`], [`drains`], [`allowances`], [`locators`] | what the parts of a node share; knows nothing above it |
 
 pub(crate) mod accept;
+pub(crate) mod allowances;
 pub(crate) mod context;
 pub(crate) mod dial;
 pub(crate) mod drains;

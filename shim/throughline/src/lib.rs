@@ -114,6 +114,7 @@ pub use config::{Limits, PeerConfig};
 #[cfg(feature = "connector")]
 pub use connector::{Connector, ConnectorError};
 pub use datagrams::{DatagramError, DatagramFlow};
+pub use engine::allowances::{Allowance, BudgetReport};
 pub use engine::drains::{Drain, UnknownUplink};
 pub use events::{
     Event, EventKind, EventStream, Events, FieldValue, Followed, OneWayDetectedBy, SuspectedBy,

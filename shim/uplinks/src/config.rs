@@ -1,6 +1,7 @@
 //! What a node is told about its uplinks, and why managing their routes can fail.
 
 use std::io;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -28,6 +29,8 @@ pub struct UplinkConfig {
     pub class: AddressClass,
     /// Whether using it costs money: no lane goes over it until another one is lost.
     pub metered: bool,
+    /// Whether using it costs money, and bulk may cost it: for how long every other uplink has to be full before.
+    pub overflow: Option<Duration>,
 }
 
 impl UplinkConfig {
@@ -69,6 +72,14 @@ impl UplinkConfig {
     #[must_use]
     pub fn metered(mut self, metered: bool) -> Self {
         self.metered = metered;
+        self
+    }
+
+    /// Has bulk use the uplink beside the others once each of them has been full for so long, from 1 to 60 seconds;
+    /// else flows use it where no other answers, but it always has a lane.
+    #[must_use]
+    pub fn overflow(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.overflow = after.into();
         self
     }
 }

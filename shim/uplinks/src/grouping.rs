@@ -2,6 +2,7 @@
 //! Pure.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -19,6 +20,8 @@ pub struct Uplink {
     pub class: AddressClass,
     /// Whether using it costs money.
     pub metered: bool,
+    /// For how long the other uplinks have to be full before bulk uses it as well, where it costs money and bulk may.
+    pub overflow: Option<Duration>,
     /// Whether it was discovered, not configured; it may be a network without a router.
     pub discovered: bool,
     /// The addresses that new lanes may start from.
@@ -38,6 +41,7 @@ impl Uplink {
             addresses: self.ips().collect(),
             class: self.class,
             metered: self.metered,
+            overflow: self.overflow,
             discovered: self.discovered,
             draining: false,
             egress_checks: Vec::new(),
@@ -97,6 +101,7 @@ fn configured_uplink(
         name: uplink.name.clone(),
         class: uplink.class,
         metered: uplink.metered,
+        overflow: uplink.overflow,
         discovered: false,
         addresses,
     }
@@ -121,6 +126,7 @@ fn discover(found: &[UsableAddress]) -> Vec<Uplink> {
                     name: format!("{}-{}", f.interface, key.1),
                     class: AddressClass::default(),
                     metered: false,
+                    overflow: None,
                     discovered: true,
                     addresses: vec![f.clone()],
                 };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use throughline_proto::types::AddressClass;
 
@@ -17,6 +18,8 @@ pub struct UplinkStatus {
     pub class: AddressClass,
     /// Whether using it costs money, so that it stays cold until needed.
     pub metered: bool,
+    /// For how long the other uplinks have to be full before bulk uses it as well, where it costs money and bulk may.
+    pub overflow: Option<Duration>,
     /// Whether it was discovered, not configured; it may be a network without a router.
     pub discovered: bool,
     /// Whether it is drained: its lanes take nothing new.

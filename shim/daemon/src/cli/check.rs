@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::output::{config_error, print, start_error};
-use crate::config::{Config, Ingress, IngressKind, Peer, ProxyProtocol};
+use crate::config::{Budget, Config, Ingress, IngressKind, Peer, ProxyProtocol};
 use crate::proxy::connections::Descriptors;
 use crate::proxy::ingress::Listen;
 use crate::proxy::ingress::intercept::kernel_policy::{Action, Step, steps};
@@ -51,7 +51,8 @@ fn write_lines(config: &Config, uplinks: &[Uplink], text: &mut String) -> fmt::R
     }
     for uplink in &config.uplinks {
         let now = uplinks.iter().find(|now| now.name == uplink.name);
-        write_uplink(uplink, now, text)?;
+        let budget = config.budgets.iter().find(|(of, _)| *of == uplink.name);
+        write_uplink((uplink, budget.map(|(_, budget)| budget)), now, text)?;
     }
     if config.uplinks.is_empty() {
         let leads_out = |uplink: &&Uplink| !uplink.ips().all(|ip| ip.is_loopback());
@@ -80,17 +81,36 @@ fn write_lines(config: &Config, uplinks: &[Uplink], text: &mut String) -> fmt::R
     writeln!(text, "the configuration is valid")
 }
 
-fn write_uplink(uplink: &UplinkConfig, now: Option<&Uplink>, text: &mut String) -> fmt::Result {
+fn write_uplink(
+    (uplink, budget): (&UplinkConfig, Option<&Budget>),
+    now: Option<&Uplink>,
+    text: &mut String,
+) -> fmt::Result {
     let prefixes = uplink.prefixes.iter().map(|prefix| {
         let host = prefix.prefix_len() == prefix.max_prefix_len();
         if host { prefix.addr().to_string() } else { prefix.to_string() }
     });
     let interface = uplink.interface.iter().map(|name| format!("interface {name}"));
     let addresses: Vec<_> = prefixes.chain(interface).collect();
-    let metered = if uplink.metered { ", metered" } else { "" };
+    let metered = match (uplink.metered, uplink.overflow) {
+        (true, _) => ", metered".to_owned(),
+        (false, Some(after)) => {
+            format!(
+                ", used by bulk when the others are full for {}",
+                humantime::format_duration(after)
+            )
+        }
+        (false, None) => String::new(),
+    };
+    let budget = budget.map_or_else(String::new, |budget| format!(", {budget}"));
     let has: Vec<_> = now.into_iter().flat_map(Uplink::ips).map(|ip| ip.to_string()).collect();
     let has = if has.is_empty() { "no address".to_owned() } else { has.join(", ") };
-    writeln!(text, "uplink {}: {}{metered}; now: {has}", uplink.name, addresses.join(", "))?;
+    writeln!(
+        text,
+        "uplink {}: {}{metered}{budget}; now: {has}",
+        uplink.name,
+        addresses.join(", ")
+    )?;
     if has == "no address" {
         writeln!(
             text,

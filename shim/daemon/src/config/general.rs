@@ -59,18 +59,6 @@ pub(super) fn admin(
 const LINGER: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
 
-/// Parses a duration; `examples` are of those that make sense.
-fn duration(
-    source: &Source<'_>,
-    (text, span): Located<'_>,
-    examples: &str,
-) -> Result<Duration, ConfigError> {
-    humantime::parse_duration(text).map_err(|error| {
-        let message = format!("`{text}` is not a duration ({error}); write one like {examples}.");
-        source.error(span, message)
-    })
-}
-
 /// What `tcp-keepalive` and `tcp-user-timeout` may be: less than 10 s would take a moment's silence for
 /// the end, and Linux counts an idle time of at most 32767 s.
 const TCP_TIMEOUT: RangeInclusive<Duration> =
@@ -86,7 +74,7 @@ pub(super) fn tcp_timeouts(
         if text == "off" {
             return Ok(None);
         }
-        let value = duration(source, (text, span.clone()), "2m, or \"off\"")?;
+        let value = source.duration((text, span.clone()), "2m, or \"off\"")?;
         if !TCP_TIMEOUT.contains(&value) {
             let message = format!("`{text}` is out of range; write a duration from 10s to 12h.");
             return Err(source.error(span, message));
@@ -111,7 +99,7 @@ pub(super) fn limits(
 ) -> Result<Limits, ConfigError> {
     let mut limits = Limits::default();
     if let Some((text, span)) = linger.map(located) {
-        limits.linger = duration(source, (text, span.clone()), "90s, 30m or 12h")?;
+        limits.linger = source.duration((text, span.clone()), "90s, 30m or 12h")?;
         if !LINGER.contains(&limits.linger) {
             let message = format!("`{text}` is out of range; write a duration from 1s to 365d.");
             return Err(source.error(span, message));

@@ -74,6 +74,8 @@ impl Config {
             raw.tcp_user_timeout.as_ref(),
         )?;
         config.uplinks = uplinks::parse(&source, &raw.uplinks)?;
+        config.budgets = uplinks::budgets(&source, &raw.uplinks)?;
+        config.state_directory = raw.state_directory.as_ref().map(|path| source.path(path));
         config.manage_routes = raw.manage_routes;
         let peer_down = raw.peer_down.as_ref().map(|action| source.value(located(action)));
         let default = general::default_via(&source, raw.default.as_ref())?;

@@ -33,6 +33,8 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     pub(super) admin: Option<Spanned<toml::Value>>,
     pub(super) metrics: Option<SpannedText>,
+    #[serde(rename = "state-directory")]
+    pub(super) state_directory: Option<Spanned<String>>,
     pub(super) log: Option<SpannedText>,
     #[serde(rename = "on-event")]
     pub(super) on_event: Option<SpannedList>,
@@ -68,6 +70,14 @@ pub(super) struct RawUplink {
     pub(super) class: Option<SpannedText>,
     #[serde(default)]
     pub(super) metered: bool,
+    pub(super) overflow: Option<Spanned<bool>>,
+    #[serde(rename = "overflow-after")]
+    pub(super) overflow_after: Option<SpannedText>,
+    pub(super) budget: Option<SpannedText>,
+    #[serde(rename = "reset-day")]
+    pub(super) reset_day: Option<Spanned<i64>>,
+    #[serde(rename = "at-budget")]
+    pub(super) at_budget: Option<SpannedText>,
 }
 
 #[derive(serde::Deserialize)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
@@ -79,6 +80,19 @@ impl Source<'_> {
     /// Resolves a path relative to the directory of the file.
     pub(super) fn file_path(&self, path: &Path) -> PathBuf {
         self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Parses a duration; `examples` are of those that make sense.
+    pub(super) fn duration(
+        &self,
+        (text, span): Located<'_>,
+        examples: &str,
+    ) -> Result<Duration, ConfigError> {
+        humantime::parse_duration(text).map_err(|error| {
+            let message =
+                format!("`{text}` is not a duration ({error}); write one like {examples}.");
+            self.error(span, message)
+        })
     }
 
     /// Parses an address to listen on.

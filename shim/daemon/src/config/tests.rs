@@ -1,4 +1,5 @@
 mod invalid;
+mod invalid_money;
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,6 +33,13 @@ class = "pi"
 [uplinks.isp-a]
 interface = "wwan0"
 metered = true
+budget = "20GB"
+reset-day = 31
+at-budget = "thin"
+[uplinks.sat]
+interface = "sat0"
+overflow = true
+budget = "500MB"
 
 [peers.zulu]
 key = "KEY-A"
@@ -91,7 +99,19 @@ fn a_complete_configuration_is_typed_and_keeps_the_order_of_the_file() {
     let uplinks: Vec<_> = config.uplinks.iter().map(|u| (u.name.as_str(), u.class)).collect();
     assert_eq!(
         uplinks,
-        [("isp-b", AddressClass::ProviderIndependent), ("isp-a", AddressClass::ProviderAssigned)]
+        [
+            ("isp-b", AddressClass::ProviderIndependent),
+            ("isp-a", AddressClass::ProviderAssigned),
+            ("sat", AddressClass::ProviderAssigned)
+        ]
+    );
+    let overflows = config.uplinks.iter().map(|uplink| uplink.overflow);
+    assert_eq!(overflows.collect::<Vec<_>>(), [None, None, Some(Duration::from_secs(3))]);
+    let budgets: Vec<_> =
+        config.budgets.iter().map(|(name, budget)| format!("{name}: {budget}")).collect();
+    assert_eq!(
+        budgets,
+        ["isp-a: 20GB a month from day 31, then thin", "sat: 500MB a month from day 1, then stop"]
     );
     assert_eq!(config.uplinks[0].prefixes[1], "192.0.2.7/32".parse().unwrap());
     assert!(config.uplinks[1].metered);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ipnet::IpNet;
 use toml::Spanned;
 
+use super::budget::{self, Budget};
 use super::error::ConfigError;
 use super::raw::{RawUplink, SpannedList, SpannedText, Tables};
 use super::source::{Located, Source, in_order, located, located_list};
@@ -17,6 +18,19 @@ pub(super) fn parse(
 ) -> Result<Vec<UplinkConfig>, ConfigError> {
     let mut owners = Owners { source, prefixes: HashMap::new(), interfaces: HashMap::new() };
     in_order(tables).map(|(name, raw)| uplink(source, &mut owners, name, raw)).collect()
+}
+
+/// Parses what the uplinks may carry, by their names.
+pub(super) fn budgets(
+    source: &Source<'_>,
+    tables: &Tables<RawUplink>,
+) -> Result<Vec<(String, Budget)>, ConfigError> {
+    let mut budgets = Vec::new();
+    for (name, raw) in in_order(tables) {
+        let budget = budget::parse(source, raw)?;
+        budgets.extend(budget.map(|budget| (name.get_ref().clone(), budget)));
+    }
+    Ok(budgets)
 }
 
 fn uplink<'a>(
@@ -40,7 +54,8 @@ fn uplink<'a>(
     let mut uplink = UplinkConfig::new(name.get_ref())
         .prefixes(prefixes)
         .class(class(source, raw.class.as_ref())?)
-        .metered(raw.metered);
+        .metered(raw.metered)
+        .overflow(budget::overflow(source, raw)?);
     uplink.interface = raw.interface.as_ref().map(|name| name.get_ref().clone());
     Ok(uplink)
 }

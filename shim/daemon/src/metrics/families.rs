@@ -52,15 +52,25 @@ fn add_daemon(registry: &mut Registry, report: &Report) {
 }
 
 fn add_uplinks(registry: &mut Registry, uplinks: &[UplinkReport]) {
-    let (addresses, draining) = (Gauges::default(), Gauges::default());
+    let [addresses, draining, budget, remaining] = [(); 4].map(|()| Gauges::default());
     for uplink in uplinks {
         let labels = vec![("uplink", uplink.name.clone())];
         addresses.get_or_create(&labels).set(count(uplink.addresses.len()));
         draining.get_or_create(&labels).set(i64::from(uplink.draining));
+        if let Some(of) = &uplink.budget {
+            budget.get_or_create(&labels).set(i64::try_from(of.budget_bytes).unwrap_or(i64::MAX));
+            remaining
+                .get_or_create(&labels)
+                .set(i64::try_from(of.remaining_bytes).unwrap_or(i64::MAX));
+        }
     }
     let help = "Addresses of the uplink; without one it is of no use";
     registry.register("uplink_addresses", help, addresses);
     registry.register("uplink_draining", "1 while an operator drains the uplink", draining);
+    let help = "What the uplink may carry in a month, both ways, with the headers of UDP and IP";
+    registry.register_with_unit("uplink_budget", help, Unit::Bytes, budget);
+    let help = "What is left of that until the month ends";
+    registry.register_with_unit("uplink_budget_remaining", help, Unit::Bytes, remaining);
 }
 
 /// A total of uplinks: its name, its help, its unit and its value.

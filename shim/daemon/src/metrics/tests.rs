@@ -16,6 +16,8 @@ fn every_metric_has_a_help_a_type_and_the_value_of_the_report() {
         "throughline_connection_descriptors 12",
         "throughline_uplink_addresses{uplink=\"isp-a\"} 1",
         "throughline_uplink_draining{uplink=\"isp-a\"} 1",
+        "throughline_uplink_budget_bytes{uplink=\"isp-a\"} 20000000000",
+        "throughline_uplink_budget_remaining_bytes{uplink=\"isp-a\"} 4000000000",
         "throughline_uplink_sent_bytes_total{uplink=\"isp-a\"} 2234567",
         "throughline_lanes_failed_total{uplink=\"isp-a\"} 2",
         "throughline_flows_survived_total{uplink=\"isp-a\"} 57",

@@ -78,6 +78,10 @@ pub(super) fn listening(old: &Config, new: &Config) -> Vec<Change> {
 
 /// Returns what changes of the uplinks.
 pub(super) fn uplinks(old: &Config, new: &Config) -> Vec<Change> {
+    let budget = |config: &Config, name: &str| {
+        config.budgets.iter().find(|(of, _)| of == name).map(|(_, budget)| *budget)
+    };
+    let (before, after) = (old, new);
     let (old, new) = (&old.uplinks, &new.uplinks);
     let find = |all: &[UplinkConfig], name: &str| all.iter().position(|u| u.name == name);
     let gone = old.iter().filter(|u| find(new, &u.name).is_none());
@@ -88,7 +92,9 @@ pub(super) fn uplinks(old: &Config, new: &Config) -> Vec<Change> {
             None => changes.push(Change::UplinkAdded(uplink.name.clone())),
             Some(index) => {
                 order.push(index);
-                if old[index] != *uplink {
+                if old[index] != *uplink
+                    || budget(before, &uplink.name) != budget(after, &uplink.name)
+                {
                     changes.push(Change::UplinkChanged(uplink.name.clone()));
                 }
             }

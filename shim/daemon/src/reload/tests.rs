@@ -54,7 +54,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ),
     (
         "[uplinks.a]\ninterface = 'a'\n[uplinks.b]\ninterface = 'b'",
-        "[uplinks.b]\ninterface = 'b'\nmetered = true\n[uplinks.c]\ninterface = 'c'",
+        "[uplinks.b]\ninterface = 'b'\nbudget = '1GB'\n[uplinks.c]\ninterface = 'c'",
         "uplink a removed; its lanes drain\nuplink b changed\nuplink c added",
     ),
     (

@@ -61,6 +61,9 @@ impl From<&UplinkStatus> for UplinkReport {
             addresses: uplink.addresses.clone(),
             class: uplink.class.to_string(),
             metered: uplink.metered,
+            overflow_after_s: uplink.overflow.map(|after| after.as_secs_f64()),
+            // The daemon's business, not the node's.
+            budget: None,
             discovered: uplink.discovered,
             draining: uplink.draining,
             lanes: 0,
@@ -171,7 +174,9 @@ fn cost(range: CostRange) -> String {
         CostRange::Preferred => "preferred",
         CostRange::WaitToRestore => "wait-to-restore",
         CostRange::HeldDown => "held-down",
+        CostRange::Overflow => "overflow",
         CostRange::Metered => "metered",
+        CostRange::ThinFlows => "thin-flows",
     };
     name.to_owned()
 }

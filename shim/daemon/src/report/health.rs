@@ -15,6 +15,11 @@ impl Report {
         problems.extend(self.interception.as_ref().and_then(|now| now.problem.clone()));
         let unaddressed = self.uplinks.iter().filter(|u| u.addresses.is_empty() && !u.draining);
         problems.extend(unaddressed.map(|u| format!("uplink {} has no address", u.name)));
+        let spent = |uplink: &super::UplinkReport| {
+            let budget = uplink.budget.as_ref().filter(|budget| budget.state == "spent")?;
+            Some(format!("uplink {}: {budget}", uplink.name))
+        };
+        problems.extend(self.uplinks.iter().filter_map(spent));
         let checks = |u: &super::UplinkReport| u.egress_checks.clone();
         let wrong = self.uplinks.iter().flat_map(checks).filter_map(|check| check.problem);
         problems.extend(wrong);

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    DescriptorsReport, DialFailureReport, FlowReport, InterceptingReport, InterceptionReport,
-    LaneReport, PeerReport, RedundancyLossReport, Report, SessionReport, TotalsReport,
-    UplinkReport,
+    BudgetReport, DescriptorsReport, DialFailureReport, FlowReport, InterceptingReport,
+    InterceptionReport, LaneReport, PeerReport, RedundancyLossReport, Report, SessionReport,
+    TotalsReport, UplinkReport,
 };
 
 impl fmt::Display for Report {
@@ -49,7 +49,7 @@ impl Report {
                 uplink.name.clone(),
                 addresses.join(" "),
                 uplink.class.clone(),
-                if uplink.metered { "yes" } else { "no" }.to_owned(),
+                uplink.tariff(),
                 uplink.state().to_owned(),
                 uplink.lanes.to_string(),
             ]
@@ -62,13 +62,67 @@ impl Report {
 
 impl UplinkReport {
     /// Returns what it is in: the state of its lanes.
-    pub(crate) fn state(&self) -> &'static str {
+    pub fn state(&self) -> &'static str {
         match (self.addresses.is_empty(), self.lanes, self.lanes_up) {
             _ if self.draining => "draining",
+            _ if self.budget.as_ref().is_some_and(BudgetReport::forbids) => "budget spent",
             (true, _, _) => "no address",
             (false, 0, _) => "no lane",
             (false, _, 0) => "no answer",
             (false, _, _) => "in use",
+        }
+    }
+
+    /// Returns what its use costs.
+    fn tariff(&self) -> String {
+        match (self.metered, self.overflow_after_s) {
+            (true, _) => "yes".to_owned(),
+            (false, Some(_)) => "overflow".to_owned(),
+            (false, None) => "no".to_owned(),
+        }
+    }
+}
+
+impl BudgetReport {
+    /// Returns whether nothing may go over the uplink.
+    pub(crate) fn forbids(&self) -> bool {
+        self.state == "spent" && self.at_budget == "stop"
+    }
+
+    /// Returns when it begins anew, as a phrase.
+    pub(crate) fn until(&self) -> String {
+        match &self.resets_on {
+            Some(date) => format!("until {date}, 00:00 UTC"),
+            None => "until the clock is set".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for BudgetReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (left, all) = (amount(self.remaining_bytes), amount(self.budget_bytes));
+        let until = self.until();
+        match (self.state.as_str(), self.forbids()) {
+            ("spent", true) => {
+                write!(f, "the budget of {all} is spent: nothing goes over it {until}")
+            }
+            ("spent", false) => write!(
+                f,
+                "the budget of {all} is spent: only thin flows use it, where no other answers, {until}"
+            ),
+            _ => write!(f, "{left} of {all} left {until}"),
+        }
+    }
+}
+
+impl BudgetReport {
+    /// Returns what is left, as short as can be.
+    pub(crate) fn left(&self) -> String {
+        let until =
+            self.resets_on.as_ref().map_or_else(String::new, |date| format!(", new {date}"));
+        match self.state.as_str() {
+            "spent" => format!("spent{until}"),
+            _ => format!("{} left{until}", amount(self.remaining_bytes)),
         }
     }
 }
@@ -112,9 +166,17 @@ fn write_uplink(f: &mut fmt::Formatter<'_>, uplink: &UplinkReport) -> fmt::Resul
         [] => "no address".to_owned(),
         addresses => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
     };
-    let metered = if uplink.metered { "  metered" } else { "" };
+    let metered = match (uplink.metered, uplink.overflow_after_s) {
+        (true, _) => "  metered".to_owned(),
+        (false, Some(after)) => format!("  overflow after {after:.0} s"),
+        (false, None) => String::new(),
+    };
     let draining = if uplink.draining { "  draining" } else { "" };
     writeln!(f, "uplink {name}  {addresses}  {class}{metered}{draining}")?;
+    if let Some(budget) = &uplink.budget {
+        let mark = if budget.state == "within" { " " } else { "!" };
+        writeln!(f, "  {mark} {budget}")?;
+    }
     for problem in uplink.egress_checks.iter().filter_map(|check| check.problem.as_ref()) {
         writeln!(f, "  ! {problem}")?;
     }

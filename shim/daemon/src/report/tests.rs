@@ -13,6 +13,7 @@ ingress all intercepts tcp of programs of every user, by the table inet throughl
   ! nft does not answer
 lanes failed 2 times; 57 live flows in all went on
 uplink isp-a  192.0.2.7  pa  metered  draining
+  ! 4.0 GB of 20.0 GB left until 2026-12-01, 00:00 UTC
   ! packets leave by eth1; add a rule
 
 peer branch1  tlk1def
@@ -123,6 +124,25 @@ fn what_is_wrong_is_named_and_nothing_else() {
             "peer branch1 gets no new lane: the peer refused us: key tlk1abc is unknown",
         ]
     );
+    let mut spent = report.clone();
+    for (at_budget, expected) in [
+        (
+            "stop",
+            "the budget of 20.0 GB is spent: nothing goes over it until 2026-12-01, 00:00 UTC",
+        ),
+        (
+            "thin",
+            "the budget of 20.0 GB is spent: only thin flows use it, where no other answers, until 2026-12-01, 00:00 UTC",
+        ),
+    ] {
+        let budget = spent.uplinks[0].budget.as_mut().unwrap();
+        (budget.state, budget.at_budget) = ("spent".to_owned(), at_budget.to_owned());
+        assert_eq!(spent.problems()[1], format!("uplink isp-a: {expected}"));
+    }
+    spent.uplinks[0].draining = false;
+    assert_eq!(spent.uplinks[0].state(), "in use", "by thin flows");
+    spent.uplinks[0].budget.as_mut().unwrap().at_budget = "stop".to_owned();
+    assert_eq!(spent.uplinks[0].state(), "budget spent");
     report.interception = None;
     report.uplinks[0].egress_checks.clear();
     report.peers[0].sessions[0].redundancy_losses.clear();

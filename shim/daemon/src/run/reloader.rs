@@ -20,6 +20,7 @@ use super::error::StartError;
 use super::ingresses::{self, Running, Server, in_the_way};
 use super::interception::{bind_answerer, covered, of_placed};
 use super::parts::{acls, identity, node_config};
+use crate::budget::Budgets;
 use crate::config::{Config, ConfigError, ExistingFlows, Ingress};
 use crate::hook::Hook;
 use crate::proxy::egress::{Egress, OwnAddresses};
@@ -99,6 +100,7 @@ pub(super) struct Live {
     pub(super) server: Server,
     pub(super) egress: Arc<Egress>,
     pub(super) hook: Hook,
+    pub(super) budgets: Budgets,
 }
 
 struct Shared {
@@ -164,6 +166,11 @@ impl Reloader {
         let refusing = Refusing::begin(self.clone());
         let config = self.0.config.clone().lock_owned().await;
         Paused { _refusing: refusing, _config: config }
+    }
+
+    /// Returns what the uplinks may carry.
+    pub(super) fn budgets(&self) -> &Budgets {
+        &self.0.live.budgets
     }
 
     /// Returns what listens for applications.
@@ -261,7 +268,7 @@ impl Reloader {
         bound: Vec<ingresses::Bound>,
     ) -> Vec<Change> {
         let Prepared { config: new, plan, node, own_addresses } = prepared;
-        let Live { node: live, server, egress, hook } = &self.0.live;
+        let Live { node: live, server, egress, hook, budgets } = &self.0.live;
         egress.set_acls(acls(&new));
         hook.set(&new.on_event);
         server.dispatcher.connections().set(new.tcp, new.connections);
@@ -271,6 +278,7 @@ impl Reloader {
             let mut running = self.0.ingresses.lock();
             server.replace(&mut running, &new.ingresses, &plan.ingresses, bound);
         });
+        budgets.set(&new.budgets);
         if let Some(from) = &self.0.from
             && let Err(error) = (from.set_log)(new.log.as_deref())
         {

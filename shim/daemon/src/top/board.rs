@@ -36,6 +36,8 @@ pub(crate) struct UplinkRow {
     pub(crate) lanes: usize,
     pub(crate) rate: Rate,
     pub(crate) failed_lanes: u64,
+    /// What is left of its budget, if it has one.
+    pub(crate) budget: String,
 }
 
 /// A lane.
@@ -192,6 +194,7 @@ fn uplink_row(
         lanes: uplink.lanes,
         rate: counts.rate(before, uplink.name.clone(), sent, received),
         failed_lanes: totals.map_or(0, |totals| totals.failed_lanes),
+        budget: uplink.budget.as_ref().map_or_else(String::new, |budget| text(&budget.left())),
     }
 }
 

@@ -28,13 +28,14 @@ const ROOM_FOR_FRAME: u16 = 5;
 /// The keys, those first that a narrow terminal has to show.
 const KEYS: &str = "q quit  Tab next part  ↑↓ row  / filter  s order  d drain  r resume the uplink";
 
-const UPLINKS: [Column; 6] = [
+const UPLINKS: [Column; 7] = [
     column("uplink", 20, 0),
     column("state", 10, 1),
     column("lanes", 5, 3),
     column("sent", 12, 2),
     column("received", 12, 2),
-    column("failures", 8, 4),
+    column("failures", 8, 5),
+    column("budget", 32, 4),
 ];
 
 const LANES: [Column; 9] = [
@@ -163,7 +164,8 @@ fn draw_uplinks(frame: &mut Frame<'_>, area: Rect, board: &Board, screen: &mut S
         2 => number(uplink.lanes),
         3 => rate(uplink.rate.sent),
         4 => rate(uplink.rate.received),
-        _ => number(uplink.failed_lanes),
+        5 => number(uplink.failed_lanes),
+        _ => Cell::from(uplink.budget.clone()),
     };
     let rows: Vec<_> = board.uplinks.iter().collect();
     draw_table(frame, area, ("uplinks", Pane::Uplinks, &UPLINKS), (&rows, cell), screen);

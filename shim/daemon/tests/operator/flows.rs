@@ -72,6 +72,11 @@ impl Flows {
         of.max().expect("no echo at all")
     }
 
+    /// Ends the flows wherever they are.
+    pub(crate) fn abandon(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+
     /// Ends the flows; panics if one broke or a byte was wrong.
     pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! What an operator sees and does: two daemons with two emulated ISPs between them, real
 //! applications, and the admin socket.
 
+mod budget;
 mod drain;
 mod events;
 mod explain;

@@ -34,6 +34,7 @@ fn pick(lanes: &[Candidate], present: Option<u64>) -> Option<u64> {
 mod arrivals;
 mod eligibility;
 mod moves;
+mod overflow;
 mod placement;
 mod properties;
 mod searches;

@@ -87,6 +87,11 @@ pub(crate) async fn run(sessions: Arc<Sessions>, endpoint: Endpoint) {
     let logged = Arc::new(FailureLog::default());
     let port = endpoint.local_addr().map_or(0, |addr| addr.port());
     while let Some(incoming) = endpoint.accept().await {
+        if is_forbidden(&sessions.context, &incoming) {
+            // An answer would be sent over that uplink as well.
+            incoming.ignore();
+            continue;
+        }
         let prefix = prefix_of(incoming.remote_address());
         let place = match places.admit(prefix, incoming.remote_address_validated()) {
             Admission::Accept(place) => place,
@@ -115,6 +120,12 @@ pub(crate) async fn run(sessions: Arc<Sessions>, endpoint: Endpoint) {
             }
         });
     }
+}
+
+/// Returns whether the dial came over an uplink of ours that may not be used.
+fn is_forbidden(context: &NodeContext, incoming: &Incoming) -> bool {
+    let uplink = || context.uplink_of(incoming.local_ip()?.to_canonical());
+    context.allowances.changes() > 0 && uplink().is_some_and(|u| context.allowances.forbids(&u))
 }
 
 /// Logs why a connection became no lane. An unknown peer gets a warning once a minute for each reason, and

@@ -8,15 +8,20 @@ use std::time::Instant;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use super::allowances::{Allowance, Allowances};
 use super::drains::Drains;
 use super::locators;
 use super::peers::Peers;
 use super::quic::cuts::Cuts;
+use super::quic::meter::Meter;
 use super::quic::tls::PeerSet;
 use super::quic::transport::{self, LaneTransport, ServerFactory};
 use super::totals::Totals;
 use crate::events::EventLog;
 use crate::identity::Identity;
+use throughline_proto::hold_down::HoldState;
+use throughline_proto::path::Path;
+use throughline_proto::selection::{Charge, Cost};
 use throughline_proto::types::Locator;
 use throughline_uplinks::{Uplink, Uplinks};
 
@@ -38,6 +43,10 @@ pub(crate) struct NodeContext {
     pub(crate) drains: Drains,
     /// Our addresses that are cut off for a drill.
     pub(crate) cuts: Cuts,
+    /// How much of each uplink may be used.
+    pub(crate) allowances: Allowances,
+    /// What goes over our addresses, while somebody wants to know.
+    pub(crate) meter: Meter,
     pub(crate) events: EventLog,
     pub(crate) peers: Peers,
     pub(crate) totals: Totals,
@@ -83,6 +92,8 @@ impl NodeContext {
             uplinks,
             drains: Drains::default(),
             cuts: Cuts::default(),
+            allowances: Allowances::default(),
+            meter: Meter::default(),
             events: EventLog::default(),
             peers,
             totals: Totals::default(),
@@ -152,6 +163,41 @@ impl NodeContext {
         let snapshot = self.uplinks.now();
         let of = |u: &&Uplink| u.ips().any(|ip| ip == local);
         snapshot.uplinks.iter().find(of).map(|u| u.name.clone())
+    }
+
+    /// Returns whether flows are to leave the uplink, where they can.
+    pub(crate) fn is_being_left(&self, uplink: &str) -> bool {
+        self.drains.contains(uplink) || self.allowances.forbids(uplink)
+    }
+
+    /// Returns whether only thin flows may use the uplink.
+    pub(crate) fn is_for_thin_flows(&self, uplink: &str) -> bool {
+        self.allowances.of(uplink) == Allowance::ThinFlows
+    }
+
+    /// Returns what watches every packet of a socket.
+    pub(crate) fn watchers(&self) -> (Cuts, Meter) {
+        (self.cuts.clone(), self.meter.clone())
+    }
+
+    /// Returns what a lane costs that is new on this path.
+    pub(crate) fn first_cost(&self, path: &Path) -> Cost {
+        let charge = self.charge(&path.uplink, path.metered);
+        Cost::of_charge(path.order, charge, HoldState::Normal)
+    }
+
+    /// Returns what the use of an uplink costs now; `metered` says so of one that is gone.
+    pub(crate) fn charge(&self, uplink: &str, metered: bool) -> Charge {
+        if self.is_for_thin_flows(uplink) {
+            return Charge::ThinFlows;
+        }
+        let snapshot = self.uplinks.now();
+        let overflow = snapshot.uplinks.iter().find(|u| u.name == uplink).and_then(|u| u.overflow);
+        match (overflow, metered) {
+            (_, true) => Charge::Metered,
+            (Some(after), false) => Charge::Overflow(after),
+            (None, false) => Charge::Free,
+        }
     }
 }
 

@@ -77,12 +77,12 @@ impl Dialer {
     pub(crate) fn new(context: Arc<NodeContext>, peer: PeerId, side: Side) -> Self {
         Self {
             standby: (side == Side::Acceptor).then(Standby::default),
+            prober: Prober::new(context.meter.clone()),
             context,
             peer,
             planner: Planner::new(rand::random()),
             candidates: Candidates::default(),
             attempts: Attempts::default(),
-            prober: Prober::default(),
             rtt: None,
             failures: DialFailures::default(),
             lane_uses: LaneUses::default(),
@@ -113,9 +113,8 @@ impl Dialer {
             return None;
         }
         self.advertise_ourselves(session, uplinks);
-        let our_key = self.context.identity().peer_id();
         let (lanes, former, has_flows, waits, reset) = session.with(|core, _| {
-            let (lanes, former) = lane_views(core, our_key, session.log().label());
+            let (lanes, former) = lane_views(core, &self.context, session.log().label());
             let reset = std::mem::take(&mut core.reset_paths);
             (lanes, former, has_flows(core), core.session.take_unserved_write(), reset)
         });
@@ -143,7 +142,8 @@ impl Dialer {
         let wanted = plan::wanted_lanes(self.candidates.paths());
         let retire_at = FormerKeyLanes::retire(session, now, &lanes, &former, wanted);
         if self.candidates.paths().is_empty() && lanes.is_empty() {
-            let no_path = NoPath::new(self.candidates.knows_an_address(), uplinks);
+            let no_path =
+                NoPath::new(self.candidates.knows_an_address(), uplinks, &self.context.allowances);
             self.failures.no_path(session, &self.context, now, no_path);
         }
         let input = PlanInput {
@@ -156,7 +156,7 @@ impl Dialer {
             self.planner.application_waits(now);
         }
         let plan = self.planner.plan(now, &input);
-        self.lane_uses.advertise(session, &self.planner, now, &lanes, &plan);
+        self.lane_uses.advertise(session, (&self.context, &self.planner), now, &lanes, &plan);
         self.hold_downs.report(session, self.planner.held_down(now));
         let wake_at = plan.wake_at;
         self.perform(session, plan);
@@ -234,7 +234,7 @@ impl Dialer {
 
     fn perform(&mut self, session: &SessionHandle, plan: PlanActions) {
         for (id, path) in plan.migrate {
-            migrate::migrate(session, &self.context.uplinks, id, &path);
+            migrate::migrate(session, &self.context, id, &path);
         }
         for path in plan.abandon {
             self.attempts.abandon(path);
@@ -381,7 +381,12 @@ impl Dialer {
 
 /// Returns the lanes that we dialed, as the planner sees them: those with the present keys of both ends, and
 /// those with a former one.
-fn lane_views(core: &Core, our_key: PeerId, label: &PeerLabel) -> (Vec<LaneView>, Vec<LaneView>) {
+fn lane_views(
+    core: &Core,
+    context: &NodeContext,
+    label: &PeerLabel,
+) -> (Vec<LaneView>, Vec<LaneView>) {
+    let our_key = context.identity().peer_id();
     let view = |(id, lane): (&LaneId, &super::session::LaneEntry)| {
         let dialed = lane.dialed()?;
         // One that is being closed is no lane any more, though its task has not ended yet.
@@ -390,7 +395,7 @@ fn lane_views(core: &Core, our_key: PeerId, label: &PeerLabel) -> (Vec<LaneView>
         }
         let place = LanePlace {
             uplink: dialed.uplink.clone(),
-            metered: dialed.metered,
+            metered: dialed.metered || context.is_for_thin_flows(&dialed.uplink),
             local: dialed.local.ip(),
             remote: dialed.remote,
         };

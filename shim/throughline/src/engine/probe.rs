@@ -15,7 +15,6 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::lane::handshake::{self, HandshakeError};
-use super::quic::cuts::Cuts;
 use super::quic::endpoint::{self, Notices, Reception};
 use super::quic::socket::{self, SocketOptions};
 use super::quic::tls::{self, KeyFault};
@@ -104,7 +103,7 @@ impl LaneProbe {
         let notices = Notices { from: self.remote, heard: Arc::new(Notify::new()) };
         let reception = Reception::Dialing(notices);
         let config = transport::dialing_endpoint_config();
-        let endpoint = match endpoint::open(config, None, socket, reception, Cuts::default()) {
+        let endpoint = match endpoint::open(config, None, socket, reception, <_>::default()) {
             Ok(endpoint) => endpoint,
             Err(error) => return LaneAnswer::CannotBind(error),
         };

@@ -31,11 +31,15 @@ pub(crate) use self::entry::{Accepted, Dialed, LaneEntry, LaneKeys, Origin};
 use self::notices::NoticeAnswer;
 pub(crate) use self::reservation::LaneReservation;
 use self::waiters::{FlowWaiters, Wakers};
+use crate::engine::allowances::{Allowance, Allowances, USED_UP};
 use crate::engine::drains::Drains;
+use crate::engine::quic::close;
 use crate::engine::totals::Totals;
 use crate::events::{EventLog, SessionLog};
 use crate::label::PeerLabel;
+use throughline_proto::hold_down::HoldState;
 use throughline_proto::panics::{Panicked, catch_call};
+use throughline_proto::selection::{Charge, Cost};
 use throughline_proto::session::Session;
 use throughline_proto::types::{FlowId, PeerId, PeerName, SessionId, Side};
 
@@ -78,6 +82,7 @@ pub(crate) struct SessionContext {
     pub(crate) lane_changes: watch::Sender<u64>,
     pub(crate) events: EventLog,
     pub(crate) drains: Drains,
+    pub(crate) allowances: Allowances,
     pub(crate) totals: Totals,
 }
 
@@ -132,9 +137,36 @@ impl SessionHandle {
         &self.0.log
     }
 
-    /// Returns whether an uplink of ours is drained.
+    /// Returns whether an uplink of ours is drained, or may not be used any more.
     pub(crate) fn is_drained(&self, uplink: &str) -> bool {
-        self.0.context.drains.contains(uplink)
+        self.0.context.drains.contains(uplink) || self.is_forbidden(uplink)
+    }
+
+    /// Returns whether an uplink of ours may not be used.
+    pub(crate) fn is_forbidden(&self, uplink: &str) -> bool {
+        self.0.context.allowances.forbids(uplink)
+    }
+
+    /// Returns what a lane costs at our end: of one that the peer dialed, what its uplink's allowance says.
+    pub(crate) fn cost_of(&self, lane: &LaneEntry) -> Cost {
+        let is_for_thin_flows =
+            |uplink| self.0.context.allowances.of(uplink) == Allowance::ThinFlows;
+        match lane.dialed() {
+            Some(dialed) => dialed.cost,
+            None if lane.uplink().is_some_and(is_for_thin_flows) => {
+                Cost::of_charge(0, Charge::ThinFlows, HoldState::Normal)
+            }
+            None => Cost::FREE,
+        }
+    }
+
+    /// Closes the lanes over an uplink that may not be used: whatever they carry goes over others, or waits.
+    pub(crate) fn end_forbidden_lanes(&self, uplink: &str) {
+        self.with(|core, _| {
+            for lane in core.lanes.values_mut().filter(|lane| lane.uplink() == Some(uplink)) {
+                lane.end(close::REPLACED, USED_UP);
+            }
+        });
     }
 
     /// Advertises how each lane that the peer dialed is to be used, as its uplink is now: metered,
@@ -145,7 +177,7 @@ impl SessionHandle {
             // How a dialed lane is to be used is for the planner to decide.
             for (id, lane) in lanes.iter().filter(|(_, lane)| lane.dialed().is_none()) {
                 let draining = lane.uplink().is_some_and(|uplink| self.is_drained(uplink));
-                session.advertise_use(now, *id, lane.cost(), draining);
+                session.advertise_use(now, *id, self.cost_of(lane), draining);
             }
         });
     }

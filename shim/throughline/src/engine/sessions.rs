@@ -268,6 +268,7 @@ impl Sessions {
             lane_changes: self.context.lane_changes.clone(),
             events: self.context.events.clone(),
             drains: self.context.drains.clone(),
+            allowances: self.context.allowances.clone(),
             totals: self.context.totals.clone(),
         };
         SessionHandle::new(id, peer, label, session, context)

@@ -274,6 +274,45 @@ define_events! {
         /// How long it was suspended.
         duration as "duration_ms": Duration,
     } => |f| write!(f, "the system was suspended for {}; every lane is probed", Span(*duration));
+
+    /// Four fifths of an uplink's budget are spent.
+    WARN "budget-low" BudgetLow {
+        /// The bytes that were used.
+        used: u64,
+        /// All bytes of the budget.
+        budget: u64,
+        /// When it is renewed.
+        resets: String,
+    } => |f| write!(f, "{} of the budget of {} are spent; it is renewed on {resets}", Bytes(*used), Bytes(*budget));
+
+    /// An uplink's budget is spent.
+    WARN "budget-spent" BudgetSpent {
+        /// The bytes that were used.
+        used: u64,
+        /// All bytes of the budget.
+        budget: u64,
+        /// What may be used from now on: `nothing` or `thin-flows`.
+        allows: String,
+        /// Whether that leaves no uplink, so that flows wait.
+        last: bool,
+        /// When it is renewed.
+        resets: String,
+    } => |f| {
+        let (used, budget) = (Bytes(*used), Bytes(*budget));
+        write!(f, "the budget of {budget} is spent ({used}); ")?;
+        match (allows.as_str(), last) {
+            ("thin-flows", _) => write!(f, "only thin flows use the uplink, where no other answers")?,
+            (_, false) => write!(f, "nothing goes over the uplink")?,
+            (_, true) => write!(f, "nothing goes over the uplink, and no other is left: flows wait")?,
+        }
+        write!(f, " until {resets}, or until `budget` is raised and the configuration reloaded")
+    };
+
+    /// An uplink's budget begins anew, or was raised.
+    INFO "budget-renewed" BudgetRenewed {
+        /// All bytes of the budget.
+        budget: u64,
+    } => |f| write!(f, "a budget of {} is there to be used", Bytes(*budget));
 }
 
 impl EventKind {

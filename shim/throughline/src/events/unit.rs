@@ -28,7 +28,8 @@ impl fmt::Display for Bytes {
         match self.0 {
             b if b < 1000 => write!(f, "{b} B"),
             b if b < 1_000_000 => write!(f, "{:.1} kB", b as f64 / 1e3),
-            b => write!(f, "{:.1} MB", b as f64 / 1e6),
+            b if b < 1_000_000_000 => write!(f, "{:.1} MB", b as f64 / 1e6),
+            b => write!(f, "{:.2} GB", b as f64 / 1e9),
         }
     }
 }

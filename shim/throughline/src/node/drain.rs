@@ -1,12 +1,15 @@
-//! Drains an uplink, and resumes it: changes the set of drained ones, what every lane advertises, and
-//! wakes the drivers.
+//! Drains an uplink, and resumes it; sets how much of one may be used: changes what is known of it, what every lane
+//! advertises, and wakes the drivers.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use crate::engine::allowances::{Allowance, GRACE};
 use crate::engine::drains::{Drain, UnknownUplink};
 use crate::engine::session::{LaneEntry, SessionHandle};
 use crate::engine::sessions::Sessions;
@@ -34,7 +37,7 @@ impl Sessions {
         let changed = self.context.drains.set(name, draining);
         let only_way_to = if draining { self.only_reached_over(name) } else { Vec::new() };
         let usable = |u: &Uplink| {
-            u.name != name && !u.addresses.is_empty() && !self.context.drains.contains(&u.name)
+            u.name != name && !u.addresses.is_empty() && !self.context.is_being_left(&u.name)
         };
         let last = draining && !uplinks.iter().any(usable);
         if changed {
@@ -51,14 +54,63 @@ impl Sessions {
         Ok(Drain { uplink: name.to_owned(), draining, changed, last, only_way_to })
     }
 
+    /// Sets how much of the uplink `name` may be used; returns whether that is a change.
+    pub(super) fn allow(&self, name: &str, allowance: Allowance) -> Result<bool, UnknownUplink> {
+        // One that is gone may still be limited.
+        if self.context.allowances.of(name) == Allowance::Everything {
+            self.known(name)?;
+        }
+        let changed = self.context.allowances.set(name, allowance);
+        if changed {
+            for session in self.all() {
+                session.advertise_uses();
+                session.wake_driver();
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Closes the lanes over an uplink that may not be used, once their flows have had time to leave it.
+    pub(super) async fn end_lanes_over(sessions: Weak<Self>, name: String) {
+        tokio::time::sleep(GRACE).await;
+        let Some(sessions) = sessions.upgrade() else { return };
+        // It may have been allowed again.
+        if sessions.context.allowances.forbids(&name) {
+            sessions.all().for_each(|session| session.end_forbidden_lanes(&name));
+        }
+    }
+
+    /// Returns whether no other uplink has an address and may be used.
+    pub(super) fn is_last(&self, name: &str) -> bool {
+        let usable = |u: &Uplink| {
+            u.name != name && !u.addresses.is_empty() && !self.context.allowances.forbids(&u.name)
+        };
+        !self.context.uplinks.now().uplinks.iter().any(usable)
+    }
+
+    /// Returns what has gone over each uplink since the last call, which begins to count it.
+    pub(super) fn take_bytes(&self) -> BTreeMap<String, u64> {
+        let mut by_uplink = BTreeMap::new();
+        for (ours, bytes) in self.context.meter.take() {
+            if let Some(uplink) = self.context.uplink_of(ours) {
+                *by_uplink.entry(uplink).or_default() += bytes;
+            }
+        }
+        by_uplink
+    }
+
+    fn known(&self, name: &str) -> Result<Uplink, UnknownUplink> {
+        let snapshot = self.context.uplinks.now();
+        snapshot.uplinks.iter().find(|uplink| uplink.name == name).cloned().ok_or_else(|| {
+            let known = snapshot.uplinks.iter().map(|u| u.name.clone()).collect();
+            UnknownUplink { name: name.to_owned(), known }
+        })
+    }
+
     /// Cuts the uplink `name` off for a drill.
     pub(super) fn cut_uplink(&self, name: &str, duration: Duration) -> Result<(), UnknownUplink> {
-        let snapshot = self.context.uplinks.now();
-        let Some(uplink) = snapshot.uplinks.iter().find(|uplink| uplink.name == name) else {
-            let known = snapshot.uplinks.iter().map(|u| u.name.clone()).collect();
-            return Err(UnknownUplink { name: name.to_owned(), known });
-        };
-        let addresses: Vec<IpAddr> = uplink.addresses.iter().map(|a| a.net.addr()).collect();
+        let addresses: Vec<IpAddr> =
+            self.known(name)?.addresses.iter().map(|a| a.net.addr()).collect();
         warn!(uplink = name, for_ = ?duration, "a drill: nothing goes over the uplink for a time");
         self.context.cuts.add(&addresses, Instant::now() + duration);
         Ok(())
@@ -72,7 +124,7 @@ impl Sessions {
             session.with(|core, _| {
                 let is_other = |(id, lane): (&LaneId, &LaneEntry)| {
                     let uplink = lane.uplink();
-                    uplink.is_none_or(|u| u != name && !self.context.drains.contains(u))
+                    uplink.is_none_or(|u| u != name && !self.context.is_being_left(u))
                         && core.session.lane_is_up(*id)
                         && asked_at.is_none_or(|at| lane.attached_at > at || has_answered(lane, at))
                 };

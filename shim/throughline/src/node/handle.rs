@@ -1,5 +1,6 @@
 //! The handle to a node, and what becomes of the node when the last one is dropped.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::keepers::Keepers;
 use super::listeners::Listeners;
 use super::router::Router;
 use super::{shutdown, status};
+use crate::engine::allowances::{Allowance, BudgetReport};
 use crate::engine::context::NodeContext;
 use crate::engine::drains::{Drain, UnknownUplink};
 use crate::engine::sessions::Sessions;
@@ -226,6 +228,49 @@ impl Node {
     /// There is no such uplink; [`UnknownUplink`] names those there are.
     pub fn resume_uplink(&self, name: &str) -> Result<Drain, UnknownUplink> {
         self.sessions().set_drained(name, false)
+    }
+
+    /// Sets how much of the uplink `name` may be used until it is set again; returns whether that is a change. Flows
+    /// leave an uplink of which nothing may be used as they leave a drained one, and its lanes are closed three
+    /// seconds later, even where no other uplink answers: flows wait then. Whoever tells it why is
+    /// [`report_budget`](Self::report_budget).
+    ///
+    /// # Errors
+    /// There is no such uplink; [`UnknownUplink`] names those there are.
+    pub fn allow_uplink(&self, name: &str, allowance: Allowance) -> Result<bool, UnknownUplink> {
+        let changed = self.sessions().allow(name, allowance)?;
+        if changed && allowance == Allowance::Nothing {
+            let sessions = Arc::downgrade(self.sessions());
+            self.0.runtime.spawn(Sessions::end_lanes_over(sessions, name.to_owned()));
+        }
+        Ok(changed)
+    }
+
+    /// Returns the bytes that went over each uplink since the last call, both ways, as a provider counts them: every
+    /// UDP datagram of this node with its headers of UDP and IP. The first call begins to count.
+    pub fn take_uplink_bytes(&self) -> BTreeMap<String, u64> {
+        self.sessions().take_bytes()
+    }
+
+    /// Emits an event about an uplink's budget, for whoever keeps one.
+    pub fn report_budget(&self, uplink: &str, report: BudgetReport) {
+        let kind = match report {
+            BudgetReport::Low { used, budget, resets } => {
+                EventKind::BudgetLow { used, budget, resets }
+            }
+            BudgetReport::Spent { used, budget, allowance, resets } => {
+                let last = allowance == Allowance::Nothing && self.sessions().is_last(uplink);
+                let allows = match allowance {
+                    Allowance::Nothing => "nothing",
+                    Allowance::ThinFlows => "thin-flows",
+                    Allowance::Everything => "everything",
+                };
+                let allows = allows.to_owned();
+                EventKind::BudgetSpent { used, budget, allows, last, resets }
+            }
+            BudgetReport::Renewed { budget } => EventKind::BudgetRenewed { budget },
+        };
+        self.context().events.emit_uplink(uplink, kind);
     }
 
     /// Has everything that this node sends and receives over the uplink `name` vanish for `duration`, as if its ISP

@@ -228,8 +228,8 @@ impl Prepared {
         self.announcers.extend(Announcer::new(&socket));
         let (gate, kept) = (ReadGate::shut(), Arc::new(socket.try_clone()?));
         let reception = Reception::Accepting(gate.clone());
-        let cuts = context.cuts.clone();
-        let endpoint = endpoint::open(config, Some(server), socket, reception, cuts)?;
+        let watchers = context.watchers();
+        let endpoint = endpoint::open(config, Some(server), socket, reception, watchers)?;
         let (open, claimed) = (true, false);
         Ok(Listening {
             configured: addr,

@@ -1,6 +1,7 @@
 //! The public API, with two nodes in one process over real sockets on loopback.
 
 mod acceptor;
+mod allowance;
 mod datagrams;
 mod handles;
 mod handover;

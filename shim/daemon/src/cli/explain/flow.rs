@@ -209,6 +209,12 @@ fn defect(lane: &LaneReport) -> Option<&'static str> {
     match lane {
         lane if lane.draining => Some("it is drained"),
         lane if lane.cost == "metered" => Some("it is metered, and used where no other is"),
+        lane if lane.cost == "overflow" => Some(
+            "it costs money: bulk uses it when every other is full, and all do where no other is",
+        ),
+        lane if lane.cost == "thin-flows" => {
+            Some("its budget is spent: thin flows use it where no other is, and bulk waits")
+        }
         lane if lane.lossy => Some("it loses much of what is sent"),
         _ => None,
     }

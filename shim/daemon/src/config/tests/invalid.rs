@@ -478,7 +478,7 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
 
 #[test]
 fn every_error_has_its_position_and_says_what_is_wrong_and_how_to_correct_it() {
-    for (text, line, column, message) in INVALID {
+    for (text, line, column, message) in INVALID.iter().chain(super::invalid_money::INVALID) {
         let error = match parse(&format!("identity = 'k'\n{text}\n")) {
             Ok(_) => panic!("accepted:\n{text}"),
             Err(error) => error,

@@ -83,6 +83,7 @@ fn network() -> Snapshot {
         name: name.to_owned(),
         class: Default::default(),
         metered: false,
+        overflow: None,
         discovered: false,
         addresses: network
             .usable()

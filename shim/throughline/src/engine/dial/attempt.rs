@@ -16,9 +16,7 @@ use crate::engine::quic::endpoint::{self, Notices, Reception};
 use crate::engine::quic::socket::{self, SocketOptions};
 use crate::engine::quic::{tls, transport};
 use crate::engine::session::{Dialed, LaneKeys, Origin};
-use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::{Path, PathKey};
-use throughline_proto::selection::Cost;
 use throughline_proto::session::LaneInfo;
 use throughline_proto::types::PeerId;
 use throughline_proto::wire::hello::{Hello, RejectCode};
@@ -162,7 +160,7 @@ impl Attempt {
         let restarts = Arc::new(Notify::new());
         let notices = Notices { from: path.remote, heard: restarts.clone() };
         let reception = Reception::Dialing(notices);
-        let endpoint = endpoint::open(config, None, socket, reception, context.cuts.clone())
+        let endpoint = endpoint::open(config, None, socket, reception, context.watchers())
             .map_err(DialError::Bind)?;
         let link_mtu = context.uplinks.link_mtu(path.local, path.remote);
         let payload = endpoint::payload_of(link_mtu, path.remote.ip());
@@ -178,7 +176,7 @@ impl Attempt {
         let id = hello.lane;
         let exchange = handshake::initiate(&connection, hello).await;
         let (control, welcome) = exchange.map_err(|error| not_welcome(&connection, error))?;
-        let cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
+        let cost = context.first_cost(&path);
         let dialed = Dialed {
             endpoint,
             uplink: path.uplink,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::lookup::NameLookup;
+use crate::engine::allowances::Allowance;
 use crate::engine::context::NodeContext;
 use crate::engine::drains::Drains;
 use crate::engine::session::SessionHandle;
@@ -33,8 +34,9 @@ pub(super) struct Candidates {
     /// Any address of the peer is known.
     knows_an_address: bool,
     updated_at: Option<Instant>,
-    /// The generation of the uplinks that the paths were made from.
-    generation: u64,
+    /// The generation of the uplinks that the paths were made from, and how often what may be used of them had
+    /// changed.
+    generation: (u64, u64),
 }
 
 /// What an update came to.
@@ -114,21 +116,22 @@ impl Candidates {
         satisfied: bool,
     ) -> Update {
         self.take_advertised(session);
-        let uplinks_changed = self.generation != uplinks.generation;
+        let generation = (uplinks.generation, context.allowances.changes());
+        let uplinks_changed = self.generation != generation;
         let recent = |at: Instant| now < at + UPDATE_INTERVAL;
         let enough = satisfied && !self.paths.is_empty();
         if !uplinks_changed && self.updated_at.is_some_and(|at| recent(at) || enough) {
             return Update::default();
         }
         self.updated_at = Some(now);
-        self.generation = uplinks.generation;
+        self.generation = generation;
         let mut remotes = self.lookup.addresses(&context.peers.locators(session.peer()));
         self.configured.clone_from(&remotes);
         // What the peer advertises is of use only beside what was configured.
         remotes.extend(plan::usable_locators(&self.advertised, &remotes));
         self.knows_an_address = !remotes.is_empty();
         let (paths, devices): (Vec<Path>, Vec<Device>) =
-            context.uplinks.paths(uplinks, &remotes).into_iter().unzip();
+            permitted(context, context.uplinks.paths(uplinks, &remotes)).unzip();
         let is_new = |(path, device): (&Path, &Device)| {
             let mut known = self.paths.iter().zip(&self.devices);
             !known.any(|(p, d)| same_but_for_drain(p, path) && d == device)
@@ -153,6 +156,21 @@ impl Candidates {
 
 fn same_but_for_drain(a: &Path, b: &Path) -> bool {
     Path { draining: b.draining, ..a.clone() } == *b
+}
+
+/// Returns the paths over uplinks that may be used; those of one for thin flows cost money.
+fn permitted(
+    context: &NodeContext,
+    paths: impl IntoIterator<Item = (Path, Device)>,
+) -> impl Iterator<Item = (Path, Device)> {
+    paths.into_iter().filter_map(|(mut path, device)| {
+        match context.allowances.of(&path.uplink) {
+            Allowance::Everything => {}
+            Allowance::ThinFlows => path.metered = true,
+            Allowance::Nothing => return None,
+        }
+        Some((path, device))
+    })
 }
 
 fn address(locator: &Locator) -> Option<SocketAddr> {

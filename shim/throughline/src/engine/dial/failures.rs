@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use super::attempt::{DialError, MAX_DIAL_TIMEOUT};
+use crate::engine::allowances::Allowances;
 use crate::engine::context::NodeContext;
 use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
@@ -33,15 +34,19 @@ pub(super) struct DialFailures {
 pub(super) enum NoPath {
     PeerUnresolved,
     UplinksUnaddressed,
+    UplinksForbidden,
     Unrouted,
 }
 
 impl NoPath {
-    pub(super) fn new(knows_an_address: bool, uplinks: &Snapshot) -> Self {
+    pub(super) fn new(knows_an_address: bool, uplinks: &Snapshot, allowances: &Allowances) -> Self {
+        let mut addressed = uplinks.uplinks.iter().filter(|uplink| uplink.ips().next().is_some());
         if !knows_an_address {
             Self::PeerUnresolved
-        } else if uplinks.uplinks.iter().all(|uplink| uplink.ips().next().is_none()) {
+        } else if addressed.clone().next().is_none() {
             Self::UplinksUnaddressed
+        } else if addressed.all(|uplink| allowances.forbids(&uplink.name)) {
+            Self::UplinksForbidden
         } else {
             Self::Unrouted
         }
@@ -53,6 +58,9 @@ impl NoPath {
                 "none of its locators has an address: their names do not resolve"
             }
             Self::UplinksUnaddressed => "no uplink has an address",
+            Self::UplinksForbidden => {
+                "no uplink that has an address may be used any more: its budget is spent"
+            }
             Self::Unrouted => {
                 "from no address of the uplinks does a route lead to any of its locators"
             }

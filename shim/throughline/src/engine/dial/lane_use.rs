@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tracing::info;
 
+use crate::engine::context::NodeContext;
 use crate::engine::session::SessionHandle;
 use throughline_proto::plan::{LaneView, PlanActions, Planner};
 use throughline_proto::selection::Cost;
@@ -21,7 +22,7 @@ impl LaneUses {
     pub(super) fn advertise(
         &mut self,
         session: &SessionHandle,
-        planner: &Planner,
+        (context, planner): (&NodeContext, &Planner),
         now: Instant,
         lanes: &[LaneView],
         plan: &PlanActions,
@@ -31,7 +32,8 @@ impl LaneUses {
                 let Some(lane) = core.lanes.get_mut(&view.id) else { continue };
                 let Some(dialed) = lane.dialed_mut() else { continue };
                 let hold_state = planner.hold_state(now, view);
-                dialed.cost = Cost::of_lane(dialed.order, dialed.metered, hold_state);
+                let charge = context.charge(&dialed.uplink, dialed.metered);
+                dialed.cost = Cost::of_charge(dialed.order, charge, hold_state);
                 core.session.advertise_use(at, view.id, dialed.cost, plan.drain.contains(&view.id));
             }
         });

@@ -2,18 +2,17 @@
 
 use tracing::warn;
 
+use crate::engine::context::NodeContext;
 use crate::engine::quic::socket::{self, SocketOptions};
 use crate::engine::session::SessionHandle;
 use crate::events::EventKind;
-use throughline_proto::hold_down::HoldState;
 use throughline_proto::path::Path;
-use throughline_proto::selection::Cost;
 use throughline_proto::types::LaneId;
-use throughline_uplinks::Uplinks;
 
 /// Migrates the lane `id` to `path`. Where that cannot be, the lane stays as it is, and the log says
 /// why.
-pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, path: &Path) {
+pub(super) fn migrate(session: &SessionHandle, context: &NodeContext, id: LaneId, path: &Path) {
+    let uplinks = &context.uplinks;
     let options = SocketOptions { device: uplinks.device(path.local, path.remote) };
     let socket = match socket::bind((path.local, 0).into(), &options) {
         Ok(socket) => socket,
@@ -24,6 +23,7 @@ pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, pa
         }
     };
     let interface = uplinks.interface(path.local);
+    let cost = context.first_cost(path);
     session.with(|core, now| {
         let had_failed = core.is_suspect(id);
         // Until now it was the former uplink's.
@@ -43,7 +43,7 @@ pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, pa
         dialed.interface = interface;
         (dialed.order, dialed.metered) = (path.order, path.metered);
         dialed.migrations += 1;
-        dialed.cost = Cost::of_lane(path.order, path.metered, HoldState::Normal);
+        dialed.cost = cost;
         if had_failed {
             session.totals().lane_failed(Some(&from));
             session.totals().flows_survived(Some(&from), core.session.flow_count());
@@ -54,7 +54,12 @@ pub(super) fn migrate(session: &SessionHandle, uplinks: &Uplinks, id: LaneId, pa
             Some(&path.uplink),
             EventKind::LaneMigrated { from, to, local },
         );
-        core.session.advertise_use(now, id, lane.cost(), session.is_drained(&path.uplink));
+        core.session.advertise_use(
+            now,
+            id,
+            session.cost_of(lane),
+            session.is_drained(&path.uplink),
+        );
         core.session.handle_local_migration(now, id);
         core.session.handle_lane_migrated(now, id, path.order.into(), path.order);
     });

@@ -15,6 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::engine::quic::meter::Meter;
 use crate::engine::quic::socket::{self, SocketOptions};
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::wire::path_probe::PathProbe;
@@ -36,6 +37,7 @@ pub(super) struct Prober {
     tasks: JoinSet<()>,
     sender: mpsc::Sender<PathKey>,
     answers: mpsc::Receiver<PathKey>,
+    meter: Meter,
 }
 
 /// A socket on one of our addresses, which its task keeps open.
@@ -47,14 +49,13 @@ struct Opened {
     socket: Weak<UdpSocket>,
 }
 
-impl Default for Prober {
-    fn default() -> Self {
-        let (sender, answers) = mpsc::channel(ANSWERS);
-        Self { sockets: Vec::new(), tasks: JoinSet::new(), sender, answers }
-    }
-}
-
 impl Prober {
+    /// Returns one whose packets `meter` counts.
+    pub(super) fn new(meter: Meter) -> Self {
+        let (sender, answers) = mpsc::channel(ANSWERS);
+        Self { sockets: Vec::new(), tasks: JoinSet::new(), sender, answers, meter }
+    }
+
     /// Sends a probe.
     ///
     /// # Errors
@@ -68,7 +69,8 @@ impl Prober {
             Some(known) => known,
             None => self.open(path.local, device)?,
         };
-        SockRef::from(&*socket).send_to(&probe.to_bytes(), &path.remote.into())?;
+        let len = SockRef::from(&*socket).send_to(&probe.to_bytes(), &path.remote.into())?;
+        self.meter.count(path.local, len, None);
         Ok(())
     }
 
@@ -88,7 +90,8 @@ impl Prober {
         UdpSocketState::new((&socket).into())?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let probe = PathProbe::new(rand::random(), rand::random());
-        let answers = receive(socket.clone(), local, probe, self.sender.clone());
+        let heard = (self.sender.clone(), self.meter.clone());
+        let answers = receive(socket.clone(), local, probe, heard);
         self.tasks.spawn(async move {
             let _ = tokio::time::timeout(SOCKET_LIFE + ANSWER_TIMEOUT, answers).await;
         });
@@ -103,16 +106,17 @@ async fn receive(
     socket: Arc<UdpSocket>,
     local: IpAddr,
     probe: PathProbe,
-    answers: mpsc::Sender<PathKey>,
+    (answers, meter): (mpsc::Sender<PathKey>, Meter),
 ) {
     let mut datagram = [0; 256];
     loop {
         match socket.recv_from(&mut datagram).await {
             Ok((len, from)) if probe.is_answered_by(&datagram[..len]) => {
+                meter.count(local, len, None);
                 let remote = SocketAddr::new(from.ip(), from.port());
                 let _ = answers.try_send(PathKey { local, remote });
             }
-            Ok(_) => {}
+            Ok((len, _)) => meter.count(local, len, None),
             // The next probe opens another socket.
             Err(_) => return,
         }
@@ -137,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_acceptor_answers_a_probe_and_nobody_else_does() {
-        let mut prober = Prober::default();
+        let mut prober = Prober::new(Meter::default());
         let unanswering = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         prober.probe(&path(unanswering.local_addr().unwrap()), None).unwrap();
         let mut seen = [0; 2000];

@@ -57,10 +57,7 @@ impl RedundancyReporter {
         let uplinks = &possible.uplinks.uplinks;
         self.dial_errors.retain(|name, _| uplinks.iter().any(|uplink| uplink.name == *name));
         let is_unaddressed = |u: &&Uplink| {
-            u.addresses.is_empty()
-                && !u.metered
-                && !u.discovered
-                && !context.drains.contains(&u.name)
+            u.addresses.is_empty() && !u.metered && !u.discovered && !context.is_being_left(&u.name)
         };
         let unaddressed: Vec<&str> =
             uplinks.iter().filter(is_unaddressed).map(|u| u.name.as_str()).collect();

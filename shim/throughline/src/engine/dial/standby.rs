@@ -85,7 +85,7 @@ pub(super) fn retire(
                 lane.end(close::REPLACED, reason);
                 continue;
             }
-            let cost = lane.cost();
+            let cost = session.cost_of(lane);
             core.session.advertise_use(at, view.id, cost, true);
         }
     });

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::end::LaneEnd;
 use crate::clock::BootTime;
+use crate::engine::allowances::USED_UP;
 use crate::engine::quic::close;
 use crate::engine::session::{LaneEntry, LaneKeys, Origin, SessionHandle};
 use crate::engine::totals::Accounted;
@@ -53,7 +54,7 @@ pub(super) fn attach(
     let log = session.log();
     session.with(|core, now| {
         let (uplink, local) = (entry.uplink().map(str::to_owned), entry.local());
-        let (remote, cost) = (entry.connection.remote_address(), entry.cost());
+        let (remote, cost) = (entry.connection.remote_address(), session.cost_of(&entry));
         let dialed = matches!(entry.origin, Origin::Dialed(_));
         core.grant_streams(&entry);
         core.lanes.insert(id, entry);
@@ -75,6 +76,12 @@ pub(super) fn attach(
             && !log.label().accepts(lane.keys.peers)
         {
             lane.end(close::REJECTED, KEY_REMOVED);
+        }
+        // In the same way its uplink may have been used up.
+        if uplink.as_deref().is_some_and(|uplink| session.is_forbidden(uplink))
+            && let Some(lane) = core.lanes.get_mut(&id)
+        {
+            lane.end(close::REPLACED, USED_UP);
         }
         // In the same way its session may have been handed over.
         if core.has_left

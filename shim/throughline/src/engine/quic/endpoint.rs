@@ -25,6 +25,7 @@ use socket2::SockRef;
 use tokio::sync::Notify;
 
 use super::cuts::Cuts;
+use super::meter::Meter;
 use throughline_proto::wire::restart_notice;
 
 /// The most bytes of a UDP datagram in an IPv4 packet of 64 KiB.
@@ -57,11 +58,11 @@ pub(crate) fn open(
     server: Option<ServerConfig>,
     socket: UdpSocket,
     reception: Reception,
-    cuts: Cuts,
+    (cuts, meter): (Cuts, Meter),
 ) -> io::Result<Endpoint> {
     let payload = receivable(&socket);
     config.max_udp_payload_size(payload).map_err(io::Error::other)?;
-    Endpoint::new(config, server, socket, Arc::new(LaneRuntime { payload, reception, cuts }))
+    Endpoint::new(config, server, socket, Arc::new(LaneRuntime { payload, reception, cuts, meter }))
 }
 
 /// What becomes of what arrives at a socket, besides that the endpoint has it.
@@ -158,6 +159,7 @@ struct LaneRuntime {
     payload: u16,
     reception: Reception,
     cuts: Cuts,
+    meter: Meter,
 }
 
 impl Runtime for LaneRuntime {
@@ -173,7 +175,8 @@ impl Runtime for LaneRuntime {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         let (payload, reception) = (self.payload, self.reception.clone());
         let (local, cuts) = (inner.local_addr()?.ip(), self.cuts.clone());
-        Ok(Arc::new(LaneSocket { inner, local, payload, reception, cuts }))
+        let meter = self.meter.clone();
+        Ok(Arc::new(LaneSocket { inner, local, payload, reception, cuts, meter }))
     }
 
     fn now(&self) -> Instant {
@@ -190,9 +193,14 @@ struct LaneSocket {
     payload: u16,
     reception: Reception,
     cuts: Cuts,
+    meter: Meter,
 }
 
 impl LaneSocket {
+    fn count(&self, ours: Option<IpAddr>, len: usize, segment: Option<usize>) {
+        self.meter.count(ours.unwrap_or(self.local), len, segment);
+    }
+
     fn is_cut(&self, ours: Option<IpAddr>) -> bool {
         self.cuts.is_cut(ours.unwrap_or(self.local), Instant::now)
     }
@@ -210,6 +218,7 @@ impl LaneSocket {
                     // quinn finds no datagram in it.
                     arrived.len = 0;
                 }
+                self.count(arrived.dst_ip, arrived.len, Some(arrived.stride));
             }
         }
         received
@@ -229,7 +238,9 @@ impl AsyncUdpSocket for LaneSocket {
         }
         let part = batch_part(transmit.segment_size);
         if transmit.contents.len() <= part {
-            return self.inner.try_send(transmit);
+            self.inner.try_send(transmit)?;
+            self.count(transmit.src_ip, transmit.contents.len(), transmit.segment_size);
+            return Ok(());
         }
         for contents in transmit.contents.chunks(part) {
             self.inner.try_send(&Transmit {
@@ -239,6 +250,7 @@ impl AsyncUdpSocket for LaneSocket {
                 segment_size: transmit.segment_size.filter(|size| *size < contents.len()),
                 src_ip: transmit.src_ip,
             })?;
+            self.count(transmit.src_ip, contents.len(), transmit.segment_size);
         }
         Ok(())
     }

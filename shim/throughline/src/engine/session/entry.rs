@@ -134,11 +134,6 @@ impl LaneEntry {
         self.origin.local()
     }
 
-    /// Returns what it costs at our end ([`LaneUse::cost`](throughline_proto::wire::fact::LaneUse::cost)).
-    pub(crate) fn cost(&self) -> Cost {
-        self.dialed().map_or(Cost::FREE, |dialed| dialed.cost)
-    }
-
     /// Adds what went over the lane since the last time to the totals of its uplink.
     pub(crate) fn account(&mut self, totals: &Totals, suspicions: u64) {
         let seen = self.sensor.snapshot();

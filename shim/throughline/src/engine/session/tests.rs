@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use throughline_proto::selection::Cost;
 use throughline_proto::session::{LaneInfo, SessionConfig};
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::fact::Locators;
@@ -32,6 +31,7 @@ fn acceptor() -> SessionHandle {
         lane_changes: watch::Sender::new(0),
         events: EventLog::default(),
         drains: Drains::default(),
+        allowances: Allowances::default(),
         totals: Totals::default(),
     };
     let peer = crate::Identity::generate().peer_id();

@@ -16,6 +16,28 @@ fn ms(millis: u64) -> Duration {
 
 /// At least one of each, and each form of its text.
 fn samples() -> Vec<EventKind> {
+    [most(), budgets()].concat()
+}
+
+fn budgets() -> Vec<EventKind> {
+    let (used, budget, resets) = (16_000_000_000, 20_000_000_000, "2026-12-01".to_owned());
+    let spent = |allows: &str, last| EventKind::BudgetSpent {
+        used: 20_000_123_456,
+        budget,
+        allows: allows.to_owned(),
+        last,
+        resets: resets.clone(),
+    };
+    vec![
+        EventKind::BudgetLow { used, budget, resets: resets.clone() },
+        spent("nothing", false),
+        spent("nothing", true),
+        spent("thin-flows", false),
+        EventKind::BudgetRenewed { budget },
+    ]
+}
+
+fn most() -> Vec<EventKind> {
     let local: SocketAddr = "192.0.2.7:40001".parse().unwrap();
     let remote: SocketAddr = "203.0.113.5:5443".parse().unwrap();
     let ours = SuspectedBy::Us { rule: SuspicionRule::Bulk, silence: ms(12) };

@@ -10,7 +10,6 @@ use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::engine::quic::cuts::Cuts;
 use crate::engine::quic::endpoint::{self, ReadGate, Reception, STANDARD_PAYLOAD};
 use crate::engine::quic::socket::{self, SocketOptions};
 use throughline_proto::lane::{MAX_ACK_DELAY, SuspicionDetector, Verdict};
@@ -126,7 +125,7 @@ impl Lane {
 
 fn endpoint(config: EndpointConfig, server: Option<ServerConfig>, socket: StdSocket) -> Endpoint {
     let reception = Reception::Accepting(ReadGate::default());
-    endpoint::open(config, server, socket, reception, Cuts::default()).unwrap()
+    endpoint::open(config, server, socket, reception, <_>::default()).unwrap()
 }
 
 /// Keeps one direction busy; the receiver's progress is written to what is returned.
