@@ -1,6 +1,6 @@
 //! The state of a daemon as JSON, as `throughline status --json` prints it.
 //!
-//! A stable mirror of [`NodeStatus`](throughline::NodeStatus): fields are added, never
+//! A stable mirror of [`NodeStatus`]: fields are added, never
 //! renamed or removed. Durations are in milliseconds or seconds, as the name says. Counts of bytes
 //! begin with the thing they belong to.
 
