@@ -11,6 +11,7 @@ mod event;
 mod protocol;
 mod serve;
 mod socket;
+mod uplinks;
 
 pub use self::client::{
     EventReader, EventUpdate, change_uplink, cut_uplink, events, reload, report, status,
@@ -21,6 +22,7 @@ pub use self::protocol::{
     Answer, CutAnswer, ReloadAnswer, ReloadRequest, Request, UplinkAnswer, UplinkChange,
 };
 pub use self::socket::AdminSocket;
+pub(crate) use self::uplinks::{TAKEN_OVER, change as change_uplink_of};
 
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,8 @@ pub struct Config {
     pub admin: Admin,
     /// The TCP address at which metrics can be read, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The status page, if there is one.
+    pub web: Option<Web>,
     /// What is logged, in the syntax of `EnvFilter`; without it the default.
     pub log: Option<String>,
     /// The command that runs for each event, with its arguments; empty where there is none.
@@ -94,6 +96,15 @@ pub enum Admin {
     Default,
     /// This path.
     At(PathBuf),
+}
+
+/// Where the status page is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// The TCP address; one that others reach only with a token.
+    pub listen: SocketAddr,
+    /// The file with the token that permits changes, and reading where others can connect.
+    pub token_file: Option<PathBuf>,
 }
 
 /// A trusted peer.
@@ -152,6 +163,7 @@ impl Config {
             policy: Policy::new(Vec::new(), HashMap::new(), Via::Reject),
             admin: Admin::Off,
             metrics: None,
+            web: None,
             log: None,
             on_event: Vec::new(),
             existing_flows: ExistingFlows::default(),

@@ -114,7 +114,7 @@ pub enum Socket {
         /// The address as it was configured.
         listen: SocketAddr,
     },
-    /// That of the metrics.
+    /// That of the metrics, or of the status page: a successor knows them by their addresses.
     Metrics {
         /// The address as it is bound.
         addr: SocketAddr,

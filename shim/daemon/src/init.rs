@@ -149,6 +149,7 @@ impl FirstConfig {
             )?,
         }
         writeln!(text, "# metrics = \"127.0.0.1:9480\"  # for Prometheus")?;
+        writeln!(text, "# web = \"127.0.0.1:9481\"  # a page for your browser: how it goes, live")?;
         self.write_uplinks(text)?;
         for peer in &self.peers {
             self.write_peer(text, peer)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─▸ doctor, demo ─▸ run ─▸ reload ─▸ config ─▸ proxy ─▸ the library
-//!                 └───▸ hook ─▸ admin, metrics ─▸ report ─▸ the library
+//!                 └───▸ hook ─▸ web ─▸ admin, metrics ─▸ report ─▸ the library
 //!                         └───▸ handover ─▸ proxy
 //!                         └───▸ budget ─▸ report, config, proxy
 //! cli ─▸ exec ─▸ proxy
@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod exec;
 pub mod handover;
 mod hook;
+mod http_listener;
 pub mod init;
 pub mod join;
 mod log_filter;
@@ -33,3 +34,4 @@ mod sentence;
 mod service;
 mod top;
 pub mod unix_socket;
+pub mod web;

@@ -31,6 +31,7 @@ use self::interception::{covered, intercept, of_bound};
 use self::parts::acls;
 pub(crate) use self::parts::admin_path;
 pub use self::parts::identity;
+pub(crate) use self::parts::web as web_settings;
 use self::prepared::Prepared;
 use self::reloader::Live;
 pub use self::reloader::{Paused, ReloadError, ReloadFrom, Reloader, SetLog};
@@ -42,12 +43,13 @@ use crate::budget::{self, Budgets};
 use crate::handover::{Departure, GiveError, Giver, Handed};
 use crate::hook::Hook;
 use crate::metrics::MetricsServer;
-use crate::proxy::connections::{Connections, Descriptors};
+use crate::proxy::connections::Connections;
 use crate::proxy::egress::Egress;
 use crate::proxy::ingress::dispatcher::Dispatcher;
 use crate::proxy::tasks::Tasks;
-use crate::report::{DescriptorsReport, Report, ReportSource};
+use crate::report::ReportSource;
 use crate::service;
+use crate::web::Web;
 use throughline::handover::HandedOverFlows;
 use throughline::{DatagramListener, Listener, Node};
 
@@ -69,11 +71,28 @@ pub struct Daemon {
     giver: Giver,
 }
 
+/// Returns where flows of peers come out; where that cannot be had the node ends.
+async fn listeners(node: &Node) -> Result<(Listener, DatagramListener), StartError> {
+    let served = node.serve_tcp().and_then(|tcp| Ok((tcp, node.serve_udp()?)));
+    if served.is_err() {
+        node.shutdown(Duration::ZERO).await;
+    }
+    Ok(served?)
+}
+
 fn spawn_egress(egress: &Arc<Egress>, (tcp, udp): (Listener, DatagramListener), tasks: &Tasks) {
     let serving = egress.clone().serve(tcp, tasks.clone());
     tasks.spawn_vital("the egress's task".to_owned(), serving);
     let serving = egress.clone().serve_datagrams(udp, tasks.clone());
     tasks.spawn_vital("the egress's task of datagrams".to_owned(), serving);
+}
+
+/// Serves metrics; returns where.
+fn spawn_metrics(server: MetricsServer, report: ReportSource, tasks: &Tasks) -> SocketAddr {
+    let addr = server.addr();
+    let serving = server.serve(report, tasks.clone());
+    tasks.spawn_vital("the task of the metrics".to_owned(), serving);
+    addr
 }
 
 /// Returns what the admin socket calls to reload.
@@ -85,25 +104,6 @@ fn reload_request(reloader: &Reloader) -> ReloadRequest {
             let changes = reloader.reload(dry_run).await.map_err(|error| error.to_string())?;
             Ok(changes.iter().map(ToString::to_string).collect())
         })
-    })
-}
-
-/// Returns what reports the state of the daemon.
-fn report_source(node: Node, descriptors: Descriptors, reloader: Reloader) -> ReportSource {
-    let budgets = reloader.budgets().clone();
-    Arc::new(move |detail| {
-        let (limit, for_connections) = descriptors.bounds();
-        let connections = descriptors.in_use();
-        let descriptors = DescriptorsReport { limit, for_connections, connections };
-        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        let interception = reloader.interception();
-        let file = reloader.file();
-        let mut report =
-            Report { file, descriptors, tasks, interception, ..Report::from(&detail.of(&node)) };
-        for uplink in &mut report.uplinks {
-            uplink.budget = budgets.report(&uplink.name);
-        }
-        report
     })
 }
 
@@ -135,26 +135,27 @@ impl Daemon {
         from: Option<ReloadFrom>,
         former: Option<(Handed, Departure)>,
     ) -> Result<Self, StartError> {
-        let Prepared { config, node, ingresses, metrics, admin, interception, answerer, names } =
-            prepared;
+        let Prepared {
+            config,
+            node,
+            ingresses,
+            metrics,
+            page,
+            admin,
+            interception,
+            answerer,
+            names,
+        } = prepared;
         let takes_over = former.is_some();
         let (handed, left) = former.unzip();
         let (node, flows) = match left {
             Some(left) => node.start_after(left),
             None => node.start(),
         };
-        let served = node.serve_tcp().and_then(|tcp| Ok((tcp, node.serve_udp()?)));
-        let listeners = match served {
-            Ok(listeners) => listeners,
-            Err(error) => {
-                node.shutdown(Duration::ZERO).await;
-                return Err(error.into());
-            }
-        };
+        let listeners = listeners(&node).await?;
         let (tasks, connections) =
             (Tasks::default(), Connections::new(config.tcp, config.connections));
-        let descriptors = connections.descriptors.clone();
-        let (limit, for_connections) = descriptors.bounds();
+        let (limit, for_connections) = connections.descriptors.bounds();
         info!(limit, for_connections, "descriptors; the others are for lanes");
         let dispatcher = Dispatcher::new(node.clone(), config.policy.clone(), connections.clone());
         let dispatcher = Arc::new(dispatcher);
@@ -172,20 +173,17 @@ impl Daemon {
         let hook = Hook::start(&node, config.on_event.clone(), &tasks);
         let directory = budget::directory(config.state_directory.as_deref());
         let budgets = Budgets::start(&node, directory, &config.budgets, &tasks).await;
-        let live = Live { node: node.clone(), server: server.clone(), egress, hook, budgets };
+        let web = Web::default();
+        let live = Live { node: node.clone(), server: server.clone(), egress, hook, budgets, web };
         let reloader = Reloader::new(from, config, live, running);
         if takes_over {
             reloader.end_revoked_of_former().await;
         }
         let giver = giver(&node, &server, &reloader, (metrics.as_ref(), admin.as_ref()));
-        let report = report_source(node.clone(), descriptors, reloader.clone());
-        let metrics_addr = metrics.as_ref().map(MetricsServer::addr);
-        if let Some(server) = metrics {
-            let serving = server.serve(report.clone(), tasks.clone());
-            tasks.spawn_vital("the task of the metrics".to_owned(), serving);
-        }
-        let daemon =
-            Self { node, reloader, admin: admin_path, metrics: metrics_addr, server, giver };
+        let report = reloader.report_source();
+        reloader.web().apply(page, || reloader.web_source());
+        let metrics = metrics.map(|server| spawn_metrics(server, report.clone(), &tasks));
+        let daemon = Self { node, reloader, admin: admin_path, metrics, server, giver };
         if let Some(socket) = admin {
             daemon.spawn_admin(socket, report);
         }
@@ -264,6 +262,11 @@ impl Daemon {
     /// Returns the TCP address at which metrics can be read.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Returns the TCP address of the status page.
+    pub fn web_addr(&self) -> Option<SocketAddr> {
+        self.reloader.web().addr()
     }
 
     /// Returns the path of the admin socket.

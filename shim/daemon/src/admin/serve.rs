@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -13,9 +13,10 @@ use tracing::{debug, warn};
 use super::event::EventReport;
 use super::protocol::{
     Answer, CutAnswer, DRILL, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, ReloadAnswer,
-    ReloadRequest, Request, UplinkAnswer, read_line,
+    ReloadRequest, Request, UplinkAnswer, UplinkChange, read_line,
 };
 use super::socket::AdminSocket;
+use super::uplinks::{TAKEN_OVER, change};
 use crate::handover::Giver;
 use crate::proxy::tasks::Tasks;
 use crate::report::{Detail, ReportSource};
@@ -29,12 +30,6 @@ const MAX_FOLLOWERS: usize = 16;
 
 /// Pause after a failed accept, which would otherwise make the loop spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-
-/// The time for a lane to be dialed when an uplink is drained: longer than a dial takes.
-const LANE_SET_UP: Duration = Duration::from_secs(5);
-
-/// How often it is looked whether there is one.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// Answers the requests about a node.
 struct Service {
@@ -147,11 +142,12 @@ impl Service {
                 Err(reason) => Answer::Refused(reason),
             },
             Ok(Request::DrainUplink { uplink }) => {
-                let drained = self.drain(&uplink).await;
+                let drained = change(&self.node, &uplink, UplinkChange::Drain).await;
                 self.uplink_answer(&drained)
             }
             Ok(Request::ResumeUplink { uplink }) => {
-                self.uplink_answer(&self.node.resume_uplink(&uplink))
+                let resumed = change(&self.node, &uplink, UplinkChange::Resume).await;
+                self.uplink_answer(&resumed)
             }
             Ok(Request::CutUplink { uplink, millis, force }) => {
                 self.cut(uplink, millis, force).await.map_or_else(Answer::Refused, Answer::Cut)
@@ -163,19 +159,6 @@ impl Service {
         write_line(stream, &answer).await?;
         stream.shutdown().await?;
         Ok(Next::Done)
-    }
-
-    /// Drains an uplink. Where peers are reached over it alone, a standby or another lane has its time to be set up.
-    async fn drain(&self, uplink: &str) -> Result<Drain, UnknownUplink> {
-        // Whether the others answer is to be known, not remembered.
-        self.node.probe_lanes().await;
-        let mut drain = self.node.drain_uplink(uplink)?;
-        let deadline = Instant::now() + LANE_SET_UP;
-        while !drain.last && !drain.only_way_to.is_empty() && Instant::now() < deadline {
-            sleep(DRAIN_POLL).await;
-            drain.only_way_to = self.node.drain_uplink(uplink)?.only_way_to;
-        }
-        Ok(drain)
     }
 
     /// Cuts an uplink off for a drill; says why not as a phrase.
@@ -202,9 +185,7 @@ impl Service {
     /// Answers what came of a change to an uplink. While another process takes over it may not have learned it.
     fn uplink_answer(&self, changed: &Result<Drain, UnknownUplink>) -> Answer {
         match changed {
-            _ if self.giver.is_under_way() => Answer::Refused(
-                "another process is taking over from this one; try again in a moment".to_owned(),
-            ),
+            _ if self.giver.is_under_way() => Answer::Refused(TAKEN_OVER.to_owned()),
             Ok(drain) => Answer::Uplink(UplinkAnswer::from(drain)),
             Err(error) => Answer::Refused(error.to_string()),
         }

@@ -12,7 +12,7 @@ use crate::proxy::ingress::intercept::kernel_policy::{Action, Step, steps};
 use crate::proxy::ingress::intercept::traffic::{Protocol, TrafficSelector};
 use crate::proxy::names::pool;
 use crate::proxy::rules::{Destination, Via};
-use crate::run::{StartError, identity, table};
+use crate::run::{StartError, identity, table, web_settings};
 use throughline::{PeerId, UplinkConfig};
 use throughline_uplinks::{Uplink, Uplinks};
 
@@ -36,9 +36,10 @@ async fn uplinks_now(config: &Config) -> Vec<Uplink> {
 /// Describes `config`, a line for each thing that it configures, with the uplinks that are there now.
 ///
 /// # Errors
-/// The identity cannot be read, or a peer has the same key.
+/// The identity or the token of the status page cannot be read, or a peer has the same key.
 fn describe(config: &Config, uplinks: &[Uplink]) -> Result<String, StartError> {
     let identity = identity(config)?;
+    web_settings(config)?;
     let mut text = format!("identity {}\n", identity.peer_id());
     // Writing to a string does not fail.
     let _ = write_lines(config, uplinks, &mut text);
@@ -65,6 +66,10 @@ fn write_lines(config: &Config, uplinks: &[Uplink], text: &mut String) -> fmt::R
     }
     if !config.on_event.is_empty() {
         writeln!(text, "runs {} for each event", config.on_event.join(" "))?;
+    }
+    if let Some(web) = &config.web {
+        let read_only = if web.token_file.is_some() { "changes by its token" } else { "read-only" };
+        writeln!(text, "status page on tcp {}, {read_only}", web.listen)?;
     }
     let (limit, for_connections) = Descriptors::after_raise().bounds();
     writeln!(

@@ -11,7 +11,7 @@ use super::error::ConfigError;
 use super::raw::{SpannedList, SpannedText};
 use super::size;
 use super::source::{Located, Source, located, located_list};
-use super::{Admin, ExistingFlows};
+use super::{Admin, ExistingFlows, Web};
 use crate::log_filter;
 use crate::proxy::connections::TcpTimeouts;
 use crate::proxy::rules::Via;
@@ -153,6 +153,34 @@ pub(super) fn on_event(
         return Err(source.error(span.clone(), message));
     }
     Ok(command.into_iter().map(|(text, _)| text.to_owned()).collect())
+}
+
+/// Parses `web` and `web-token-file`, beside the address of the metrics.
+pub(super) fn web(
+    source: &Source<'_>,
+    (listen, token_file): (Option<&SpannedText>, Option<&Spanned<String>>),
+    metrics: Option<SocketAddr>,
+) -> Result<Option<Web>, ConfigError> {
+    let Some((text, span)) = listen.map(located) else {
+        let Some(token_file) = token_file else { return Ok(None) };
+        let message = "`web-token-file` is for the status page, and there is none; write web = \"127.0.0.1:9481\" as \
+                       well, or remove it.";
+        return Err(source.error(token_file.span(), message));
+    };
+    let listen = source.address((text, span.clone()))?;
+    if listen.port() != 0 && metrics == Some(listen) {
+        let message = format!("`metrics` has {listen} already; write another port.");
+        return Err(source.error(span, message));
+    }
+    let token_file = token_file.map(|path| source.path(path));
+    if token_file.is_none() && !listen.ip().is_loopback() {
+        let message = format!(
+            "Others can connect to {listen} and would read the names of peers, targets and uplinks; add \
+             `web-token-file`, or listen on 127.0.0.1 and come by `ssh -L`."
+        );
+        return Err(source.error(span, message));
+    }
+    Ok(Some(Web { listen, token_file }))
 }
 
 /// Parses `existing-flows`.

@@ -85,6 +85,8 @@ impl Config {
         config.on_event = general::on_event(&source, raw.on_event.as_ref())?;
         config.existing_flows = general::existing_flows(&source, raw.existing_flows.as_ref())?;
         config.metrics = raw.metrics.as_ref().map(|at| source.address(located(at))).transpose()?;
+        config.web =
+            general::web(&source, (raw.web.as_ref(), raw.web_token_file.as_ref()), config.metrics)?;
         config.admin = general::admin(&source, raw.admin.as_ref())?;
         Ok(config)
     }

@@ -35,6 +35,9 @@ pub(super) struct RawConfig {
     pub(super) metrics: Option<SpannedText>,
     #[serde(rename = "state-directory")]
     pub(super) state_directory: Option<Spanned<String>>,
+    pub(super) web: Option<SpannedText>,
+    #[serde(rename = "web-token-file")]
+    pub(super) web_token_file: Option<Spanned<String>>,
     pub(super) log: Option<SpannedText>,
     #[serde(rename = "on-event")]
     pub(super) on_event: Option<SpannedList>,

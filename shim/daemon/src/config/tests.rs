@@ -25,6 +25,8 @@ linger   = "12h"
 memory   = "256MiB"
 limits   = { flows = 30000, sessions = 3, lanes = 8, dials = 20 }
 admin    = "/run/t.sock"
+web      = "[::]:9481"
+web-token-file = "web.token"
 manage-routes = true
 
 [uplinks.isp-b]
@@ -94,6 +96,9 @@ fn a_complete_configuration_is_typed_and_keeps_the_order_of_the_file() {
     let connections = config.connections;
     assert_eq!((connections.per_ingress, connections.dials_of_peer), (60_000, 20));
     assert_eq!(config.admin, Admin::At("/run/t.sock".into()));
+    let web = config.web.as_ref().unwrap();
+    assert_eq!(web.listen, "[::]:9481".parse().unwrap());
+    assert_eq!(web.token_file.as_deref(), Some(Path::new("/etc/throughline/web.token")));
 
     assert!(config.manage_routes);
     let uplinks: Vec<_> = config.uplinks.iter().map(|u| (u.name.as_str(), u.class)).collect();
@@ -225,4 +230,25 @@ fn peer_down_can_be_set_at_the_top_level_for_an_ingress_and_for_a_rule() {
     assert_eq!(peer_down("one", "h:1"), PeerDown::Reject);
     assert_eq!(peer_down("two", "h:1"), PeerDown::Direct);
     assert_eq!(peer_down("two", "patient:1"), PeerDown::Wait);
+}
+
+#[test]
+fn a_status_page_that_others_reach_needs_a_token_and_an_address_of_its_own() {
+    for (text, at, says) in [
+        ("web = '0.0.0.0:9481'", (2, 7), "add `web-token-file`, or listen on 127.0.0.1"),
+        ("web = '192.0.2.1:9481'", (2, 7), "Others can connect to 192.0.2.1:9481"),
+        (
+            "metrics = '127.0.0.1:1'\nweb = '127.0.0.1:1'",
+            (3, 7),
+            "`metrics` has 127.0.0.1:1 already",
+        ),
+        ("web-token-file = 'token'", (2, 18), "write web = \"127.0.0.1:9481\" as well"),
+    ] {
+        let error = parse(&format!("identity = 'i'\n{text}")).err().expect(text);
+        assert_eq!(error.position(), Some(at), "{text}");
+        assert!(error.message().contains(says), "{error}");
+    }
+    for text in ["web = '[::1]:9481'", "web = '127.0.0.1:0'\nmetrics = '127.0.0.1:0'"] {
+        assert!(parse(&format!("identity = 'i'\n{text}")).is_ok(), "{text}");
+    }
 }

@@ -197,8 +197,8 @@ impl TakeOver {
         taken.map(UdpSocket::from)
     }
 
-    /// Returns the listening socket of the metrics, if it is at this address.
-    pub fn metrics(&mut self, addr: SocketAddr) -> Option<io::Result<TcpListener>> {
+    /// Returns the listening socket of the metrics or of the status page, if it is at this address.
+    pub fn http(&mut self, addr: SocketAddr) -> Option<io::Result<TcpListener>> {
         self.take(|socket| matches!(socket, Socket::Metrics { addr: at } if *at == addr))
             .map(tcp_listener)
     }

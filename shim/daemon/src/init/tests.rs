@@ -62,7 +62,9 @@ fn the_fields_in_comments_are_right_too() {
         text.lines().map(|l| field(l).unwrap_or_else(|| l.to_owned()) + "\n").collect();
     let config = Config::parse("t.toml", &all).unwrap_or_else(|error| panic!("{error}\n{all}"));
     assert!(
-        config.metrics.is_some() && config.uplinks.iter().all(|uplink| uplink.metered),
+        config.metrics.is_some()
+            && config.web.is_some()
+            && config.uplinks.iter().all(|uplink| uplink.metered),
         "{all}"
     );
     assert_eq!(config.peers[0].acl.entries().len(), 1);

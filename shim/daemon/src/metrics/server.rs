@@ -16,12 +16,13 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::timeout;
+use tracing::debug;
 
 use super::families;
+use crate::http_listener::HttpListener;
 use crate::proxy::tasks::Tasks;
 use crate::report::{Detail, ReportSource};
 
@@ -34,17 +35,8 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whoever asks again within this time gets the same answer: a report looks at every lane.
 const CACHED_FOR: Duration = Duration::from_millis(500);
 
-/// Pause after a failed accept, which would otherwise make the loop spin.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-
 /// A TCP address at which metrics can be read.
-pub struct MetricsServer {
-    listener: Arc<TcpListener>,
-    addr: SocketAddr,
-}
-
-/// Connections that wait in the kernel's queue: as many as std has.
-const BACKLOG: u32 = 128;
+pub struct MetricsServer(HttpListener);
 
 impl MetricsServer {
     /// Binds the address.
@@ -52,10 +44,7 @@ impl MetricsServer {
     /// # Errors
     /// It cannot be bound.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        Self::of(socket.listen(BACKLOG)?)
+        HttpListener::bind(addr).map(Self)
     }
 
     /// Goes on with a socket that another process has bound.
@@ -63,47 +52,36 @@ impl MetricsServer {
     /// # Errors
     /// The system's.
     pub fn of(listener: TcpListener) -> io::Result<Self> {
-        let addr = listener.local_addr()?;
-        Ok(Self { listener: Arc::new(listener), addr })
+        HttpListener::of(listener).map(Self)
     }
 
     /// Returns the socket, for as long as it is served: another process may go on with it.
     pub fn socket(&self) -> Weak<TcpListener> {
-        Arc::downgrade(&self.listener)
+        self.0.socket()
     }
 
     /// Returns the address that it has.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.0.addr()
     }
 
     /// Answers with the metrics of what `report` returns, until the tasks are draining.
     pub async fn serve(self, report: ReportSource, tasks: Tasks) {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let text = Arc::new(Text { report, last: Mutex::new(None) });
-        loop {
-            // The semaphore is never closed.
-            let Ok(permit) = connections.clone().acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = tasks.draining() => return,
-            };
-            match accepted {
-                Ok((tcp, client)) => {
-                    let (text, draining) = (text.clone(), tasks.clone());
-                    tasks.spawn(async move {
-                        tokio::select! {
-                            _ = timeout(EXCHANGE_TIMEOUT, connection(tcp, client, text)) => {}
-                            () = draining.draining() => {}
-                        }
-                        drop(permit);
-                    });
+        let accepting = self.0.accept_each("metrics", connections, |tcp, client, permit| {
+            let (text, draining) = (text.clone(), tasks.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    _ = timeout(EXCHANGE_TIMEOUT, connection(tcp, client, text)) => {}
+                    () = draining.draining() => {}
                 }
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection for metrics");
-                    sleep(ACCEPT_RETRY_DELAY).await;
-                }
-            }
+                drop(permit);
+            });
+        });
+        tokio::select! {
+            () = accepting => {}
+            () = tasks.draining() => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::change::Change;
-use crate::config::{Config, ExistingFlows};
+use crate::config::{Config, ExistingFlows, Web};
 use throughline::UplinkConfig;
 
 /// The notes on settings that not everything live follows.
@@ -27,6 +27,8 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<Change> {
             ("manage-routes", config.manage_routes.to_string(), ""),
             ("log", config.log.clone().unwrap_or_else(|| "the default".to_owned()), ""),
             ("on-event", command(&config.on_event), ""),
+            ("web", web(config.web.as_ref()), ""),
+            ("web-token-file", web_token_file(config.web.as_ref()), ""),
             ("existing-flows", existing_flows(config.existing_flows).to_owned(), ""),
         ]
     };
@@ -59,6 +61,15 @@ fn bytes(bytes: u64) -> String {
 
 fn command(command: &[String]) -> String {
     if command.is_empty() { "off".to_owned() } else { command.join(" ") }
+}
+
+fn web(web: Option<&Web>) -> String {
+    web.map_or_else(|| "off".to_owned(), |web| web.listen.to_string())
+}
+
+fn web_token_file(web: Option<&Web>) -> String {
+    let file = web.and_then(|web| web.token_file.as_ref());
+    file.map_or_else(|| "off".to_owned(), |file| file.display().to_string())
 }
 
 fn existing_flows(what: ExistingFlows) -> &'static str {

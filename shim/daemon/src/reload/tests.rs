@@ -43,6 +43,12 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ),
     ("", "log = 'debug'", "`log` is debug instead of the default"),
     ("", "on-event = ['/a', 'b']", "`on-event` is /a b instead of off"),
+    ("", "web = '127.0.0.1:9481'", "`web` is 127.0.0.1:9481 instead of off"),
+    (
+        "web = '127.0.0.1:9481'\nweb-token-file = '/t'",
+        "web = '127.0.0.1:9482'",
+        "`web` is 127.0.0.1:9482 instead of 127.0.0.1:9481\n`web-token-file` is off instead of /t",
+    ),
     ("", "existing-flows = 'keep'", "`existing-flows` is keep instead of end"),
     ("", "manage-routes = true", "`manage-routes` is true instead of false"),
     ("", "default = 'direct'", "the rules changed, for connections to come"),

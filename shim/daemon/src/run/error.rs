@@ -11,6 +11,7 @@ use crate::config::ConfigError;
 use crate::handover::TakeOverError;
 use crate::proxy::ingress::intercept::InterceptError;
 use crate::unix_socket::BindError;
+use crate::web::TokenError;
 use throughline::{BuildError, IdentityError, ServeError};
 
 /// A daemon could not be started.
@@ -65,6 +66,30 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The address of the status page is in use or not an address of this host.
+    #[error(
+        "the status page cannot be served on tcp {addr}: {source}; write another address in `web`"
+    )]
+    Web {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The status page of this daemon has the port in another way.
+    #[error(
+        "the status page cannot move to {addr} while it is at {own}; take `web` out in one reload and add it in the \
+         next, or write another port"
+    )]
+    WebInTheWay {
+        /// Where it is to be.
+        addr: SocketAddr,
+        /// Where it is.
+        own: SocketAddr,
+    },
+    /// The token of the status page cannot be had.
+    #[error("the token of `web-token-file` cannot be had: {0}")]
+    WebToken(#[from] TokenError),
     /// The admin socket cannot be created.
     #[error(transparent)]
     Admin(#[from] AdminError),

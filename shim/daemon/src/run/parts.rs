@@ -6,6 +6,7 @@ use super::error::StartError;
 use crate::admin::AdminSocket;
 use crate::config::{Admin, Config, IdentitySource};
 use crate::proxy::egress::PeerAcl;
+use crate::web::{self, Token};
 use throughline::{Identity, Node, NodeBuilder};
 
 /// Returns the node that a configuration asks for, but for its identity.
@@ -33,6 +34,16 @@ pub fn identity(config: &Config) -> Result<Identity, StartError> {
     };
     config.check_own_key(identity.peer_id())?;
     Ok(identity)
+}
+
+/// Returns where the status page is to be, and with which token.
+///
+/// # Errors
+/// There is no token in its file.
+pub(crate) fn web(config: &Config) -> Result<Option<web::Settings>, StartError> {
+    let Some(web) = &config.web else { return Ok(None) };
+    let token = web.token_file.as_ref().map(|path| Token::load(path)).transpose()?;
+    Ok(Some(web::Settings { addr: web.listen, token }))
 }
 
 /// Returns the path of the admin socket, if there is to be one.

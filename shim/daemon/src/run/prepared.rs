@@ -9,7 +9,7 @@ use tracing::warn;
 use super::error::StartError;
 use super::ingresses::{self, Bound};
 use super::interception::{bind_answerer, of_bound, table};
-use super::parts::{admin_path, identity, node_config};
+use super::parts::{self, admin_path, identity, node_config};
 use crate::admin::{AdminError, AdminSocket};
 use crate::config::{Admin, Config};
 use crate::handover::TakeOver;
@@ -17,6 +17,7 @@ use crate::metrics::MetricsServer;
 use crate::proxy::connections::raise_descriptor_limit;
 use crate::proxy::ingress::intercept::Interception;
 use crate::proxy::names::Answerer;
+use crate::web::{self, Web};
 use throughline::handover::PreparedNode;
 
 /// A daemon that is ready to start.
@@ -25,6 +26,7 @@ pub(super) struct Prepared {
     pub(super) node: PreparedNode,
     pub(super) ingresses: Vec<Bound>,
     pub(super) metrics: Option<MetricsServer>,
+    pub(super) page: web::Prepared,
     pub(super) admin: Option<AdminSocket>,
     pub(super) interception: Interception,
     pub(super) answerer: Answerer,
@@ -55,12 +57,13 @@ impl Prepared {
             node = node.lane_file(path);
         }
         let metrics = bind_metrics(config.metrics, from.as_deref_mut())?;
+        let page = prepare_web(&config, from.as_deref_mut())?;
         if let Some(from) = from {
             node = node.take_over(from.lanes());
         }
         let node = node.prepare().await?;
         let names = Vec::new();
-        Ok(Self { config, node, ingresses, metrics, admin, interception, answerer, names })
+        Ok(Self { config, node, ingresses, metrics, page, admin, interception, answerer, names })
     }
 }
 
@@ -82,11 +85,20 @@ fn bind_metrics(
     from: Option<&mut TakeOver>,
 ) -> Result<Option<MetricsServer>, StartError> {
     let Some(addr) = addr else { return Ok(None) };
-    let server = match from.and_then(|from| from.metrics(addr)) {
+    let server = match from.and_then(|from| from.http(addr)) {
         Some(listener) => listener.and_then(MetricsServer::of),
         None => MetricsServer::bind(addr),
     };
     server.map(Some).map_err(|source| StartError::Metrics { addr, source })
+}
+
+/// Prepares the status page, with the socket that `from` has of it.
+fn prepare_web(config: &Config, from: Option<&mut TakeOver>) -> Result<web::Prepared, StartError> {
+    let Some(settings) = parts::web(config)? else { return Ok(web::Prepared::default()) };
+    let addr = settings.addr;
+    let inherited = from.and_then(|from| from.http(addr));
+    let prepared = Web::default().prepare(settings, inherited, false);
+    prepared.map_err(|source| StartError::Web { addr, source })
 }
 
 /// Binds the admin socket, or goes on with that of `from`. Without a configured path, only another daemon at

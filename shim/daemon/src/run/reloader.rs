@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,15 +20,17 @@ use super::entrance;
 use super::error::StartError;
 use super::ingresses::{self, Running, Server, in_the_way};
 use super::interception::{bind_answerer, covered, of_placed};
-use super::parts::{acls, identity, node_config};
+use super::parts::{self, acls, identity, node_config};
+use crate::admin::{TAKEN_OVER, change_uplink_of};
 use crate::budget::Budgets;
 use crate::config::{Config, ConfigError, ExistingFlows, Ingress};
 use crate::hook::Hook;
 use crate::proxy::egress::{Egress, OwnAddresses};
 use crate::proxy::ingress::Listen;
 use crate::reload::{Change, NotChangeable, Placement, Resolved, Transition};
-use crate::report::InterceptionReport;
+use crate::report::{DescriptorsReport, InterceptionReport, Report, ReportSource};
 use crate::service;
+use crate::web::{self, Web};
 use throughline::{Identity, Node, Reconfiguration};
 
 /// From what a daemon reloads.
@@ -101,6 +104,7 @@ pub(super) struct Live {
     pub(super) egress: Arc<Egress>,
     pub(super) hook: Hook,
     pub(super) budgets: Budgets,
+    pub(super) web: Web,
 }
 
 struct Shared {
@@ -141,6 +145,7 @@ struct Prepared {
     plan: Transition,
     node: Reconfiguration,
     own_addresses: OwnAddresses,
+    web: web::Prepared,
 }
 
 impl Reloader {
@@ -178,6 +183,54 @@ impl Reloader {
         self.0.ingresses.lock().clone()
     }
 
+    /// Returns the status page.
+    pub(super) fn web(&self) -> &Web {
+        &self.0.live.web
+    }
+
+    /// Returns what reports the state of the daemon.
+    pub(super) fn report_source(&self) -> ReportSource {
+        let (node, reloader) = (self.0.live.node.clone(), self.clone());
+        let descriptors = self.0.live.server.dispatcher.connections().descriptors.clone();
+        let budgets = self.0.live.budgets.clone();
+        Arc::new(move |detail| {
+            let (limit, for_connections) = descriptors.bounds();
+            let connections = descriptors.in_use();
+            let descriptors = DescriptorsReport { limit, for_connections, connections };
+            let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            let interception = reloader.interception();
+            let file = reloader.file();
+            let status = Report::from(&detail.of(&node));
+            let mut report = Report { file, descriptors, tasks, interception, ..status };
+            for uplink in &mut report.uplinks {
+                uplink.budget = budgets.report(&uplink.name);
+            }
+            report
+        })
+    }
+
+    /// Returns what the status page shows and changes.
+    pub(super) fn web_source(&self) -> web::Source {
+        let (node, reloader) = (self.0.live.node.clone(), self.clone());
+        let change = move |uplink: String, change| {
+            let (node, reloader) = (node.clone(), reloader.clone());
+            Box::pin(async move {
+                let changed = change_uplink_of(&node, &uplink, change).await;
+                // What another process takes over may not have it any more.
+                if reloader.0.paused.load(Ordering::SeqCst) {
+                    return Err(TAKEN_OVER.to_owned());
+                }
+                changed.map(|drain| (&drain).into()).map_err(|error| error.to_string())
+            }) as Pin<Box<dyn Future<Output = _> + Send>>
+        };
+        web::Source {
+            node: self.0.live.node.clone(),
+            report: self.report_source(),
+            change: Arc::new(change),
+            tasks: self.0.live.server.tasks.clone(),
+        }
+    }
+
     /// Returns what is intercepted, if any ingress intercepts.
     pub(super) fn interception(&self) -> Option<InterceptionReport> {
         let interception = &self.0.live.server.interception;
@@ -207,7 +260,7 @@ impl Reloader {
             return Err(ReloadError::HandingOver);
         }
         let mut config = self.0.config.lock().await;
-        let prepared = self.prepare(&config).await?;
+        let prepared = self.prepare(&config, dry_run).await?;
         let new: Vec<&Ingress> = bound_by(&prepared).collect();
         let interception = &self.0.live.server.interception;
         let intercepted = |bound: Option<&[ingresses::Bound]>| {
@@ -245,7 +298,7 @@ impl Reloader {
     }
 
     /// Tries everything that can fail, but for the addresses of ingresses.
-    async fn prepare(&self, old: &Config) -> Result<Prepared, ReloadError> {
+    async fn prepare(&self, old: &Config, dry_run: bool) -> Result<Prepared, ReloadError> {
         let from = self.0.from.as_ref().ok_or(ReloadError::NoFile)?;
         let config = Config::load(&from.file)?;
         let identity: Identity = identity(&config)?;
@@ -257,7 +310,18 @@ impl Reloader {
         let node = node_config(&config).identity(identity);
         let node = self.0.live.node.prepare(node).await.map_err(StartError::from)?;
         let own_addresses = OwnAddresses::now().map_err(ReloadError::OwnAddresses)?;
-        Ok(Prepared { config, plan, node, own_addresses })
+        let web = self.prepare_web(&config, dry_run)?;
+        Ok(Prepared { config, plan, node, own_addresses, web })
+    }
+
+    fn prepare_web(&self, config: &Config, dry_run: bool) -> Result<web::Prepared, StartError> {
+        let Some(settings) = parts::web(config)? else { return Ok(web::Prepared::default()) };
+        let (addr, web) = (settings.addr, &self.0.live.web);
+        web.prepare(settings, None, dry_run).map_err(|source| match web.addr() {
+            // The system does not say that the socket is our own.
+            Some(own) if own.port() == addr.port() => StartError::WebInTheWay { addr, own },
+            _ => StartError::Web { addr, source },
+        })
     }
 
     /// Switches over. Nothing in it waits or fails, so that nobody sees a part of it.
@@ -267,10 +331,11 @@ impl Reloader {
         prepared: Prepared,
         bound: Vec<ingresses::Bound>,
     ) -> Vec<Change> {
-        let Prepared { config: new, plan, node, own_addresses } = prepared;
-        let Live { node: live, server, egress, hook, budgets } = &self.0.live;
+        let Prepared { config: new, plan, node, own_addresses, web: prepared_web } = prepared;
+        let Live { node: live, server, egress, hook, budgets, web } = &self.0.live;
         egress.set_acls(acls(&new));
         hook.set(&new.on_event);
+        web.apply(prepared_web, || self.web_source());
         server.dispatcher.connections().set(new.tcp, new.connections);
         node.apply_and(|| {
             server.dispatcher.set_policy(new.policy.clone());

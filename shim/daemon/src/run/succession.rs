@@ -114,6 +114,7 @@ pub(super) fn giver(
             // Nothing of it may change before it is handed over.
             let unchanged = Box::new(reloader.pause().await);
             let mut sockets = sockets(&node, &reloader, &fixed)?;
+            sockets.extend(of_http(reloader.web().socket())?);
             let (names, settle) = names(&server)?;
             sockets.extend(names);
             Ok(Bundle { sockets, settle, unchanged })
@@ -132,11 +133,7 @@ struct Fixed {
 impl Fixed {
     fn sockets(&self) -> io::Result<Vec<(Socket, OwnedFd)>> {
         let mut sockets = Vec::new();
-        if let Some((addr, listener)) = &self.metrics
-            && let Some(listener) = listener.upgrade()
-        {
-            sockets.push((Socket::Metrics { addr: *addr }, listener.as_fd().try_clone_to_owned()?));
-        }
+        sockets.extend(of_http(self.metrics.clone())?);
         if let Some((path, listener)) = &self.admin
             && let Some(listener) = listener.upgrade()
         {
@@ -145,6 +142,15 @@ impl Fixed {
         }
         Ok(sockets)
     }
+}
+
+/// Returns the socket of the metrics or of the status page, if it is served.
+fn of_http(
+    served: Option<(SocketAddr, Weak<TcpListener>)>,
+) -> io::Result<Option<(Socket, OwnedFd)>> {
+    let Some((addr, listener)) = served else { return Ok(None) };
+    let Some(listener) = listener.upgrade() else { return Ok(None) };
+    Ok(Some((Socket::Metrics { addr }, listener.as_fd().try_clone_to_owned()?)))
 }
 
 /// Returns the listening sockets.

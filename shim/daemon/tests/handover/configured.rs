@@ -53,14 +53,18 @@ async fn what_was_taken_over_is_reloaded_and_what_was_reloaded_is_taken_over() -
     let mut pair = start(port).await?;
     let mut idle = Idle::begin(ingress, 1).await?;
     // A successor has what is new in its configuration, and the next one has it of that.
-    let metrics = free_tcp_port()?;
-    let with_metrics = format!("metrics = '127.0.0.1:{metrics}'\n             admin");
+    let (metrics, web) = (free_tcp_port()?, free_tcp_port()?);
+    let with_metrics = format!(
+        "metrics = '127.0.0.1:{metrics}'\n             web = '127.0.0.1:{web}'\n             admin"
+    );
     edit(&pair, "near", "admin", &with_metrics)?;
     for end in ["near", "near", "far"] {
         pair.hand_over(end)?;
         idle.speak().await?;
     }
-    tokio::net::TcpStream::connect(("127.0.0.1", metrics)).await?;
+    for port in [metrics, web] {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    }
     // Every listener is known as the one that it was: a reload makes none anew, and no lane.
     let lanes_down = lanes_went_down(&pair);
     for end in ["near", "far"] {

@@ -11,3 +11,4 @@ mod peer_down;
 mod redundancy;
 mod site;
 mod top;
+mod web;

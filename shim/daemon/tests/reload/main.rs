@@ -10,3 +10,4 @@ mod refused;
 mod site;
 mod storm;
 mod unix;
+mod web;

@@ -17,11 +17,12 @@ pub(super) fn faults(config: &Config) -> Vec<PortFault> {
         Some((format!("the ingress {}", ingress.name), protocol, ingress.listen.ip()?))
     });
     let metrics = config.metrics.iter().map(|addr| ("metrics".to_owned(), "tcp", *addr));
+    let web = config.web.iter().map(|web| ("the status page".to_owned(), "tcp", web.listen));
     let fault = |(purpose, protocol, addr): (String, &'static str, SocketAddr)| {
         let fault = listening(&bind(protocol, addr).err()?);
         Some(PortFault { purpose, protocol, addr, fault })
     };
-    lanes.chain(ingresses).chain(metrics).filter_map(fault).collect()
+    lanes.chain(ingresses).chain(metrics).chain(web).filter_map(fault).collect()
 }
 
 fn bind(protocol: &str, addr: SocketAddr) -> io::Result<()> {
