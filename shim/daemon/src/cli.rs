@@ -63,7 +63,7 @@ use crate::demo::{self, DemoArgs};
 const AFTER_HELP: &str = "\
 Start with `throughline demo`, which needs no root and no configuration. docs/CONFIG.md describes the
 configuration and every command. The variable THROUGHLINE_LOG sets what `run` logs, for example
-THROUGHLINE_LOG=warn,throughline::engine::dial=debug.";
+THROUGHLINE_LOG=warn,throughline::engine::dial=debug; THROUGHLINE_LOG_FORMAT=json has it in JSON.";
 
 /// Keeps TCP flows alive when an ISP fails: carries them over QUIC on every uplink at once
 #[derive(Debug, Parser)]

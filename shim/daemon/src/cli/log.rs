@@ -7,6 +7,9 @@ use crate::log_filter;
 /// The environment variable with the log filter.
 const FILTER_VARIABLE: &str = "THROUGHLINE_LOG";
 
+/// The environment variable with the form of the log: `text`, or `json`.
+const FORMAT_VARIABLE: &str = "THROUGHLINE_LOG_FORMAT";
+
 /// Puts another filter into place.
 type Replace = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
@@ -28,6 +31,30 @@ impl LogControl {
     }
 }
 
+/// Starts logging what a builder says, and returns what puts another filter into place: builders of different forms
+/// have different types.
+macro_rules! start {
+    ($builder:expr) => {{
+        let subscriber = $builder.with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        subscriber.try_init().map_err(|error| format!("logging cannot be started: {error}"))?;
+        let replace =
+            move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string());
+        Box::new(replace) as Replace
+    }};
+}
+
+/// Returns whether the environment wants lines of JSON.
+fn wants_json() -> Result<bool, String> {
+    match std::env::var(FORMAT_VARIABLE).unwrap_or_default().as_str() {
+        "" | "text" => Ok(false),
+        "json" => Ok(true),
+        other => {
+            Err(format!("{FORMAT_VARIABLE}={other} is not a form of the log; write text or json"))
+        }
+    }
+}
+
 /// Starts logging to stderr, filtered by the environment variable, else by the default.
 pub(crate) fn start_logging() -> Result<LogControl, String> {
     let directives = std::env::var(FILTER_VARIABLE).unwrap_or_default();
@@ -37,13 +64,14 @@ pub(crate) fn start_logging() -> Result<LogControl, String> {
              or throughline=debug"
         )
     })?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_filter_reloading();
-    let handle = subscriber.reload_handle();
-    subscriber.try_init().map_err(|error| format!("logging cannot be started: {error}"))?;
-    let replace = move |filter| handle.reload(filter).map_err(|error| error.to_string());
-    Ok(LogControl { replace: Box::new(replace), by_environment: !directives.is_empty() })
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let replace = match wants_json()? {
+        // What an event concerns is in its own fields.
+        true => start!(builder.json().flatten_event(true).with_span_list(false)),
+        false => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            start!(builder.with_ansi(is_terminal))
+        }
+    };
+    Ok(LogControl { replace, by_environment: !directives.is_empty() })
 }

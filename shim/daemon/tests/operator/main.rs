@@ -6,6 +6,7 @@ mod drain;
 mod events;
 mod explain;
 mod flows;
+mod log;
 mod metrics;
 mod peer_down;
 mod redundancy;
