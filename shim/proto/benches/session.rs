@@ -12,6 +12,7 @@ use throughline_proto::session::{
     LaneInfo, Session, SessionConfig, SessionEvent, Transmit, WorkClass,
 };
 use throughline_proto::types::{FlowId, LaneId, Mode, Side, Target};
+use throughline_proto::wire::VERSION;
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::fact::Open;
 use throughline_proto::wire::hello::SessionParams;
@@ -50,7 +51,7 @@ impl Pair {
                 remote_risk: lane.0,
                 cost: Cost::FREE,
                 order: 0,
-                takes_datagrams: true,
+                version: VERSION,
             };
             pair.ends.iter_mut().for_each(|end| end.handle_lane_attached(pair.now, lane, info));
         }

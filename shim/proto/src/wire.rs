@@ -16,7 +16,7 @@ pub mod segment;
 pub mod version;
 
 /// The highest protocol version that is spoken here; [`version::VERSIONS`] has the lowest.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// The ALPN protocol id (RFC 7301) of a lane.
 pub const ALPN: &[u8] = b"throughline/1";

@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use throughline_proto::hold_down::HoldState;
 use throughline_proto::selection::{Cost, CostRange};
-use throughline_proto::types::Mode;
-use throughline_proto::types::{FlowId, LaneId, SessionId, Target};
+use throughline_proto::types::{Ecn, FlowId, LaneId, Mode, SessionId, Target, TrafficClass};
 use throughline_proto::wire::control::{Decoder, MAX_BODY, MAX_FACT_ACKS, Message};
 use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::fact::{
@@ -119,17 +118,23 @@ fn the_examples_decode_to_what_the_document_says_and_encode_to_the_same_bytes() 
     assert_eq!(pong.to_bytes(0), examples["Pong"]);
     let open = Open { target: "192.0.2.1:53/udp".parse().unwrap(), mode: Mode::Auto };
     let payload = Bytes::from_static(b"hello");
-    let datagram = FlowDatagram { flow: FlowId(6), seq: 300, open: Some(open), payload };
+    let (flow, class) = (FlowId(6), TrafficClass::DEFAULT);
+    let datagram = FlowDatagram { flow, seq: 300, open: Some(open), class, payload };
     let bytes = Bytes::from(examples["FlowDatagram"].clone());
     assert_eq!(FlowDatagram::decode(&bytes), Ok(Some(datagram.clone())));
     assert_eq!(datagram.to_bytes(), bytes);
     let bytes = &examples["LongDatagram"];
-    let header = LongDatagramHeader { flow: FlowId(6), seq: 301, open: None };
+    let header = LongDatagramHeader { flow, seq: 301, open: None, class };
     let mut rest = &bytes[..];
     assert_eq!(LongDatagramHeader::decode(&mut rest), Ok(header.clone()));
     assert_eq!(rest, b"hello");
     assert_eq!([&header.to_bytes()[..], rest].concat(), *bytes);
-    assert_eq!(examples.len(), 10, "an example is not checked");
+    let class = TrafficClass::new(46, Ecn::Ect1);
+    let datagram = FlowDatagram { seq: 302, open: None, class, ..datagram };
+    let bytes = Bytes::from(examples["ClassedDatagram"].clone());
+    assert_eq!(FlowDatagram::decode(&bytes), Ok(Some(datagram.clone())));
+    assert_eq!(datagram.to_bytes(), bytes);
+    assert_eq!(examples.len(), 11, "an example is not checked");
 }
 
 #[test]

@@ -33,6 +33,7 @@ use throughline_proto::lane::{AddressListing, LaneAction, Observation};
 use throughline_proto::selection::Cost;
 use throughline_proto::session::{LaneInfo, Session, SessionConfig, SessionEvent};
 use throughline_proto::types::{FlowId, LaneId, Mode, Side};
+use throughline_proto::wire::VERSION;
 use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::hello::SessionParams;
 
@@ -318,7 +319,7 @@ impl Field {
             remote_risk: lane.isp as u64,
             cost: self.isps[lane.isp].cost,
             order: lane.isp as u32,
-            takes_datagrams: true,
+            version: VERSION,
         };
         let (session, end) = (&mut self.sessions[side], &mut lane.ends[side]);
         if end.receive(now, id, info, session, self.network.host(host)).is_err() {

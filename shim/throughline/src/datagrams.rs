@@ -11,6 +11,7 @@ use crate::info::FlowInfo;
 use crate::stream::KeepAlive;
 pub use throughline_proto::session::DatagramError;
 use throughline_proto::session::FlowError;
+pub use throughline_proto::types::{Datagram, Ecn, TrafficClass};
 use throughline_proto::types::{FailureCode, FlowId, PeerId, SessionId};
 use throughline_proto::wire::long_datagram::MAX_DATAGRAM;
 
@@ -92,7 +93,7 @@ impl DatagramFlow {
         MAX_DATAGRAM
     }
 
-    /// Returns the longest datagram that is sent in a single packet at present, in bytes: what all paths to the peer
+    /// Returns the longest datagram that is sent in a single packet at present, in bytes, of whatever class: what all paths to the peer
     /// take, of which the flow may use any. It grows as their packet sizes are found out, and changes with the paths.
     ///
     /// A longer one is a stream of its own, on which lost packets are repeated, for two seconds at most. So its loss is
@@ -102,13 +103,14 @@ impl DatagramFlow {
         self.session.with(|core, _| core.session.max_in_packet(self.id))
     }
 
-    /// Sends a datagram. It never waits: where datagrams come faster than the path takes them up to 1 MiB waits for
+    /// Sends a datagram, such as bytes, or bytes with a [traffic class](Datagram), which is the peer's to heed. It never
+    /// waits: where datagrams come faster than the path takes them up to 1 MiB waits for
     /// at most a second, and the oldest are dropped. Of those that are longer than a packet as many are under way at a
     /// time as the path takes, at most 256 KiB of a flow.
     ///
     /// # Errors
     /// [`DatagramError::TooLong`], after which the flow goes on; the others say why it is over.
-    pub fn send(&self, datagram: impl Into<Bytes>) -> Result<(), DatagramError> {
+    pub fn send(&self, datagram: impl Into<Datagram>) -> Result<(), DatagramError> {
         let datagram = datagram.into();
         self.session.with(|core, now| core.session.send_datagram(now, self.id, datagram))
     }
@@ -118,7 +120,10 @@ impl DatagramFlow {
     ///
     /// # Errors
     /// Why the flow is over. Those that are too long are left out, and counted.
-    pub fn send_many(&self, datagrams: &mut Vec<Bytes>) -> Result<(), DatagramError> {
+    pub fn send_many<D: Into<Datagram>>(
+        &self,
+        datagrams: &mut Vec<D>,
+    ) -> Result<(), DatagramError> {
         self.session.with(|core, now| {
             for datagram in datagrams.drain(..) {
                 match core.session.send_datagram(now, self.id, datagram) {
@@ -137,7 +142,7 @@ impl DatagramFlow {
     /// Why the flow is over, after the last datagram.
     pub async fn recv_many(
         &self,
-        datagrams: &mut Vec<Bytes>,
+        datagrams: &mut Vec<Datagram>,
         limit: usize,
     ) -> Result<usize, DatagramError> {
         let before = datagrams.len();
@@ -166,6 +171,15 @@ impl DatagramFlow {
     /// # Errors
     /// Why the flow is over, after the last datagram.
     pub async fn recv(&self) -> Result<Bytes, DatagramError> {
+        self.recv_datagram().await.map(|datagram| datagram.payload)
+    }
+
+    /// Waits for a datagram, as [`recv`](Self::recv) does, and returns it with its traffic class: the one with which it
+    /// was sent, unless the peer speaks version 2 of the protocol, which has none. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub async fn recv_datagram(&self) -> Result<Datagram, DatagramError> {
         poll_fn(|cx| {
             self.session.with(|core, _| match core.session.receive_datagram(self.id) {
                 Ok(Some(datagram)) => Poll::Ready(Ok(datagram)),

@@ -113,7 +113,7 @@ pub use accepted_flows::AcceptedFlows;
 pub use config::{Limits, PeerConfig};
 #[cfg(feature = "connector")]
 pub use connector::{Connector, ConnectorError};
-pub use datagrams::{DatagramError, DatagramFlow};
+pub use datagrams::{Datagram, DatagramError, DatagramFlow, Ecn, TrafficClass};
 pub use engine::allowances::{Allowance, BudgetReport};
 pub use engine::drains::{Drain, UnknownUplink};
 pub use events::{

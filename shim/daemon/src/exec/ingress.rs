@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::error::ExecError;
 use super::files;
 use crate::proxy::ingress::credentials::Credentials;
+use crate::proxy::udp;
 
 /// How long the ingress has to answer what it can say by itself.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,6 +75,7 @@ impl Ingress {
     ) -> Result<(TcpStream, UdpSocket), SocksError> {
         let mut stream = self.greet(connection).await?;
         let socket = UdpSocket::bind((stream.get_socket_ref().local_addr()?.ip(), 0)).await?;
+        udp::report_class(&socket);
         let ours = TargetAddr::Ip(socket.local_addr()?);
         match stream.request(Socks5Command::UDPAssociate, ours).await? {
             TargetAddr::Ip(theirs) => socket.connect(theirs).await?,

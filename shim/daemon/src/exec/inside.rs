@@ -22,6 +22,7 @@ use crate::proxy::ingress::intercept::policy_route::has_ipv6;
 use crate::proxy::ingress::intercept::{listener, nft};
 use crate::proxy::names::Sockets;
 use crate::proxy::own_sockets::OWN_MARK;
+use crate::proxy::udp;
 
 /// The table of nftables, in a namespace that has no other.
 const TABLE: &str = "throughline-exec";
@@ -160,6 +161,7 @@ fn set_up() -> Result<Outlets, ExecError> {
 
 fn datagrams() -> io::Result<UdpSocket> {
     let socket = listener::bind_datagrams()?;
+    udp::report_class(&socket);
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
 }

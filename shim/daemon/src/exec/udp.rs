@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -22,7 +21,7 @@ use self::association::{Waiting, associate};
 use self::clients::{Clients, MAX_ASSOCIATIONS};
 use super::shared::{DatagramDescriptor, Shared};
 use crate::proxy::ingress::intercept::canonical;
-use crate::proxy::udp;
+use crate::proxy::udp::{self, Received};
 
 /// Datagrams of a socket that wait for their association, or for the ingress to take them; the next is dropped.
 const MAX_WAITING: usize = 64;
@@ -47,7 +46,7 @@ pub(super) async fn serve(socket: UdpSocket, shared: Shared) {
     loop {
         tokio::select! {
             biased;
-            received = udp::receive_original(&socket) => match received {
+            received = udp::receive_from(&socket) => match received {
                 Ok(received) => datagrams.pass(received),
                 Err(_) => sleep(RETRY_DELAY).await,
             },
@@ -56,7 +55,7 @@ pub(super) async fn serve(socket: UdpSocket, shared: Shared) {
     }
     // The kernel has datagrams that the runtime has not been told of yet.
     for _ in 0..MAX_LAST {
-        let Ok(received) = udp::receive_original_now(&socket) else { break };
+        let Ok(received) = udp::receive_now(&socket) else { break };
         datagrams.pass(received);
         yield_now().await;
     }
@@ -64,7 +63,7 @@ pub(super) async fn serve(socket: UdpSocket, shared: Shared) {
 }
 
 impl Datagrams {
-    fn pass(&self, (datagram, from, to): (Bytes, SocketAddr, Option<SocketAddr>)) {
+    fn pass(&self, Received { datagram, from, to }: Received) {
         let Some(to) = to else { return };
         let (from, now) = (canonical(from), Instant::now());
         let mut clients = self.clients.lock();

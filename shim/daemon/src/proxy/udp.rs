@@ -1,26 +1,25 @@
 //! UDP sockets: how datagrams are read from them, and written, many at once where there are many.
 
+mod message;
 mod segments;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 
-pub use self::segments::send_many;
-
-/// The longest datagram that UDP has.
-const MAX_DATAGRAM: usize = 65_535;
+use self::message::Buffers;
+pub use self::message::Received;
+pub use self::segments::{send, send_many, try_send};
+use throughline::Datagram;
 
 thread_local! {
     /// Where a datagram is read before it is known how long it is: one for each thread, as thousands of flows have a
     /// socket each.
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_DATAGRAM].into());
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 /// The ports that Linux gives to sockets that ask for none, where it does not say which.
@@ -60,40 +59,44 @@ pub fn is_final(error: &io::Error) -> bool {
     kinds.contains(&error.kind())
 }
 
+/// Has a socket say of which traffic class each datagram was that it gives, also of those that wait in it already.
+pub fn report_class<S: AsFd>(socket: &S) {
+    let socket = SockRef::from(socket);
+    // One that cannot has an IP without such a byte, or a system that tells nobody: the default class. One of IPv6 may
+    // take both versions.
+    let _ = socket.set_recv_tclass_v6(true);
+    let _ = socket.set_recv_tos_v4(true);
+}
+
 /// Waits for a datagram on a connected socket. Cancel-safe.
 ///
 /// # Errors
 /// What ICMP said of an earlier datagram, such as `ConnectionRefused`; a later call may succeed.
-pub async fn receive(socket: &UdpSocket) -> io::Result<Bytes> {
+pub async fn receive(socket: &UdpSocket) -> io::Result<Datagram> {
+    receive_from(socket).await.map(|received| received.datagram)
+}
+
+/// Waits for a datagram. Cancel-safe.
+///
+/// # Errors
+/// The system's.
+pub async fn receive_from(socket: &UdpSocket) -> io::Result<Received> {
     loop {
         socket.readable().await?;
-        let received = BUFFER.with_borrow_mut(|buffer| {
-            let len = socket.try_recv(buffer)?;
-            io::Result::Ok(Bytes::copy_from_slice(&buffer[..len]))
-        });
-        match received {
+        match BUFFERS.with_borrow_mut(|buffers| message::receive(socket, buffers)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             received => return received,
         }
     }
 }
 
-/// Waits for a datagram, and returns who sent it. Cancel-safe.
+/// Returns a datagram if the kernel has one, whatever the runtime knows of it.
 ///
 /// # Errors
-/// The system's.
-pub async fn receive_from(socket: &UdpSocket) -> io::Result<(Bytes, SocketAddr)> {
-    loop {
-        socket.readable().await?;
-        let received = BUFFER.with_borrow_mut(|buffer| {
-            let (len, from) = socket.try_recv_from(buffer)?;
-            io::Result::Ok((Bytes::copy_from_slice(&buffer[..len]), from))
-        });
-        match received {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            received => return received,
-        }
-    }
+/// The system's, `WouldBlock` among them.
+#[cfg(target_os = "linux")]
+pub fn receive_now(socket: &UdpSocket) -> io::Result<Received> {
+    BUFFERS.with_borrow_mut(|buffers| message::receive_now(socket, buffers))
 }
 
 /// The most that is read, and passed on, at once: other tasks of this thread have their turn in between.
@@ -103,41 +106,30 @@ pub const AT_ONCE: usize = 32;
 ///
 /// # Errors
 /// As [`receive`], after what was read before it, which is in the list.
-pub async fn receive_many(socket: &UdpSocket, received: &mut Vec<Bytes>) -> io::Result<()> {
-    all_there(socket, received, |buffer| {
-        let len = socket.try_recv(buffer)?;
-        Ok(Bytes::copy_from_slice(&buffer[..len]))
-    })
-    .await
+pub async fn receive_many(socket: &UdpSocket, received: &mut Vec<Datagram>) -> io::Result<()> {
+    all_there(socket, received, |received| received.datagram).await
 }
 
-/// Waits for datagrams, and adds those that are there to the list, with who sent them. Cancel-safe.
+/// Waits for datagrams, and adds those that are there to the list. Cancel-safe.
 ///
 /// # Errors
 /// The system's, after what was read before it, which is in the list.
-pub async fn receive_many_from(
-    socket: &UdpSocket,
-    received: &mut Vec<(Bytes, SocketAddr)>,
-) -> io::Result<()> {
-    all_there(socket, received, |buffer| {
-        let (len, from) = socket.try_recv_from(buffer)?;
-        Ok((Bytes::copy_from_slice(&buffer[..len]), from))
-    })
-    .await
+pub async fn receive_many_from(socket: &UdpSocket, received: &mut Vec<Received>) -> io::Result<()> {
+    all_there(socket, received, |received| received).await
 }
 
 /// Waits for one at least, and reads those that are there, at most [`AT_ONCE`].
 async fn all_there<T>(
     socket: &UdpSocket,
     received: &mut Vec<T>,
-    mut receive: impl FnMut(&mut [u8]) -> io::Result<T>,
+    wanted: impl Fn(Received) -> T,
 ) -> io::Result<()> {
     let before = received.len();
     loop {
         socket.readable().await?;
-        let ended: io::Result<()> = BUFFER.with_borrow_mut(|buffer| {
+        let ended: io::Result<()> = BUFFERS.with_borrow_mut(|buffers| {
             while received.len() - before < AT_ONCE {
-                received.push(receive(buffer)?);
+                received.push(wanted(message::receive(socket, buffers)?));
             }
             Ok(())
         });
@@ -150,110 +142,6 @@ async fn all_there<T>(
             ended => return ended,
         }
     }
-}
-
-/// Waits for a datagram, and returns who sent it and, where the kernel says so, to where. Cancel-safe.
-///
-/// # Errors
-/// The system's.
-#[cfg(target_os = "linux")]
-pub async fn receive_original(
-    socket: &UdpSocket,
-) -> io::Result<(Bytes, SocketAddr, Option<SocketAddr>)> {
-    loop {
-        socket.readable().await?;
-        let receive = || BUFFER.with_borrow_mut(|buffer| original(socket, buffer));
-        match socket.try_io(tokio::io::Interest::READABLE, receive) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            received => return received,
-        }
-    }
-}
-
-/// Returns a datagram as [`receive_original`] does if the kernel has one, whatever the runtime knows of it.
-///
-/// # Errors
-/// The system's, `WouldBlock` among them.
-#[cfg(target_os = "linux")]
-pub fn receive_original_now(
-    socket: &UdpSocket,
-) -> io::Result<(Bytes, SocketAddr, Option<SocketAddr>)> {
-    BUFFER.with_borrow_mut(|buffer| original(socket, buffer))
-}
-
-#[cfg(target_os = "linux")]
-fn original(
-    socket: &UdpSocket,
-    buffer: &mut [u8],
-) -> io::Result<(Bytes, SocketAddr, Option<SocketAddr>)> {
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
-    use std::os::fd::AsRawFd;
-
-    use nix::libc::{sockaddr_in, sockaddr_in6};
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
-
-    let (fd, none) = (socket.as_raw_fd(), MsgFlags::empty());
-    let mut control = nix::cmsg_space!(sockaddr_in, sockaddr_in6);
-    let mut parts = [io::IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), none)?;
-    let from = message.address.as_ref().and_then(|from| {
-        let v4 = from.as_sockaddr_in().map(|v4| SocketAddrV4::from(*v4).into());
-        v4.or_else(|| from.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
-    });
-    let to = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4OrigDstAddr(to) => {
-            let ip = Ipv4Addr::from(u32::from_be(to.sin_addr.s_addr));
-            Some(SocketAddr::from((ip, u16::from_be(to.sin_port))))
-        }
-        ControlMessageOwned::Ipv6OrigDstAddr(to) => {
-            let ip = Ipv6Addr::from(to.sin6_addr.s6_addr);
-            Some(SocketAddr::from((ip, u16::from_be(to.sin6_port))))
-        }
-        _ => None,
-    });
-    let len = message.bytes;
-    // The kernel names the sender of each datagram.
-    let from = from.ok_or(io::ErrorKind::InvalidData)?;
-    Ok((Bytes::copy_from_slice(&buffer[..len]), from, to))
-}
-
-/// Waits for datagrams, and adds those that are there to the list, with who sent them and, where the kernel says so, to
-/// where. Cancel-safe.
-///
-/// # Errors
-/// The system's, after what was read before it, which is in the list.
-#[cfg(target_os = "linux")]
-pub async fn receive_many_original(
-    socket: &UdpSocket,
-    received: &mut Vec<(Bytes, SocketAddr, Option<SocketAddr>)>,
-) -> io::Result<()> {
-    all_there(socket, received, |buffer| {
-        socket.try_io(tokio::io::Interest::READABLE, || original(socket, buffer))
-    })
-    .await
-}
-
-/// Fails: nothing is intercepted here.
-///
-/// # Errors
-/// Always.
-#[cfg(not(target_os = "linux"))]
-pub async fn receive_many_original(
-    _: &UdpSocket,
-    _: &mut Vec<(Bytes, SocketAddr, Option<SocketAddr>)>,
-) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Fails: nothing is intercepted here.
-///
-/// # Errors
-/// Always.
-#[cfg(not(target_os = "linux"))]
-pub async fn receive_original(
-    _: &UdpSocket,
-) -> io::Result<(Bytes, SocketAddr, Option<SocketAddr>)> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]

@@ -135,6 +135,8 @@ fn open_datagrams(
         (Some(_), None) => listener::bind_datagrams()?,
     };
     socket.set_nonblocking(true)?;
+    // Also one of a process that did not know of classes.
+    udp::report_class(&socket);
     let socket = UdpSocket::from_std(socket)?;
     Ok((socket.local_addr()?, Entrance::Udp(Arc::new(socket))))
 }

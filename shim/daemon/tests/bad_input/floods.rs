@@ -5,7 +5,7 @@ use std::time::Duration;
 use quinn::VarInt;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
-use throughline::{FlowId, LaneId, Mode, Target};
+use throughline::{FlowId, LaneId, Mode, Target, TrafficClass};
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::fact::{FlowState, LaneUse, Open};
 use throughline_proto::wire::hello::Hello;
@@ -67,7 +67,8 @@ async fn long_datagrams_that_never_end_are_given_up_and_keep_neither_memory_nor_
     let mut served = site.node.serve_datagrams("long").unwrap();
     let hostile = Hostile::admitted(site.addr(), &key).await;
     let open = Open { target: Target::datagram_service("long"), mode: Mode::Single };
-    let header = |seq| LongDatagramHeader { flow: FlowId(0), seq, open: Some(open.clone()) };
+    let (flow, class) = (FlowId(0), TrafficClass::DEFAULT);
+    let header = |seq| LongDatagramHeader { flow, seq, open: Some(open.clone()), class };
     let begin = async |seq| {
         let mut stream = hostile.connection.open_uni().await.unwrap();
         let begun = stream.write_all(&[&header(seq).to_bytes()[..], &[7; 60_000]].concat()).await;

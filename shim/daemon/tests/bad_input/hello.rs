@@ -1,15 +1,21 @@
 //! Invalid first messages of a lane.
 
-use bytes::{BufMut, BytesMut};
-use throughline::LaneId;
+use bytes::{BufMut, Bytes, BytesMut};
+use throughline::{Datagram, Ecn, FlowId, LaneId, Mode, Target, TrafficClass};
 use throughline_proto::wire::VERSION;
 use throughline_proto::wire::codec::put_varint;
 use throughline_proto::wire::control::Message;
+use throughline_proto::wire::fact::Open;
+use throughline_proto::wire::flow_datagram::FlowDatagram;
 use throughline_proto::wire::hello::{Hello, Intent, Reject, RejectCode};
+use tokio::time::timeout;
 
 use crate::bystander::Site;
-use crate::hostile::{Hostile, Key, hello};
+use crate::hostile::{Hostile, Key, TEST_TIMEOUT, hello};
 use crate::log;
+
+/// Expedited forwarding (RFC 3246), of an application that knows of L4S.
+const EF: TrafficClass = TrafficClass::new(46, Ecn::Ect1);
 
 /// Sends one `Hello` that the node rejects.
 async fn rejected(invalid: Hello) -> (Site, Key, Reject) {
@@ -39,6 +45,40 @@ async fn a_higher_protocol_version_is_answered_with_ours() {
     let Message::Welcome(welcome) = hostile.receive().await else { panic!("not welcome") };
     assert_eq!(welcome.version, VERSION);
     site.assert_undisturbed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_of_version_2_is_sent_datagrams_without_the_class_that_a_later_one_is_told() {
+    for (version, expected) in [(2, TrafficClass::DEFAULT), (3, EF)] {
+        let key = Key::new();
+        let site = Site::new(&[key.id()]).await;
+        let mut served = site.node.serve_datagrams("classed").unwrap();
+        let mut peer = Hostile::connect(site.addr(), &key).await;
+        peer.send_message(&Message::Hello(Hello { version, ..hello() })).await;
+        let Message::Welcome(welcome) = peer.receive().await else { panic!("not welcome") };
+        assert_eq!(welcome.version, version);
+        peer.send_message(&Message::EndOfSync).await;
+        let target = Target::datagram_service("classed");
+        let open = Some(Open { target, mode: Mode::Single });
+        let (class, payload) = (expected, Bytes::from_static(b"question"));
+        let question = FlowDatagram { flow: FlowId(0), seq: 0, open, class, payload };
+        peer.connection.send_datagram(question.to_bytes()).unwrap();
+        let flow = timeout(TEST_TIMEOUT, served.accept()).await.unwrap().unwrap().accept();
+        let asked = timeout(TEST_TIMEOUT, flow.recv_datagram()).await.unwrap().unwrap();
+        assert_eq!(asked, Datagram::new("question", expected));
+        flow.send(Datagram::new("answer", EF)).unwrap();
+        let answer = loop {
+            let bytes = timeout(TEST_TIMEOUT, peer.connection.read_datagram()).await.unwrap();
+            let bytes = bytes.unwrap();
+            if let Some(answer) = FlowDatagram::decode(&bytes).unwrap() {
+                // Not even of a kind that it would not know.
+                assert_eq!(bytes[0], if version == 2 { 3 } else { 6 });
+                break answer;
+            }
+        };
+        assert_eq!((answer.class, &answer.payload[..]), (expected, &b"answer"[..]));
+        site.assert_undisturbed().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

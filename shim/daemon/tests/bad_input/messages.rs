@@ -134,7 +134,7 @@ violations! {
     a_long_datagram_that_ends_in_its_header_is_a_violation:
         vec![Act::SendsRawSegment(&[2, 2, 0])] => "bad segment header: datagram header is truncated";
     a_long_datagram_with_an_unknown_flag_is_a_violation:
-        vec![Act::SendsRawSegment(&[2, 4, 0, 0])] => "bad segment header: datagram flags has the value 4";
+        vec![Act::SendsRawSegment(&[2, 8, 0, 0])] => "bad segment header: datagram flags has the value 8";
     a_long_datagram_of_a_flow_of_bytes_is_a_violation:
         vec![sends(FlowState { open: open(), ..state(0) }), Act::SendsRawSegment(&[2, 0, 0, 0, 7])]
             => "flow f0: a datagram, but the flow is one of bytes";

@@ -15,7 +15,7 @@ async fn pair() -> DaemonPair {
 }
 
 /// An association: its connection, and a client's socket that is connected to its address.
-async fn associate(socks: SocketAddr) -> (TcpStream, UdpSocket) {
+pub(crate) async fn associate(socks: SocketAddr) -> (TcpStream, UdpSocket) {
     let mut tcp = TcpStream::connect(socks).await.unwrap();
     tcp.write_all(b"\x05\x01\x00\x05\x03\x00\x01\0\0\0\0\0\0").await.unwrap();
     let mut reply = [0; 12];
@@ -28,11 +28,11 @@ async fn associate(socks: SocketAddr) -> (TcpStream, UdpSocket) {
 }
 
 /// Puts a destination in front of a datagram.
-fn to(host: &[u8], port: u16, datagram: &[u8]) -> Vec<u8> {
+pub(crate) fn to(host: &[u8], port: u16, datagram: &[u8]) -> Vec<u8> {
     [&[0, 0, 0][..], host, &port.to_be_bytes(), datagram].concat()
 }
 
-const LOOPBACK: &[u8] = &[1, 127, 0, 0, 1];
+pub(crate) const LOOPBACK: &[u8] = &[1, 127, 0, 0, 1];
 const LOCALHOST: &[u8] = b"\x03\x09localhost";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,9 @@
 //! nobody, and once as root.
 #![cfg(target_os = "linux")]
 
+#[path = "../datagrams/classed.rs"]
+#[expect(dead_code, reason = "its clients are Python here")]
+mod classed;
 mod clients;
 mod corners;
 mod ends;

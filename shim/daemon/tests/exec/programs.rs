@@ -1,8 +1,10 @@
 //! What programs reach under `exec`, and how they see it.
 
 use std::io::Write;
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
+use crate::classed::answer;
 use crate::site::{
     NAME, Site, as_user, echo_after_end, echo_datagrams, ended, finished, printed, web,
     with_namespaces,
@@ -46,6 +48,31 @@ for connected in (True, False):
                     continue
             else:
                 raise SystemExit('no answer')
+# DSCP and ECN, of which the destination answers with others: an unprivileged program may set any.
+for family, kind, _, _, address in socket.getaddrinfo(name, int(sys.argv[5]), type=socket.SOCK_DGRAM):
+    level, report, option = {
+        socket.AF_INET: (socket.IPPROTO_IP, socket.IP_RECVTOS, socket.IP_TOS),
+        socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, socket.IPV6_TCLASS),
+    }[family]
+    with socket.socket(family, kind) as s:
+        s.settimeout(1)
+        s.setsockopt(level, report, 1)
+        s.connect(address)
+        for sent in (0xb9, 0, 0xc3, 0xe2):
+            for attempt in range(30):
+                s.setsockopt(level, option, sent)
+                s.send(b'%d' % sent)
+                try:
+                    text, control, _, _ = s.recvmsg(100, 100)
+                except TimeoutError:
+                    continue
+                if text != b'%c%d' % (sent, sent):
+                    continue
+                (_, _, got), = control
+                assert got[0] == (sent << 3 | sent >> 5) & 255, (sent, got)
+                break
+            else:
+                raise SystemExit('no answer in its class')
 # What the program itself listens at is its own, and nobody else's.
 with socket.create_server(('127.0.0.1', 0)) as own, socket.create_connection(own.getsockname()) as s:
     assert own.accept()[1] == s.getsockname()
@@ -58,6 +85,9 @@ fn curl_and_python_go_by_name_and_by_address_and_every_byte_is_right() {
     with_namespaces(name, || {
         let site = Site::new();
         let (web, tcp, udp) = (web(), echo_after_end(), echo_datagrams());
+        let classed = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let classed_port = classed.local_addr().unwrap().port().to_string();
+        answer(classed);
         let url = format!("http://{NAME}:{web}/");
         let curl = ["curl", "-sS", "--noproxy", "*", "--max-time", "30"];
         let with = |more: &[&str]| site.run(&[&curl[..], more].concat());
@@ -78,7 +108,8 @@ fn curl_and_python_go_by_name_and_by_address_and_every_byte_is_right() {
         assert!(site.near.log().contains("rejected by this host's rules"), "{}", site.near.log());
         let own = String::from_utf8(finished(with_id()).stdout).unwrap();
         let ports = [tcp.to_string(), udp.to_string()];
-        let python = ["python3", "-c", PYTHON, NAME, &ports[0], &ports[1], own.trim()];
+        let python =
+            ["python3", "-c", PYTHON, NAME, &ports[0], &ports[1], own.trim(), &classed_port];
         assert_eq!(printed(&site.run(&python)), "right", "{}", site.near.log());
     });
 }

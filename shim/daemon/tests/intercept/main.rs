@@ -5,6 +5,8 @@
 //! skipped.
 #![cfg(target_os = "linux")]
 
+#[path = "../datagrams/classed.rs"]
+mod classed;
 #[path = "../exec/clients.rs"]
 mod clients;
 mod lan;

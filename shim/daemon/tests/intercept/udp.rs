@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Uid, setfsuid};
 
+use crate::classed::{answer, report, talk};
 use crate::lan::host_behind;
 use crate::site::{PORT, SOON, Site, rules, until, with_nft};
 use crate::world::{Daemon, Far, INSIDE};
@@ -175,6 +176,27 @@ fn start(site: &Site) -> Daemon {
         "users = \"*\"\nprotocol = \"udp\"\nexcept = [\"203.0.113.2\", \"2001:db8:f::2\"]",
         "[[rule]]\nto = [\"203.0.113.3\", \"2001:db8:f::3\"]\nvia = \"direct\"",
     )
+}
+
+#[test]
+fn their_dscp_and_ecn_are_carried_both_ways() {
+    with_users("udp::their_dscp_and_ecn_are_carried_both_ways", || {
+        let site = Site::new();
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", site.far.pid())).unwrap();
+        let bind = move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            NETS.map(|net| UdpSocket::bind((format!("{net}4").as_str(), PORT)).unwrap())
+        };
+        std::thread::spawn(bind).join().unwrap().into_iter().for_each(answer);
+        let near = site.start("users = \"*\"\nprotocol = \"udp\"", "");
+        for net in NETS {
+            let client = Client::new(&format!("{net}4"), NOBODY, None);
+            assert!(client.is_answered(), "{}\n{}", near.log(), rules());
+            client.0.set_read_timeout(Some(SOON)).unwrap();
+            report(&client.0);
+            talk(&client.0, b"");
+        }
+    });
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use throughline_proto::types::{FailureCode, FlowId, LaneId, Mode, OpenFailure, SessionId, Target};
+use throughline_proto::types::{
+    FailureCode, FlowId, LaneId, Mode, OpenFailure, SessionId, Target, TrafficClass,
+};
 use throughline_proto::wire::control::{Decoder, Message};
 use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::fact::{
@@ -166,15 +168,25 @@ pub(super) fn segment_seeds() -> Vec<Vec<u8>> {
         resent: true,
         open,
     });
-    headers.map(|header| header.to_bytes().to_vec()).collect()
+    let mut seeds: Vec<_> = headers.map(|header| header.to_bytes().to_vec()).collect();
+    for (open, class) in
+        [(None, 0), (Some(open_datagrams()), 0), (None, 1), (Some(open_datagrams()), 0xb9)]
+    {
+        let class = TrafficClass::from_byte(class);
+        let header = LongDatagramHeader { flow: FlowId(6), seq: 70_000, open, class };
+        seeds.push(header.to_bytes().to_vec());
+    }
+    seeds
 }
 
 pub(super) fn datagram_seeds() -> Vec<Vec<u8>> {
     let datagrams = [Datagram::Ping { seq: 70 }, Datagram::Pong { seq: 70, received: 1 << 40 }];
     let mut seeds: Vec<_> = datagrams.map(|datagram| datagram.to_bytes(60).to_vec()).into();
-    for open in [None, Some(open_datagrams())] {
-        let payload = Bytes::from_static(b"voice");
-        let datagram = FlowDatagram { flow: FlowId(6), seq: 70_000, open, payload };
+    for (open, class) in
+        [(None, 0), (Some(open_datagrams()), 0), (None, 1), (Some(open_datagrams()), 0xb9)]
+    {
+        let (class, payload) = (TrafficClass::from_byte(class), Bytes::from_static(b"voice"));
+        let datagram = FlowDatagram { flow: FlowId(6), seq: 70_000, open, class, payload };
         seeds.push(datagram.to_bytes().to_vec());
     }
     seeds

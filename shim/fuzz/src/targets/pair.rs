@@ -10,7 +10,7 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use throughline_proto::selection::Cost;
 use throughline_proto::session::WorkClass;
-use throughline_proto::types::{FailureCode, FlowId, LaneId, OpenFailure};
+use throughline_proto::types::{Datagram, FailureCode, FlowId, LaneId, OpenFailure, TrafficClass};
 
 use super::decoders::{open, open_datagrams};
 use super::session::observe;
@@ -145,6 +145,11 @@ fn application(
     Ok(())
 }
 
+/// The class of a datagram: each has its own.
+fn class_of(number: u64) -> TrafficClass {
+    TrafficClass::from_byte(number as u8)
+}
+
 fn is_of_datagrams(world: &World, flow: FlowId, side: usize) -> bool {
     world.ends[side].flow(flow).is_some_and(|flow| flow.datagrams.is_some())
 }
@@ -155,15 +160,18 @@ impl Applications {
         let number = self.sent.entry((flow, side)).or_default();
         let mut bytes = vec![0; len];
         bytes[..8].copy_from_slice(&number.to_be_bytes());
-        if world.ends[side].send_datagram(world.now, flow, bytes.into()).is_ok() {
+        let datagram = Datagram::new(bytes, class_of(*number));
+        if world.ends[side].send_datagram(world.now, flow, datagram).is_ok() {
             *number += 1;
         }
     }
 
     /// Takes the datagrams that have arrived, none of which comes twice.
     fn receive(&mut self, world: &mut World, flow: FlowId, side: usize) {
-        while let Ok(Some(bytes)) = world.ends[side].receive_datagram(flow) {
-            let number = u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"));
+        while let Ok(Some(datagram)) = world.ends[side].receive_datagram(flow) {
+            let number = datagram.payload[..8].try_into().expect("eight bytes");
+            let number = u64::from_be_bytes(number);
+            assert_eq!(datagram.class, class_of(number), "datagram {number} of flow {flow}");
             let sent = self.sent.get(&(flow, 1 - side)).copied().unwrap_or(0);
             assert!(number < sent, "datagram {number} of flow {flow} was never sent");
             assert!(self.received.insert((flow, side, number)), "{flow}: {number} came twice");

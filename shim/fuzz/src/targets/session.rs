@@ -12,7 +12,10 @@ use throughline_proto::flow::memory::Memory;
 use throughline_proto::lane::{AddressListing, Observation, Overtaken, SensorSnapshot};
 use throughline_proto::selection::Cost;
 use throughline_proto::session::{LaneInfo, SegmentVerdict, Session, SessionConfig, WorkClass};
-use throughline_proto::types::{FailureCode, FlowId, LaneId, OpenFailure, Side};
+use throughline_proto::types::{
+    Datagram, FailureCode, FlowId, LaneId, OpenFailure, Side, TrafficClass,
+};
+use throughline_proto::wire::VERSION;
 use throughline_proto::wire::codec::MAX_VARINT;
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
@@ -135,12 +138,13 @@ fn datagram(steps: &mut Unstructured, end: &mut Session, now: Instant) -> Result
         false => steps.int_in_range(0..=MAX_VARINT)?,
     };
     let payload = vec![1; steps.int_in_range(0..=1_400)?].into();
-    let header = LongDatagramHeader { flow, seq, open: open.clone() };
+    let class = TrafficClass::from_byte(seq as u8);
+    let header = LongDatagramHeader { flow, seq, open: open.clone(), class };
     let is_long = steps.ratio(1, 4)?;
     if is_long && end.handle_long_datagram(now, &header) != Ok(SegmentVerdict::Read) {
         return Ok(());
     }
-    let _ = end.handle_datagram(now, FlowDatagram { flow, seq, open, payload });
+    let _ = end.handle_datagram(now, FlowDatagram { flow, seq, open, class, payload });
     Ok(())
 }
 
@@ -154,7 +158,8 @@ pub(super) fn use_datagrams(
     match steps.int_in_range(0..=9)? {
         0..=3 => {
             let len = steps.int_in_range(0..=1_400)?;
-            let _ = end.send_datagram(now, id, vec![7; len].into());
+            let class = TrafficClass::from_byte(len as u8);
+            let _ = end.send_datagram(now, id, Datagram::new(vec![7; len], class));
         }
         4..=6 => while let Ok(Some(_)) = end.receive_datagram(id) {},
         7 => end.accept(now, id),
@@ -202,7 +207,7 @@ pub(super) fn lane_info(lane: LaneId) -> LaneInfo {
         remote_risk: lane.0 % 2,
         cost: Cost::FREE,
         order: 0,
-        takes_datagrams: true,
+        version: VERSION,
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::replay_window::{Arrival, ReplayWindow};
 use super::send_queue::OVERHEAD;
+use crate::types::{Datagram, TrafficClass};
 
 /// Counts of what arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ const MAX_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct ReceiveQueue {
     window: ReplayWindow,
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Datagram>,
     /// The bytes that wait, with their overhead.
     bytes: usize,
     received: Received,
@@ -49,7 +50,7 @@ impl ReceiveQueue {
 
     /// Takes a datagram that arrived; returns whether it is a new one that waits now. The oldest go where more than
     /// `most` bytes, or more than 256 KiB, would wait; the new one itself where it is longer.
-    pub fn push(&mut self, seq: u64, payload: &[u8], most: u64) -> bool {
+    pub fn push(&mut self, seq: u64, payload: &[u8], class: TrafficClass, most: u64) -> bool {
         match self.window.arrived(seq) {
             Arrival::New => {}
             Arrival::Duplicate => {
@@ -64,11 +65,12 @@ impl ReceiveQueue {
         self.bytes += payload.len() + OVERHEAD;
         // Copied: it is a slice of a buffer with all that came from the network at once, up to 64 KiB, which
         // would stay as long as it waits.
-        self.waiting.push_back(Bytes::copy_from_slice(payload));
+        let payload = Bytes::copy_from_slice(payload);
+        self.waiting.push_back(Datagram { payload, class });
         let most = usize::try_from(most).map_or(MAX_BYTES, |most| most.min(MAX_BYTES));
         while self.bytes > most {
             if let Some(oldest) = self.waiting.pop_front() {
-                self.bytes -= oldest.len() + OVERHEAD;
+                self.bytes -= oldest.payload.len() + OVERHEAD;
                 self.received.overflow += 1;
             }
         }
@@ -76,11 +78,11 @@ impl ReceiveQueue {
     }
 
     /// Returns the next datagram for the application.
-    pub fn pop(&mut self) -> Option<Bytes> {
-        let payload = self.waiting.pop_front()?;
-        self.bytes -= payload.len() + OVERHEAD;
-        self.received.read_bytes += payload.len() as u64;
-        Some(payload)
+    pub fn pop(&mut self) -> Option<Datagram> {
+        let datagram = self.waiting.pop_front()?;
+        self.bytes -= datagram.payload.len() + OVERHEAD;
+        self.received.read_bytes += datagram.payload.len() as u64;
+        Some(datagram)
     }
 
     /// Drops what waits: nobody is to take it.
@@ -109,11 +111,13 @@ impl ReceiveQueue {
 mod tests {
     use super::*;
 
+    const PLAIN: TrafficClass = TrafficClass::DEFAULT;
+
     #[test]
     fn one_that_is_longer_than_what_may_wait_does_not_wait() {
         let mut queue = ReceiveQueue::new(0);
-        assert!(queue.push(0, &[0; 100], 1000));
-        assert!(!queue.push(1, &[0; 2000], 1000));
+        assert!(queue.push(0, &[0; 100], PLAIN, 1000));
+        assert!(!queue.push(1, &[0; 2000], PLAIN, 1000));
         assert_eq!((queue.bytes(), queue.received().overflow), (0, 2));
         assert_eq!(queue.pop(), None);
     }
@@ -122,10 +126,14 @@ mod tests {
     fn a_datagram_is_delivered_once_and_late_ones_as_they_come() {
         let mut queue = ReceiveQueue::new(0);
         for (seq, new) in [(1, true), (0, true), (1, false), (2, true)] {
-            assert_eq!(queue.push(seq, &[seq as u8], 1000), new);
+            assert_eq!(
+                queue.push(seq, &[seq as u8], TrafficClass::from_byte(seq as u8), 1000),
+                new
+            );
         }
-        let order: Vec<u8> = std::iter::from_fn(|| queue.pop().map(|d| d[0])).collect();
-        assert_eq!(order, [1, 0, 2]);
+        let next = || queue.pop().map(|datagram| (datagram.payload[0], datagram.class.to_byte()));
+        let order: Vec<_> = std::iter::from_fn(next).collect();
+        assert_eq!(order, [(1, 1), (0, 0), (2, 2)]);
         let received = Received { read_bytes: 3, duplicate_bytes: 1, ..Received::default() };
         assert_eq!(queue.received(), received);
     }
@@ -137,7 +145,7 @@ mod tests {
             for len in [1000, 0] {
                 let from = queue.next();
                 (from..from + 10_000).for_each(|seq| {
-                    queue.push(seq, &vec![0; len], most);
+                    queue.push(seq, &vec![0; len], PLAIN, most);
                 });
                 assert!(queue.bytes <= MAX_BYTES.min(most as usize));
                 assert_eq!(queue.received.overflow, queue.next() - queue.waiting.len() as u64);

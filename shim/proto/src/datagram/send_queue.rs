@@ -10,10 +10,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::types::LaneId;
+use crate::types::{Datagram, LaneId};
 
 /// The most bytes that wait: 50 ms at 160 Mbit/s. A lane's window shrinks for a round trip or two, a flow moves to a
 /// lane whose window has to grow, and a busy machine lets nobody send for tens of milliseconds; with 13 ms each of
@@ -41,7 +40,7 @@ struct Cursor {
 #[derive(Debug)]
 struct Waiting {
     since: Instant,
-    payload: Bytes,
+    datagram: Datagram,
 }
 
 /// Datagrams that were not sent.
@@ -61,7 +60,7 @@ pub struct Dropped {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// A datagram with its number.
-    Datagram(u64, Bytes),
+    Datagram(u64, Datagram),
     /// The next one has to wait until the lane has room for it.
     NoRoom,
     /// There is none.
@@ -123,10 +122,10 @@ impl SendQueue {
     }
 
     /// Adds a datagram; the oldest go where there is no room.
-    pub fn push(&mut self, now: Instant, payload: Bytes, scarce: bool) {
+    pub fn push(&mut self, now: Instant, datagram: Datagram, scarce: bool) {
         self.expire(now);
-        self.bytes += payload.len() + OVERHEAD;
-        self.waiting.push_back(Waiting { since: now, payload });
+        self.bytes += datagram.payload.len() + OVERHEAD;
+        self.waiting.push_back(Waiting { since: now, datagram });
         let most = if scarce { MAX_BYTES_IF_SCARCE } else { MAX_BYTES };
         while self.bytes > most && self.waiting.len() > 1 {
             self.dropped.overflow += u64::from(self.pop());
@@ -160,12 +159,12 @@ impl SendQueue {
         self.lanes.iter().filter(|cursor| cursor.next < end).map(|cursor| cursor.lane).collect()
     }
 
-    /// Returns the next datagram for a lane, unless `has_room` says of its number and payload that it has to wait.
+    /// Returns the next datagram for a lane, unless `has_room` says of its number and of itself that it has to wait.
     pub fn take(
         &mut self,
         now: Instant,
         lane: LaneId,
-        has_room: impl FnOnce(u64, &Bytes) -> bool,
+        has_room: impl FnOnce(u64, &Datagram) -> bool,
     ) -> Taken {
         self.expire(now);
         let first = self.first;
@@ -175,17 +174,17 @@ impl SendQueue {
         cursor.next = cursor.next.max(first);
         let seq = cursor.next;
         let Some(waiting) = self.waiting.get((seq - first) as usize) else { return Taken::Nothing };
-        let payload = waiting.payload.clone();
-        if !has_room(seq, &payload) {
+        let datagram = waiting.datagram.clone();
+        if !has_room(seq, &datagram) {
             return Taken::NoRoom;
         }
         cursor.next += 1;
         if seq >= self.untaken {
-            self.sent_bytes += payload.len() as u64;
+            self.sent_bytes += datagram.payload.len() as u64;
             self.untaken = seq + 1;
         }
         self.trim();
-        Taken::Datagram(seq, payload)
+        Taken::Datagram(seq, datagram)
     }
 
     /// Drops all that waits.
@@ -222,8 +221,8 @@ impl SendQueue {
 
     /// Removes the first; returns whether no lane had taken it.
     fn pop(&mut self) -> bool {
-        let Some(Waiting { payload, .. }) = self.waiting.pop_front() else { return false };
-        self.bytes -= payload.len() + OVERHEAD;
+        let Some(Waiting { datagram, .. }) = self.waiting.pop_front() else { return false };
+        self.bytes -= datagram.payload.len() + OVERHEAD;
         let untaken = self.first >= self.untaken;
         self.first += 1;
         self.untaken = self.untaken.max(self.first);

@@ -30,7 +30,7 @@ use super::Session;
 use super::datagram_flows::MIN_DATAGRAM;
 use crate::datagram::OVERHEAD;
 use crate::flow::Opening;
-use crate::types::{FlowId, OpenFailure};
+use crate::types::{Datagram, FlowId, OpenFailure, TrafficClass};
 use crate::wire::flow_datagram::FlowDatagram;
 use crate::wire::long_datagram::MAX_DATAGRAM;
 
@@ -72,20 +72,22 @@ impl Session {
         &mut self,
         now: Instant,
         id: FlowId,
-        payload: Bytes,
+        datagram: impl Into<Datagram>,
     ) -> Result<(), DatagramError> {
+        let datagram = datagram.into();
+        let len = datagram.payload.len();
         self.check_datagrams(id)?;
         let max = MAX_DATAGRAM;
         let scarce = self.is_memory_scarce();
         let Some(flow) = self.flows.get_mut(&id) else { return Err(DatagramError::Ended) };
         let Some(datagrams) = &mut flow.datagrams else { return Err(DatagramError::Ended) };
-        if payload.len() > max {
+        if len > max {
             datagrams.tx.refuse_too_long();
-            return Err(DatagramError::TooLong { len: payload.len(), max });
+            return Err(DatagramError::TooLong { len, max });
         }
-        flow.tx.meter(now, (payload.len() + OVERHEAD) as u64);
+        flow.tx.meter(now, (len + OVERHEAD) as u64);
         datagrams.active_at = Some(now);
-        datagrams.tx.push(now, payload, scarce);
+        datagrams.tx.push(now, datagram, scarce);
         self.account_buffer(id);
         self.schedule(now, id);
         self.expire_in_time(id);
@@ -99,11 +101,11 @@ impl Session {
     ///
     /// # Errors
     /// The flow is over, and everything that had arrived has been taken.
-    pub fn receive_datagram(&mut self, id: FlowId) -> Result<Option<Bytes>, DatagramError> {
+    pub fn receive_datagram(&mut self, id: FlowId) -> Result<Option<Datagram>, DatagramError> {
         if let Some(flow) = self.flows.get_mut(&id) {
-            if let Some(payload) = flow.datagrams.as_mut().and_then(|datagrams| datagrams.rx.pop())
-            {
-                return Ok(Some(payload));
+            let datagram = flow.datagrams.as_mut().and_then(|datagrams| datagrams.rx.pop());
+            if datagram.is_some() {
+                return Ok(datagram);
             }
             flow.app.read_waiting = true;
         }
@@ -122,6 +124,8 @@ impl Session {
             flow: id,
             seq: datagrams.tx.next(),
             open: (!flow.open_acked).then(|| flow.open.clone()),
+            // Whoever asks has not said of which class it is to be: one has a byte less than none.
+            class: TrafficClass::from_byte(u8::MAX),
             payload: Bytes::new(),
         };
         lanes.saturating_sub(header.header_len())

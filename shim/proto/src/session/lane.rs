@@ -18,6 +18,7 @@ use super::work::WorkClass;
 use crate::lane::{self, LaneMonitor};
 use crate::selection::{Candidate, Cost};
 use crate::types::LaneId;
+use crate::wire::version::{has_datagram_flows, has_traffic_classes};
 
 /// What is known of a lane when it attaches.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +32,8 @@ pub struct LaneInfo {
     pub cost: Cost,
     /// The order among lanes of the same cost; lower first.
     pub order: u32,
-    /// The lane's version has datagram flows
-    /// ([`has_datagram_flows`](crate::wire::version::has_datagram_flows)).
-    pub takes_datagrams: bool,
+    /// The version of the protocol that both ends speak on it.
+    pub version: u64,
 }
 
 /// A lane of a session.
@@ -54,6 +54,8 @@ pub(super) struct Lane {
     pub(super) rtt: Duration,
     /// Its version has datagram flows.
     pub(super) takes_datagrams: bool,
+    /// Its version has traffic classes of datagrams.
+    pub(super) takes_classes: bool,
     /// How long the content of a DATAGRAM frame may be.
     pub(super) max_datagram: usize,
     /// The longer ones that it carries.
@@ -82,7 +84,8 @@ impl Lane {
             health_version: 0,
             peer_health_version: 0,
             rtt: Duration::ZERO,
-            takes_datagrams: info.takes_datagrams,
+            takes_datagrams: has_datagram_flows(info.version),
+            takes_classes: has_traffic_classes(info.version),
             max_datagram: MIN_DATAGRAM,
             long: LongDatagrams::default(),
             delivery: DeliveryMeter::default(),

@@ -6,13 +6,14 @@ use super::lane::{Lane, LaneInfo};
 use super::{Session, WorkClass};
 use crate::lane::Health;
 use crate::types::LaneId;
+use crate::wire::version::has_datagram_flows;
 
 impl Session {
     /// Takes a lane that has been set up. All flows' facts are sent on it; it carries bytes once the
     /// peer has sent its own ([`Message::EndOfSync`](crate::wire::control::Message::EndOfSync)).
     pub fn handle_lane_attached(&mut self, now: Instant, id: LaneId, info: LaneInfo) {
         self.handle_lane_detached(now, id);
-        self.resume_datagram_flows(now, info.takes_datagrams);
+        self.resume_datagram_flows(now, has_datagram_flows(info.version));
         let mut lane = Lane::new(id, info);
         // Advertisements on other lanes may have been lost with them.
         for (other, known) in &self.lanes {

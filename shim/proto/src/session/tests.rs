@@ -25,6 +25,7 @@ use super::*;
 use crate::lane::Health;
 use crate::selection::Cost;
 use crate::types::{Mode, Target};
+use crate::wire::VERSION;
 use crate::wire::control::{Decoder, Message};
 use crate::wire::fact::Open;
 use crate::wire::flow_datagram::FlowDatagram;
@@ -116,7 +117,7 @@ impl Pair {
                     remote_risk: lane.0,
                     cost: Cost::FREE,
                     order: 0,
-                    takes_datagrams: true,
+                    version: VERSION,
                 },
             );
         }

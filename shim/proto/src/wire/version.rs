@@ -19,10 +19,19 @@ pub const VERSIONS: Versions = Versions { lowest: 1, highest: super::VERSION };
 /// The first version that has datagram flows: kinds 5 to 8 of targets, kinds 3 and 4 of datagrams.
 const FIRST_WITH_DATAGRAMS: u64 = 2;
 
+/// The first version whose datagrams have a traffic class: kinds 6 and 7 of datagrams, flag 4 of long ones.
+const FIRST_WITH_CLASSES: u64 = 3;
+
 /// Returns whether lanes of this version may carry datagram flows. An older end would take their targets for a
 /// violation.
 pub const fn has_datagram_flows(version: u64) -> bool {
     version >= FIRST_WITH_DATAGRAMS
+}
+
+/// Returns whether datagrams on lanes of this version may have a traffic class. An older end would not know their kinds,
+/// and take their flag for a violation.
+pub const fn has_traffic_classes(version: u64) -> bool {
+    version >= FIRST_WITH_CLASSES
 }
 
 /// Two ends have no version in common. Both log this text, so that it is in neither's view.

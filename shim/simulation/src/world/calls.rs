@@ -6,13 +6,18 @@
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use throughline_proto::types::{FlowId, Mode, Target};
+use throughline_proto::types::{Datagram, FlowId, Mode, Target, TrafficClass};
 use throughline_proto::wire::fact::Open;
 use throughline_proto::wire::flow_datagram::FlowDatagram;
 
 use super::call::{Call, LONG, VOICE};
 use super::{SimEvent, World};
 use crate::link::{MS, Nanos, SEC};
+
+/// The class of a datagram: each has its own.
+fn class_of(number: usize) -> TrafficClass {
+    TrafficClass::from_byte(number as u8)
+}
 
 impl World {
     /// Draws the run of `seed` as [`new`](Self::new) does, with calls besides.
@@ -74,9 +79,9 @@ impl World {
         let call = &mut self.calls[index];
         let session = &mut self.hosts[side].session;
         for _ in 0..call.burst {
-            let mut bytes = vec![0; call.len];
-            bytes[..8].copy_from_slice(&(call.said[side].len() as u64).to_be_bytes());
-            match session.send_datagram(instant, id, bytes.into()) {
+            let (number, mut bytes) = (call.said[side].len(), vec![0; call.len]);
+            bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            match session.send_datagram(instant, id, Datagram::new(bytes, class_of(number))) {
                 Ok(()) => call.said[side].push((now, None)),
                 // The session is over, or the other end had no room for the flow.
                 Err(_) => {
@@ -133,9 +138,10 @@ impl World {
             return;
         };
         let session = &mut self.hosts[side].session;
-        while let Ok(Some(bytes)) = session.receive_datagram(id) {
-            assert_eq!(bytes.len(), call.len, "{id}: another datagram than was sent");
-            let number = u64::from_be_bytes(bytes[..8].try_into().unwrap()) as usize;
+        while let Ok(Some(Datagram { payload, class })) = session.receive_datagram(id) {
+            assert_eq!(payload.len(), call.len, "{id}: another datagram than was sent");
+            let number = u64::from_be_bytes(payload[..8].try_into().unwrap()) as usize;
+            assert_eq!(class, class_of(number), "{id}: another class than was sent");
             let said = call.said[1 - side].get_mut(number);
             let (_, arrived) = said.expect("a datagram that was never sent");
             assert!(arrived.replace(now).is_none(), "{id}: datagram {number} came twice at {side}");

@@ -9,6 +9,7 @@ use throughline_proto::path::{Path, PathKey};
 use throughline_proto::selection::Cost;
 use throughline_proto::session::{HeldWrite, LaneInfo};
 use throughline_proto::types::LaneId;
+use throughline_proto::wire::VERSION;
 use throughline_proto::wire::control::Decoder;
 
 use super::lane::Lane;
@@ -114,14 +115,14 @@ impl World {
                 remote_risk,
                 cost,
                 order: lane.order,
-                takes_datagrams: true,
+                version: VERSION,
             },
             _ => LaneInfo {
                 local_risk: lane.road(1).0 as u64,
                 remote_risk,
                 cost: Cost::FREE,
                 order: 0,
-                takes_datagrams: true,
+                version: VERSION,
             },
         };
         let early = std::mem::take(&mut lane.early[side]);

@@ -34,7 +34,6 @@ use throughline_proto::throttle::LogThrottle;
 use throughline_proto::types::{PeerId, PeerName};
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::hello::{Hello, Reject, RejectCode};
-use throughline_proto::wire::version::has_datagram_flows;
 
 /// A connection that is not a lane by then is closed: TLS and `Hello` over a path of 1 s.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -185,7 +184,7 @@ async fn set_up(
         Err(rejection) => return reject(sessions, &connection, control, name, rejection).await,
     };
     let Admitted { session, reservation, welcome } = admitted;
-    let takes_datagrams = has_datagram_flows(welcome.version);
+    let version = welcome.version;
     match handshake::answer(&mut control, &Message::Welcome(welcome)).await {
         Ok(()) => {}
         Err(HandshakeError::Connection(error)) => {
@@ -203,7 +202,7 @@ async fn set_up(
         remote_risk: connection.local_ip().map_or(0, lane::risk_of),
         cost: Cost::FREE,
         order: 0,
-        takes_datagrams,
+        version,
     };
     let lane = NewLane {
         id: hello.lane,

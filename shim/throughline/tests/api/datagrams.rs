@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use throughline::{
-    ConnectError, DatagramError, DatagramFlow, FailureCode, Mode, Node, OpenFailure, Target,
+    ConnectError, Datagram, DatagramError, DatagramFlow, Ecn, FailureCode, Mode, Node, OpenFailure,
+    Target, TrafficClass,
 };
 
 use super::pair::{pair, soon};
@@ -63,13 +64,43 @@ async fn many_at_once_arrive_as_one_by_one_and_those_before_the_end_come_before_
         let count = soon(far.recv_many(&mut got, 30)).await.unwrap();
         assert!((1..=30).contains(&count) && got.len() == before + count);
     }
-    assert_eq!(got, numbered(0..100).collect::<Vec<_>>());
-    near.send_many(&mut numbered(0..3).collect()).unwrap();
+    assert!(got.iter().map(|datagram| &datagram.payload).eq(&numbered(0..100).collect::<Vec<_>>()));
+    near.send_many(&mut numbered(0..3).collect::<Vec<_>>()).unwrap();
     drop(near);
     let mut last = Vec::new();
     while soon(far.recv_many(&mut last, 30)).await.is_ok() {}
     assert_eq!(last.len(), 3);
-    assert_eq!(far.send_many(&mut numbered(0..1).collect()), Err(DatagramError::Ended));
+    assert_eq!(far.send_many(&mut numbered(0..1).collect::<Vec<_>>()), Err(DatagramError::Ended));
+}
+
+#[tokio::test]
+async fn each_has_the_traffic_class_that_it_was_sent_with_whatever_its_length() {
+    let (left, right) = pair().await;
+    let (near, far) = open(&left, &right, Mode::Auto).await;
+    let expedited = TrafficClass::new(46, Ecn::Ect1);
+    near.send(Datagram::new("asked", expedited)).unwrap();
+    assert_eq!(soon(far.recv_datagram()).await.unwrap(), Datagram::new("asked", expedited));
+    near.send("best effort").unwrap();
+    assert_eq!(soon(far.recv_datagram()).await.unwrap(), Datagram::from("best effort"));
+    far.send(Datagram::new("whoever does not want to know", expedited)).unwrap();
+    assert_eq!(soon(near.recv()).await.unwrap(), "whoever does not want to know");
+    // All classes in one burst, and those that are longer than a packet.
+    let of = |byte| Datagram::new(vec![byte; 300], TrafficClass::from_byte(byte));
+    let mut sent: Vec<_> = (0..=255).map(of).collect();
+    far.send_many(&mut sent.clone()).unwrap();
+    let mut got = Vec::new();
+    while got.len() < sent.len() {
+        soon(near.recv_many(&mut got, 256)).await.unwrap();
+    }
+    assert_eq!(got, sent);
+    sent = (0..8).map(|n| Datagram::new(vec![n; 9_000], TrafficClass::from_byte(n << 5))).collect();
+    near.send_many(&mut sent.clone()).unwrap();
+    got.clear();
+    while got.len() < sent.len() {
+        soon(far.recv_many(&mut got, 256)).await.unwrap();
+    }
+    got.sort_by_key(|datagram| datagram.payload[0]);
+    assert_eq!(got, sent);
 }
 
 #[tokio::test]

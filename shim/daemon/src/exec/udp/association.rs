@@ -16,6 +16,7 @@ use crate::exec::shared::{DatagramDescriptor, Shared};
 use crate::exec::tcp::target;
 use crate::proxy::names::pool::InUse;
 use crate::proxy::udp;
+use throughline::Datagram;
 
 /// Destinations of one socket, which the ingress bounds as well; a datagram to a further one is dropped.
 const MAX_DESTINATIONS: usize = 256;
@@ -29,7 +30,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 const LAST_DATAGRAM_TIME: Duration = Duration::from_millis(200);
 
 /// A datagram, and where it is to go.
-pub(super) type Waiting = (Bytes, SocketAddr);
+pub(super) type Waiting = (Datagram, SocketAddr);
 
 /// Serves a socket of the program's until it is idle, nobody sends to it any more, or the ingress has enough of it;
 /// returns why. `first` is the descriptor of its first destination.
@@ -57,7 +58,7 @@ pub(super) async fn associate(
                 None => break,
             },
             received = udp::receive(&association.socket) => match received {
-                Ok(datagram) => association.answer(&datagram).await,
+                Ok(datagram) => association.answer(datagram).await,
                 Err(error) if udp::is_final(&error) => return error.to_string(),
                 Err(_) => {}
             },
@@ -98,7 +99,7 @@ struct Destination {
 }
 
 impl Association<'_> {
-    async fn send(&mut self, datagram: &[u8], to: SocketAddr) {
+    async fn send(&mut self, datagram: &Datagram, to: SocketAddr) {
         let known = self.destinations.iter_mut().find(|(_, known)| known.to == to);
         let header = match known {
             Some((header, known)) => {
@@ -111,7 +112,7 @@ impl Association<'_> {
             },
         };
         // What finds no room is lost, as in the network.
-        let _ = self.socket.send(&[&header, datagram].concat()).await;
+        let _ = udp::send(&self.socket, None, &header, datagram).await;
     }
 
     /// Begins with a destination; returns what is to precede its datagrams.
@@ -130,12 +131,13 @@ impl Association<'_> {
     }
 
     /// Gives the program what has come back.
-    async fn answer(&mut self, datagram: &[u8]) {
-        let Ok((0, _, payload)) = parse_udp_request(datagram).await else { return };
-        let header = &datagram[..datagram.len() - payload.len()];
-        if let Some(destination) = self.destinations.get_mut(header) {
+    async fn answer(&mut self, Datagram { mut payload, class }: Datagram) {
+        let Ok((0, _, content)) = parse_udp_request(&payload).await else { return };
+        let header = payload.split_to(payload.len() - content.len());
+        if let Some(destination) = self.destinations.get_mut(&header) {
             destination.used_at = Instant::now();
-            let _ = destination.socket.send_to(payload, self.from).await;
+            let answer = Datagram { payload, class };
+            let _ = udp::send(&destination.socket, Some(self.from), &[], &answer).await;
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use self::race::{connect_failure, interleave_families, race};
 use self::resolve::resolve;
 use crate::proxy::connections::Lookups;
+use crate::proxy::udp;
 use throughline::{FailureCode, Host, OpenFailure};
 
 /// Bounds the whole dial, resolution included: what people and programs wait for a connection, and
@@ -68,6 +69,7 @@ pub async fn connect_udp(
         };
         let connected = async {
             let socket = UdpSocket::bind(any).await?;
+            udp::report_class(&socket);
             socket.connect(address).await?;
             // Before the runtime has seen that there is room, an attempt to send finds none.
             socket.writable().await?;

@@ -3,7 +3,6 @@
 mod flows;
 mod outbound;
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +21,8 @@ use crate::proxy::connections::Place;
 use crate::proxy::parked::DatagramsOrigin;
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
-use crate::proxy::udp;
-use throughline::Target;
+use crate::proxy::udp::{self, Received};
+use throughline::{Datagram, Target};
 use throughline_proto::throttle::LogThrottle;
 
 /// Flows of one client address: those of a busy resolver, whose queries have a port each for ten seconds.
@@ -44,8 +43,8 @@ pub async fn serve_udp(
     let (shared, _guard) = Shared::of(socket, ingress, dispatcher, tasks);
     let flows = Flows::new(shared.clone());
     handed.into_iter().for_each(|flow| go_on(&shared, &flows, flow));
-    let of_flow = |(datagram, from)| Some((from, datagram));
-    read_all(&shared, udp::receive_many_from, of_flow, |from, datagrams| {
+    let of_flow = |Received { datagram, from, .. }| Some((from, datagram));
+    read_all(&shared, of_flow, |from, datagrams| {
         flows.pass_many(from, datagrams, || begin(&shared, &flows, *from));
     })
     .await;
@@ -53,11 +52,10 @@ pub async fn serve_udp(
 
 /// Reads a socket until the ingress is closed or the tasks are draining. `of_flow` says whose each datagram is, and `pass`
 /// is given those that came in a row for one flow.
-pub(super) async fn read_all<T, K: PartialEq>(
+pub(super) async fn read_all<K: PartialEq>(
     shared: &Shared,
-    receive: impl AsyncFn(&UdpSocket, &mut Vec<T>) -> io::Result<()>,
-    of_flow: impl Fn(T) -> Option<(K, Bytes)>,
-    pass: impl Fn(&K, &mut Vec<Bytes>),
+    of_flow: impl Fn(Received) -> Option<(K, Datagram)>,
+    pass: impl Fn(&K, &mut Vec<Datagram>),
 ) {
     let (mut logged, mut received) = (LogThrottle::default(), Vec::new());
     loop {
@@ -70,7 +68,7 @@ pub(super) async fn read_all<T, K: PartialEq>(
             () = freezer.frozen() => continue,
             () = shared.tasks.draining() => return,
             () = shared.ingress.closed() => return,
-            read = receive(&shared.socket, &mut received) => read,
+            read = udp::receive_many_from(&shared.socket, &mut received) => read,
         };
         let are_more = received.len() >= udp::AT_ONCE;
         pass_runs(received.drain(..).filter_map(&of_flow), &pass);
@@ -89,8 +87,8 @@ pub(super) async fn read_all<T, K: PartialEq>(
 
 /// Passes datagrams on, those that follow each other in one flow at once.
 fn pass_runs<K: PartialEq>(
-    datagrams: impl Iterator<Item = (K, Bytes)>,
-    pass: impl Fn(&K, &mut Vec<Bytes>),
+    datagrams: impl Iterator<Item = (K, Datagram)>,
+    pass: impl Fn(&K, &mut Vec<Datagram>),
 ) {
     let (mut of, mut run) = (None, Vec::new());
     for (key, datagram) in datagrams {
@@ -181,10 +179,11 @@ mod tests {
         let passed = RefCell::new(Vec::new());
         let datagrams = [(1, "a"), (1, "b"), (2, "c"), (1, "d"), (1, "e")];
         pass_runs(datagrams.into_iter().map(|(key, text)| (key, text.into())), |key, run| {
-            passed.borrow_mut().push((*key, std::mem::take(run).concat()));
+            let run = run.drain(..).flat_map(|datagram| datagram.payload).collect::<Vec<_>>();
+            passed.borrow_mut().push((*key, run));
         });
         let of = |key, text: &str| (key, text.as_bytes().to_vec());
         assert_eq!(passed.into_inner(), [of(1, "ab"), of(2, "c"), of(1, "de")]);
-        pass_runs(std::iter::empty::<(u8, Bytes)>(), |_, _| panic!("there are none"));
+        pass_runs(std::iter::empty::<(u8, Datagram)>(), |_, _| panic!("there are none"));
     }
 }

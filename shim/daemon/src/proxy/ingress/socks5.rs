@@ -158,6 +158,7 @@ async fn associated<T>(
     let bound = async {
         let socket = UdpSocket::bind((local, 0)).await?;
         udp::enlarge_buffer(&socket);
+        udp::report_class(&socket);
         let addr = socket.local_addr()?;
         io::Result::Ok((socket, addr))
     };

@@ -70,7 +70,7 @@ async fn ask_by_datagram(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>
     ours[..2].copy_from_slice(&number);
     socket.send(&ours).await?;
     loop {
-        let answer = udp::receive(&socket).await?;
+        let answer = udp::receive(&socket).await?.payload;
         if is_answer(&ours, &answer) {
             let mut answer = answer.to_vec();
             answer[..2].copy_from_slice(&id);

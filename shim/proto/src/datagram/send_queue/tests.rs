@@ -5,8 +5,8 @@ use super::*;
 const L1: LaneId = LaneId(1);
 const L2: LaneId = LaneId(2);
 
-fn payload(len: usize) -> Bytes {
-    Bytes::from(vec![7; len])
+fn payload(len: usize) -> Datagram {
+    Datagram::from(vec![7; len])
 }
 
 fn of_lanes(lanes: &[LaneId]) -> SendQueue {
@@ -93,7 +93,7 @@ fn what_a_lane_has_no_room_for_waits_in_its_place() {
     let mut queue = of_lanes(&[L1, L2]);
     queue.push(now, payload(1400), false);
     queue.push(now, payload(1200), false);
-    assert_eq!(queue.take(now, L1, |_, payload| payload.len() <= 1300), Taken::NoRoom);
+    assert_eq!(queue.take(now, L1, |_, next| next.payload.len() <= 1300), Taken::NoRoom);
     assert_eq!(taken(&mut queue, now, L2), [0, 1]);
     assert_eq!(taken(&mut queue, now, L1), [0, 1]);
     assert_eq!((queue.sent_bytes(), queue.bytes()), (2600, 0));

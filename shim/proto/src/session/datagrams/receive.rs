@@ -16,7 +16,7 @@ impl Session {
         now: Instant,
         datagram: FlowDatagram,
     ) -> Result<(), Violation> {
-        let FlowDatagram { flow: id, seq, open, payload } = datagram;
+        let FlowDatagram { flow: id, seq, open, class, payload } = datagram;
         if self.closed.is_some() {
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl Session {
         };
         // Whoever answers has the open.
         flow.open_acked = true;
-        if is_over || !datagrams.rx.push(seq, &payload, most) {
+        if is_over || !datagrams.rx.push(seq, &payload, class, most) {
             return Ok(());
         }
         datagrams.active_at = Some(now);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::datagram::{OVERHEAD, Taken};
 use crate::selection::{Candidate, Demand};
 use crate::session::{LongDatagram, Priority, Session, Transmit, WorkClass};
-use crate::types::{FlowId, LaneId};
+use crate::types::{Datagram, FlowId, LaneId, TrafficClass};
 use crate::wire::flow_datagram::FlowDatagram;
 use crate::wire::long_datagram::LongDatagramHeader;
 
@@ -130,17 +130,20 @@ impl Session {
             let thin = flow.tx.is_thin(now);
             flow.tx.lane(id).queued = false;
             let Some(datagrams) = flow.datagrams.as_mut().filter(|_| is_on) else { continue };
-            let mut datagram = FlowDatagram { flow: flow_id, seq: 0, open, payload: Bytes::new() };
+            let (class, payload) = (TrafficClass::DEFAULT, Bytes::new());
+            let mut datagram = FlowDatagram { flow: flow_id, seq: 0, open, class, payload };
             let (mut len, mut is_kept) = (0, false);
-            let taken = datagrams.tx.take(now, id, |seq, payload| {
+            let taken = datagrams.tx.take(now, id, |seq, Datagram { payload, class }| {
                 datagram.seq = seq;
+                // An older peer would not know it.
+                datagram.class = if lane.takes_classes { *class } else { TrafficClass::DEFAULT };
                 len = datagram.header_len() + payload.len();
                 is_kept = len <= lane.max_datagram && len.saturating_add(OVERHEAD) > room;
                 !is_kept && (len <= lane.max_datagram || lane.long.has_room(flow_id, payload.len()))
             });
             let transmit = match taken {
-                Taken::Datagram(_, payload) => {
-                    datagram.payload = payload;
+                Taken::Datagram(_, taken) => {
+                    datagram.payload = taken.payload;
                     Some(if len <= lane.max_datagram {
                         Transmit::Datagram(datagram.to_bytes())
                     } else {
@@ -173,8 +176,8 @@ impl Session {
 
 /// Returns a datagram as a stream of its own. A thin flow's is little, and somebody waits for it.
 fn long(datagram: FlowDatagram, thin: bool) -> LongDatagram {
-    let FlowDatagram { flow, seq, open, payload } = datagram;
-    let header = LongDatagramHeader { flow, seq, open }.to_bytes();
+    let FlowDatagram { flow, seq, open, class, payload } = datagram;
+    let header = LongDatagramHeader { flow, seq, open, class }.to_bytes();
     let priority = if thin { Priority::Thin } else { Priority::Bulk };
     LongDatagram { flow, seq, data: [header, payload], priority }
 }

@@ -2,16 +2,21 @@
 
 use super::*;
 use crate::datagram::{MAX_AGE, MAX_BYTES};
-use crate::types::{FailureCode, OpenFailure};
+use crate::types::{Datagram, FailureCode, OpenFailure, TrafficClass};
 use crate::wire::long_datagram::MAX_DATAGRAM;
 
 pub(super) const VOICE: usize = 160;
 
+/// The class of a datagram: each has its own.
+fn class_of(number: u32) -> TrafficClass {
+    TrafficClass::from_byte(number as u8)
+}
+
 /// A datagram that says which one it is.
-fn numbered(number: u32, len: usize) -> Bytes {
+fn numbered(number: u32, len: usize) -> Datagram {
     let mut bytes = vec![0; len];
     bytes[..4].copy_from_slice(&number.to_be_bytes());
-    bytes.into()
+    Datagram::new(bytes, class_of(number))
 }
 
 impl Pair {
@@ -34,11 +39,30 @@ impl Pair {
         self.run();
     }
 
-    /// Returns the numbers of all that have arrived, in their order.
+    /// Returns the numbers of all that have arrived, in their order, each with its class.
     pub(super) fn received(&mut self, side: usize, id: FlowId) -> Vec<u32> {
+        let classed = self.received_with_classes(side, id).into_iter();
+        let with_its_class = classed.map(|(number, class)| {
+            assert_eq!(class, class_of(number), "{number}");
+            number
+        });
+        with_its_class.collect()
+    }
+
+    fn received_with_classes(&mut self, side: usize, id: FlowId) -> Vec<(u32, TrafficClass)> {
         let end = &mut self.ends[side];
         let next = || end.receive_datagram(id).ok().flatten();
-        std::iter::from_fn(next).map(|d| u32::from_be_bytes(d[..4].try_into().unwrap())).collect()
+        let number = |d: &Datagram| u32::from_be_bytes(d.payload[..4].try_into().unwrap());
+        std::iter::from_fn(next).map(|datagram| (number(&datagram), datagram.class)).collect()
+    }
+
+    /// Attaches a lane of an older version, as where an end was updated after it.
+    fn attach_old(&mut self, lane: LaneId, version: u64) {
+        let (local_risk, remote_risk) = (lane.0, lane.0);
+        let info = LaneInfo { local_risk, remote_risk, cost: Cost::FREE, order: 0, version };
+        self.wires.insert(lane, Wire::default());
+        self.ends.iter_mut().for_each(|end| end.handle_lane_attached(self.now, lane, info));
+        self.run();
     }
 
     /// Returns how many datagrams of a flow were written to a lane, which is held, and have not arrived.
@@ -74,7 +98,8 @@ fn a_datagram_opens_its_flow_where_the_facts_are_lost() {
     pair.run();
     assert_eq!(pair.received(B, id), [3]);
     // And one that does not is no violation: its open may be on its way.
-    let unknown = FlowDatagram { flow: FlowId(40), seq: 0, open: None, payload: Bytes::new() };
+    let (flow, class, payload) = (FlowId(40), TrafficClass::DEFAULT, Bytes::new());
+    let unknown = FlowDatagram { flow, seq: 0, open: None, class, payload };
     assert_eq!(pair.ends[B].handle_datagram(now, unknown), Ok(()));
     assert!(pair.ends[B].flow(FlowId(40)).is_none());
 }
@@ -335,18 +360,9 @@ fn a_destination_that_cannot_be_reached_ends_the_flow_with_the_reason() {
 #[test]
 fn a_peer_of_an_older_version_is_not_sent_what_it_would_not_understand() {
     let mut pair = Pair::new(1);
-    let old = |lane: LaneId| LaneInfo {
-        local_risk: lane.0,
-        remote_risk: lane.0,
-        cost: Cost::FREE,
-        order: 0,
-        takes_datagrams: false,
-    };
     let id = pair.joined_datagrams(Mode::Redundant);
     // A lane of an older version comes beside, as where an end was updated between the two.
-    pair.wires.insert(L2, Wire::default());
-    pair.ends.iter_mut().for_each(|end| end.handle_lane_attached(pair.now, L2, old(L2)));
-    pair.run();
+    pair.attach_old(L2, 1);
     pair.hold(L2);
     pair.send(A, id, 1, VOICE);
     assert_eq!(pair.waiting_on(L2), 0);
@@ -358,13 +374,60 @@ fn a_peer_of_an_older_version_is_not_sent_what_it_would_not_understand() {
 }
 
 #[test]
+fn on_a_lane_of_an_older_version_datagrams_have_no_class_and_arrive_all_the_same() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Redundant);
+    let unclassed = |numbers: &[u32]| -> Vec<_> {
+        numbers.iter().map(|number| (*number, TrafficClass::DEFAULT)).collect()
+    };
+    // One that opens its flow, and one that is longer than a packet, among the others.
+    pair.attach_old(L2, 2);
+    pair.detach(L1);
+    let opened = pair.open_datagrams(Mode::Auto);
+    pair.send(A, opened, 1, VOICE);
+    pair.send(A, id, 2, VOICE);
+    pair.send(A, id, 3, 8_000);
+    pair.send(B, id, 4, VOICE);
+    assert_eq!(pair.received_with_classes(B, opened), unclassed(&[1]));
+    assert_eq!(pair.received_with_classes(B, id), unclassed(&[2, 3]));
+    assert_eq!(pair.received_with_classes(A, id), unclassed(&[4]));
+    // The peer's end is updated: its next lane brings them.
+    pair.attach(L1);
+    pair.detach(L2);
+    pair.send(A, id, 5, VOICE);
+    pair.send(A, id, 6, 8_000);
+    assert_eq!(pair.received(B, id), [5, 6]);
+}
+
+#[test]
+fn what_is_said_to_fit_a_packet_fits_it_whatever_its_class() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined_datagrams(Mode::Auto);
+    let len = pair.ends[A].max_in_packet(id);
+    pair.hold(L1);
+    for number in [0, 0xb9] {
+        pair.send(A, id, number, len);
+        pair.send(A, id, number, len + 2);
+    }
+    let sent = pair.wires[&L1].waiting[A].iter();
+    let is_packet = |sent: &Transmit| match sent {
+        Transmit::Datagram(_) => Some(true),
+        Transmit::LongDatagram(_) => Some(false),
+        _ => None,
+    };
+    let in_packets: Vec<_> = sent.filter_map(is_packet).collect();
+    assert_eq!(in_packets, [true, false, true, false]);
+}
+
+#[test]
 fn a_segment_of_a_datagram_flow_and_a_datagram_of_one_of_bytes_are_violations() {
     let mut pair = Pair::new(1);
     let (datagrams, bytes) = (pair.joined_datagrams(Mode::Auto), pair.joined(A, Mode::Auto));
     let header = SegmentHeader { flow: datagrams, offset: 0, resent: false, open: None };
     let violation = pair.ends[B].handle_segment(pair.now, &header);
     assert_eq!(violation, Err(Violation::NotOfBytes(datagrams)));
-    let datagram = |flow| FlowDatagram { flow, seq: 0, open: None, payload: Bytes::new() };
+    let (seq, class, payload) = (0, TrafficClass::DEFAULT, Bytes::new());
+    let datagram = |flow| FlowDatagram { flow, seq, open: None, class, payload: payload.clone() };
     let violation = pair.ends[B].handle_datagram(pair.now, datagram(bytes));
     assert_eq!(violation, Err(Violation::NotOfDatagrams(bytes)));
     let never = FlowId(99);

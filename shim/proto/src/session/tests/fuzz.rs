@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::types::{FailureCode, OpenFailure};
+use crate::wire::VERSION;
 use crate::wire::fact::{FlowState, LaneHealth, LaneUse, Outcome, ResetAt, Suspicion};
 
 fn number(rng: &mut SmallRng) -> u64 {
@@ -114,13 +115,8 @@ fn lane_event(rng: &mut SmallRng, end: &mut Session, now: Instant, lane: LaneId)
     match rng.random_range(0..3) {
         0 => {
             let (local_risk, remote_risk) = (lane.0 % 3, lane.0 % 2);
-            let info = LaneInfo {
-                local_risk,
-                remote_risk,
-                cost: Cost::FREE,
-                order: 0,
-                takes_datagrams: true,
-            };
+            let info =
+                LaneInfo { local_risk, remote_risk, cost: Cost::FREE, order: 0, version: VERSION };
             end.handle_lane_attached(now, lane, info);
         }
         1 => end.handle_lane_detached(now, lane),

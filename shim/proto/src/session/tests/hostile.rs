@@ -5,6 +5,7 @@ use crate::flow::Opening;
 use crate::session::receive::FINISHED_IN_FLIGHT;
 use crate::session::schedule::SCHEDULED;
 use crate::types::SessionId;
+use crate::wire::VERSION;
 use crate::wire::fact::{FlowState, LaneHealth, LaneUse, ResetAt, Suspicion};
 use crate::wire::hello::{Hello, Intent, Reject, RejectCode, Welcome};
 
@@ -288,7 +289,7 @@ fn a_peer_whose_flows_hold_its_share_of_the_memory_is_refused_more_and_others_gr
             remote_risk: 1,
             cost: Cost::FREE,
             order: 0,
-            takes_datagrams: true,
+            version: VERSION,
         };
         end.handle_lane_attached(Instant::now(), L1, info);
         end

@@ -5,7 +5,7 @@ use super::*;
 use crate::datagram::{
     Dropped, LONG_DEADLINE, MAX_AGE, MAX_LONG, MAX_LONG_BYTES, MAX_LONG_OF_FLOW,
 };
-use crate::types::FailureCode;
+use crate::types::{FailureCode, TrafficClass};
 
 const LONG: usize = 8_000;
 const LONGEST: usize = 65_507;
@@ -180,7 +180,8 @@ fn a_flow_that_is_released_ends_when_they_have_arrived_or_were_given_up() {
 fn a_peer_may_not_send_one_of_a_flow_of_bytes_or_of_none_and_who_is_gone_hears_none() {
     let mut pair = Pair::new(1);
     let (id, bytes) = (pair.joined_datagrams(Mode::Auto), pair.joined(A, Mode::Auto));
-    let header = |flow| LongDatagramHeader { flow, seq: 0, open: None };
+    let header =
+        |flow| LongDatagramHeader { flow, seq: 0, open: None, class: TrafficClass::DEFAULT };
     let now = pair.now;
     let end = &mut pair.ends[B];
     assert_eq!(end.handle_long_datagram(now, &header(id)), Ok(SegmentVerdict::Read));
@@ -211,6 +212,7 @@ fn what_waits_is_never_more_than_was_set_aside_however_long_it_is() {
             flow: FlowId(2 * flow),
             seq: 0,
             open: Some(Open { target, mode: Mode::Auto }),
+            class: TrafficClass::DEFAULT,
             payload: vec![0; 60_000].into(),
         };
         end.handle_datagram(Instant::now(), datagram).unwrap();

@@ -20,7 +20,6 @@ use throughline_proto::path::{Path, PathKey};
 use throughline_proto::session::LaneInfo;
 use throughline_proto::types::PeerId;
 use throughline_proto::wire::hello::{Hello, RejectCode};
-use throughline_proto::wire::version::has_datagram_flows;
 use throughline_uplinks::Device;
 
 /// The shortest timeout of a dial: in it the first packet is sent again twice, after 0.3 and 0.9 s
@@ -195,7 +194,7 @@ impl Attempt {
             remote_risk,
             cost,
             order: path.order,
-            takes_datagrams: has_datagram_flows(welcome.version),
+            version: welcome.version,
         };
         Ok(NewLane {
             id,

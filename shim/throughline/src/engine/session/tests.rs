@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use throughline_proto::session::{LaneInfo, SessionConfig};
+use throughline_proto::wire::VERSION;
 use throughline_proto::wire::control::Message;
 use throughline_proto::wire::fact::Locators;
 use throughline_proto::wire::hello::SessionParams;
@@ -62,7 +63,7 @@ fn locators_that_nobody_takes_wake_the_driver_once() {
             remote_risk: 1,
             cost: Cost::default(),
             order: 0,
-            takes_datagrams: true,
+            version: VERSION,
         };
         core.session.handle_lane_attached(now, lane, info);
         let list = vec!["192.0.2.1:5443".parse().unwrap()];

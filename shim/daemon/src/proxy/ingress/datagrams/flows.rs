@@ -29,7 +29,7 @@ use crate::proxy::parked::{DatagramsOrigin, ParkedTask};
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::udp;
-use throughline::Target;
+use throughline::{Datagram, Target};
 
 /// Datagrams that wait for their flow to be opened, 32 KiB of a flow; the next are dropped.
 const MAX_WAITING: usize = 16;
@@ -39,7 +39,7 @@ const MAX_WAITING_LEN: usize = 2048;
 const MAX_WAITING_LONG: usize = 512;
 
 /// A datagram that waits, and its place if it is a long one.
-type Waiting = (Bytes, Option<Place>);
+type Waiting = (Datagram, Option<Place>);
 
 /// How long what was refused is not tried again.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
@@ -132,7 +132,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
     pub(in crate::proxy::ingress) fn pass(
         &self,
         key: &K,
-        datagram: Bytes,
+        datagram: Datagram,
         begin: impl FnOnce() -> Option<Beginning>,
     ) {
         self.pass_many(key, &mut vec![datagram], begin);
@@ -142,7 +142,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
     pub(in crate::proxy::ingress) fn pass_many(
         &self,
         key: &K,
-        datagrams: &mut Vec<Bytes>,
+        datagrams: &mut Vec<Datagram>,
         begin: impl FnOnce() -> Option<Beginning>,
     ) {
         let known = self.flows.lock().get(key).cloned();
@@ -159,8 +159,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> Flows<K> {
         }
     }
 
-    fn have_wait(&self, flow: &Flow, datagram: Bytes) {
-        let place = match datagram.len() > MAX_WAITING_LEN {
+    fn have_wait(&self, flow: &Flow, datagram: Datagram) {
+        let place = match datagram.payload.len() > MAX_WAITING_LEN {
             true => match self
                 .shared
                 .dispatcher

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::proxy::connections::Place;
 use crate::proxy::parked::{DatagramsOut, Idle};
 use crate::proxy::udp;
-use throughline::{DatagramError, DatagramFlow};
+use throughline::{Datagram, DatagramError, DatagramFlow};
 
 /// An open way out.
 pub enum DatagramOutbound {
@@ -69,14 +68,14 @@ impl DatagramOutbound {
 
     /// Sends a datagram. What is too long, or finds no room, is lost, as in the network; what is over is known by
     /// [`recv_many`](Self::recv_many).
-    pub fn send(&self, datagram: Bytes) {
+    pub fn send(&self, datagram: Datagram) {
         match self {
             Self::Flow(flow) => {
                 let _ = flow.send(datagram);
             }
             Self::Direct(direct) => {
                 *direct.used_at.lock() = Instant::now();
-                if let Err(error) = direct.socket.try_send(&datagram)
+                if let Err(error) = udp::try_send(&direct.socket, &datagram)
                     && udp::is_final(&error)
                 {
                     direct.broken.cancel();
@@ -86,7 +85,7 @@ impl DatagramOutbound {
     }
 
     /// Sends datagrams, each as by [`send`](Self::send), and leaves the list empty.
-    pub fn send_many(&self, datagrams: &mut Vec<Bytes>) {
+    pub fn send_many(&self, datagrams: &mut Vec<Datagram>) {
         match self {
             Self::Flow(flow) => {
                 let _ = flow.send_many(datagrams);
@@ -100,7 +99,7 @@ impl DatagramOutbound {
     ///
     /// # Errors
     /// Why there will be no more, after what came before, which is in the list.
-    pub async fn recv_many(&self, datagrams: &mut Vec<Bytes>) -> Result<(), Over> {
+    pub async fn recv_many(&self, datagrams: &mut Vec<Datagram>) -> Result<(), Over> {
         match self {
             Self::Flow(flow) => match flow.recv_many(datagrams, udp::AT_ONCE).await {
                 Ok(_) => Ok(()),
@@ -115,7 +114,7 @@ impl DatagramOutbound {
 }
 
 impl Direct {
-    async fn recv_many(&self, datagrams: &mut Vec<Bytes>) -> Result<(), Over> {
+    async fn recv_many(&self, datagrams: &mut Vec<Datagram>) -> Result<(), Over> {
         loop {
             let idle_at = *self.used_at.lock() + self.idle_timeout;
             tokio::select! {
@@ -158,7 +157,7 @@ mod tests {
         let DatagramsOut::Direct(_, standing) = out.standing() else { panic!("a flow") };
         assert!(standing.timeout == timeout && standing.since >= idle.since, "{standing:?}");
         assert_eq!(
-            out.recv_many(&mut vec![]).await,
+            out.recv_many(&mut Vec::new()).await,
             Err(Over::Ended("idle for too long".to_owned()))
         );
     }

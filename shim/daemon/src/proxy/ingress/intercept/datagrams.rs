@@ -24,7 +24,7 @@ use crate::proxy::names::is_stand_in;
 use crate::proxy::names::pool::InUse;
 use crate::proxy::parked::DatagramsOrigin;
 use crate::proxy::tasks::Tasks;
-use crate::proxy::udp;
+use crate::proxy::udp::Received;
 use throughline::{Host, Target};
 
 /// Sockets of destinations whose flows are over are forgotten when there are so many, and then when there are twice as
@@ -44,10 +44,9 @@ pub async fn serve_udp(
     let serving = Serving { flows, answers: Answers::default(), shared };
     handed.into_iter().for_each(|flow| serving.go_on(flow));
     // The kernel says where it was to go of all that is intercepted.
-    let of_flow = |(datagram, from, to): (Bytes, SocketAddr, Option<SocketAddr>)| {
-        Some(((canonical(from), canonical(to?)), datagram))
-    };
-    read_all(&serving.shared, udp::receive_many_original, of_flow, |of, datagrams| {
+    let of_flow =
+        |Received { datagram, from, to }| Some(((canonical(from), canonical(to?)), datagram));
+    read_all(&serving.shared, of_flow, |of, datagrams| {
         serving.flows.pass_many(of, datagrams, || serving.begin(of.0, of.1));
     })
     .await;

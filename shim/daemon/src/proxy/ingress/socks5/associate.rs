@@ -24,8 +24,8 @@ use crate::proxy::ingress::kind::{IngressKind, LiveIngress};
 use crate::proxy::parked::{self, AssociationId, DatagramsOrigin, ParkedTask};
 use crate::proxy::refusals::RefusalLog;
 use crate::proxy::tasks::Tasks;
-use crate::proxy::udp;
-use throughline::Target;
+use crate::proxy::udp::{self, Received};
+use throughline::{Datagram, Target};
 
 /// Destinations of an association at once: a browser's page full of QUIC.
 const MAX_FLOWS: usize = 256;
@@ -121,12 +121,12 @@ impl Association {
                 () = &mut ended => return,
                 () = self.shared.tasks.draining() => return,
                 received = udp::receive_from(&self.shared.socket) => match received {
-                    Ok((datagram, from)) if is_client(from, port) => {
+                    Ok(Received { datagram, from, .. }) if is_client(from, port) => {
                         if self.pass(&flows, datagram, from).await {
                             self.parked.port = Some(from.port());
                         }
                     }
-                    Ok((_, from)) => debug!(%from, "a datagram of somebody else is not heard"),
+                    Ok(Received { from, .. }) => debug!(%from, "a datagram of somebody else is not heard"),
                     Err(error) => return debug!(%error, "association ended"),
                 },
             }
@@ -134,15 +134,15 @@ impl Association {
     }
 
     /// Passes a datagram of the client on; returns whether it is one.
-    async fn pass(&self, flows: &Flows<Target>, datagram: Bytes, client: SocketAddr) -> bool {
-        let (target, header, payload) = match parse(&datagram).await {
+    async fn pass(&self, flows: &Flows<Target>, datagram: Datagram, client: SocketAddr) -> bool {
+        let (target, header, payload) = match parse(&datagram.payload).await {
             Ok(parsed) => parsed,
             Err(dropped) => {
                 self.log(client, dropped);
                 return false;
             }
         };
-        flows.pass(&target, payload, || {
+        flows.pass(&target, Datagram { payload, ..datagram }, || {
             if !self.is_still_served() {
                 return None;
             }
