@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 ALPN = "throughline/1"
 VERSION = 1
 # What the daemon speaks at most; what it has beyond ours is not sent to us.
-LATEST_VERSION = 2
+LATEST_VERSION = 3
 # This process, by which an acceptor tells it from an earlier one.
 INSTANCE = secrets.randbits(64)
 

@@ -467,7 +467,7 @@ async def pings_are_answered_as_long_as_they_are(place: Place) -> None:
             await asyncio.sleep(0.01)
         check(times == sorted(times), "the times of the pongs do not grow:", times)
         # An unknown kind is ignored.
-        lane.send_datagram(b"\x07\x01")
+        lane.send_datagram(b"\x3f\x01")
         lane.send_datagram(wire.ping(1))
         equal((await asyncio.wait_for(lane.pongs.get(), 5))[0], 1, "the pong after them")
 

@@ -324,13 +324,13 @@ async def our_dialer_refuses_another_key_another_alpn_and_a_later_version(place:
         equal(lane[0].closed.alert, 120, "the alert where no ALPN is common")
         await daemon.says("no common protocol version")
     async with _acceptor(place) as acceptor:
-        acceptor.version = 3
+        acceptor.version = 4
         async with _near(place, acceptor) as daemon:
             lane, _ = (await _until("an attempt", lambda: acceptor.hellos))[0]
             await asyncio.wait_for(lane.gone.wait(), 5)
             check(lane.closed.application, "closed by:", lane.closed)
-            await daemon.says("no common protocol version: the accepting end answered with version 3")
-            check("version 3" in lane.closed.reason, "this end is told:", lane.closed)
+            await daemon.says("no common protocol version: the accepting end answered with version 4")
+            check("version 4" in lane.closed.reason, "this end is told:", lane.closed)
 
 
 async def our_dialer_says_that_an_acceptor_does_not_speak_its_version_any_more(

@@ -59,8 +59,9 @@ async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -
     equal(wire.pong(300, 2_500_000), examples["Pong"], "Pong")
     equal(wire.ping(300, 8), examples["Ping"], "Ping")
     equal(wire.notice(narrow=True), examples["Notice"], "Notice")
-    # What version 2 adds is not this peer's.
+    # What versions 2 and 3 add is not this peer's.
     check("FlowDatagram" in examples, "no example of version 2")
+    check("ClassedDatagram" in examples, "no example of version 3")
     long = wire.Reader(examples["LongDatagram"])
     try:
         wire.SegmentHeader.read(long)
@@ -68,4 +69,4 @@ async def the_documents_examples_are_what_this_peer_writes_and_reads(_: Place) -
         pass
     else:
         check(False, "a stream of version 2 is read as a segment of version 1")
-    check(len(examples) == 10, "examples that nobody looks at:", *examples)
+    check(len(examples) == 11, "examples that nobody looks at:", *examples)
