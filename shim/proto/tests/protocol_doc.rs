@@ -162,15 +162,26 @@ fn the_table_of_message_types_is_that_of_the_code() {
 
 #[test]
 fn the_ranges_of_cost_are_those_of_the_code() {
-    use CostRange::{HeldDown, Metered, Preferred, WaitToRestore};
-    for range in [Preferred, WaitToRestore, HeldDown, Metered] {
-        let mut costs = (0..=u8::MAX).filter(|cost| Cost::from_wire(*cost).range() == range);
-        let (from, to) = (costs.next().unwrap(), costs.next_back().unwrap());
-        let row = format!("| {from}–{to} |");
+    use CostRange::{HeldDown, Overflow, Preferred, ThinFlows, WaitToRestore};
+    let bounds = |is_in: &dyn Fn(CostRange) -> bool| {
+        let mut costs = (0..=u8::MAX).filter(|cost| is_in(Cost::from_wire(*cost).range()));
+        (costs.next().unwrap(), costs.next_back().unwrap())
+    };
+    let has_row = |before: &str, (from, to): (u8, u8)| {
+        let row = format!("| {before}{from}–{to} |");
         assert!(DOCUMENT.contains(&row), "no row {row}");
+    };
+    for range in [Preferred, WaitToRestore, HeldDown] {
+        has_row("", bounds(&|of| of == range));
     }
-    let money = Cost::of_lane(0, true, HoldState::Normal);
-    assert!(DOCUMENT.contains(&format!("We advertise {money} and more")));
+    // All that costs money, and what is more than that.
+    has_row("", bounds(&|of| of > HeldDown));
+    has_row("… of these ", bounds(&|of| of == Overflow));
+    has_row("… and ", bounds(&|of| of == ThinFlows));
+    let of_metered = |order, trust| Cost::of_lane(order, true, trust).to_wire();
+    let (least, most) =
+        (of_metered(0, HoldState::Normal), of_metered(u32::MAX, HoldState::HeldDown));
+    assert!(DOCUMENT.contains(&format!("We advertise {least}–{most}")), "{least}–{most}");
 }
 
 #[test]
