@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quinn::VarInt;
+use quinn::{VarInt, WriteError};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 use throughline::{FlowId, LaneId, Mode, Target, TrafficClass};
@@ -72,7 +72,8 @@ async fn long_datagrams_that_never_end_are_given_up_and_keep_neither_memory_nor_
     let begin = async |seq| {
         let mut stream = hostile.connection.open_uni().await.unwrap();
         let begun = stream.write_all(&[&header(seq).to_bytes()[..], &[7; 60_000]].concat()).await;
-        assert!(begun.is_ok());
+        // One beyond the bound may be stopped while it is written.
+        assert!(matches!(begun, Ok(()) | Err(WriteError::Stopped(_))), "{begun:?}");
         stream
     };
     let mut streams = Vec::new();
