@@ -132,6 +132,8 @@ impl LaneController {
             Some(self.acked.oldest_sent.map_or(sent, |oldest| oldest.min(sent)));
         if bytes * FULL_PACKET.1 >= u64::from(self.mtu) * FULL_PACKET.0 {
             self.acked.newest_full = self.acked.newest_full.max(Some(sent));
+        } else {
+            self.acked.longest_partial = self.acked.longest_partial.max(bytes);
         }
         let limited = self.limited(app_limited);
         self.path.on_ack(now, sent, bytes, limited, rtt);

@@ -188,7 +188,7 @@ impl LaneSensor {
         }
         record.sent += bytes;
         record.in_flight_bound += bytes;
-        let full = record.count_full(last_number, bytes);
+        let size = record.count_sent(last_number, bytes);
         self.room.changed();
         if !eliciting {
             return;
@@ -197,7 +197,7 @@ impl LaneSensor {
         record.in_flight += bytes;
         record.last_sent = Some(now);
         let was_idle = record.outstanding.is_empty();
-        record.outstanding.push(now, last_number, full);
+        record.outstanding.push(now, last_number, size);
         record.pings.sent(now);
         drop(record);
         if was_idle {

@@ -138,6 +138,27 @@ fn full_packets_are_overtaken_by_small_ones_that_are_acknowledged_alone() {
 }
 
 #[test]
+fn packets_of_a_length_that_passes_are_not_overtaken_by_each_other() {
+    let mut path = Path::new();
+    let each = 1000;
+    path.send(0, 60, 0);
+    path.ack(0, 0, 60, 0, 0);
+    // Ten bursts of ten packets; one packet of each is reported as acknowledged.
+    for burst in 0..10_u32 {
+        path.send(2 * burst, 10 * each, u64::from(10 * burst + 10));
+    }
+    for burst in 0..10_u32 {
+        path.ack(20 + 2 * burst, 2 * burst, each, 60_000, u64::from(10 * burst + 9));
+    }
+    assert_eq!(path.seen().overtaken.packets, 0);
+    // Full packets are counted as before.
+    path.send(40, 12_000, 110);
+    path.send(42, each, 111);
+    path.ack(62, 42, each, 13_000, 111);
+    assert_eq!(path.seen().overtaken.packets, 10);
+}
+
+#[test]
 fn full_packets_that_were_acknowledged_are_not_overtaken_by_the_last_of_their_burst() {
     let mut path = Path::new();
     path.send(0, 12_100, 10); // ten full packets and a small one

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use throughline_proto::lane::{Overtaken, PauseHistogram, SensorSnapshot};
 
 use super::ack_clock::AckClock;
-use super::outstanding::Outstanding;
+use super::outstanding::{FULL_MARGIN_DIVISOR, Outstanding, Removal, Size};
 use super::rtt::Rtt;
 use crate::pings::Pings;
 
 /// The round-trip time assumed of a path that has not been measured; quinn is configured with it.
 pub const INITIAL_RTT: Duration = Duration::from_millis(100);
 
-/// A packet is full that is shorter than the MTU by less than this part of it.
-const FULL_MARGIN_DIVISOR: u64 = 10;
+/// For how long after a packet that is not full was acknowledged such packets are taken to pass: longer than
+/// acknowledgements of a flow of them stay away on most paths.
+const PASSES_TTL: Duration = Duration::from_millis(250);
 
 /// The acknowledgements that arrived in one packet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct Acked {
     pub(crate) oldest_sent: Option<Instant>,
     /// Send time of the newest full packet among them.
     pub(crate) newest_full: Option<Instant>,
+    /// The length of the longest packet among them that is not full.
+    pub(crate) longest_partial: u64,
     /// The bytes that quinn counts in flight after them.
     pub(crate) in_flight: u64,
     /// The largest packet number acknowledged so far.
@@ -69,6 +72,8 @@ pub(super) struct Record {
     /// When the newest acknowledged full packet was sent, and when its acknowledgement arrived.
     newest_full: Option<Instant>,
     last_full: Option<Instant>,
+    /// The length of packets that pass, though they are not full, and when one did.
+    partial: Option<(u64, Instant)>,
     ack_clock: AckClock,
     pauses: PauseHistogram,
     rtt: Option<Rtt>,
@@ -98,6 +103,7 @@ impl Record {
             newest_acked_sent: None,
             newest_full: None,
             last_full: None,
+            partial: None,
             ack_clock: AckClock::new(),
             pauses: PauseHistogram::default(),
             rtt: None,
@@ -112,6 +118,7 @@ impl Record {
         self.pings.forget();
         self.newest_acked_sent = None;
         self.newest_full = None;
+        self.partial = None;
         self.ack_clock = AckClock::new();
         self.pauses = PauseHistogram::default();
         self.rtt = None;
@@ -127,8 +134,14 @@ impl Record {
         self.cwnd = acked.cwnd;
 
         self.learn_pause(now, acked.oldest_sent);
-        let (by_number, overtaken) =
-            self.outstanding.remove_acked(acked.largest, acked.newest_sent, acked.newest_full);
+        self.note_partial(now, acked.longest_partial);
+        let (by_number, overtaken) = self.outstanding.remove_acked(Removal {
+            largest: acked.largest,
+            newest_sent: acked.newest_sent,
+            newest_full: acked.newest_full,
+            passes: self.partial.map_or(0, |(length, _)| length),
+            mtu: self.mtu,
+        });
         let newest = acked.newest_sent.max(by_number);
         self.newest_acked_sent = self.newest_acked_sent.max(newest);
         // While quinn validates a path it does not report the sizes of what is acknowledged.
@@ -154,13 +167,24 @@ impl Record {
         }
     }
 
-    /// Takes in that packets up to `last_number`, `bytes` together, are sent; returns how many of them are full.
-    pub(super) fn count_full(&mut self, last_number: u64, bytes: u64) -> u32 {
+    /// Takes in that packets up to `last_number`, `bytes` together, are sent; returns their size.
+    pub(super) fn count_sent(&mut self, last_number: u64, bytes: u64) -> Size {
         let packets =
             last_number.saturating_sub(std::mem::replace(&mut self.last_number, last_number));
         // Datagrams of one burst are of one size but for the last.
         let full = (bytes + self.mtu / FULL_MARGIN_DIVISOR) / self.mtu.max(1);
-        u32::try_from(full.min(packets)).unwrap_or(u32::MAX)
+        let saturated = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Size { bytes, packets: saturated(packets), full: saturated(full.min(packets)) }
+    }
+
+    /// Takes in that a packet of this length was acknowledged that is not full (0: none was).
+    fn note_partial(&mut self, now: Instant, length: u64) {
+        let known = self.partial.filter(|(_, at)| now.saturating_duration_since(*at) < PASSES_TTL);
+        self.partial = match known {
+            Some((longest, _)) if length < longest => known,
+            _ if length > 0 => Some((length, now)),
+            _ => known,
+        };
     }
 
     /// Takes in acknowledgements, of a full packet or not, and how many full ones smaller packets overtook since.
