@@ -63,7 +63,8 @@ use crate::demo::{self, DemoArgs};
 const AFTER_HELP: &str = "\
 Start with `throughline demo`, which needs no root and no configuration. docs/CONFIG.md describes the
 configuration and every command. The variable THROUGHLINE_LOG sets what `run` logs, for example
-THROUGHLINE_LOG=warn,throughline::engine::dial=debug; THROUGHLINE_LOG_FORMAT=json has it in JSON.";
+THROUGHLINE_LOG=warn,throughline::engine::dial=debug; THROUGHLINE_LOG_FORMAT=json has it in JSON.
+Under systemd the log is in the journal, with fields: journalctl -u throughline THROUGHLINE_PEER=NAME.";
 
 /// Keeps TCP flows alive when an ISP fails: carries them over QUIC on every uplink at once
 #[derive(Debug, Parser)]
@@ -146,6 +147,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => {
             let status = runtime.block_on(execute(command));
             runtime.shutdown_timeout(LOOKUP_LEFT);
+            crate::journal::flush();
             status
         }
         Err(error) => fail(format!("the tokio runtime cannot be started: {error}")),

@@ -8,6 +8,7 @@
 //! cli ─▸ exec ─▸ proxy
 //! cli ─▸ join ─▸ run, admin, the library
 //! cli ─▸ top ─▸ report
+//! cli ─▸ journal
 //! ```
 
 pub mod admin;
@@ -24,6 +25,7 @@ mod hook;
 mod http_listener;
 pub mod init;
 pub mod join;
+mod journal;
 mod log_filter;
 pub mod metrics;
 pub mod proxy;

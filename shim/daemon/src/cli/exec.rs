@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::log::start_logging;
+use super::log::start_logging_to_stderr;
 use super::nc::choose_proxy;
 use super::output::{config_error, fail_with, usage_error};
 use crate::exec::{self, Ended, Ingress, LeftBehind};
@@ -77,7 +77,7 @@ pub(super) fn execute(args: &ExecArgs) -> ExitCode {
     };
     // What the program prints is its own: nothing of ours is among it unless somebody asks.
     if std::env::var_os("THROUGHLINE_LOG").is_some()
-        && let Err(error) = start_logging()
+        && let Err(error) = start_logging_to_stderr()
     {
         return usage_error(error);
     }

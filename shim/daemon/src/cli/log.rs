@@ -1,13 +1,16 @@
 //! The log: what goes into it, and where it goes.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
+use crate::journal::{self, Journal};
 use crate::log_filter;
 
 /// The environment variable with the log filter.
 const FILTER_VARIABLE: &str = "THROUGHLINE_LOG";
 
-/// The environment variable with the form of the log: `text`, or `json`.
+/// The environment variable with the form of the log: `text`, `json` or `journal`.
 const FORMAT_VARIABLE: &str = "THROUGHLINE_LOG_FORMAT";
 
 /// Puts another filter into place.
@@ -31,32 +34,71 @@ impl LogControl {
     }
 }
 
-/// Starts logging what a builder says, and returns what puts another filter into place: builders of different forms
-/// have different types.
-macro_rules! start {
-    ($builder:expr) => {{
-        let subscriber = $builder.with_filter_reloading();
-        let handle = subscriber.reload_handle();
-        subscriber.try_init().map_err(|error| format!("logging cannot be started: {error}"))?;
-        let replace =
-            move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string());
-        Box::new(replace) as Replace
-    }};
+/// Where the log goes, and in which form.
+enum Format {
+    /// Lines on stderr.
+    Text,
+    /// Lines of JSON on stderr.
+    Json,
+    Journal(Journal),
 }
 
-/// Returns whether the environment wants lines of JSON.
-fn wants_json() -> Result<bool, String> {
-    match std::env::var(FORMAT_VARIABLE).unwrap_or_default().as_str() {
-        "" | "text" => Ok(false),
-        "json" => Ok(true),
-        other => {
-            Err(format!("{FORMAT_VARIABLE}={other} is not a form of the log; write text or json"))
+impl Format {
+    /// Returns what the environment says; without a word of it the journal, where stderr leads there anyway.
+    fn of_environment() -> Result<Self, String> {
+        match std::env::var(FORMAT_VARIABLE).unwrap_or_default().as_str() {
+            // A journal that cannot be opened still reads what is written to stderr.
+            "" if journal::has_stderr() => Ok(Journal::open().map_or(Self::Text, Self::Journal)),
+            "" | "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            "journal" => Journal::open().map(Self::Journal).map_err(|error| {
+                format!(
+                    "{FORMAT_VARIABLE}=journal, and systemd's journal cannot be reached: {error}; write text or json"
+                )
+            }),
+            other => Err(format!(
+                "{FORMAT_VARIABLE}={other} is not a form of the log; write text, json or journal"
+            )),
         }
     }
 }
 
-/// Starts logging to stderr, filtered by the environment variable, else by the default.
+/// Starts logging, filtered by the environment variable, else by the default.
 pub(crate) fn start_logging() -> Result<LogControl, String> {
+    let (filter, by_environment) = environment_filter()?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let started = match Format::of_environment()? {
+        Format::Journal(journal) => registry.with(journal).try_init(),
+        // What an event concerns is in its own fields.
+        Format::Json => {
+            registry.with(lines.json().flatten_event(true).with_span_list(false)).try_init()
+        }
+        Format::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            registry.with(lines.with_ansi(is_terminal)).try_init()
+        }
+    };
+    started.map_err(|error| format!("logging cannot be started: {error}"))?;
+    let replace = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+    Ok(LogControl { replace: Box::new(replace), by_environment })
+}
+
+/// Starts logging lines on stderr, in a process that is to have a single thread.
+pub(crate) fn start_logging_to_stderr() -> Result<(), String> {
+    let (filter, _) = environment_filter()?;
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match std::env::var(FORMAT_VARIABLE).as_deref() {
+        Ok("json") => builder.json().flatten_event(true).with_span_list(false).try_init(),
+        _ => builder.with_ansi(is_terminal).try_init(),
+    };
+    started.map_err(|error| format!("logging cannot be started: {error}"))
+}
+
+/// Returns the filter of the environment, else the default one, and whether it is the environment's.
+fn environment_filter() -> Result<(EnvFilter, bool), String> {
     let directives = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let filter = log_filter::parse(&directives).map_err(|error| {
         format!(
@@ -64,14 +106,5 @@ pub(crate) fn start_logging() -> Result<LogControl, String> {
              or throughline=debug"
         )
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let replace = match wants_json()? {
-        // What an event concerns is in its own fields.
-        true => start!(builder.json().flatten_event(true).with_span_list(false)),
-        false => {
-            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            start!(builder.with_ansi(is_terminal))
-        }
-    };
-    Ok(LogControl { replace, by_environment: !directives.is_empty() })
+    Ok((filter, !directives.is_empty()))
 }

@@ -14,6 +14,7 @@ use super::output::{config_error, fail, start_error, usage_error};
 use super::successor;
 use crate::config::Config;
 use crate::hook;
+use crate::journal;
 use crate::run::{Daemon, ReloadFrom, Reloader, leave_kept, start_from, start_kept, take_over};
 use crate::service;
 
@@ -73,6 +74,7 @@ pub(super) async fn execute(args: &RunArgs) -> ExitCode {
     {
         // As there, nothing may be closed in order.
         hook::kill_running();
+        journal::flush();
         std::process::exit(0);
     }
     service::stopping(name);
@@ -146,6 +148,7 @@ pub(super) fn end_at_once_for(successor: Option<u32>) -> ! {
         service::succeeded_by(process);
     }
     hook::kill_running();
+    journal::flush();
     // Nothing may be closed in order: not the connections, the routes, the admin socket's file.
     std::process::exit(0);
 }

@@ -100,6 +100,27 @@ fn by_hand(machine: &Machine) -> Outcome {
     machine.install(&project("dist/throughline.service"), unit, "644")
 }
 
+/// The journal has what the daemon logs, with its fields, by the command of the manual.
+fn journal_has_fields(machine: &Machine) -> Outcome {
+    let manual = include_str!("../../../../docs/CONFIG.md");
+    let command = manual.lines().find_map(|line| line.strip_prefix("$ journalctl -u throughline "));
+    let command = command.ok_or("the manual has no such command")?;
+    let matches = command.replace("branch1", "far");
+    machine.run("journalctl --sync")?;
+    let shown = machine.run(&format!("journalctl --no-pager -o json -u throughline {matches}"))?;
+    assert!(shown.lines().count() >= 1, "{command}");
+    for line in shown.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line)?;
+        assert_eq!(entry["THROUGHLINE_PEER"], "far", "{line}");
+        assert_eq!(entry["SYSLOG_IDENTIFIER"], "throughline", "{line}");
+        assert!(entry["MESSAGE"].as_str().is_some_and(|text| text.contains("peer=far")), "{line}");
+    }
+    // Nothing of it came as a line of stderr.
+    let lines = machine.run("journalctl -q --no-pager -u throughline _TRANSPORT=stdout")?;
+    assert!(!lines.contains("INFO"), "{lines}");
+    Ok(())
+}
+
 /// A process that cannot start leaves everything to one that can, when its reason is gone.
 fn cannot_start_at_first(site: &Site) -> Outcome {
     let machine = &site.machine;
@@ -145,6 +166,7 @@ fn a_restart_of_the_service_loses_no_flow_unless_the_configuration_is_wrong() ->
     let Some(site) = Site::start(name, "")? else { return Ok(()) };
     let machine = &site.machine;
     assert_eq!(machine.property("User")?, "throughline");
+    journal_has_fields(machine)?;
     let flows: Vec<_> = (0..5).map(|_| Flow::begin(site.ingress)).collect::<Outcome<_>>()?;
     for _ in 0..4 {
         let before = site.main_process()?;
