@@ -21,3 +21,8 @@ pub async fn pair() -> Result<(Node, Node), Error> {
     let here = Node::builder().identity(home).peer(peer).build().await?;
     Ok((here, there))
 }
+
+// The program in the guide is one that compiles and does what it says.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/library.md")]
+struct Guide;

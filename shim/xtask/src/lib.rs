@@ -6,6 +6,7 @@ pub mod circles;
 pub mod error;
 pub mod files;
 pub mod layers;
+pub mod links;
 pub mod sizes;
 pub mod words;
 pub mod workspace;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use xtask::{api, circles, files, layers, sizes, words, workspace};
+use xtask::{api, circles, files, layers, links, sizes, words, workspace};
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
@@ -12,6 +12,7 @@ usage: cargo xtask TASK
   api --update    writes that file
   circles         files of a crate that import one another
   layers          dependencies on crates that are above
+  links           links of documents that lead nowhere, and documents that docs/SUMMARY.md lacks
   words [FOLDER]  words that docs/GLOSSARY.md has replaced, and where
   words --count   how many there are in each folder
   sizes           how long the files are
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["api", "--update"] => update_api(&root),
         ["circles"] => print_circles(&root),
         ["layers"] => print_layers(&root),
+        ["links"] => print_links(&root),
         ["words"] => print_words(&root, Path::new("")),
         ["words", "--count"] => count_words(&root),
         ["words", folder] => print_words(&root, Path::new(folder)),
@@ -112,6 +114,17 @@ fn print_layers(root: &Path) -> Verdict {
         println!("{violation}");
     }
     Ok(violations.is_empty())
+}
+
+fn print_links(root: &Path) -> Verdict {
+    let (broken, unlisted) = (links::broken(root)?, links::unlisted(root)?);
+    for link in &broken {
+        println!("{link}");
+    }
+    for file in &unlisted {
+        println!("{} is not listed in {}", file.display(), links::SUMMARY);
+    }
+    Ok(broken.is_empty() && unlisted.is_empty())
 }
 
 fn print_words(root: &Path, folder: &Path) -> Verdict {

@@ -1,6 +1,6 @@
 //! The repository's own rules, held on the repository itself.
 
-use xtask::{circles, files, layers, sizes, words, workspace};
+use xtask::{circles, files, layers, links, sizes, words, workspace};
 
 #[test]
 fn no_files_of_a_crate_import_one_another_in_a_circle() {
@@ -17,6 +17,19 @@ fn no_files_of_a_crate_import_one_another_in_a_circle() {
 fn no_package_depends_on_one_above_it() {
     let violations = layers::violations(&workspace::root()).unwrap();
     assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let broken = links::broken(&workspace::root()).unwrap();
+    let lines: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    assert!(lines.is_empty(), "{}", lines.join("\n"));
+}
+
+#[test]
+fn every_document_is_a_chapter_of_the_site() {
+    let unlisted = links::unlisted(&workspace::root()).unwrap();
+    assert!(unlisted.is_empty(), "docs/SUMMARY.md lacks {unlisted:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The built program, used as a person uses it.
 
 mod configuration;
+mod guides;
 mod initial;
 mod keys;
 mod manual;
