@@ -62,8 +62,9 @@ pub fn is_code(text: &str) -> bool {
 /// Returns docs/ERRORS.md.
 pub fn document() -> String {
     let mut text = "# Errors and findings\n\n\
-        What [`throughline doctor`](CONFIG.md#when-something-is-wrong) finds, by its code: why it comes about, and what to \
-        do. `throughline explain TL0101` prints an entry. A test holds this file against the program.\n"
+        What [`throughline doctor`](CONFIG.md#when-something-is-wrong) finds, and what any command ends with, by its code: \
+        why it comes about, and what to do. `throughline explain TL0101` prints an entry. Codes of a host are TL01, of \
+        paths TL02, of a configuration TL03, of commands TL04. A test holds this file against the program.\n"
         .to_owned();
     for code in Code::ALL {
         let Entry { code, title, cause, cure } = code.entry();
@@ -74,7 +75,32 @@ pub fn document() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    /// Returns the code of the crate below a folder, but for the catalogue.
+    fn code_below(folder: &Path) -> String {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let text = |path: std::path::PathBuf| match path.is_dir() {
+            true if path.ends_with("catalogue") => String::new(),
+            true => code_below(&path),
+            false => std::fs::read_to_string(path).unwrap(),
+        };
+        entries.map(text).collect()
+    }
+
+    #[test]
+    fn every_code_is_one_that_somebody_can_meet() {
+        let code = code_below(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
+        for known in Code::ALL {
+            let name = format!("Code::{known:?}");
+            let is_used = code
+                .match_indices(&name)
+                .any(|(at, _)| !code[at + name.len()..].starts_with(|c: char| c.is_alphanumeric()));
+            assert!(is_used, "{known} is never found: {name}");
+        }
+    }
 
     #[test]
     fn codes_are_in_order_and_read_back_and_their_texts_are_sentences() {

@@ -4,6 +4,7 @@
 //! stdout; logs and errors go to stderr.
 
 mod check;
+mod codes;
 mod companion;
 mod daemon;
 mod doctor;
@@ -56,7 +57,8 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::output::fail;
+use self::output::{fail_as, not_parsed};
+use crate::catalogue::Code;
 use crate::demo::{self, DemoArgs};
 
 /// What follows the commands in the help.
@@ -136,7 +138,10 @@ const LOOKUP_LEFT: Duration = Duration::from_secs(1);
 
 /// Executes the command line of this process.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return not_parsed(&error),
+    };
     // It begins threads when it has a namespace for them.
     #[cfg(target_os = "linux")]
     if let Command::Exec(args) = &command {
@@ -150,7 +155,9 @@ pub fn main() -> ExitCode {
             crate::journal::flush();
             status
         }
-        Err(error) => fail(format!("the tokio runtime cannot be started: {error}")),
+        Err(error) => {
+            fail_as(Code::SystemRefuses, format!("the tokio runtime cannot be started: {error}"))
+        }
     }
 }
 

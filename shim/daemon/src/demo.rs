@@ -35,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use self::args::DemoArgs;
+use crate::catalogue::Code;
 use client::{Client, Connector};
 use flow::{Clock, Ending, Flows};
 use origin::{Origin, OriginPlan};
@@ -78,7 +79,10 @@ pub async fn run(args: DemoArgs) -> ExitCode {
             ExitCode::from(u8::from(!report.ok))
         }
         Err(error) => {
-            eprintln!("error: The demo could not be set up: {error}.");
+            let code = Code::SystemRefuses;
+            eprintln!(
+                "error: The demo could not be set up: {error}.\nMore: `throughline explain {code}`."
+            );
             ExitCode::FAILURE
         }
     }

@@ -56,9 +56,8 @@ pub(crate) fn has_stderr() -> bool {
 /// Returns whether a file has this device and inode, written `DEVICE:INODE`.
 fn is_file(file: impl AsFd, stream: &str) -> bool {
     let Some((device, inode)) = stream.split_once(':') else { return false };
-    rustix::fs::fstat(file).is_ok_and(|stat| {
-        device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino)
-    })
+    rustix::fs::fstat(file)
+        .is_ok_and(|stat| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
 }
 
 /// Waits until journald has what was logged, a second at the most. Call it where the process ends.

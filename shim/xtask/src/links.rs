@@ -50,9 +50,10 @@ pub fn unlisted(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let text = documents.iter().find(|(file, _)| file == summary).map_or("", |(_, text)| text);
     let listed: Vec<_> =
         links(text).into_iter().map(|(_, target)| resolved(summary, target)).collect();
-    let unlisted = documents.iter().map(|(file, _)| file).filter(|file| {
-        file.starts_with("docs") && *file != summary && !listed.contains(file)
-    });
+    let unlisted = documents
+        .iter()
+        .map(|(file, _)| file)
+        .filter(|file| file.starts_with("docs") && *file != summary && !listed.contains(file));
     Ok(unlisted.cloned().collect())
 }
 
@@ -148,7 +149,8 @@ mod tests {
 
     #[test]
     fn links_are_found_beside_code_and_not_in_it() {
-        let text = "see [a](A.md#b) and [`c`](C.md), not `[d](D.md)`\n```\n[e](E.md)\n```\n![f](f.png)";
+        let text =
+            "see [a](A.md#b) and [`c`](C.md), not `[d](D.md)`\n```\n[e](E.md)\n```\n![f](f.png)";
         let targets: Vec<_> = links(text).into_iter().map(|(_, target)| target).collect();
         assert_eq!(targets, ["A.md#b", "C.md", "f.png"]);
         assert_eq!(links(text)[2].0, 5);
@@ -163,7 +165,10 @@ mod tests {
 
     #[test]
     fn a_path_is_relative_to_its_document() {
-        assert_eq!(resolved(Path::new("docs/guides/a.md"), "../CONFIG.md"), Path::new("docs/CONFIG.md"));
+        assert_eq!(
+            resolved(Path::new("docs/guides/a.md"), "../CONFIG.md"),
+            Path::new("docs/CONFIG.md")
+        );
         assert_eq!(resolved(Path::new("README.md"), "./docs/x.md"), Path::new("docs/x.md"));
     }
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::{config_error, fail};
+use super::output::{config_error, fail_as};
 use crate::admin::AdminSocket;
+use crate::catalogue::Code;
 use crate::config::{Admin, Config};
 
 /// Which running daemon to ask: by its configuration or its admin socket, else the default one.
@@ -32,11 +33,14 @@ impl DaemonArgs {
             (None, Some(file)) => match Config::load(file).map(|config| config.admin) {
                 Ok(Admin::At(path)) => Ok(path),
                 Ok(Admin::Default) => Ok(AdminSocket::default_path()),
-                Ok(Admin::Off) => Err(fail(format!(
-                    "{} says `admin = false`, so its daemon has no socket by which it could be asked; `--socket` names \
+                Ok(Admin::Off) => Err(fail_as(
+                    Code::NoAdminSocket,
+                    format!(
+                        "{} says `admin = false`, so its daemon has no socket by which it could be asked; `--socket` names \
                      another one's",
-                    file.display()
-                ))),
+                        file.display()
+                    ),
+                )),
                 Err(error) => Err(config_error(&error)),
             },
         }

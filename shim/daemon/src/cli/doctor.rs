@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::{print, print_json, usage_error};
+use crate::catalogue::Code;
 use crate::config::Config;
 use crate::doctor::{self, Diagnosis, Examination, Severity};
 
@@ -56,7 +57,8 @@ pub(super) async fn execute(args: DoctorArgs) -> ExitCode {
         && !config.peers.iter().any(|peer| peer.config.name == *name)
     {
         let names: Vec<_> = config.peers.iter().map(|p| p.config.name.as_str()).collect();
-        return usage_error(format!("there is no peer `{name}`; there are {}", names.join(", ")));
+        let reason = format!("there is no peer `{name}`; there are {}", names.join(", "));
+        return usage_error(Code::UnknownName, reason);
     }
     let timeout = Duration::from_secs(args.timeout.into());
     let diagnosis = doctor::examine(&config, &Examination { peer: args.peer, timeout }).await;

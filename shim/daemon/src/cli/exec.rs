@@ -7,9 +7,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::codes::Coded;
 use super::log::start_logging_to_stderr;
 use super::nc::choose_proxy;
 use super::output::{config_error, fail_with, usage_error};
+use crate::catalogue::Code;
 use crate::exec::{self, Ended, Ingress, LeftBehind};
 
 /// What follows the options in the help.
@@ -73,26 +75,26 @@ pub(super) fn execute(args: &ExecArgs) -> ExitCode {
     let (addr, credentials) = match chosen {
         Ok(Ok(chosen)) => chosen,
         Ok(Err(error)) => return config_error(&error),
-        Err(error) => return usage_error(error),
+        Err(error) => return usage_error(Code::NoIngress, error),
     };
     // What the program prints is its own: nothing of ours is among it unless somebody asks.
     if std::env::var_os("THROUGHLINE_LOG").is_some()
         && let Err(error) = start_logging_to_stderr()
     {
-        return usage_error(error);
+        return usage_error(Code::LogSetting, error);
     }
     match exec::run(Ingress { addr, credentials }, &args.command) {
         Ok(Ended { status, cut_off, left_behind }) => {
             if cut_off > 0 {
-                fail_with(status, CutOff(cut_off));
+                fail_with(status, Code::CutOff, CutOff(cut_off));
             }
             if !left_behind.is_empty() {
                 let shown: Vec<_> =
                     left_behind.iter().take(SHOWN).map(LeftBehind::to_string).collect();
-                fail_with(status, Left(shown.join(", ")));
+                fail_with(status, Code::LeftRunning, Left(shown.join(", ")));
             }
             ExitCode::from(status)
         }
-        Err(error) => fail_with(error.status(), &error),
+        Err(error) => fail_with(error.status(), error.code(), &error),
     }
 }

@@ -21,7 +21,7 @@ Examples:
   throughline explain 10.0.0.5:22 -c FILE    where a connection would go, and by which rule
   throughline explain f12 -c FILE            which lanes a live flow is on, why, and when it moved
   throughline explain 1c47ab46/f12           the same, of one of several sessions
-  throughline explain TL0205                 what a finding of `throughline doctor` means";
+  throughline explain TL0205                 what an error or a finding of `throughline doctor` means";
 
 /// What to explain, and by which configuration.
 #[derive(Debug, Args)]
@@ -84,9 +84,10 @@ pub(super) async fn execute(args: ExplainArgs) -> ExitCode {
         (Subject::Target(target), Some(file)) => {
             target::execute(target, args.ingress.as_deref(), file).await
         }
-        (Subject::Target(_), None) => {
-            usage_error("where a connection goes is in the configuration; name it with `-c FILE`")
-        }
+        (Subject::Target(_), None) => usage_error(
+            Code::CommandLine,
+            "where a connection goes is in the configuration; name it with `-c FILE`",
+        ),
     }
 }
 

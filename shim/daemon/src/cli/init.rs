@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::{fail, print};
+use super::output::{fail_as, print};
+use crate::catalogue::Code;
 use crate::config::Config;
 use crate::init::{FirstConfig, NewPeer, PROXY, find_uplinks};
 use throughline::Identity;
@@ -34,7 +35,7 @@ pub struct InitArgs {
 pub(super) async fn execute(args: InitArgs) -> ExitCode {
     match init(args).await {
         Ok(report) => print(&report.trim_end()),
-        Err(error) => fail(error),
+        Err(error) => fail_as(Code::NotWritten, error),
     }
 }
 

@@ -14,7 +14,8 @@ use qrcode::render::unicode::Dense1x2;
 
 use super::companion::Front;
 use super::init::{Written, host_name};
-use super::output::{fail, print};
+use super::output::{fail_as, print};
+use crate::catalogue::Code;
 use crate::config::Config;
 use crate::init::find_uplinks;
 use crate::join::companion::Companion;
@@ -68,7 +69,7 @@ pub struct InviteArgs {
 pub(super) async fn execute(args: InviteArgs) -> ExitCode {
     match invite(args).await {
         Ok(code) => code,
-        Err(error) => fail(error),
+        Err(error) => fail_as(Code::NotInvited, error),
     }
 }
 

@@ -13,8 +13,9 @@ use fast_socks5::client::{Config as SocksConfig, Socks5Stream};
 use super::companion::Front;
 use super::init::{Written, configuration_in, identity_in, is_free};
 use super::invite::{default_directory, make_directory};
-use super::output::{fail, print};
+use super::output::{fail_as, print};
 use crate::admin::{self, AdminSocket};
+use crate::catalogue::Code;
 use crate::config::Config;
 use crate::init::NewPeer;
 use crate::join::companion::Companion;
@@ -41,7 +42,7 @@ pub struct JoinArgs {
 pub(super) async fn execute(args: JoinArgs) -> ExitCode {
     match join(args).await {
         Ok(code) => code,
-        Err(error) => fail(error),
+        Err(error) => fail_as(Code::NotJoined, error),
     }
 }
 

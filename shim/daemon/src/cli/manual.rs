@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::output::{fail, print};
+use super::output::{fail_as, print};
+use crate::catalogue::Code;
 
 /// Where the manual goes.
 #[derive(Debug, Args)]
@@ -28,10 +29,13 @@ pub(super) fn write(args: &ManualArgs, command: Command) -> ExitCode {
     let directory = &args.directory;
     match clap_mangen::generate_to(command, directory) {
         Ok(()) => print(&format!("{}", directory.join("throughline.1").display())),
-        Err(error) => fail(format!(
-            "the manual cannot be written to {}: {error}; name a directory that is there and can be written to",
-            directory.display()
-        )),
+        Err(error) => fail_as(
+            Code::NotWritten,
+            format!(
+                "the manual cannot be written to {}: {error}; name a directory that is there and can be written to",
+                directory.display()
+            ),
+        ),
     }
 }
 

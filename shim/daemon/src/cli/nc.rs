@@ -6,13 +6,18 @@
 mod pipe;
 mod socks;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use thiserror::Error;
 
-use super::output::{config_error, fail, usage_error};
+use self::socks::SocksError;
+use super::codes::Coded;
+use super::output::{config_error, fail, fail_as, usage_error};
+use crate::catalogue::Code;
 use crate::config::{Config, ConfigError, Ingress, IngressKind};
 use crate::proxy::ingress::credentials::Credentials;
 use throughline::{Host, Target};
@@ -39,23 +44,44 @@ pub struct NcArgs {
     pub proxy: Option<SocketAddr>,
 }
 
+/// Why there is no connection.
+#[derive(Debug, Error)]
+enum NcError {
+    #[error("no ingress answers at {0}: {1}; start the daemon, or write --proxy or -c")]
+    NoIngress(SocketAddr, #[source] io::Error),
+    #[error("no connection to {0} through {1}: {2}")]
+    Socks(Target, SocketAddr, #[source] SocksError),
+}
+
+impl Coded for NcError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoIngress(..) => Code::NoIngress,
+            Self::Socks(_, _, SocksError::NotSocks5 | SocksError::Method) => Code::NotSocks,
+            Self::Socks(..) => Code::NotConnected,
+        }
+    }
+}
+
 pub(super) fn execute(args: &NcArgs) -> ExitCode {
     let host: Host = match args.host.parse() {
         Ok(host) => host,
-        Err(error) => return usage_error(error),
+        Err(error) => return usage_error(Code::CommandLine, error),
     };
     let target = Target::Tcp { host, port: args.port };
     let chosen = choose_proxy(args.config.as_deref(), args.ingress.as_deref(), args.proxy);
     let (proxy, credentials) = match chosen {
         Ok(Ok(chosen)) => chosen,
         Ok(Err(error)) => return config_error(&error),
-        Err(error) => return usage_error(error),
+        Err(error) => return usage_error(Code::NoIngress, error),
     };
     match connect(proxy, &target, credentials.as_ref()) {
         Err(error) => fail(error),
         Ok(connection) => match pipe::relay(&connection) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(format!("the connection to {target} failed: {error}")),
+            Err(error) => {
+                fail_as(Code::NotConnected, format!("the connection to {target} failed: {error}"))
+            }
         },
     }
 }
@@ -80,14 +106,13 @@ fn connect(
     proxy: SocketAddr,
     target: &Target,
     credentials: Option<&Credentials>,
-) -> Result<TcpStream, String> {
-    let mut connection = TcpStream::connect(proxy).map_err(|error| {
-        format!("no ingress answers at {proxy}: {error}; start the daemon, or write --proxy or -c")
-    })?;
+) -> Result<TcpStream, NcError> {
+    let mut connection =
+        TcpStream::connect(proxy).map_err(|error| NcError::NoIngress(proxy, error))?;
     // This fails only on a dead connection, which the first read reports.
     let _ = connection.set_nodelay(true);
     socks::connect(&mut connection, target, credentials)
-        .map_err(|error| format!("no connection to {target} through {proxy}: {error}"))?;
+        .map_err(|error| NcError::Socks(target.clone(), proxy, error))?;
     Ok(connection)
 }
 

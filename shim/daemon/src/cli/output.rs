@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::codes::Coded;
+use crate::catalogue::Code;
 use crate::config::ConfigError;
 use crate::run::StartError;
 use crate::sentence::sentence;
@@ -23,32 +25,37 @@ pub(super) fn print(text: &impl Display) -> ExitCode {
 pub(super) fn print_json(value: &impl Serialize) -> ExitCode {
     match serde_json::to_string_pretty(value) {
         Ok(json) => print(&json),
-        Err(error) => fail(error),
+        Err(error) => fail_as(Code::Internal, error),
     }
 }
 
 /// Reports a failure as a sentence.
-pub(super) fn fail(error: impl Display) -> ExitCode {
-    print_error(&sentence(&error.to_string()));
+pub(super) fn fail(error: impl Display + Coded) -> ExitCode {
+    fail_as(error.code(), error)
+}
+
+/// Reports a failure of this kind as a sentence.
+pub(super) fn fail_as(code: Code, error: impl Display) -> ExitCode {
+    print_error(code, &sentence(&error.to_string()));
     ExitCode::FAILURE
 }
 
 /// Reports a failure as a sentence, with an exit status of its own.
 #[cfg(target_os = "linux")]
-pub(super) fn fail_with(status: u8, error: impl Display) -> ExitCode {
-    print_error(&sentence(&error.to_string()));
+pub(super) fn fail_with(status: u8, code: Code, error: impl Display) -> ExitCode {
+    print_error(code, &sentence(&error.to_string()));
     ExitCode::from(status)
 }
 
 /// Reports a wrong command line as a sentence.
-pub(super) fn usage_error(error: impl Display) -> ExitCode {
-    print_error(&sentence(&error.to_string()));
+pub(super) fn usage_error(code: Code, error: impl Display) -> ExitCode {
+    print_error(code, &sentence(&error.to_string()));
     ExitCode::from(USAGE)
 }
 
 /// Reports a wrong configuration. Its error is a sentence already, with the line it points at.
 pub(super) fn config_error(error: &ConfigError) -> ExitCode {
-    print_error(&error.to_string());
+    print_error(error.code(), &error.to_string());
     ExitCode::from(USAGE)
 }
 
@@ -60,6 +67,21 @@ pub(super) fn start_error(error: &StartError) -> ExitCode {
     }
 }
 
-fn print_error(text: &str) {
+/// Reports that clap does not take the command line, or prints the help or the version that was asked for.
+pub(super) fn not_parsed(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.exit_code() == 0 {
+        return ExitCode::SUCCESS;
+    }
+    print_code(Code::CommandLine);
+    ExitCode::from(USAGE)
+}
+
+fn print_error(code: Code, text: &str) {
     let _ = writeln!(std::io::stderr(), "error: {text}");
+    print_code(code);
+}
+
+fn print_code(code: Code) {
+    let _ = writeln!(std::io::stderr(), "More: `throughline explain {code}`.");
 }

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::invite::SiteArgs;
 use super::join::{self, JoinArgs};
-use super::output::{fail, usage_error};
+use super::output::{fail_as, usage_error};
+use crate::catalogue::Code;
 use crate::join::plain;
 
 /// How long a person may take to answer ssh, and the server to print a ticket.
@@ -41,11 +42,11 @@ pub struct PairArgs {
 pub(super) async fn execute(args: PairArgs) -> ExitCode {
     // ssh would take it for an option, and some of its options run programs.
     if args.server.starts_with('-') {
-        return usage_error(format!("`{}` is no host", args.server));
+        return usage_error(Code::CommandLine, format!("`{}` is no host", args.server));
     }
     match pair(args).await {
         Ok(code) => code,
-        Err(error) => fail(error),
+        Err(error) => fail_as(Code::NotJoined, error),
     }
 }
 

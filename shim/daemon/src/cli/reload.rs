@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::daemon::DaemonArgs;
-use super::output::{config_error, fail, print, print_json};
+use super::output::{config_error, fail, fail_as, print, print_json};
 use crate::admin::{self, AdminSocket, ReloadAnswer};
+use crate::catalogue::Code;
 use crate::config::Config;
 
 /// Which daemon, and whether only to try.
@@ -46,10 +47,13 @@ pub(super) async fn execute(args: ReloadArgs) -> ExitCode {
         && is_same(named, &read) == Some(false)
     {
         let (read, named) = (read.display(), named.display());
-        return fail(format!(
-            "the daemon was started from {read}, and reads that file at a reload; nothing has changed. To try {named}, use \
+        return fail_as(
+            Code::OtherFile,
+            format!(
+                "the daemon was started from {read}, and reads that file at a reload; nothing has changed. To try {named}, use \
              `throughline check {named}`; to have it in force, put it in the place of {read}"
-        ));
+            ),
+        );
     }
     match admin::reload(&path, args.dry_run).await {
         Ok(answer) if args.json => print_json(&answer),

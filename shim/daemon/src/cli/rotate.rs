@@ -12,9 +12,11 @@ use clap::Args;
 use self::files::Files;
 use self::refusals::{Refusal, refusals};
 use self::verdict::{Verdict, judge};
+use super::codes::Coded;
 use super::daemon::DaemonArgs;
-use super::output::{config_error, fail, print};
+use super::output::{config_error, fail, fail_as, print};
 use crate::admin;
+use crate::catalogue::Code;
 use crate::config::{Config, IdentitySource};
 use throughline::{Identity, PeerId};
 
@@ -35,17 +37,22 @@ pub struct RotateArgs {
 pub(super) async fn execute(args: RotateArgs) -> ExitCode {
     let present = match Config::load(&args.config).map(|config| config.identity) {
         Ok(IdentitySource::File(path)) => path,
-        Ok(IdentitySource::Given(_)) => return fail("the configuration names no identity file"),
+        Ok(IdentitySource::Given(_)) => {
+            return fail_as(Code::Internal, "the configuration names no identity file");
+        }
         Err(error) => return config_error(&error),
     };
     let files = Files::of(present);
     if files.is_credential() {
-        return fail(format!(
-            "the key {} is a systemd credential, a copy that cannot be replaced where it is; make another \
+        return fail_as(
+            Code::KeyNotChanged,
+            format!(
+                "the key {} is a systemd credential, a copy that cannot be replaced where it is; make another \
              key with `throughline keygen`, add it to this host's `keys` in the file of each peer, put it \
              in the place of the file that LoadCredential= names, and restart the service",
-            files.present.display()
-        ));
+                files.present.display()
+            ),
+        );
     }
     match args.finish {
         false => begin(&files, &args.config),
@@ -75,9 +82,10 @@ fn begin(files: &Files, config: &Path) -> ExitCode {
 async fn finish(files: &Files, args: RotateArgs) -> ExitCode {
     let (present, next) = (files.present.display(), files.next.display());
     if !files.next.exists() {
-        return fail(format!(
-            "there is no {next}; run `throughline rotate-key` without --finish first"
-        ));
+        return fail_as(
+            Code::KeyNotChanged,
+            format!("there is no {next}; run `throughline rotate-key` without --finish first"),
+        );
     }
     let key = match Identity::load(&files.next) {
         Ok(next) => next.peer_id(),
@@ -91,16 +99,22 @@ async fn finish(files: &Files, args: RotateArgs) -> ExitCode {
     };
     // Where nobody answers, a daemon that runs all the same would be left without the key of its file.
     if let Err(error) = admin::status(&socket).await {
-        return fail(format!("the former key is still in {present}: {error}"));
+        return fail_as(error.code(), format!("the former key is still in {present}: {error}"));
     }
     if let Err(error) = files.share_next() {
-        return fail(format!(
-            "{next} cannot be given the owner, the group and the mode of {present}: {error}; run this as \
+        return fail_as(
+            Code::NotWritten,
+            format!(
+                "{next} cannot be given the owner, the group and the mode of {present}: {error}; run this as \
              its owner or as root"
-        ));
+            ),
+        );
     }
     if let Err(error) = files.switch() {
-        return fail(format!("{next} cannot take the place of {present}: {error}"));
+        return fail_as(
+            Code::NotWritten,
+            format!("{next} cannot take the place of {present}: {error}"),
+        );
     }
     let reloaded = admin::reload(&socket, false).await.map(drop);
     let key_now = async { admin::status(&socket).await.map(|report| report.id) };
@@ -111,7 +125,7 @@ async fn finish(files: &Files, args: RotateArgs) -> ExitCode {
     };
     match refused.is_empty() {
         true => conclude(files, key, verdict),
-        false => fail(of_refusals(files, &args, key, &refused)),
+        false => fail_as(Code::KeyUnknownThere, of_refusals(files, &args, key, &refused)),
     }
 }
 
@@ -145,19 +159,29 @@ fn conclude(files: &Files, key: PeerId, verdict: Verdict) -> ExitCode {
              and {former} here."
         )),
         Verdict::Refused(reason) => match files.switch_back() {
-            Ok(()) => fail(format!("the daemon goes on with its former key: {reason}")),
-            Err(undo) => {
-                fail(format!("{reason}; and the former key in {former} cannot be put back: {undo}"))
-            }
+            Ok(()) => fail_as(
+                Code::KeyNotChanged,
+                format!("the daemon goes on with its former key: {reason}"),
+            ),
+            Err(undo) => fail_as(
+                Code::NotWritten,
+                format!("{reason}; and the former key in {former} cannot be put back: {undo}"),
+            ),
         },
-        Verdict::Other { error, key: present_key } => fail(format!(
-            "the daemon has the key {present_key}, and it is not known whether it will take over {key}, \
+        Verdict::Other { error, key: present_key } => fail_as(
+            Code::KeyNotChanged,
+            format!(
+                "the daemon has the key {present_key}, and it is not known whether it will take over {key}, \
              which is in {present} now: {error}; run `throughline reload` and see the key in `throughline \
              status --json`"
-        )),
-        Verdict::Unknown { error, status } => fail(format!(
-            "it is not known which key the daemon has: {error}, and then: {status}; {key} is in {present} now, \
+            ),
+        ),
+        Verdict::Unknown { error, status } => fail_as(
+            Code::KeyNotChanged,
+            format!(
+                "it is not known which key the daemon has: {error}, and then: {status}; {key} is in {present} now, \
              and is in use from the daemon's next reload or start; the former one is in {former}"
-        )),
+            ),
+        ),
     }
 }

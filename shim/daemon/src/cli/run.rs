@@ -10,8 +10,9 @@ use tracing::{error, info, warn};
 
 use super::file::FileArgs;
 use super::log::start_logging;
-use super::output::{config_error, fail, start_error, usage_error};
+use super::output::{config_error, fail_as, start_error, usage_error};
 use super::successor;
+use crate::catalogue::Code;
 use crate::config::Config;
 use crate::hook;
 use crate::journal;
@@ -32,18 +33,21 @@ pub struct RunArgs {
 pub(super) async fn execute(args: &RunArgs) -> ExitCode {
     let log = match start_logging() {
         Ok(log) => log,
-        Err(error) => return usage_error(error),
+        Err(error) => return usage_error(Code::LogSetting, error),
     };
     let config = match load(args.file.file()).await {
         Ok(config) => config,
         Err(status) => return status,
     };
     if let Err(error) = log.set(config.log.as_deref()) {
-        return fail(error);
+        return fail_as(Code::LogSetting, error);
     }
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
-        Err(error) => return fail(format!("signal handlers cannot be installed: {error}")),
+        Err(error) => {
+            let reason = format!("signal handlers cannot be installed: {error}");
+            return fail_as(Code::SystemRefuses, reason);
+        }
     };
     let set_log = Box::new(move |filter: Option<&str>| log.set(filter));
     let file = args.file.file();
@@ -82,7 +86,10 @@ pub(super) async fn execute(args: &RunArgs) -> ExitCode {
     tokio::select! {
         () = daemon.run_until(std::future::ready(())) => outcome,
         name = signals.end_at_once() => {
-            fail(format!("{name}: the daemon ended at once; its live flows are reset"))
+            fail_as(
+                Code::EndedAtOnce,
+                format!("{name}: the daemon ended at once; its live flows are reset"),
+            )
         }
     }
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::output::{config_error, fail, print_json, start_error};
+use super::output::{config_error, fail_as, print_json, start_error};
+use crate::catalogue::Code;
 use crate::config::Config;
 use crate::handover;
 use crate::run::identity;
@@ -69,10 +70,14 @@ pub(super) async fn start() -> io::Result<()> {
 
 /// Starts the successor, and ends.
 pub(super) fn begin(args: BeginArgs) -> ExitCode {
-    let Some(program) = std::env::args_os().next() else { return fail("this program has no name") };
+    let Some(program) = std::env::args_os().next() else {
+        return fail_as(Code::SystemRefuses, "this program has no name");
+    };
     match std::process::Command::new(program).args(args.arguments).spawn() {
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => fail(format!("the successor cannot be started: {error}")),
+        Err(error) => {
+            fail_as(Code::SystemRefuses, format!("the successor cannot be started: {error}"))
+        }
     }
 }
 

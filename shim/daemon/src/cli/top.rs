@@ -12,8 +12,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::daemon::DaemonArgs;
-use super::output::fail;
+use super::output::{fail, fail_as};
 use crate::admin::{self, AdminError, UplinkChange};
+use crate::catalogue::Code;
 use crate::report::Detail;
 use crate::top::board::Board;
 use crate::top::feed::{Answered, follow};
@@ -43,7 +44,8 @@ pub(super) async fn execute(args: TopArgs) -> ExitCode {
         Err(code) => return code,
     };
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        return fail("`top` draws on a terminal; `throughline status` prints the same once");
+        let reason = "`top` draws on a terminal; `throughline status` prints the same once";
+        return fail_as(Code::NoTerminal, reason);
     }
     // Before the screen is another one: what is wrong stands where it is read.
     if let Err(error) = admin::report(&path, Detail::Lanes).await {
@@ -57,7 +59,7 @@ pub(super) async fn execute(args: TopArgs) -> ExitCode {
     ratatui::restore();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(format!("the terminal cannot be used: {error}")),
+        Err(error) => fail_as(Code::NoTerminal, format!("the terminal cannot be used: {error}")),
     }
 }
 

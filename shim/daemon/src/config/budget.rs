@@ -10,6 +10,7 @@ use super::error::ConfigError;
 use super::raw::RawUplink;
 use super::size;
 use super::source::{Source, located};
+use crate::catalogue::Code;
 
 /// The least budget: less is a forgotten unit.
 const MIN_BUDGET: u64 = 1_000_000;
@@ -69,19 +70,19 @@ pub(super) fn parse(source: &Source<'_>, raw: &RawUplink) -> Result<Option<Budge
                 let message = format!(
                     "`{field}` says something of a `budget`, and there is none; add one like \"20GB\"."
                 );
-                Err(source.error(span, message))
+                Err(source.error(Code::FieldsConflict, span, message))
             }
         };
     };
     let bytes = size::bytes(text).ok_or_else(|| {
         let message = format!("`{text}` is no amount of data; write a whole number and a unit, such as 20GB or 1500MB.");
-        source.error(span.clone(), message)
+        source.error(Code::WrongValue, span.clone(), message)
     })?;
     if bytes < MIN_BUDGET {
         let message = format!(
             "`{text}` is too small a budget: it is {bytes} bytes; write at least 1MB, with the unit."
         );
-        return Err(source.error(span, message));
+        return Err(source.error(Code::OutOfRange, span, message));
     }
     let reset_day = match raw.reset_day.as_ref() {
         None => 1,
@@ -96,7 +97,7 @@ pub(super) fn parse(source: &Source<'_>, raw: &RawUplink) -> Result<Option<Budge
                 "`{text}` is no `at-budget`; write \"stop\" (nothing goes over the uplink then) or \"thin\" (thin flows \
                  do, where no other uplink answers)."
             );
-            return Err(source.error(span, message));
+            return Err(source.error(Code::WrongValue, span, message));
         }
     };
     Ok(Some(Budget { bytes, reset_day, at_end }))
@@ -109,7 +110,7 @@ fn reset_day(source: &Source<'_>, day: &Spanned<i64>) -> Result<u8, ConfigError>
             "`reset-day` is a day of the month from 1 to 31 (the last one where the month is shorter), and not {}.",
             day.get_ref()
         );
-        source.error(day.span(), message)
+        source.error(Code::OutOfRange, day.span(), message)
     })
 }
 
@@ -124,20 +125,20 @@ pub(super) fn overflow(
             None => Ok(None),
             Some((_, span)) => {
                 let message = "`overflow-after` needs `overflow = true` beside it.";
-                Err(source.error(span, message))
+                Err(source.error(Code::FieldsConflict, span, message))
             }
         };
     };
     if raw.metered {
         let message = "An uplink is `metered` (used only where no other answers) or `overflow` (used by bulk as well, \
                        when the others are full); remove one of the two.";
-        return Err(source.error(overflow.span(), message));
+        return Err(source.error(Code::FieldsConflict, overflow.span(), message));
     }
     let Some((text, span)) = after else { return Ok(Some(DEFAULT_OVERFLOW_AFTER)) };
     let value = source.duration((text, span.clone()), "3s or 1m")?;
     if !OVERFLOW_AFTER.contains(&value) {
         let message = format!("`{text}` is out of range; write a duration from 1s to 1m.");
-        return Err(source.error(span, message));
+        return Err(source.error(Code::OutOfRange, span, message));
     }
     Ok(Some(value))
 }

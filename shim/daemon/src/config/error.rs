@@ -5,9 +5,12 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::catalogue::Code;
+
 /// An error in a configuration. Its text is a full sentence, with the line that it points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
+    code: Code,
     file: PathBuf,
     position: Option<Position>,
     message: String,
@@ -28,13 +31,24 @@ impl ConfigError {
             "The configuration file cannot be read: {error}; check the path (docs/CONFIG.md \
              describes the file)."
         );
-        Self { file: file.to_owned(), position: None, message }
+        Self { code: Code::ConfigUnreadable, file: file.to_owned(), position: None, message }
     }
 
     /// Creates an error about the bytes `span` of `text`, or about the whole file.
-    pub(super) fn at(file: &Path, text: &str, span: Option<Range<usize>>, message: String) -> Self {
+    pub(super) fn at(
+        code: Code,
+        file: &Path,
+        text: &str,
+        span: Option<Range<usize>>,
+        message: String,
+    ) -> Self {
         let position = span.map(|span| Position::find(text, span));
-        Self { file: file.to_owned(), position, message }
+        Self { code, file: file.to_owned(), position, message }
+    }
+
+    /// Returns the kind of the error in the catalogue.
+    pub fn code(&self) -> Code {
+        self.code
     }
 
     /// Returns the sentence that says what is wrong, without the position.

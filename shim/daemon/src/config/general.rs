@@ -12,6 +12,7 @@ use super::raw::{SpannedList, SpannedText};
 use super::size;
 use super::source::{Located, Source, located, located_list};
 use super::{Admin, ExistingFlows, Web};
+use crate::catalogue::Code;
 use crate::log_filter;
 use crate::proxy::connections::TcpTimeouts;
 use crate::proxy::rules::Via;
@@ -29,7 +30,11 @@ pub(super) fn listen(
     for at in located_list(list) {
         let address = source.address(at.clone())?;
         if address.port() != 0 && listen.contains(&address) {
-            return Err(source.error(at.1, format!("{address} is listed twice; remove one.")));
+            return Err(source.error(
+                Code::GivenTwice,
+                at.1,
+                format!("{address} is listed twice; remove one."),
+            ));
         }
         listen.push(address);
     }
@@ -49,7 +54,7 @@ pub(super) fn admin(
             let message = format!(
                 "`admin` is the path of a socket, as in \"/run/throughline.sock\", or false for none; this is {other}."
             );
-            Err(source.error(admin.span(), message))
+            Err(source.error(Code::WrongValue, admin.span(), message))
         }
     }
 }
@@ -77,7 +82,7 @@ pub(super) fn tcp_timeouts(
         let value = source.duration((text, span.clone()), "2m, or \"off\"")?;
         if !TCP_TIMEOUT.contains(&value) {
             let message = format!("`{text}` is out of range; write a duration from 10s to 12h.");
-            return Err(source.error(span, message));
+            return Err(source.error(Code::OutOfRange, span, message));
         }
         Ok(Some(value))
     };
@@ -102,17 +107,17 @@ pub(super) fn limits(
         limits.linger = source.duration((text, span.clone()), "90s, 30m or 12h")?;
         if !LINGER.contains(&limits.linger) {
             let message = format!("`{text}` is out of range; write a duration from 1s to 365d.");
-            return Err(source.error(span, message));
+            return Err(source.error(Code::OutOfRange, span, message));
         }
     }
     if let Some((text, span)) = memory.map(located) {
         limits.memory = size::bytes(text).ok_or_else(|| {
             let message = format!("`{text}` is not an amount of memory; write one like 256MiB.");
-            source.error(span.clone(), message)
+            source.error(Code::WrongValue, span.clone(), message)
         })?;
         if limits.memory < MIN_MEMORY {
             let message = format!("`{text}` is too little memory; write at least 1MiB.");
-            return Err(source.error(span, message));
+            return Err(source.error(Code::OutOfRange, span, message));
         }
     }
     Ok(limits)
@@ -127,6 +132,7 @@ pub(super) fn log(
     match log_filter::parse(text) {
         Ok(_) => Ok(Some(text.to_owned())),
         Err(error) => Err(source.error(
+            Code::WrongValue,
             span,
             format!(
                 "`{text}` is not a log filter ({error}); write one like info, or \
@@ -150,7 +156,7 @@ pub(super) fn on_event(
             "`{program}` is not the whole path of a program; write one like \"/usr/local/sbin/on-event\", and its \
              arguments after it."
         );
-        return Err(source.error(span.clone(), message));
+        return Err(source.error(Code::WrongValue, span.clone(), message));
     }
     Ok(command.into_iter().map(|(text, _)| text.to_owned()).collect())
 }
@@ -165,12 +171,12 @@ pub(super) fn web(
         let Some(token_file) = token_file else { return Ok(None) };
         let message = "`web-token-file` is for the status page, and there is none; write web = \"127.0.0.1:9481\" as \
                        well, or remove it.";
-        return Err(source.error(token_file.span(), message));
+        return Err(source.error(Code::FieldsConflict, token_file.span(), message));
     };
     let listen = source.address((text, span.clone()))?;
     if listen.port() != 0 && metrics == Some(listen) {
         let message = format!("`metrics` has {listen} already; write another port.");
-        return Err(source.error(span, message));
+        return Err(source.error(Code::GivenTwice, span, message));
     }
     let token_file = token_file.map(|path| source.path(path));
     if token_file.is_none() && !listen.ip().is_loopback() {
@@ -178,7 +184,7 @@ pub(super) fn web(
             "Others can connect to {listen} and would read the names of peers, targets and uplinks; add \
              `web-token-file`, or listen on 127.0.0.1 and come by `ssh -L`."
         );
-        return Err(source.error(span, message));
+        return Err(source.error(Code::Exposed, span, message));
     }
     Ok(Some(Web { listen, token_file }))
 }
@@ -194,7 +200,7 @@ pub(super) fn existing_flows(
         Some((text, span)) => {
             let message =
                 format!("`{text}` is not an `existing-flows`; write \"end\" or \"keep\".");
-            Err(source.error(span, message))
+            Err(source.error(Code::WrongValue, span, message))
         }
     }
 }
@@ -208,6 +214,7 @@ pub(super) fn default_via(
         None | Some(("reject", _)) => Ok(Via::Reject),
         Some(("direct", _)) => Ok(Via::Direct),
         Some((text, span)) => Err(source.error(
+            Code::WrongValue,
             span,
             format!(
                 "`{text}` is not a `default`; write \"direct\" or \"reject\". To go through a peer, \

@@ -15,6 +15,7 @@ use super::raw::{RawIngress, SpannedList, SpannedText, Tables};
 use super::rules::{mode, peer_down, via};
 use super::source::{Source, in_order, located, located_list};
 use super::{Ingress, IngressKind, ProxyProtocol};
+use crate::catalogue::Code;
 use crate::proxy::ingress::credentials::Credentials;
 use crate::proxy::rules::IngressDefault;
 use throughline::Target;
@@ -49,7 +50,7 @@ pub(super) fn parse(
                 "The ingress `{}` listens on {} already; write another {another}.",
                 other.name, ingress.listen
             );
-            return Err(source.error(listen_span(name, raw), message));
+            return Err(source.error(Code::GivenTwice, listen_span(name, raw), message));
         }
         let default = IngressDefault {
             via: via(source, raw.via.as_ref(), peers)?,
@@ -126,7 +127,7 @@ fn kind(
                 "\"{other}\" is not a kind of ingress; write \"socks5\", \"http\", \"proxy\", \"forward\" or \"intercept\".{}",
                 suggestion.unwrap_or_default()
             );
-            Err(source.error(span, message))
+            Err(source.error(Code::WrongValue, span, message))
         }
     }
 }
@@ -139,7 +140,7 @@ fn forward_target(
 ) -> Result<Target, ConfigError> {
     let [to] = &located_list(Some(to))[..] else {
         let message = "A forward has one destination in `to`; make an ingress for each.";
-        return Err(source.error(to.span(), message));
+        return Err(source.error(Code::FieldsConflict, to.span(), message));
     };
     let target = source.value(to.clone())?;
     match (protocol.map(located), target) {
@@ -147,13 +148,13 @@ fn forward_target(
         (Some(("tcp", span)), Target::Udp { .. }) => {
             let message =
                 "`to` is a UDP target, and the protocol \"tcp\"; write one of them otherwise.";
-            Err(source.error(span, message))
+            Err(source.error(Code::FieldsConflict, span, message))
         }
         (None | Some(("tcp" | "udp", _)), target) => Ok(target),
         (Some((other, span)), _) => {
             let message =
                 format!("`{other}` is not a protocol of a forward; write \"tcp\" or \"udp\".");
-            Err(source.error(span, message))
+            Err(source.error(Code::WrongValue, span, message))
         }
     }
 }
@@ -172,12 +173,12 @@ fn proxy_protocol(
     if let (true, Some(span)) = (kind.takes_datagrams(), accept.or_else(|| send.map(Spanned::span)))
     {
         let message = "Datagrams have no PROXY protocol here; remove it.";
-        return Err(source.error(span, message));
+        return Err(source.error(Code::FieldsConflict, span, message));
     }
     if let (Some(send), false) = (send, matches!(kind, IngressKind::Forward(_))) {
         let message = "`send-proxy-protocol` is for the kind \"forward\", whose server may expect it; \
                        remove it.";
-        return Err(source.error(send.span(), message));
+        return Err(source.error(Code::FieldsConflict, send.span(), message));
     }
     Ok(ProxyProtocol { accept_from, send: send.is_some_and(|send| *send.get_ref()) })
 }
@@ -185,7 +186,7 @@ fn proxy_protocol(
 fn missing(source: &Source<'_>, name: &Spanned<String>, field: &str, example: &str) -> ConfigError {
     let message =
         format!("The ingress `{}` has no `{field}`; write {field} = {example}.", name.get_ref());
-    source.error(name.span(), message)
+    source.error(Code::FieldMissing, name.span(), message)
 }
 
 /// Rejects an ingress that other hosts can use without authentication.
@@ -206,7 +207,7 @@ fn check_exposure(
         _ => "add `username` and `password`, or listen on 127.0.0.1",
     };
     let message = format!("{listen} is open to other hosts without authentication; {hint}.");
-    Err(source.error(span, message))
+    Err(source.error(Code::Exposed, span, message))
 }
 
 /// Rejects a user name that ends early in HTTP, where a colon ends it (RFC 7617 §2).
@@ -217,7 +218,7 @@ fn check_basic_user(
     match username.map(located) {
         Some((text, span)) if text.contains(':') => {
             let message = "HTTP's user names have no colon (RFC 7617); write one without.";
-            Err(source.error(span, message))
+            Err(source.error(Code::WrongValue, span, message))
         }
         _ => Ok(()),
     }
@@ -229,17 +230,17 @@ fn credentials(source: &Source<'_>, raw: &RawIngress) -> Result<Option<Credentia
         (Some(username), Some(password)) => (located(username), located(password)),
         (Some(alone), None) => {
             let message = "There is a `username` but no `password`; write both.";
-            return Err(source.error(alone.span(), message));
+            return Err(source.error(Code::FieldMissing, alone.span(), message));
         }
         (None, Some(alone)) => {
             let message = "There is a `password` but no `username`; write both.";
-            return Err(source.error(alone.span(), message));
+            return Err(source.error(Code::FieldMissing, alone.span(), message));
         }
     };
     for (text, span) in [&username, &password] {
         if !CREDENTIAL_LENGTHS.contains(&text.len()) {
             let message = "User names and passwords have 1 to 255 bytes (RFC 1929).";
-            return Err(source.error(span.clone(), message));
+            return Err(source.error(Code::OutOfRange, span.clone(), message));
         }
     }
     Ok(Some(Credentials { username: username.0.to_owned(), password: password.0.to_owned() }))

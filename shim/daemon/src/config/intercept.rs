@@ -6,6 +6,7 @@ use super::error::ConfigError;
 use super::raw::{RawIngress, SpannedList};
 use super::source::{Source, located, located_list};
 use super::{Ingress, IngressKind, ProxyProtocol};
+use crate::catalogue::Code;
 use crate::proxy::ingress::Listen;
 use crate::proxy::ingress::intercept::listener::LISTEN;
 use crate::proxy::ingress::intercept::policy_route::MAX_MARKS;
@@ -19,7 +20,11 @@ pub(super) fn parse(
     raw: &RawIngress,
 ) -> Result<Ingress, ConfigError> {
     if let (false, at) = (cfg!(target_os = "linux"), name.span()) {
-        return Err(source.error(at, "Connections are intercepted on Linux only; remove it."));
+        return Err(source.error(
+            Code::FieldsConflict,
+            at,
+            "Connections are intercepted on Linux only; remove it.",
+        ));
     }
     for (field, word) in [("username", &raw.username), ("password", &raw.password)] {
         reject_field(source, "intercept", field, word.as_ref())?;
@@ -33,7 +38,7 @@ pub(super) fn parse(
     if let Some(listen) = &raw.listen {
         let message = "An ingress of kind \"intercept\" has no `listen`: it listens at a port that the system \
                        chooses, to which only the kernel leads; remove it.";
-        return Err(source.error(listen.span(), message));
+        return Err(source.error(Code::FieldsConflict, listen.span(), message));
     }
     let selector = TrafficSelector {
         protocol: protocol(source, raw)?,
@@ -51,7 +56,7 @@ pub(super) fn parse(
              this host, `users` or `cgroups` for some, or `interfaces` for the hosts behind it.",
             name.get_ref()
         );
-        return Err(source.error(name.span(), message));
+        return Err(source.error(Code::FieldMissing, name.span(), message));
     }
     Ok(Ingress {
         name: name.get_ref().clone(),
@@ -69,7 +74,7 @@ fn protocol(source: &Source<'_>, raw: &RawIngress) -> Result<Protocol, ConfigErr
             let message = format!(
                 "`{other}` is not a protocol that is intercepted; write \"tcp\" or \"udp\", and an ingress for each."
             );
-            Err(source.error(span, message))
+            Err(source.error(Code::WrongValue, span, message))
         }
     }
 }
@@ -87,7 +92,7 @@ pub(super) fn check_count(
             let message = format!(
                 "There are more than {MAX_MARKS} ingresses of kind \"intercept\"; write what they select into fewer."
             );
-            Err(source.error(name.span(), message))
+            Err(source.error(Code::WrongValue, name.span(), message))
         }
     }
 }
@@ -107,7 +112,7 @@ pub(super) fn reject_field<T>(
         None => Ok(()),
         Some(word) => {
             let message = format!("An ingress of kind \"{kind}\" has no `{field}`; remove it.");
-            Err(source.error(word.span(), message))
+            Err(source.error(Code::FieldsConflict, word.span(), message))
         }
     }
 }
@@ -128,7 +133,7 @@ pub(super) fn reject_fields(source: &Source<'_>, raw: &RawIngress) -> Result<(),
             let message = format!(
                 "`{field}` is for ingresses of kind \"intercept\"; remove it, or write such a kind."
             );
-            Err(source.error(span, message))
+            Err(source.error(Code::FieldsConflict, span, message))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::error::ConfigError;
 use super::raw::{RawLimits, SpannedText};
 use super::source::{Source, located};
+use crate::catalogue::Code;
 use crate::proxy::connections::ConnectionLimits;
 use throughline::Limits;
 
@@ -29,7 +30,7 @@ pub(super) fn parse(
         text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
             let (least, most) = range.into_inner();
             let message = format!("`{text}` is not a number from {least} to {most}.");
-            source.error(span, message)
+            source.error(Code::OutOfRange, span, message)
         })
     };
     limits.flows_per_session = number(raw.flows.as_ref(), FLOWS, limits.flows_per_session)?;

@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::raw::RawIngress;
 use super::source::Source;
+use crate::catalogue::Code;
 use crate::proxy::ingress::{IngressKind, Listen, UnixPath};
 use crate::unix_socket::Access;
 
@@ -31,18 +32,18 @@ pub(super) fn parse(
                     "`socket-{field}` is for a Unix socket, as in listen = \"unix:/run/throughline/proxy.sock\"; \
                      remove it."
                 );
-                return Err(source.error(word.span(), message));
+                return Err(source.error(Code::FieldsConflict, word.span(), message));
             }
         }
         if text.starts_with(['/', '.']) {
             let message = format!("Write listen = \"{UNIX}{text}\" for a Unix socket.");
-            return Err(source.error(span, message));
+            return Err(source.error(Code::WrongValue, span, message));
         }
         return source.address((text, span)).map(Listen::Ip);
     };
     if path.is_empty() || path.ends_with('/') {
         let message = "It names no file; write a path, as in \"unix:/run/throughline/proxy.sock\".";
-        return Err(source.error(span, message));
+        return Err(source.error(Code::WrongValue, span, message));
     }
     let path = source.file_path(Path::new(path));
     if path.as_os_str().len() > MAX_PATH {
@@ -50,7 +51,7 @@ pub(super) fn parse(
             "{} is longer than the {MAX_PATH} bytes that a Unix socket's path may have; write a shorter one.",
             path.display()
         );
-        return Err(source.error(span, message));
+        return Err(source.error(Code::WrongValue, span, message));
     }
     let mode = raw.socket_mode.as_ref().map(|word| mode(source, word)).transpose()?;
     let owner = raw.socket_owner.as_ref().map(|word| owner(source, word)).transpose()?;
@@ -72,12 +73,12 @@ pub(super) fn check_unix(
     if kind.takes_datagrams() {
         let message = "Datagrams are taken at an address of UDP, not at a Unix socket; write one, as in listen = \
                        \"127.0.0.1:5353\".";
-        return Err(source.error(span, message));
+        return Err(source.error(Code::FieldsConflict, span, message));
     }
     if let Some(from) = &raw.accept_proxy_protocol {
         let message = "`accept-proxy-protocol` names addresses of load balancers, and the clients of a Unix socket \
                        have none; remove it, or listen at an address.";
-        return Err(source.error(from.span(), message));
+        return Err(source.error(Code::FieldsConflict, from.span(), message));
     }
     Ok(())
 }
@@ -88,7 +89,7 @@ fn mode(source: &Source<'_>, word: &Spanned<String>) -> Result<u32, ConfigError>
     parsed.filter(|_| (3..=4).contains(&text.len())).ok_or_else(|| {
         let message =
             format!("`{text}` is not a mode; write it in octal, as in \"0660\": owner and group.");
-        source.error(word.span(), message)
+        source.error(Code::WrongValue, word.span(), message)
     })
 }
 
@@ -103,7 +104,7 @@ fn owner(
         let message = format!(
             "There is no {what} `{name}` on this host; write \"USER\", \"USER:GROUP\" or \":GROUP\"."
         );
-        source.error(word.span(), message)
+        source.error(Code::UnknownName, word.span(), message)
     };
     if user.is_empty() && group.is_empty() {
         return Err(unknown("user", user));

@@ -7,6 +7,7 @@ use super::raw::RawConfig;
 use super::source::{Source, in_order, located};
 use super::{Config, IdentitySource, Ingress};
 use super::{general, ingresses, limits, peers, rules, structure, uplinks};
+use crate::catalogue::Code;
 use crate::proxy::rules::Policy;
 
 impl Config {
@@ -27,7 +28,7 @@ impl Config {
             && !Path::new(program).is_file()
         {
             let source = Source { file: path, text: &text };
-            return Err(source.error_in_file(format!(
+            return Err(source.error_in_file(Code::UnknownName, format!(
                 "`on-event` names {program}, and there is no such file, or this user may not see it."
             )));
         }
@@ -54,6 +55,7 @@ impl Config {
             toml::from_str(text).map_err(|error| structure::error(&source, &error))?;
         let identity = raw.identity.as_ref().ok_or_else(|| {
             source.error_in_file(
+                Code::FieldMissing,
                 "There is no `identity`; create one with `throughline keygen FILE` and write \
                  identity = \"FILE\".",
             )
@@ -106,10 +108,13 @@ fn check_private(path: &Path) -> Result<(), ConfigError> {
     }
     let source = Source { file: path, text: "" };
     let name = path.display();
-    Err(source.error_in_file(format!(
-        "It holds a password, and every user may read or change it (mode {mode:o}); run \
+    Err(source.error_in_file(
+        Code::Exposed,
+        format!(
+            "It holds a password, and every user may read or change it (mode {mode:o}); run \
          `chmod o-rwx {name}`."
-    )))
+        ),
+    ))
 }
 
 #[cfg(not(unix))]

@@ -8,6 +8,7 @@ use super::Peer;
 use super::error::ConfigError;
 use super::raw::{RawPeer, Tables};
 use super::source::{Source, in_order, located, located_list};
+use crate::catalogue::Code;
 use crate::proxy::egress::acl::Acl;
 use throughline::{Locator, PeerConfig, PeerId};
 
@@ -32,7 +33,7 @@ pub(super) fn parse(
                     name.get_ref(),
                     other.config.name
                 );
-                return Err(source.error(span, message));
+                return Err(source.error(Code::GivenTwice, span, message));
             }
         }
         peers.push(peer);
@@ -45,13 +46,13 @@ fn peer(source: &Source<'_>, name: &Spanned<String>, raw: &RawPeer) -> Result<Pe
     if RESERVED_NAMES.contains(&written.as_str()) {
         let message =
             format!("A peer cannot be named `{written}`, which `via` gives a meaning; rename it.");
-        return Err(source.error(name.span(), message));
+        return Err(source.error(Code::WrongValue, name.span(), message));
     }
     let key = raw.key.as_ref().map(located).ok_or_else(|| {
         let message = format!(
             "The peer `{written}` has no `key`; print it with `throughline id FILE` on that host."
         );
-        source.error(name.span(), message)
+        source.error(Code::FieldMissing, name.span(), message)
     })?;
     let locators: Vec<Locator> = source.values(raw.locators.as_ref())?;
     let mut config = PeerConfig::new(source.value(key)?, written).locators(locators);
@@ -59,7 +60,7 @@ fn peer(source: &Source<'_>, name: &Spanned<String>, raw: &RawPeer) -> Result<Pe
         let (key, span) = (source.value(at.clone())?, at.1);
         if config.keys().any(|known| known == key) {
             let message = format!("The peer `{written}` has this key already; remove it.");
-            return Err(source.error(span, message));
+            return Err(source.error(Code::GivenTwice, span, message));
         }
         config = config.other_key(key);
     }
@@ -84,7 +85,8 @@ pub(super) fn own_key_errors(
             name.get_ref()
         );
         let keys = peer.config.keys().zip(key_spans(name, raw));
-        keys.map(|(key, span)| (key, source.error(span, message.clone()))).collect::<Vec<_>>()
+        keys.map(|(key, span)| (key, source.error(Code::OwnKeyAsPeer, span, message.clone())))
+            .collect::<Vec<_>>()
     };
     in_order(tables).zip(peers).flat_map(errors).collect()
 }

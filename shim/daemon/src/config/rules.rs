@@ -7,6 +7,7 @@ use super::nearest::suggestion;
 use super::peers::{PeerNames, RESERVED_NAMES};
 use super::raw::{RawRule, SpannedList, SpannedText};
 use super::source::{Located, Source, located, located_list};
+use crate::catalogue::Code;
 use crate::proxy::rules::{Destination, PeerDown, Rule, Via};
 use throughline::{Mode, PeerId};
 
@@ -35,12 +36,12 @@ fn parse_rule(
     let ingress = ingress_names(source, raw.ingress.as_ref(), ingresses)?;
     let via = via(source, raw.via.as_ref(), peers)?.ok_or_else(|| {
         let message = "This rule has no `via`; name peers, \"direct\" or \"reject\".";
-        source.error(rule.span(), message)
+        source.error(Code::FieldMissing, rule.span(), message)
     })?;
     if let (Some(action), Via::Direct | Via::Reject) = (&raw.peer_down, &via) {
         let message = "`peer-down` is for flows that go through peers, and this rule names none \
                        in `via`; remove it.";
-        return Err(source.error(action.span(), message));
+        return Err(source.error(Code::FieldsConflict, action.span(), message));
     }
     Ok(Rule {
         to,
@@ -61,7 +62,11 @@ fn ingress_names(
         true => Ok(name.to_owned()),
         false => {
             let suggestion = suggestion(name, known.iter().copied());
-            Err(source.error(span, format!("There is no ingress `{name}`{suggestion}")))
+            Err(source.error(
+                Code::UnknownName,
+                span,
+                format!("There is no ingress `{name}`{suggestion}"),
+            ))
         }
     };
     located_list(list).into_iter().map(name).collect()
@@ -76,7 +81,7 @@ fn destination(source: &Source<'_>, (text, span): Located<'_>) -> Result<Destina
             "`{text}` is not a destination; write a prefix (10.20.0.0/16), an address, a name or \
              *.a.domain. Ports go into `ports`."
         );
-        source.error(span, message)
+        source.error(Code::WrongValue, span, message)
     })?;
     Ok(Destination::Name(name))
 }
@@ -92,7 +97,7 @@ pub(super) fn via(
     match items[..] {
         [] => {
             let message = "`via` is empty; name at least one peer, \"direct\" or \"reject\".";
-            Err(source.error(span, message))
+            Err(source.error(Code::FieldMissing, span, message))
         }
         [("direct", _)] => Ok(Some(Via::Direct)),
         [("reject", _)] => Ok(Some(Via::Reject)),
@@ -110,15 +115,19 @@ fn via_peers(
         if RESERVED_NAMES.contains(&name) {
             let message =
                 format!("\"{name}\" cannot be combined with others; write via = \"{name}\".");
-            return Err(source.error(span, message));
+            return Err(source.error(Code::FieldsConflict, span, message));
         }
         let Some(&peer) = peers.get(name) else {
             let suggestion = suggestion(name, peers.keys().map(String::as_str));
-            return Err(source.error(span, format!("There is no peer `{name}`{suggestion}")));
+            return Err(source.error(
+                Code::UnknownName,
+                span,
+                format!("There is no peer `{name}`{suggestion}"),
+            ));
         };
         if via.contains(&peer) {
             let message = format!("The peer `{name}` is listed twice; remove one.");
-            return Err(source.error(span, message));
+            return Err(source.error(Code::GivenTwice, span, message));
         }
         via.push(peer);
     }
@@ -135,7 +144,7 @@ pub(super) fn mode(
     let Some((bulk, span)) = bulk.map(located) else { return Ok(mode) };
     if !matches!(mode, None | Some(Mode::Auto)) {
         let message = "`bulk` says what bulk flows do in mode \"auto\"; remove it, or the mode.";
-        return Err(source.error(span, message));
+        return Err(source.error(Code::FieldsConflict, span, message));
     }
     match bulk {
         "best" => Ok(Some(Mode::Auto)),
@@ -143,7 +152,7 @@ pub(super) fn mode(
         other => {
             let suggestion = suggestion(other, ["best", "bond"]);
             let message = format!("`{other}` is not a value of `bulk`{suggestion}");
-            Err(source.error(span, message))
+            Err(source.error(Code::WrongValue, span, message))
         }
     }
 }

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::raw::{OneOrMany, SpannedList, SpannedText, Tables};
+use crate::catalogue::Code;
 use crate::sentence::sentence;
 
 /// A configuration file: its path and its text, for errors that point into it.
@@ -47,13 +48,18 @@ pub(super) fn located_list(list: Option<&SpannedList>) -> Vec<Located<'_>> {
 
 impl Source<'_> {
     /// Returns an error about the text at `span`.
-    pub(super) fn error(&self, span: Range<usize>, message: impl Into<String>) -> ConfigError {
-        ConfigError::at(self.file, self.text, Some(span), message.into())
+    pub(super) fn error(
+        &self,
+        code: Code,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::at(code, self.file, self.text, Some(span), message.into())
     }
 
     /// Returns an error about the file as a whole.
-    pub(super) fn error_in_file(&self, message: impl Into<String>) -> ConfigError {
-        ConfigError::at(self.file, self.text, None, message.into())
+    pub(super) fn error_in_file(&self, code: Code, message: impl Into<String>) -> ConfigError {
+        ConfigError::at(code, self.file, self.text, None, message.into())
     }
 
     /// Parses a value; an error of its type becomes a sentence.
@@ -61,7 +67,9 @@ impl Source<'_> {
     where
         T: FromStr<Err: Display>,
     {
-        text.parse().map_err(|error: T::Err| self.error(span, sentence(&error.to_string())))
+        text.parse().map_err(|error: T::Err| {
+            self.error(Code::WrongValue, span, sentence(&error.to_string()))
+        })
     }
 
     /// Parses every value of a list.
@@ -91,7 +99,7 @@ impl Source<'_> {
         humantime::parse_duration(text).map_err(|error| {
             let message =
                 format!("`{text}` is not a duration ({error}); write one like {examples}.");
-            self.error(span, message)
+            self.error(Code::WrongValue, span, message)
         })
     }
 
@@ -101,7 +109,7 @@ impl Source<'_> {
             "`{text}` is not an address to listen on; write an IP address and a port, like \
              127.0.0.1:1080 or [::]:5443."
         );
-        text.parse().map_err(|_| self.error(span, wrong))
+        text.parse().map_err(|_| self.error(Code::WrongValue, span, wrong))
     }
 
     /// Parses a prefix, or an address as the prefix of that address alone.
@@ -109,7 +117,7 @@ impl Source<'_> {
         let prefix = text.parse().or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()));
         prefix.map_err(|_| {
             let wrong = "is not a prefix; write one like 192.0.2.0/28 or 2001:db8:a::/48.";
-            self.error(span, format!("`{text}` {wrong}"))
+            self.error(Code::WrongValue, span, format!("`{text}` {wrong}"))
         })
     }
 }

@@ -6,17 +6,25 @@ use super::error::ConfigError;
 use super::nearest::suggestion;
 use super::raw::RawConfig;
 use super::source::Source;
+use crate::catalogue::Code;
+
+/// What serde's error about a field that nobody reads begins with.
+const UNKNOWN_FIELD: &str = "unknown field ";
 
 /// Returns an error of the TOML syntax or of the structure.
 pub(super) fn error(source: &Source<'_>, error: &toml::de::Error) -> ConfigError {
     let span = error.span();
     let section = span.as_ref().and_then(|span| section_at(source.text, span));
+    let code = match error.message().starts_with(UNKNOWN_FIELD) {
+        true => Code::UnknownField,
+        false => Code::Syntax,
+    };
     let message = sentence(error.message(), section);
-    ConfigError::at(source.file, source.text, span, message)
+    ConfigError::at(code, source.file, source.text, span, message)
 }
 
 fn sentence(message: &str, section: Option<&str>) -> String {
-    if let Some(unknown) = message.strip_prefix("unknown field ") {
+    if let Some(unknown) = message.strip_prefix(UNKNOWN_FIELD) {
         return unknown_field(unknown, section);
     }
     let message = message.trim_end_matches('.');

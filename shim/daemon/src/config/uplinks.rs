@@ -9,6 +9,7 @@ use super::budget::{self, Budget};
 use super::error::ConfigError;
 use super::raw::{RawUplink, SpannedList, SpannedText, Tables};
 use super::source::{Located, Source, in_order, located, located_list};
+use crate::catalogue::Code;
 use throughline::{AddressClass, UplinkConfig};
 
 /// Parses the uplinks in the order of the file.
@@ -45,7 +46,7 @@ fn uplink<'a>(
              its addresses are known.",
             name.get_ref()
         );
-        return Err(source.error(name.span(), message));
+        return Err(source.error(Code::FieldMissing, name.span(), message));
     }
     let prefixes = owners.claim_prefixes(name.get_ref(), raw.prefixes.as_ref())?;
     if let Some(interface) = &raw.interface {
@@ -85,7 +86,7 @@ impl<'a> Owners<'a> {
                     "{prefix} belongs to the uplink `{other}` already; give each uplink prefixes \
                      of its own."
                 );
-                Err(self.source.error(at.1, message))
+                Err(self.source.error(Code::GivenTwice, at.1, message))
             }
         }
     }
@@ -103,7 +104,7 @@ impl<'a> Owners<'a> {
                      two by `prefixes`.",
                     interface.get_ref()
                 );
-                Err(self.source.error(interface.span(), message))
+                Err(self.source.error(Code::GivenTwice, interface.span(), message))
             }
         }
     }
@@ -117,7 +118,7 @@ fn class(source: &Source<'_>, class: Option<&SpannedText>) -> Result<AddressClas
                 "`{text}` is not a `class`; write \"pa\" (provider-assigned addresses) or \"pi\" \
                  (provider-independent addresses)."
             );
-            source.error(span, message)
+            source.error(Code::WrongValue, span, message)
         }),
     }
 }

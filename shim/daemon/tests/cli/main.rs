@@ -1,5 +1,6 @@
 //! The built program, used as a person uses it.
 
+mod codes;
 mod configuration;
 mod guides;
 mod initial;

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use super::target::reason;
 use crate::admin;
+use crate::catalogue::Code;
 use crate::cli::daemon::DaemonArgs;
-use crate::cli::output::{fail, print};
+use crate::cli::output::{fail, fail_as, print};
 use crate::config::Config;
 use crate::proxy::rules::Decision;
 use crate::report::{FlowReport, LaneReport, MoveReport, PeerReport, Report, SessionReport};
@@ -58,10 +59,13 @@ pub(super) async fn execute(name: &FlowName, daemon: &DaemonArgs) -> ExitCode {
     let config = file.and_then(|file| Config::load(file).ok());
     let found = find(&report, name);
     if found.is_empty() {
-        return fail(format!(
-            "there is no flow f{} now; `throughline status` lists those that live",
-            name.id
-        ));
+        return fail_as(
+            Code::UnknownName,
+            format!(
+                "there is no flow f{} now; `throughline status` lists those that live",
+                name.id
+            ),
+        );
     }
     let explained: Vec<String> =
         found.into_iter().map(|found| explain(found, config.as_ref())).collect();

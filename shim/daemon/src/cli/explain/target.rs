@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::super::output::{config_error, print, usage_error};
 use crate::admin;
+use crate::catalogue::Code;
 use crate::cli::daemon::DaemonArgs;
 use crate::config::Config;
 use crate::proxy::ingress::intercept::kernel_policy::{Action, steps};
@@ -23,10 +24,10 @@ pub(super) async fn execute(target: &Target, ingress: Option<&str>, file: &Path)
         None => names,
         Some(name) if names.contains(&name) => vec![name],
         Some(name) => {
-            return usage_error(format!(
-                "there is no ingress `{name}`; there are {}",
-                names.join(", ")
-            ));
+            return usage_error(
+                Code::UnknownName,
+                format!("there is no ingress `{name}`; there are {}", names.join(", ")),
+            );
         }
     };
     if chosen.is_empty() {
