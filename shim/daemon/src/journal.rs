@@ -50,7 +50,7 @@ impl<S: Subscriber> Layer<S> for Journal {
 
 /// Returns whether stderr leads to journald, as systemd says by `JOURNAL_STREAM`: the device and inode of the socket.
 pub(crate) fn has_stderr() -> bool {
-    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_file(std::io::stderr(), &stream))
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_file(io::stderr(), &stream))
 }
 
 /// Returns whether a file has this device and inode, written `DEVICE:INODE`.

@@ -33,6 +33,24 @@ fn every_document_is_a_chapter_of_the_site() {
 }
 
 #[test]
+fn every_script_that_is_installed_or_builds_what_is_can_be_parsed() {
+    let mut checked = 0;
+    for folder in ["dist", "dist/debian", ".ci"] {
+        for entry in std::fs::read_dir(workspace::root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read(&path).unwrap_or_default();
+            let Some(shell) = text.strip_prefix(b"#!") else { continue };
+            let shell = if shell.starts_with(b"/bin/sh") { "sh" } else { "bash" };
+            let parsed = std::process::Command::new(shell).arg("-n").arg(&path).output().unwrap();
+            let complaints = String::from_utf8_lossy(&parsed.stderr).into_owned();
+            assert!(parsed.status.success() && complaints.is_empty(), "{path:?}: {complaints}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 5, "{checked}");
+}
+
+#[test]
 fn words_that_were_replaced_do_not_come_back() {
     let findings = words::find(&workspace::root()).unwrap();
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();

@@ -30,7 +30,7 @@ pub(super) fn of(event: &Event<'_>) -> Vec<u8> {
         put(&mut entry, "CODE_LINE", &line.to_string());
     }
     for (name, value) in &fields.fields {
-        if entry.len() + MAX_NAME + value.len() < MAX_ENTRY {
+        if entry.len() + MAX_NAME + value.len().min(MAX_VALUE) < MAX_ENTRY {
             put(&mut entry, name, value);
         }
     }

@@ -94,12 +94,9 @@ impl Outlet {
     pub(super) fn send(&self, entry: Vec<u8>) {
         let shared = &*self.0;
         let mut waiting = shared.waiting.lock();
-        if waiting.is_empty() {
-            match shared.transmit(&entry, SendFlags::DONTWAIT) {
-                Ok(()) => return,
-                // It is full, or starts anew, or this does not fit: the thread sees which.
-                Err(_) => {}
-            }
+        // Where it fails journald is full, or starts anew, or this does not fit: the thread sees which.
+        if waiting.is_empty() && shared.transmit(&entry, SendFlags::DONTWAIT).is_ok() {
+            return;
         }
         if waiting.lost > 0 || waiting.bytes + entry.len() > MAX_WAITING {
             waiting.lost += 1;

@@ -79,8 +79,8 @@ fn every_command_of_a_guide_is_one() {
             // A ticket is a secret of its own.
             let command = command.replace("tlt1…", "tlt1");
             for command in command.split(" && ").filter(|part| part.starts_with("throughline ")) {
-                let words = command.split(' ').map(|word| word.trim_matches('\''));
-                if let Err(error) = Cli::try_parse_from(words) {
+                let arguments = command.split(' ').map(|argument| argument.trim_matches('\''));
+                if let Err(error) = Cli::try_parse_from(arguments) {
                     panic!("{guide}: {command}: {error}");
                 }
                 parsed += 1;

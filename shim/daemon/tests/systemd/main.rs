@@ -106,9 +106,11 @@ fn journal_has_fields(machine: &Machine) -> Outcome {
     let command = manual.lines().find_map(|line| line.strip_prefix("$ journalctl -u throughline "));
     let command = command.ok_or("the manual has no such command")?;
     let matches = command.replace("branch1", "far");
-    machine.run("journalctl --sync")?;
-    let shown = machine.run(&format!("journalctl --no-pager -o json -u throughline {matches}"))?;
-    assert!(shown.lines().count() >= 1, "{command}");
+    let show =
+        format!("journalctl --sync; journalctl -q --no-pager -o json -u throughline {matches}");
+    // The service runs before it has reached the peer.
+    machine.until(&command, |machine| machine.run(&show).is_ok_and(|shown| !shown.is_empty()))?;
+    let shown = machine.run(&show)?;
     for line in shown.lines() {
         let entry: serde_json::Value = serde_json::from_str(line)?;
         assert_eq!(entry["THROUGHLINE_PEER"], "far", "{line}");
