@@ -39,7 +39,6 @@ pub(crate) use self::start::{leave_kept, start_kept};
 pub use self::start::{start, start_from, take_over};
 use self::succession::{Datagrams, Successor, giver};
 use crate::admin::{AdminSocket, ReloadRequest};
-use crate::budget::{self, Budgets};
 use crate::handover::{Departure, GiveError, Giver, Handed};
 use crate::hook::Hook;
 use crate::metrics::MetricsServer;
@@ -137,6 +136,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let Prepared {
             config,
+            budgets,
             node,
             ingresses,
             metrics,
@@ -152,9 +152,10 @@ impl Daemon {
             Some(left) => node.start_after(left),
             None => node.start(),
         };
+        let tasks = Tasks::default();
+        let budgets = budgets.start(&node, &tasks);
         let listeners = listeners(&node).await?;
-        let (tasks, connections) =
-            (Tasks::default(), Connections::new(config.tcp, config.connections));
+        let connections = Connections::new(config.tcp, config.connections);
         let (limit, for_connections) = connections.descriptors.bounds();
         info!(limit, for_connections, "descriptors; the others are for lanes");
         let dispatcher = Dispatcher::new(node.clone(), config.policy.clone(), connections.clone());
@@ -171,8 +172,6 @@ impl Daemon {
         intercept(&server, &node, intercepted, takes_over).await?;
         let admin_path = admin.as_ref().map(|socket| socket.path().to_owned());
         let hook = Hook::start(&node, config.on_event.clone(), &tasks);
-        let directory = budget::directory(config.state_directory.as_deref());
-        let budgets = Budgets::start(&node, directory, &config.budgets, &tasks).await;
         let web = Web::default();
         let live = Live { node: node.clone(), server: server.clone(), egress, hook, budgets, web };
         let reloader = Reloader::new(from, config, live, running);
@@ -204,7 +203,7 @@ impl Daemon {
     /// anything. Returns the number of that process, where the system says it. Cancel-safe.
     pub async fn handed_over(&self) -> Option<u32> {
         let successor = self.giver.given().await;
-        self.reloader.budgets().finish().await;
+        self.reloader.budgets().flush().await;
         successor
     }
 
@@ -215,7 +214,7 @@ impl Daemon {
     /// The next process could not read it, or it cannot be kept.
     pub(crate) async fn keep(&self, formats: &[u64]) -> Result<(), GiveError> {
         self.giver.keep(formats, &self.server.tasks, service::keep).await?;
-        self.reloader.budgets().finish().await;
+        self.reloader.budgets().flush().await;
         Ok(())
     }
 

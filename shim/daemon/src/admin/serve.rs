@@ -149,9 +149,10 @@ impl Service {
                 let resumed = change(&self.node, &uplink, UplinkChange::Resume).await;
                 self.uplink_answer(&resumed)
             }
-            Ok(Request::CutUplink { uplink, millis, force }) => {
-                self.cut(uplink, millis, force).await.map_or_else(Answer::Refused, Answer::Cut)
-            }
+            Ok(Request::CutUplink { uplink, millis, force }) => self
+                .cut(uplink, millis, force, &who(stream))
+                .await
+                .map_or_else(Answer::Refused, Answer::Cut),
             Err(error) => Answer::Error(format!(
                 "not a valid request: {error}; write one like {{\"command\":\"status\"}}"
             )),
@@ -162,7 +163,13 @@ impl Service {
     }
 
     /// Cuts an uplink off for a drill; says why not as a phrase.
-    async fn cut(&self, uplink: String, millis: u64, force: bool) -> Result<CutAnswer, String> {
+    async fn cut(
+        &self,
+        uplink: String,
+        millis: u64,
+        force: bool,
+        asked_by: &str,
+    ) -> Result<CutAnswer, String> {
         let length = Duration::from_millis(millis);
         if !DRILL.contains(&length) {
             return Err("a drill lasts between 100 ms and 60 s".to_owned());
@@ -178,7 +185,7 @@ impl Service {
                 stand_still.join(", ")
             ));
         }
-        self.node.cut_uplink(&uplink, length).map_err(|error| error.to_string())?;
+        self.node.cut_uplink(&uplink, length, asked_by).map_err(|error| error.to_string())?;
         Ok(CutAnswer { uplink, millis })
     }
 
@@ -240,6 +247,14 @@ impl Service {
             _ = disconnected => Ok(()),
             () = self.tasks.draining() => Ok(()),
         }
+    }
+}
+
+/// Returns who is at the other end, for people.
+fn who(stream: &UnixStream) -> String {
+    match stream.peer_cred() {
+        Ok(credentials) => format!("user {}", credentials.uid()),
+        Err(_) => "an unknown user".to_owned(),
     }
 }
 

@@ -5,9 +5,12 @@
 //! | the date | what becomes of the count |
 //! |---|---|
 //! | is in a later month | it begins anew; the month before is remembered |
-//! | is in an earlier month | it goes on in that one, with what was remembered of it: the clock was ahead |
+//! | is in an earlier month | it goes on in that one with all that is known, as the clock was ahead or is behind; the later month is remembered |
+//! | is in that later month again | it goes on in it with what was counted there; what passed meanwhile stays with the earlier one |
 //! | is before [`SET_SINCE`] | it goes on: the clock is not set yet, as on a device without a battery |
 //! | as before, but months begin on another day now | it goes on, and ends on the new day |
+//!
+//! Later months are forgotten once another one begins before them: the clock was ahead.
 
 use serde::{Deserialize, Serialize};
 use time::{Date, Month};
@@ -20,7 +23,7 @@ const SET_SINCE: (i32, Month, u8) = (2025, Month::January, 1);
 
 /// What an uplink has carried.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Account {
     /// When the month began; nothing until the clock is set.
     #[serde(with = "dates")]
@@ -29,13 +32,17 @@ pub(super) struct Account {
     reset_day: u8,
     /// Bytes since then.
     used: u64,
-    /// When the month before began, and its bytes.
-    before: Option<PastMonth>,
+    /// The month before.
+    before: Option<OtherMonth>,
+    /// A later month that the clock has shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<OtherMonth>,
 }
 
-/// A month that is over.
+/// A month other than the present one: when it began, and its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct PastMonth {
+#[serde(default, deny_unknown_fields)]
+struct OtherMonth {
     #[serde(with = "dates")]
     began: Option<Date>,
     used: u64,
@@ -58,31 +65,43 @@ impl Account {
         let (year, month, day) = SET_SINCE;
         let is_set = Date::from_calendar_date(year, month, day).is_ok_and(|since| today >= since);
         if is_set {
-            self.enter(period::began(today, reset_day), reset_day);
+            self.enter(today, reset_day);
         }
         self.used = self.used.saturating_add(bytes);
     }
 
-    /// Enters the month that began on this day.
-    fn enter(&mut self, now: Date, reset_day: u8) {
-        let has_same_day = self.reset_day == reset_day;
-        self.reset_day = reset_day;
-        match self.began.replace(now) {
-            Some(began) if now > began && has_same_day => {
-                let used = std::mem::take(&mut self.used);
-                self.before = Some(PastMonth { began: Some(began), used });
-            }
-            Some(began) if now < began && has_same_day => {
-                let known = self.before.take().filter(|before| before.began == Some(now));
-                self.used = self.used.saturating_add(known.map_or(0, |before| before.used));
-            }
-            _ => {}
+    /// Enters the month that `today` is in.
+    fn enter(&mut self, today: Date, reset_day: u8) {
+        // By the former day: a month that is over is over, whatever the day is now.
+        if let Some(began) = self.began {
+            self.pass_to(began, period::began(today, self.reset_day));
+        }
+        if self.began.is_none() || self.reset_day != reset_day {
+            self.reset_day = reset_day;
+            self.began = Some(period::began(today, reset_day));
+            self.used = self.used();
+            (self.before, self.after) = (None, None);
         }
     }
 
-    /// Returns the bytes of this month.
+    /// Passes from the month that began on one day to that which began on another.
+    fn pass_to(&mut self, began: Date, now: Date) {
+        let leave = |used| Some(OtherMonth { began: Some(began), used });
+        let is_now = |other: &OtherMonth| other.began == Some(now);
+        if now > began {
+            let known = self.after.take().filter(is_now).map_or(0, |after| after.used);
+            self.before = leave(std::mem::replace(&mut self.used, known));
+        } else if now < began {
+            self.after = leave(self.used());
+            let known = self.before.take_if(|before| is_now(before));
+            self.used = known.map_or(0, |before| before.used);
+        }
+        self.began = Some(now);
+    }
+
+    /// Returns the bytes of this month, with those of a later one that the clock has shown.
     pub(super) fn used(&self) -> u64 {
-        self.used
+        self.used.saturating_add(self.after.as_ref().map_or(0, |after| after.used))
     }
 
     /// Returns when the month ends; nothing until the clock is set.
@@ -92,9 +111,9 @@ impl Account {
 
     /// Returns how much of a budget is left.
     pub(super) fn level(&self, budget: &Budget) -> Level {
-        match self.used {
+        match self.used() {
             used if used >= budget.bytes => Level::Spent,
-            used if used >= budget.bytes / 5 * 4 => Level::Low,
+            used if used >= budget.bytes - budget.bytes / 5 => Level::Low,
             _ => Level::Within,
         }
     }
@@ -159,12 +178,29 @@ mod tests {
             (
                 "… and forward again",
                 &["2026-11-30", "2026-12-01", "2026-11-30", "2026-12-01"],
-                &[1000, 1000, 3000, 1000],
+                &[1000, 1000, 3000, 2000],
             ),
             (
-                "ahead by years, and corrected",
-                &["2026-11-01", "2026-11-02", "2099-01-01", "2026-11-03"],
-                &[1000, 2000, 1000, 4000],
+                "a month behind for a while: nothing is given twice",
+                &["2026-10-31", "2026-11-29", "2026-10-31", "2026-10-31", "2026-11-30"],
+                &[1000, 1000, 3000, 4000, 2000],
+            ),
+            (
+                "two months behind for a while",
+                &["2026-11-29", "2026-09-30", "2026-11-30", "2026-12-01"],
+                &[1000, 2000, 2000, 1000],
+            ),
+            (
+                "ahead by years, and corrected: the next months begin anew",
+                &[
+                    "2026-11-01",
+                    "2026-11-02",
+                    "2099-01-01",
+                    "2026-11-03",
+                    "2026-12-01",
+                    "2026-12-02",
+                ],
+                &[1000, 2000, 1000, 4000, 1000, 2000],
             ),
             (
                 "the clock is not set yet",
@@ -201,6 +237,9 @@ mod tests {
         assert_eq!(count("2026-11-20", 15), (2000, "2026-12-15".to_owned()));
         assert_eq!(count("2026-11-21", 25), (3000, "2026-11-25".to_owned()));
         assert_eq!(count("2026-11-25", 25), (1000, "2026-12-25".to_owned()));
+        // Over by the former day.
+        assert_eq!(count("2027-01-27", 15), (1000, "2027-02-15".to_owned()));
+        assert_eq!(count("2027-02-10", 1), (2000, "2027-03-01".to_owned()));
     }
 
     #[test]

@@ -1,30 +1,44 @@
-//! The task that counts what uplinks carry, and has the node use less of them when it is enough.
+//! Drives the [book](super::book): counts what uplinks carry, has the node use less of them when it is enough, and has
+//! the file written.
+//!
+//! The file is written in a thread of its own, one write at a time: whatever a disk does, what uplinks carry is counted
+//! and their budgets are kept, and what is not written goes with the next write. Whoever waits for the file, at the
+//! start and at the end, does so for [`FILE_TIMEOUT`] at the most.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use time::{Date, OffsetDateTime};
-use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
-use super::account::{Account, Level};
-use super::ledger::{Counted, Ledger};
-use crate::config::{AtBudget, Budget};
+use super::account::Account;
+use super::book::{Book, News};
+use super::ledger::Ledger;
+use crate::config::Budget;
 use crate::proxy::tasks::Tasks;
 use crate::report::BudgetReport;
-use throughline::{Allowance, BudgetReport as Event, Node};
+use throughline::{Allowance, Node, NodeBuilder};
+use throughline_proto::panics::catch_call;
 
 /// How often it is looked what has been carried: what goes beyond a budget is what an uplink carries in this time, and
 /// until its flows have left it.
 const PACE: Duration = Duration::from_millis(250);
 
-/// What a crash may make forgotten: the bytes of this time, or so many of an uplink.
-const WRITE_INTERVAL: Duration = Duration::from_secs(60);
-const WRITE_BYTES: u64 = 64 << 20;
+/// How long the file is waited for.
+const FILE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The budgets of a daemon whose node is not built yet.
+pub(crate) struct Opened {
+    ledger: Ledger,
+    book: Book,
+    limits: Limits,
+}
 
 /// The budgets of a daemon. Clones are handles to the same ones.
 #[derive(Clone)]
@@ -33,50 +47,58 @@ pub(crate) struct Budgets(Arc<Shared>);
 struct Shared {
     node: Node,
     ledger: Ledger,
-    state: Mutex<State>,
-    /// Held while the file is written: what it says then replaces what is known.
-    writing: tokio::sync::Mutex<()>,
+    /// The lock is a leaf.
+    book: Mutex<Book>,
     /// Notified when there may be a budget where there was none: without one the task sleeps.
     begun: Notify,
+    /// Notified when a write has ended.
+    written: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    uplinks: BTreeMap<String, Uplink>,
-    written_at: Option<Instant>,
-    /// Whether the last write failed: it is said once.
-    is_unwritable: bool,
+/// Other budgets, with what the file says of them.
+pub(crate) struct Change {
+    budgets: Vec<(String, Budget)>,
+    known: BTreeMap<String, Account>,
+    limits: Limits,
 }
 
-/// An uplink that has a budget.
-struct Uplink {
-    budget: Budget,
-    account: Account,
-    /// Bytes that the account has, and the file does not.
-    unwritten: u64,
-    /// What was reported of it.
-    reported: Level,
+/// What may be used of uplinks, by their names.
+struct Limits(Vec<(String, Allowance)>);
+
+impl Limits {
+    fn apply(&self, builder: NodeBuilder) -> NodeBuilder {
+        let limit = |builder: NodeBuilder, (name, allowance): &(String, Allowance)| {
+            builder.allow_uplink(name, *allowance)
+        };
+        self.0.iter().fold(builder, limit)
+    }
 }
 
-impl Budgets {
-    /// Reads what the uplinks have carried, and has the node use no more of them than is left. The task counts until
-    /// `tasks` drain.
-    pub(crate) async fn start(
-        node: &Node,
-        directory: PathBuf,
-        budgets: &[(String, Budget)],
-        tasks: &Tasks,
-    ) -> Self {
+impl Opened {
+    /// Reads what the uplinks have carried.
+    pub(crate) async fn read(directory: PathBuf, budgets: &[(String, Budget)]) -> Self {
         let ledger = Ledger::new(&directory);
-        let (state, writing) = (Mutex::default(), tokio::sync::Mutex::default());
-        let (node, begun) = (node.clone(), Notify::new());
-        let all = Self(Arc::new(Shared { node, ledger, state, writing, begun }));
-        all.set(budgets);
-        if !budgets.is_empty() {
-            all.count();
-            all.write().await;
-            all.enforce();
-        }
+        let mut book = Book::default();
+        let known = match budgets {
+            [] => BTreeMap::new(),
+            _ => known(&ledger).await,
+        };
+        let limits = Limits(book.allowances_with(today(), budgets, &known));
+        book.set(today(), budgets, &known);
+        Self { ledger, book, limits }
+    }
+
+    /// Has a node begin with what is left: nothing goes over an uplink whose budget is spent.
+    pub(crate) fn limit(&self, builder: NodeBuilder) -> NodeBuilder {
+        let builder = self.limits.apply(builder);
+        if self.limits.0.is_empty() { builder } else { builder.count_uplink_bytes() }
+    }
+
+    /// Begins to count what the node's uplinks carry, until `tasks` drain.
+    pub(crate) fn start(self, node: &Node, tasks: &Tasks) -> Budgets {
+        let Self { ledger, book, .. } = self;
+        let (book, begun, written) = (Mutex::new(book), Notify::new(), Notify::new());
+        let all = Budgets(Arc::new(Shared { node: node.clone(), ledger, book, begun, written }));
         let (keeper, draining) = (all.clone(), tasks.clone());
         tasks.spawn_vital("the task of the budgets".to_owned(), async move {
             tokio::select! {
@@ -85,196 +107,179 @@ impl Budgets {
             }
             // Flows have some time to end, and all that they send counts.
             while keeper.0.node.live_flows() > 0 {
-                keeper.count();
-                keeper.enforce();
+                keeper.count_and_enforce();
                 tokio::time::sleep(PACE).await;
             }
-            keeper.finish().await;
+            keeper.flush().await;
         });
         all
     }
+}
 
-    /// Sets the budgets, for a reload. What an uplink has carried stays known; one without a budget is not limited.
-    pub(crate) fn set(&self, budgets: &[(String, Budget)]) {
-        let is_kept = |name: &String| budgets.iter().any(|(kept, _)| kept == name);
-        let mut state = self.0.state.lock();
-        let (kept, former) =
-            std::mem::take(&mut state.uplinks).into_iter().partition(|(name, _)| is_kept(name));
-        let former: BTreeMap<String, Uplink> = former;
-        state.uplinks = kept;
-        for (name, budget) in budgets {
-            let new = || Uplink {
-                budget: *budget,
-                account: Account::default(),
-                unwritten: 0,
-                reported: Level::Within,
-            };
-            state.uplinks.entry(name.clone()).or_insert_with(new).budget = *budget;
+impl Change {
+    /// Has the node take over what is left with the rest of a configuration.
+    pub(crate) fn limit(&self, builder: NodeBuilder) -> NodeBuilder {
+        self.limits.apply(builder)
+    }
+}
+
+impl Budgets {
+    /// Prepares other budgets, for a reload.
+    pub(crate) async fn prepare(&self, budgets: &[(String, Budget)]) -> Change {
+        let is_new = {
+            let book = self.0.book.lock();
+            budgets.iter().any(|(name, _)| book.names().all(|known| known != name))
+        };
+        let known = if is_new { known(&self.0.ledger).await } else { BTreeMap::new() };
+        let limits = Limits(self.0.book.lock().allowances_with(today(), budgets, &known));
+        Change { budgets: budgets.to_vec(), known, limits }
+    }
+
+    /// Sets the budgets, once the node has their uplinks. What an uplink has carried stays known; one without a
+    /// budget is not limited.
+    pub(crate) fn apply(&self, change: &Change) {
+        // Until now it counts for the former budgets, or for none.
+        let has_none = change.budgets.is_empty() && self.0.book.lock().is_idle();
+        // Asking begins to count.
+        let bytes = if has_none { BTreeMap::new() } else { self.0.node.take_uplink_bytes() };
+        {
+            let mut book = self.0.book.lock();
+            book.count(today(), &bytes);
+            book.set(today(), &change.budgets, &change.known);
         }
-        // What the file says of a new one is not known yet.
-        state.written_at = None;
-        drop(state);
+        self.enforce();
         self.0.begun.notify_one();
-        for name in former.keys() {
-            // It may be gone.
-            let _ = self.0.node.allow_uplink(name, Allowance::Everything);
-        }
     }
 
-    /// Writes what was counted, for a process that ends at once.
-    pub(crate) async fn finish(&self) {
-        self.count();
-        self.write().await;
-    }
-
-    /// Returns what is left of an uplink's budget, if it has one.
-    pub(crate) fn report(&self, uplink: &str) -> Option<BudgetReport> {
-        let state = self.0.state.lock();
-        let Uplink { budget, account, reported, .. } = state.uplinks.get(uplink)?;
-        let state = match reported {
-            Level::Within => "within",
-            Level::Low => "low",
-            Level::Spent => "spent",
-        };
-        Some(BudgetReport {
-            budget_bytes: budget.bytes,
-            used_bytes: account.used(),
-            remaining_bytes: budget.bytes.saturating_sub(account.used()),
-            state: state.to_owned(),
-            at_budget: budget.at_end.to_string(),
-            resets_on: account.ends().map(|date| date.to_string()),
-        })
-    }
-
-    async fn run(&self) {
-        let mut pace = interval(PACE);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            pace.tick().await;
-            if self.0.state.lock().uplinks.is_empty() {
-                self.0.begun.notified().await;
-            }
-            self.count();
-            if self.is_write_due() {
-                self.write().await;
-            }
-            if self.enforce() {
-                // A crash must not make it forgotten.
-                self.write().await;
-            }
-        }
-    }
-
-    /// Counts what has gone over the uplinks since the last call.
-    fn count(&self) {
-        let bytes = self.0.node.take_uplink_bytes();
-        let mut state = self.0.state.lock();
-        for (name, uplink) in &mut state.uplinks {
-            let bytes = bytes.get(name).copied().unwrap_or(0);
-            uplink.account.count(today(), uplink.budget.reset_day, bytes);
-            uplink.unwritten += bytes;
-        }
-    }
-
-    fn is_write_due(&self) -> bool {
-        let state = self.0.state.lock();
-        let is_due = |at: Instant| at.elapsed() >= WRITE_INTERVAL;
-        let much = || state.uplinks.values().any(|uplink| uplink.unwritten >= WRITE_BYTES);
-        state.written_at.is_none_or(is_due) || (!state.is_unwritable && much())
-    }
-
-    /// Adds to the file what it does not have, and takes over what it says.
-    async fn write(&self) {
-        let _writing = self.0.writing.lock().await;
-        let counted: Vec<Counted> = {
-            let mut state = self.0.state.lock();
-            state.written_at = Some(Instant::now());
-            let counted = |(name, uplink): (&String, &Uplink)| Counted {
-                uplink: name.clone(),
-                reset_day: uplink.budget.reset_day,
-                bytes: uplink.unwritten,
-            };
-            state.uplinks.iter().map(counted).collect()
-        };
-        if counted.is_empty() {
+    /// Has the file say what was counted, for a process that ends at once or another one that is about to read it;
+    /// returns after [`FILE_TIMEOUT`] at the latest.
+    pub(crate) async fn flush(&self) {
+        if self.0.book.lock().is_idle() {
             return;
         }
-        let (ledger, adding) = (self.0.ledger.clone(), counted.clone());
-        let added = tokio::task::spawn_blocking(move || ledger.add(today(), &adding)).await;
-        let mut state = self.0.state.lock();
-        let error = match added {
-            Ok(Ok(accounts)) => {
-                for Counted { uplink: name, reset_day, bytes } in counted {
-                    let (Some(uplink), Some(account)) =
-                        (state.uplinks.get_mut(&name), accounts.get(&name))
-                    else {
-                        continue;
-                    };
-                    uplink.unwritten -= bytes;
-                    uplink.account = account.clone();
-                    uplink.account.count(today(), reset_day, uplink.unwritten);
+        self.count_and_enforce();
+        self.0.book.lock().hasten();
+        let settled = async {
+            loop {
+                let mut written = std::pin::pin!(self.0.written.notified());
+                // A write may end before we wait.
+                written.as_mut().enable();
+                self.write_if_due();
+                if self.0.book.lock().is_settled() {
+                    return;
                 }
-                if std::mem::take(&mut state.is_unwritable) {
-                    info!(
-                        "what the uplinks carry is kept again in {}",
-                        self.0.ledger.path().display()
-                    );
-                }
-                return;
+                written.await;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(panicked) => panicked.to_string(),
         };
-        if !std::mem::replace(&mut state.is_unwritable, true) {
+        if timeout(FILE_TIMEOUT, settled).await.is_err() {
+            let unwritten = self.0.book.lock().unwritten_bytes();
             warn!(
-                "what the uplinks carry cannot be kept in {}: {error}; a restart forgets it. `state-directory` names \
-                 another directory",
+                "{unwritten} bytes that the uplinks have carried are not in {}: the disk has not answered for \
+                 {FILE_TIMEOUT:?}; the next process may not know of them",
                 self.0.ledger.path().display()
             );
         }
     }
 
-    /// Has the node use no more of the uplinks than is left, and tells what has changed; returns whether anything has.
-    fn enforce(&self) -> bool {
-        let now: Vec<(String, Allowance, Option<Event>)> = {
-            let mut state = self.0.state.lock();
-            let now = |(name, uplink): (&String, &mut Uplink)| {
-                let level = uplink.account.level(&uplink.budget);
-                let allowance = allowance(level, uplink.budget.at_end);
-                let is_news = std::mem::replace(&mut uplink.reported, level) != level;
-                (name.clone(), allowance, is_news.then(|| event(uplink, level, allowance)))
-            };
-            state.uplinks.iter_mut().map(now).collect()
-        };
-        let has_news = now.iter().any(|(_, _, event)| event.is_some());
-        for (name, allowance, event) in now {
+    /// Returns what is left of an uplink's budget, if it has one.
+    pub(crate) fn report(&self, uplink: &str) -> Option<BudgetReport> {
+        self.0.book.lock().report(uplink)
+    }
+
+    async fn run(&self) {
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.enforce();
+        loop {
+            if self.0.book.lock().is_idle() {
+                self.0.begun.notified().await;
+            }
+            self.count_and_enforce();
+            self.write_if_due();
+            let news = self.0.book.lock().stalled(Instant::now());
+            self.0.tell(news);
+            pace.tick().await;
+        }
+    }
+
+    /// Counts what has gone over the uplinks since the last call, and has the node use no more of them than is left.
+    fn count_and_enforce(&self) {
+        let bytes = self.0.node.take_uplink_bytes();
+        self.0.book.lock().count(today(), &bytes);
+        self.enforce();
+    }
+
+    fn enforce(&self) {
+        let decisions = self.0.book.lock().decide();
+        for decision in decisions {
             // First: whether that leaves none is reported with the event. It may be gone, or come only now.
-            let _ = self.0.node.allow_uplink(&name, allowance);
-            if let Some(event) = event {
-                self.0.node.report_budget(&name, event);
+            let _ = self.0.node.allow_uplink(&decision.uplink, decision.allowance);
+            if let Some(event) = decision.event {
+                self.0.node.report_budget(&decision.uplink, event);
             }
         }
-        has_news
+    }
+
+    /// Begins to write what is to be written, if nothing else is.
+    fn write_if_due(&self) {
+        let Some(counted) = self.0.book.lock().begin_write(Instant::now()) else { return };
+        let of_thread = self.0.clone();
+        let add = move || {
+            let added = catch_call(|| of_thread.ledger.add(today(), &counted));
+            let outcome = match added {
+                Ok(added) => added.map_err(|error| error.to_string()),
+                Err(panicked) => Err(panicked.to_string()),
+            };
+            of_thread.end_write(outcome);
+        };
+        // Not one of the runtime's: that would wait for it to end.
+        if let Err(error) = thread::Builder::new().name("budgets".to_owned()).spawn(add) {
+            self.0.end_write(Err(error.to_string()));
+        }
     }
 }
 
-fn allowance(level: Level, at_end: AtBudget) -> Allowance {
-    match (level, at_end) {
-        (Level::Spent, AtBudget::Stop) => Allowance::Nothing,
-        (Level::Spent, AtBudget::Thin) => Allowance::ThinFlows,
-        (Level::Within | Level::Low, _) => Allowance::Everything,
+impl Shared {
+    fn end_write(&self, outcome: Result<BTreeMap<String, Account>, String>) {
+        let news = self.book.lock().end_write(today(), outcome);
+        self.tell(news);
+        self.written.notify_waiters();
+    }
+
+    fn tell(&self, news: Option<News>) {
+        let path = self.ledger.path().display();
+        match news {
+            None => {}
+            Some(News::Failed(error)) => warn!(
+                "what the uplinks carry cannot be kept in {path}: {error}; it is counted on and tried again, and a \
+                 restart forgets it. `state-directory` names another directory"
+            ),
+            Some(News::Stalled) => warn!(
+                "what the uplinks carry is being written to {path}, and the disk does not answer; it is counted on, \
+                 and a crash forgets it. Look at the disk, or name another directory with `state-directory`"
+            ),
+            Some(News::Recovered) => info!("what the uplinks carry is kept again in {path}"),
+        }
     }
 }
 
-fn event(Uplink { budget, account, .. }: &Uplink, level: Level, allowance: Allowance) -> Event {
-    let (used, budget) = (account.used(), budget.bytes);
-    let resets = account
-        .ends()
-        .map_or_else(|| "a date that the clock does not tell yet".to_owned(), |d| d.to_string());
-    match level {
-        Level::Within => Event::Renewed { budget },
-        Level::Low => Event::Low { used, budget, resets },
-        Level::Spent => Event::Spent { used, budget, allowance, resets },
+/// Returns what the file says, within [`FILE_TIMEOUT`].
+async fn known(ledger: &Ledger) -> BTreeMap<String, Account> {
+    let (told, known) = oneshot::channel();
+    let reading = ledger.clone();
+    let read = move || drop(told.send(reading.accounts()));
+    let started = thread::Builder::new().name("budgets".to_owned()).spawn(read);
+    let read = timeout(FILE_TIMEOUT, known).await;
+    match (started, read) {
+        (Ok(_), Ok(Ok(accounts))) => accounts,
+        _ => {
+            warn!(
+                "what the uplinks have carried is not read from {} within {FILE_TIMEOUT:?}; budgets count from zero \
+                 until the disk answers",
+                ledger.path().display()
+            );
+            BTreeMap::new()
+        }
     }
 }
 

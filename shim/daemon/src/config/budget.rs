@@ -4,10 +4,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::Spanned;
-
 use super::error::ConfigError;
-use super::raw::RawUplink;
+use super::raw::{RawUplink, SpannedText};
 use super::size;
 use super::source::{Source, located};
 use crate::catalogue::Code;
@@ -75,12 +73,15 @@ pub(super) fn parse(source: &Source<'_>, raw: &RawUplink) -> Result<Option<Budge
         };
     };
     let bytes = size::bytes(text).ok_or_else(|| {
-        let message = format!("`{text}` is no amount of data; write a whole number and a unit, such as 20GB or 1500MB.");
+        let message = format!(
+            "A `budget` is a whole number and a unit, such as 20GB or 1500MB, and not `{text}`."
+        );
         source.error(Code::WrongValue, span.clone(), message)
     })?;
     if bytes < MIN_BUDGET {
         let message = format!(
-            "`{text}` is too small a budget: it is {bytes} bytes; write at least 1MB, with the unit."
+            "A `budget` of `{text}` is {bytes} bytes, which is too little; write at least 1MB, with the unit. For an \
+             uplink that is used only where no other answers write `metered = true`."
         );
         return Err(source.error(Code::OutOfRange, span, message));
     }
@@ -103,14 +104,14 @@ pub(super) fn parse(source: &Source<'_>, raw: &RawUplink) -> Result<Option<Budge
     Ok(Some(Budget { bytes, reset_day, at_end }))
 }
 
-fn reset_day(source: &Source<'_>, day: &Spanned<i64>) -> Result<u8, ConfigError> {
-    let number = u8::try_from(*day.get_ref()).ok().filter(|day| (1..=31).contains(day));
+fn reset_day(source: &Source<'_>, day: &SpannedText) -> Result<u8, ConfigError> {
+    let (text, span) = located(day);
+    let number = text.parse().ok().filter(|day| (1..=31).contains(day));
     number.ok_or_else(|| {
         let message = format!(
-            "`reset-day` is a day of the month from 1 to 31 (the last one where the month is shorter), and not {}.",
-            day.get_ref()
+            "`reset-day` is a day of the month from 1 to 31 (the last one where the month is shorter), and not `{text}`."
         );
-        source.error(Code::OutOfRange, day.span(), message)
+        source.error(Code::OutOfRange, span, message)
     })
 }
 

@@ -78,7 +78,7 @@ pub(super) struct RawUplink {
     pub(super) overflow_after: Option<SpannedText>,
     pub(super) budget: Option<SpannedText>,
     #[serde(rename = "reset-day")]
-    pub(super) reset_day: Option<Spanned<i64>>,
+    pub(super) reset_day: Option<SpannedText>,
     #[serde(rename = "at-budget")]
     pub(super) at_budget: Option<SpannedText>,
 }

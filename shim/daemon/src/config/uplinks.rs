@@ -18,7 +18,18 @@ pub(super) fn parse(
     tables: &Tables<RawUplink>,
 ) -> Result<Vec<UplinkConfig>, ConfigError> {
     let mut owners = Owners { source, prefixes: HashMap::new(), interfaces: HashMap::new() };
-    in_order(tables).map(|(name, raw)| uplink(source, &mut owners, name, raw)).collect()
+    let uplinks: Vec<_> = in_order(tables)
+        .map(|(name, raw)| uplink(source, &mut owners, name, raw))
+        .collect::<Result<_, _>>()?;
+    let overflow = in_order(tables).find_map(|(_, raw)| raw.overflow.as_ref());
+    if let Some(overflow) = overflow
+        && uplinks.iter().all(|uplink| uplink.overflow.is_some())
+    {
+        let message = "Every uplink is `overflow`, so that none is left that is to be full first; remove it from the \
+                       cheapest.";
+        return Err(source.error(Code::Contradiction, overflow.span(), message));
+    }
+    Ok(uplinks)
 }
 
 /// Parses what the uplinks may carry, by their names.

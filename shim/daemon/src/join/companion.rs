@@ -74,9 +74,10 @@ impl Companion {
                 .await
                 .map(|_| ())
                 .map_err(|error| error.to_string()),
-            Self::Own(daemon) => {
-                daemon.node().cut_uplink(uplink, length).map_err(|error| error.to_string())
-            }
+            Self::Own(daemon) => daemon
+                .node()
+                .cut_uplink(uplink, length, "`join`")
+                .map_err(|error| error.to_string()),
         }
     }
 }

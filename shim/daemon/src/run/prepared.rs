@@ -11,6 +11,7 @@ use super::ingresses::{self, Bound};
 use super::interception::{bind_answerer, of_bound, table};
 use super::parts::{self, admin_path, identity, node_config};
 use crate::admin::{AdminError, AdminSocket};
+use crate::budget::{self, Opened};
 use crate::config::{Admin, Config};
 use crate::handover::TakeOver;
 use crate::metrics::MetricsServer;
@@ -23,6 +24,7 @@ use throughline::handover::PreparedNode;
 /// A daemon that is ready to start.
 pub(super) struct Prepared {
     pub(super) config: Config,
+    pub(super) budgets: Opened,
     pub(super) node: PreparedNode,
     pub(super) ingresses: Vec<Bound>,
     pub(super) metrics: Option<MetricsServer>,
@@ -61,9 +63,22 @@ impl Prepared {
         if let Some(from) = from {
             node = node.take_over(from.lanes());
         }
-        let node = node.prepare().await?;
-        let names = Vec::new();
-        Ok(Self { config, node, ingresses, metrics, page, admin, interception, answerer, names })
+        // What a former process counts has been written for this one, or is added when it ends.
+        let directory = budget::directory(config.state_directory.as_deref());
+        let budgets = Opened::read(directory, &config.budgets).await;
+        let node = budgets.limit(node).prepare().await?;
+        Ok(Self {
+            config,
+            budgets,
+            node,
+            ingresses,
+            metrics,
+            page,
+            admin,
+            interception,
+            answerer,
+            names: Vec::new(),
+        })
     }
 }
 

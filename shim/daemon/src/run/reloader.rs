@@ -22,7 +22,7 @@ use super::ingresses::{self, Running, Server, in_the_way};
 use super::interception::{bind_answerer, covered, of_placed};
 use super::parts::{self, acls, identity, node_config};
 use crate::admin::{TAKEN_OVER, change_uplink_of};
-use crate::budget::Budgets;
+use crate::budget::{self, Budgets};
 use crate::config::{Config, ConfigError, ExistingFlows, Ingress};
 use crate::hook::Hook;
 use crate::proxy::egress::{Egress, OwnAddresses};
@@ -144,6 +144,7 @@ struct Prepared {
     config: Config,
     plan: Transition,
     node: Reconfiguration,
+    budgets: budget::Change,
     own_addresses: OwnAddresses,
     web: web::Prepared,
 }
@@ -307,11 +308,12 @@ impl Reloader {
             Resolved { config: old, key: self.0.live.node.id() },
             Resolved { config: &config, key },
         )?;
-        let node = node_config(&config).identity(identity);
+        let budgets = self.0.live.budgets.prepare(&config.budgets).await;
+        let node = budgets.limit(node_config(&config).identity(identity));
         let node = self.0.live.node.prepare(node).await.map_err(StartError::from)?;
         let own_addresses = OwnAddresses::now().map_err(ReloadError::OwnAddresses)?;
         let web = self.prepare_web(&config, dry_run)?;
-        Ok(Prepared { config, plan, node, own_addresses, web })
+        Ok(Prepared { config, plan, node, budgets, own_addresses, web })
     }
 
     fn prepare_web(&self, config: &Config, dry_run: bool) -> Result<web::Prepared, StartError> {
@@ -331,8 +333,9 @@ impl Reloader {
         prepared: Prepared,
         bound: Vec<ingresses::Bound>,
     ) -> Vec<Change> {
-        let Prepared { config: new, plan, node, own_addresses, web: prepared_web } = prepared;
-        let Live { node: live, server, egress, hook, budgets, web } = &self.0.live;
+        let Prepared { config: new, plan, node, budgets, own_addresses, web: prepared_web } =
+            prepared;
+        let Live { node: live, server, egress, hook, budgets: keeper, web } = &self.0.live;
         egress.set_acls(acls(&new));
         hook.set(&new.on_event);
         web.apply(prepared_web, || self.web_source());
@@ -343,7 +346,7 @@ impl Reloader {
             let mut running = self.0.ingresses.lock();
             server.replace(&mut running, &new.ingresses, &plan.ingresses, bound);
         });
-        budgets.set(&new.budgets);
+        keeper.apply(&budgets);
         if let Some(from) = &self.0.from
             && let Err(error) = (from.set_log)(new.log.as_deref())
         {

@@ -113,6 +113,8 @@ pub(super) fn giver(
         Box::pin(async move {
             // Nothing of it may change before it is handed over.
             let unchanged = Box::new(reloader.pause().await);
+            // The successor reads it before it dials.
+            reloader.budgets().flush().await;
             let mut sockets = sockets(&node, &reloader, &fixed)?;
             sockets.extend(of_http(reloader.web().socket())?);
             let (names, settle) = names(&server)?;

@@ -90,17 +90,17 @@ async fn a_spent_budget_ends_the_use_of_an_uplink_in_a_download_and_stays_spent_
     // Every byte is compared.
     flows.end().await;
 
+    let (passed, used) = (isp_a.stats().delivered_bytes(), budget().await.used_bytes);
     pair.hand_over("near").unwrap();
-    // What a process begins to dial before it knows better is given up at once.
-    assert!(until(async || passes(&isp_a, SECOND).await == 0).await, "the successor uses it");
     assert_eq!(budget().await.state, "spent");
+    assert_eq!(passes(&isp_a, SECOND).await, 0, "the successor uses it");
     pair.near.kill();
     pair.restart_near().unwrap();
     let kept = budget().await;
     assert!(kept.state == "spent" && kept.used_bytes >= 2_000_000, "{kept:?}");
-    assert!(until(async || passes(&isp_a, SECOND).await == 0).await, "the next process uses it");
-    let dials = budget().await.used_bytes - spent.used_bytes;
-    assert!(dials < 100_000, "{dials} bytes by two processes that may use none");
+    assert_eq!(passes(&isp_a, SECOND).await, 0, "the next process uses it");
+    let more = (isp_a.stats().delivered_bytes() - passed, budget().await.used_bytes - used);
+    assert_eq!(more, (0, 0), "bytes by two processes that may use none");
     with_budget("2GB");
     let changes = admin::reload(&socket, false).await.unwrap().changes;
     assert_eq!(changes, ["uplink isp-a changed"]);
@@ -108,12 +108,56 @@ async fn a_spent_budget_ends_the_use_of_an_uplink_in_a_download_and_stays_spent_
     assert_eq!(events(&socket, "budget-renewed").await.len(), 1);
 }
 
+/// Writes what an uplink has carried in this month, as a process did that ran before.
+fn write_ledger(directory: &Path, uplink: &str, used: u64) {
+    std::fs::create_dir_all(directory).unwrap();
+    // Whichever month it is: of one that has not begun yet, nothing is forgotten either.
+    let began = time::OffsetDateTime::now_utc().date().replace_day(1).unwrap();
+    let text = format!(
+        r#"{{"uplinks":{{"{uplink}":{{"began":"{began}","reset_day":1,"used":{used},"before":null}}}}}}"#
+    );
+    std::fs::write(directory.join("budgets.json"), text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uplink_that_a_reload_brings_with_a_spent_budget_is_never_used() {
+    let program = Path::new(env!("CARGO_BIN_EXE_throughline"));
+    let mut pair = ProgramPair::start_program(program, shape(), "", &[]).unwrap();
+    let [isp_a, _] = pair.isps();
+    let (file, socket) = (pair.directory().join("near.toml"), pair.directory().join("near.sock"));
+    let both = std::fs::read_to_string(&file).unwrap();
+    let both = both.replace("[uplinks.isp-a]\n", "[uplinks.isp-a]\nbudget = '2MB'\n");
+    let both = format!("state-directory = 'state'\n{both}");
+    let (begin, end) =
+        (both.find("[uplinks.isp-a]").unwrap(), both.find("[uplinks.isp-b]").unwrap());
+    std::fs::write(&file, [&both[..begin], &both[end..]].concat()).unwrap();
+    pair.near.signal("TERM").unwrap();
+    assert!(pair.near.ended().unwrap().success());
+    pair.restart_near().unwrap();
+    assert!(until(async || pair.uplinks_up().await == Ok(1)).await);
+    assert!(until(async || passes(&isp_a, SECOND).await == 0).await, "the former process's lane");
+
+    write_ledger(&pair.directory().join("state"), "isp-a", 2_000_000);
+    let passed = isp_a.stats().delivered_bytes();
+    std::fs::write(&file, &both).unwrap();
+    assert_eq!(admin::reload(&socket, false).await.unwrap().changes, ["uplink isp-a added"]);
+    let report = admin::status(&socket).await.unwrap();
+    assert_eq!(uplink(&report, "isp-a").budget.unwrap().state, "spent");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(isp_a.stats().delivered_bytes(), passed, "it is used");
+    assert_eq!(events(&socket, "budget-spent").await.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_only_thin_flows_are_paid_for_bulk_waits() {
     let _alone = alone().await;
+    // Somebody has the file for as long as that takes: neither counting nor budgets wait for it.
+    let state = tempfile::tempdir().unwrap();
+    let held = std::fs::File::create(state.path().join("budgets.lock")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let pair = DaemonPair::builder()
         .over(shape())
-        .near_fields("state-directory = 'state'\n")
+        .near_fields(&format!("state-directory = '{}'\n", state.path().display()))
         .uplink_fields("isp-a", "budget = '2MB'\n")
         .uplink_fields("isp-b", "budget = '2MB'\nat-budget = 'thin'\n")
         .start()
@@ -144,8 +188,15 @@ async fn where_only_thin_flows_are_paid_for_bulk_waits() {
         "{reported}"
     );
 
+    let file = state.path().join("budgets.json");
+    assert!(!file.exists());
+    drop(held);
     flows.abandon();
     pair.shutdown().await;
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for uplink in ["isp-a", "isp-b"] {
+        assert!(kept["uplinks"][uplink]["used"].as_u64() >= Some(2_000_000), "{kept}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -179,6 +179,17 @@ define_events! {
     /// A drained uplink is used again.
     INFO "drain-ended" DrainEnded => |f| f.write_str("drain ended");
 
+    /// An uplink is cut off for a drill: everything that goes over it vanishes.
+    WARN "cut-started" CutStarted {
+        /// For how long.
+        duration as "duration_ms": Duration,
+        /// Who asked for it.
+        asked_by: String,
+    } => |f| write!(f, "a drill asked for by {asked_by}: nothing goes over the uplink for {}", Span(*duration));
+
+    /// An uplink that was cut off for a drill is so no more.
+    INFO "cut-ended" CutEnded => |f| f.write_str("the drill is over: the uplink is cut off no more");
+
     /// An uplink that failed, or a prefix of the peer, is not returned to for a while.
     INFO "hold-down-started" HoldDownStarted {
         /// How long it is held down at least once it answers again: a longer failure is answered with a

@@ -10,6 +10,7 @@ use super::listeners::Listeners;
 use super::prepared::PreparedNode;
 use super::router::Router;
 use crate::config::{Limits, PeerConfig};
+use crate::engine::allowances::Allowance;
 use crate::engine::context::NodeContext;
 use crate::engine::peers::Peers;
 use crate::engine::quic::transport;
@@ -46,6 +47,9 @@ pub struct NodeBuilder {
     pub(super) peers: Vec<PeerConfig>,
     pub(super) limits: Limits,
     pub(super) lane_file: Option<PathBuf>,
+    /// How much of uplinks may be used, by their names.
+    pub(super) allowances: Vec<(String, Allowance)>,
+    counts_bytes: bool,
     /// The sockets of the process from which the node takes over, if it does from any.
     inherited: Option<Arc<Vec<(SocketAddr, UdpSocket)>>>,
 }
@@ -111,6 +115,21 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets how much of the uplink `name` may be used before anything goes over it; as
+    /// [`Node::allow_uplink`] does of one that is there. At a
+    /// [change of the configuration](Node::prepare) the other uplinks keep what they were allowed.
+    pub fn allow_uplink(mut self, name: impl Into<String>, allowance: Allowance) -> Self {
+        self.allowances.push((name.into(), allowance));
+        self
+    }
+
+    /// Counts what goes over the uplinks from the first datagram, and not only from the first call of
+    /// [`Node::take_uplink_bytes`].
+    pub fn count_uplink_bytes(mut self) -> Self {
+        self.counts_bytes = true;
+        self
+    }
+
     /// Starts the node within the current tokio runtime.
     ///
     /// # Errors
@@ -145,6 +164,12 @@ impl NodeBuilder {
             Peers::new(self.peers),
             transport::LaneTransport::of_memory(self.limits.memory),
         );
+        for (uplink, allowance) in &self.allowances {
+            context.allowances.set(uplink, *allowance);
+        }
+        if self.counts_bytes {
+            context.meter.begin();
+        }
         let router = Router::new(self.limits.flows_per_session);
         let sessions = Sessions::new(context.clone(), Arc::new(router.clone()), self.limits);
         let inherited = self.inherited.iter().flat_map(|sockets| sockets.iter());

@@ -7,7 +7,6 @@ use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tracing::warn;
 
 use crate::engine::allowances::{Allowance, GRACE};
 use crate::engine::drains::{Drain, UnknownUplink};
@@ -20,6 +19,9 @@ use throughline_uplinks::Uplink;
 /// The longest time to wait for lanes that are asked whether they answer: by then a dead one is suspected, on all
 /// but the slowest paths.
 const MAX_ANSWER_WAIT: Duration = Duration::from_secs(3);
+
+/// How long after the end of a drill it is told: then it has ended for every packet.
+const AFTER_CUT: Duration = Duration::from_millis(1);
 
 /// How often it is looked whether they have.
 const ANSWER_POLL: Duration = Duration::from_millis(10);
@@ -54,12 +56,16 @@ impl Sessions {
         Ok(Drain { uplink: name.to_owned(), draining, changed, last, only_way_to })
     }
 
-    /// Sets how much of the uplink `name` may be used; returns whether that is a change.
-    pub(super) fn allow(&self, name: &str, allowance: Allowance) -> Result<bool, UnknownUplink> {
-        // One that is gone may still be limited.
-        if self.context.allowances.of(name) == Allowance::Everything {
-            self.known(name)?;
+    /// Checks that there is an uplink `name` to be limited, or that it is: one that is gone may be.
+    pub(super) fn check_limitable(&self, name: &str) -> Result<(), UnknownUplink> {
+        match self.context.allowances.of(name) {
+            Allowance::Everything => self.known(name).map(|_| ()),
+            _ => Ok(()),
         }
+    }
+
+    /// Sets how much of the uplink `name` may be used, which may come only later; returns whether that is a change.
+    pub(super) fn allow(&self, name: &str, allowance: Allowance) -> bool {
         let changed = self.context.allowances.set(name, allowance);
         if changed {
             for session in self.all() {
@@ -67,7 +73,7 @@ impl Sessions {
                 session.wake_driver();
             }
         }
-        Ok(changed)
+        changed
     }
 
     /// Closes the lanes over an uplink that may not be used, once their flows have had time to leave it.
@@ -107,13 +113,33 @@ impl Sessions {
         })
     }
 
-    /// Cuts the uplink `name` off for a drill.
-    pub(super) fn cut_uplink(&self, name: &str, duration: Duration) -> Result<(), UnknownUplink> {
+    /// Cuts the uplink `name` off for a drill; returns its addresses, which are cut off.
+    pub(super) fn cut_uplink(
+        &self,
+        name: &str,
+        duration: Duration,
+        asked_by: &str,
+    ) -> Result<Vec<IpAddr>, UnknownUplink> {
         let addresses: Vec<IpAddr> =
             self.known(name)?.addresses.iter().map(|a| a.net.addr()).collect();
-        warn!(uplink = name, for_ = ?duration, "a drill: nothing goes over the uplink for a time");
+        let kind = EventKind::CutStarted { duration, asked_by: asked_by.to_owned() };
+        self.context.events.emit_uplink(name, kind);
         self.context.cuts.add(&addresses, Instant::now() + duration);
-        Ok(())
+        Ok(addresses)
+    }
+
+    /// Emits that a drill is over once it is, unless another one has made it longer.
+    pub(super) async fn emit_end_of_cut(
+        sessions: Weak<Self>,
+        (name, addresses): (String, Vec<IpAddr>),
+        duration: Duration,
+    ) {
+        tokio::time::sleep(duration + AFTER_CUT).await;
+        let Some(sessions) = sessions.upgrade() else { return };
+        let is_cut = |address: &IpAddr| sessions.context.cuts.is_cut(*address, Instant::now);
+        if !addresses.iter().any(is_cut) {
+            sessions.context.events.emit_uplink(&name, EventKind::CutEnded);
+        }
     }
 
     /// Returns the names of the peers to which lanes over an uplink answer and, of those over uplinks that are

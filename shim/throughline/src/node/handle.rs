@@ -238,12 +238,18 @@ impl Node {
     /// # Errors
     /// There is no such uplink; [`UnknownUplink`] names those there are.
     pub fn allow_uplink(&self, name: &str, allowance: Allowance) -> Result<bool, UnknownUplink> {
-        let changed = self.sessions().allow(name, allowance)?;
+        self.sessions().check_limitable(name)?;
+        Ok(self.limit_uplink(name, allowance))
+    }
+
+    /// Does what [`allow_uplink`](Self::allow_uplink) does, also of an uplink that comes only later.
+    pub(super) fn limit_uplink(&self, name: &str, allowance: Allowance) -> bool {
+        let changed = self.sessions().allow(name, allowance);
         if changed && allowance == Allowance::Nothing {
             let sessions = Arc::downgrade(self.sessions());
             self.0.runtime.spawn(Sessions::end_lanes_over(sessions, name.to_owned()));
         }
-        Ok(changed)
+        changed
     }
 
     /// Returns the bytes that went over each uplink since the last call, both ways, as a provider counts them: every
@@ -275,12 +281,21 @@ impl Node {
 
     /// Has everything that this node sends and receives over the uplink `name` vanish for `duration`, as if its ISP
     /// had died silently: a drill. Flows go on over the other uplinks, where there are any; it ends by itself.
-    /// [`peers_only_over`](Self::peers_only_over) says before it which peers no other uplink reaches.
+    /// [`peers_only_over`](Self::peers_only_over) says before it which peers no other uplink reaches. The events
+    /// `cut-started`, which says by whom it was asked for, and `cut-ended` tell of it.
     ///
     /// # Errors
     /// There is no such uplink; [`UnknownUplink`] names those there are.
-    pub fn cut_uplink(&self, name: &str, duration: Duration) -> Result<(), UnknownUplink> {
-        self.sessions().cut_uplink(name, duration)
+    pub fn cut_uplink(
+        &self,
+        name: &str,
+        duration: Duration,
+        asked_by: &str,
+    ) -> Result<(), UnknownUplink> {
+        let addresses = self.sessions().cut_uplink(name, duration, asked_by)?;
+        let (sessions, cut) = (Arc::downgrade(self.sessions()), (name.to_owned(), addresses));
+        self.0.runtime.spawn(Sessions::emit_end_of_cut(sessions, cut, duration));
+        Ok(())
     }
 
     /// Returns the names of the peers to which lanes over the uplink `name` lead and, as far as is known, no other

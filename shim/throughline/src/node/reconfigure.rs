@@ -86,6 +86,10 @@ impl Reconfiguration {
             }
             context.set_identity(identity);
         }
+        // Before an uplink comes that nothing may go over.
+        for (uplink, allowance) in &new.allowances {
+            node.limit_uplink(uplink, *allowance);
+        }
         sessions.set_limits(new.limits.clone());
         node.router().set_backlog(new.limits.flows_per_session);
         context.uplinks.apply(uplinks);

@@ -98,3 +98,34 @@ async fn an_uplink_of_which_nothing_may_be_used_has_no_lane_and_flows_go_on_once
     left.shutdown(Duration::ZERO).await;
     right.shutdown(Duration::ZERO).await;
 }
+
+#[tokio::test]
+async fn an_uplink_that_is_forbidden_from_the_start_or_comes_so_with_a_change_is_never_used() {
+    let (a, b) = (Identity::generate(), Identity::generate());
+    let right = Node::builder()
+        .identity(b.clone())
+        .bind("127.0.16.9:0".parse().unwrap())
+        .peer(PeerConfig::new(a.peer_id(), "left"));
+    let right = right.build().await.unwrap();
+    let with = |names: &[&str]| {
+        let all = ["127.0.16.1", "127.0.16.2", "127.0.16.3"];
+        let peer = PeerConfig::new(b.peer_id(), "right").locator(right.local_addrs()[0]);
+        let builder = Node::builder().identity(a.clone()).peer(peer);
+        let named = names.iter().zip(all);
+        named.fold(builder, |builder, (name, address)| builder.uplink(uplink(name, address)))
+    };
+    let left = with(&["isp-a", "isp-b"]).allow_uplink("isp-a", Allowance::Nothing);
+    let left = left.count_uplink_bytes().build().await.unwrap();
+    until("a lane", || uplinks(&left) == ["isp-b"]).await;
+    let more = with(&["isp-a", "isp-b", "isp-c"]).allow_uplink("isp-c", Allowance::Nothing);
+    left.prepare(more).await.unwrap().apply();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let carried = left.take_uplink_bytes();
+    assert_eq!(carried.keys().collect::<Vec<_>>(), ["isp-b"], "{carried:?}");
+    assert!(carried["isp-b"] > 2000, "the set-up of the first lane counts: {carried:?}");
+    let allowed = with(&["isp-a", "isp-b", "isp-c"]).allow_uplink("isp-a", Allowance::Everything);
+    left.prepare(allowed).await.unwrap().apply();
+    until("the one that was allowed", || uplinks(&left) == ["isp-a", "isp-b"]).await;
+    left.shutdown(Duration::ZERO).await;
+    right.shutdown(Duration::ZERO).await;
+}

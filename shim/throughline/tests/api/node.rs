@@ -78,7 +78,7 @@ async fn a_drill_cuts_each_uplink_off_for_a_time_and_no_byte_is_lost() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let error = left.cut_uplink("isp-x", Duration::from_secs(1)).unwrap_err();
+    let error = left.cut_uplink("isp-x", Duration::from_secs(1), "a test").unwrap_err();
     assert!(error.to_string().contains("`isp-a`, `isp-b`"), "{error}");
     let (mut flow, mut far) = open(&left, &right).await;
     tokio::spawn(async move {
@@ -90,7 +90,7 @@ async fn a_drill_cuts_each_uplink_off_for_a_time_and_no_byte_is_lost() {
         soon(both()).await;
         assert_eq!(left.peers_only_over(uplink), Vec::<String>::new());
         let (length, began) = (Duration::from_millis(1500), Instant::now());
-        left.cut_uplink(uplink, length).unwrap();
+        left.cut_uplink(uplink, length, "a test").unwrap();
         let mut is_seen = false;
         while began.elapsed() < length {
             flow.write_u32(number).await.unwrap();

@@ -46,9 +46,14 @@ impl Meter {
         }
     }
 
-    /// Returns what has gone over each address since the last call; the first one begins with it.
-    pub(crate) fn take(&self) -> Vec<(IpAddr, u64)> {
+    /// Begins to count.
+    pub(crate) fn begin(&self) {
         self.0.is_on.store(true, Ordering::Release);
+    }
+
+    /// Returns what has gone over each address since the last call; the first one begins to count.
+    pub(crate) fn take(&self) -> Vec<(IpAddr, u64)> {
+        self.begin();
         self.0.bytes.lock().drain().collect()
     }
 }

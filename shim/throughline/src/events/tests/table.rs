@@ -73,6 +73,8 @@ fn most() -> Vec<EventKind> {
         EventKind::DrainStarted { last: false },
         EventKind::DrainStarted { last: true },
         EventKind::DrainEnded,
+        EventKind::CutStarted { duration: ms(5000), asked_by: because("user 0") },
+        EventKind::CutEnded,
         EventKind::HoldDownStarted {
             duration: ms(10_000),
             reason: because("it failed while others answered"),
