@@ -122,6 +122,14 @@ fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
+#[tokio::test]
+async fn the_alerts_fire_when_they_should_and_say_what_is_wrong() {
+    let Some(promtool) = program("promtool") else { return };
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/operator/alerts.test.yml");
+    let tested = Command::new(&promtool).args(["test", "rules", cases]).output().await.unwrap();
+    assert!(tested.status.success(), "{tested:?}");
+}
+
 /// A Prometheus that reads the metrics at `addr` every second.
 async fn prometheus(program: &Path, directory: &Path, addr: SocketAddr) -> (Child, String) {
     let config = format!(
