@@ -47,10 +47,6 @@ pub(super) async fn execute(args: TopArgs) -> ExitCode {
         let reason = "`top` draws on a terminal; `throughline status` prints the same once";
         return fail_as(Code::NoTerminal, reason);
     }
-    // Before the screen is another one: what is wrong stands where it is read.
-    if let Err(error) = admin::report(&path, Detail::Lanes).await {
-        return fail(error);
-    }
     // Whatever ends this from here on restores the terminal; a panic does by the hook that this sets.
     let outcome = match ratatui::try_init() {
         Ok(terminal) => run(terminal, &path).await,
@@ -83,6 +79,7 @@ async fn draw(
     let (done, mut changed) = mpsc::channel(MAX_KEYS);
     let mut watched = Watched::new(path.to_owned(), done);
     let mut keys = read_keys();
+    terminal.draw(|frame| watched.draw(frame))?;
     loop {
         tokio::select! {
             Some((detail, answer)) = answers.recv() => watched.take(detail, answer),
@@ -131,6 +128,8 @@ struct Watched {
     board: Board,
     screen: Screen,
     message: Option<String>,
+    /// Whether it has ever answered.
+    is_known: bool,
     /// Since when it has not answered, and why.
     silent: Option<(Instant, String)>,
     /// Where changes say what came of them.
@@ -140,14 +139,14 @@ struct Watched {
 impl Watched {
     fn new(path: PathBuf, done: mpsc::Sender<String>) -> Self {
         let (board, screen) = (Board::default(), Screen::default());
-        Self { path, board, screen, message: None, silent: None, done }
+        Self { path, board, screen, message: None, is_known: false, silent: None, done }
     }
 
     fn take(&mut self, detail: Detail, answer: Result<crate::report::Report, AdminError>) {
         let now = Instant::now();
         match (detail, answer) {
             (Detail::Lanes, Ok(report)) => {
-                self.silent = None;
+                (self.is_known, self.silent) = (true, None);
                 self.board.take_lanes(&report, now);
             }
             (Detail::Flows, Ok(report)) => self.board.take_flows(&report, now),
@@ -177,14 +176,20 @@ impl Watched {
     }
 
     fn draw(&mut self, frame: &mut ratatui::Frame<'_>) {
-        let silence = self.silent.as_ref().map(|(since, reason)| {
-            let seconds = since.elapsed().as_secs();
-            format!(
-                "the daemon does not answer at {} for {seconds} s ({reason}), so what is shown is old; it is asked \
-                 again twice a second",
-                self.path.display()
-            )
-        });
+        let path = self.path.display();
+        let silence = match &self.silent {
+            None if self.is_known => None,
+            None => Some(format!("waiting for the daemon at {path}")),
+            Some((since, reason)) if self.is_known => Some(format!(
+                "the daemon does not answer at {path} for {} s ({reason}), so what is shown is old; it is asked again \
+                 twice a second",
+                since.elapsed().as_secs()
+            )),
+            Some((since, reason)) => Some(format!(
+                "waiting for the daemon at {path} for {} s ({reason}); it is asked twice a second, until q",
+                since.elapsed().as_secs()
+            )),
+        };
         view::draw(
             frame,
             &self.board,

@@ -94,13 +94,26 @@ async fn no_size_is_too_small_and_a_daemon_that_is_gone_is_asked_again() {
 }
 
 #[tokio::test]
-async fn without_a_terminal_or_a_daemon_it_says_what_to_do() {
+async fn without_a_terminal_it_says_what_to_do_and_without_a_daemon_it_waits_for_one() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
     let output =
         command.args(["top", "--socket", "/nowhere"]).stdin(Stdio::null()).output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("throughline status"), "{said}");
-    let terminal = Terminal::start(&["top", "--socket", "/nowhere"], (160, 40));
-    terminal.shows("No daemon answers at /nowhere").await;
-    assert!(!terminal.ends().await);
+    let mut terminal = Terminal::start(&["top", "--socket", "/nowhere"], (160, 40));
+    terminal.shows("waiting for the daemon at /nowhere for 1 s (No such file").await;
+    terminal.shows("until q").await;
+    terminal.press("q");
+    assert!(terminal.ends().await);
+
+    let pair = start_pair().await;
+    let directory = tempfile::tempdir().unwrap();
+    let later = directory.path().join("socket");
+    let terminal = Terminal::start(&["top", "--socket", later.to_str().unwrap()], (160, 40));
+    terminal.shows(&format!("waiting for the daemon at {}", later.display())).await;
+    std::os::unix::fs::symlink(pair.near_socket(), &later).unwrap();
+    terminal.until("isp-a in use", is_in("isp-a", "in use")).await;
+    assert!(!terminal.text().contains("waiting"), "{}", terminal.text());
+    drop(terminal);
+    pair.shutdown().await;
 }
