@@ -32,6 +32,7 @@ pub mod proxy;
 pub mod reload;
 pub mod report;
 pub mod run;
+mod secret;
 mod sentence;
 mod service;
 mod top;

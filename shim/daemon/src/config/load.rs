@@ -9,6 +9,7 @@ use super::{Config, IdentitySource, Ingress};
 use super::{general, ingresses, limits, peers, rules, structure, uplinks};
 use crate::catalogue::Code;
 use crate::proxy::rules::Policy;
+use crate::secret;
 
 impl Config {
     /// Reads the configuration file `path`.
@@ -95,17 +96,11 @@ impl Config {
 }
 
 /// Checks that not every user can read a file that has a password in it.
-#[cfg(unix)]
 fn check_private(path: &Path) -> Result<(), ConfigError> {
-    use std::os::unix::fs::PermissionsExt;
-    /// Permission bits of users that are neither the owner nor in the group.
-    const OTHERS: u32 = 0o007;
-    let metadata =
-        std::fs::metadata(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & OTHERS == 0 {
+    let exposed = secret::exposed_mode(path);
+    let Some(mode) = exposed.map_err(|error| ConfigError::unreadable(path, &error))? else {
         return Ok(());
-    }
+    };
     let source = Source { file: path, text: "" };
     let name = path.display();
     Err(source.error_in_file(
@@ -115,11 +110,6 @@ fn check_private(path: &Path) -> Result<(), ConfigError> {
          `chmod o-rwx {name}`."
         ),
     ))
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &Path) -> Result<(), ConfigError> {
-    Ok(())
 }
 
 /// Returns the names of the ingresses in the order of the file.

@@ -26,7 +26,7 @@ impl fmt::Display for Report {
             write_interception(f, interception)?;
         }
         write_survival(f, &self.totals)?;
-        for uplink in self.uplinks.iter().filter(|uplink| is_way_out(uplink)) {
+        for uplink in self.uplinks.iter().filter(|uplink| uplink.is_way_out()) {
             write_uplink(f, uplink)?;
         }
         for peer in &self.peers {
@@ -54,7 +54,7 @@ impl Report {
                 uplink.lanes.to_string(),
             ]
         };
-        let rows: Vec<_> = self.uplinks.iter().filter(|u| is_way_out(u)).map(row).collect();
+        let rows: Vec<_> = self.uplinks.iter().filter(|u| u.is_way_out()).map(row).collect();
         let head = ["uplink", "addresses", "class", "metered", "state", "lanes"];
         if rows.is_empty() { "no uplink".to_owned() } else { lines_of(head, &rows, "") }
     }
@@ -71,6 +71,18 @@ impl UplinkReport {
             (false, _, 0) => "no answer",
             (false, _, _) => "in use",
         }
+    }
+
+    /// Returns whether it is worth showing: loopback, where it was only discovered and nothing uses it, leads
+    /// nowhere.
+    fn is_way_out(&self) -> bool {
+        self.is_followed() || !self.addresses.iter().all(IpAddr::is_loopback)
+    }
+
+    /// Returns whether it is shown where it is followed as it changes: one that was only discovered is of interest
+    /// once it has a lane.
+    pub(crate) fn is_followed(&self) -> bool {
+        !self.discovered || self.lanes > 0 || self.draining
     }
 
     /// Returns what its use costs.
@@ -100,7 +112,8 @@ impl BudgetReport {
 
 impl fmt::Display for BudgetReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (left, all) = (amount(self.remaining_bytes), amount(self.budget_bytes));
+        let [used, left, all] =
+            [self.used_bytes, self.remaining_bytes, self.budget_bytes].map(amount);
         let until = self.until();
         match (self.state.as_str(), self.forbids()) {
             ("spent", true) => {
@@ -110,28 +123,20 @@ impl fmt::Display for BudgetReport {
                 f,
                 "the budget of {all} is spent: only thin flows use it, where no other answers, {until}"
             ),
-            _ => write!(f, "{left} of {all} left {until}"),
+            _ => write!(f, "{used} of {all} used, {left} left {until}"),
         }
     }
 }
 
 impl BudgetReport {
-    /// Returns what is left, as short as can be.
-    pub(crate) fn left(&self) -> String {
-        let until =
-            self.resets_on.as_ref().map_or_else(String::new, |date| format!(", new {date}"));
-        match self.state.as_str() {
-            "spent" => format!("spent{until}"),
-            _ => format!("{} left{until}", amount(self.remaining_bytes)),
-        }
+    /// Returns what is used of it, and when it begins anew, as short as can be.
+    pub(crate) fn used(&self) -> String {
+        let (used, all) = (amount(self.used_bytes), amount(self.budget_bytes));
+        let state =
+            if self.state == "within" { String::new() } else { format!(" ({})", self.state) };
+        let anew = self.resets_on.as_ref().map_or_else(String::new, |date| format!(", new {date}"));
+        format!("{used} of {all}{state}{anew}")
     }
-}
-
-/// Returns whether an uplink is worth showing: loopback, where it was only discovered and nothing uses it, leads
-/// nowhere.
-fn is_way_out(uplink: &UplinkReport) -> bool {
-    let is_loopback = uplink.addresses.iter().all(IpAddr::is_loopback);
-    !uplink.discovered || uplink.lanes > 0 || !is_loopback
 }
 
 fn write_interception(f: &mut fmt::Formatter<'_>, now: &InterceptionReport) -> fmt::Result {
@@ -303,7 +308,7 @@ fn seconds(seconds: f64) -> String {
 }
 
 /// Formats bytes with a decimal unit and three digits.
-fn amount(bytes: u64) -> String {
+pub(crate) fn amount(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB", "TB"] {
         if value < 999.5 {

@@ -13,7 +13,7 @@ ingress all intercepts tcp of programs of every user, by the table inet throughl
   ! nft does not answer
 lanes failed 2 times; 57 live flows in all went on
 uplink isp-a  192.0.2.7  pa  metered  draining
-  ! 4.0 GB of 20.0 GB left until 2026-12-01, 00:00 UTC
+  ! 16.0 GB of 20.0 GB used, 4.0 GB left until 2026-12-01, 00:00 UTC
   ! packets leave by eth1; add a rule
 
 peer branch1  tlk1def

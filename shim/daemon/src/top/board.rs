@@ -31,12 +31,12 @@ pub(crate) struct Board {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct UplinkRow {
     pub(crate) name: String,
-    /// `in use`, `no answer`, `no lane`, `no address` or `draining`.
+    /// `in use`, `no answer`, `no lane`, `no address`, `budget spent` or `draining`.
     pub(crate) state: &'static str,
     pub(crate) lanes: usize,
     pub(crate) rate: Rate,
     pub(crate) failed_lanes: u64,
-    /// What is left of its budget, if it has one.
+    /// What is used of its budget, if it has one.
     pub(crate) budget: String,
 }
 
@@ -129,9 +129,9 @@ impl Board {
         self.survived = report.totals.iter().map(|totals| totals.surviving_flows).sum();
         let before = std::mem::take(&mut self.of_uplinks);
         let mut counts = before.after(at);
-        let is_shown = |uplink: &&UplinkReport| !uplink.discovered || uplink.lanes > 0;
         let row = |uplink| uplink_row(uplink, report, &before, &mut counts);
-        self.uplinks = report.uplinks.iter().filter(is_shown).map(row).collect();
+        self.uplinks =
+            report.uplinks.iter().filter(|uplink| uplink.is_followed()).map(row).collect();
         self.of_uplinks = counts;
         let before = std::mem::take(&mut self.of_lanes);
         let mut counts = before.after(at);
@@ -194,7 +194,7 @@ fn uplink_row(
         lanes: uplink.lanes,
         rate: counts.rate(before, uplink.name.clone(), sent, received),
         failed_lanes: totals.map_or(0, |totals| totals.failed_lanes),
-        budget: uplink.budget.as_ref().map_or_else(String::new, |budget| text(&budget.left())),
+        budget: uplink.budget.as_ref().map_or_else(String::new, |budget| text(&budget.used())),
     }
 }
 

@@ -12,6 +12,7 @@ use super::board::{Board, FlowRow, LaneRow, UplinkRow};
 use super::columns::{Column, column, shown};
 use super::screen::{Keys, Pane, Screen};
 use crate::admin::UplinkChange;
+use crate::report::amount;
 
 /// The most problems that are shown: they are sentences, and the first is the gravest.
 const MAX_PROBLEMS: usize = 3;
@@ -35,7 +36,7 @@ const UPLINKS: [Column; 7] = [
     column("sent", 12, 2),
     column("received", 12, 2),
     column("failures", 8, 5),
-    column("budget", 32, 4),
+    column("budget used", 44, 4),
 ];
 
 const LANES: [Column; 9] = [
@@ -106,6 +107,9 @@ fn lines_of(text: &str, width: u16) -> u16 {
 }
 
 fn title_of(board: &Board) -> String {
+    if board.id.is_empty() {
+        return "no daemon has answered yet".to_owned();
+    }
     let uptime = humantime::format_duration(Duration::from_secs(board.uptime.as_secs()));
     let survived = match board.survived {
         0 => String::new(),
@@ -207,7 +211,7 @@ fn draw_flows(frame: &mut Frame<'_>, area: Rect, board: &Board, screen: &mut Scr
         4 => Cell::from(flow.lanes.clone()),
         5 => rate(flow.rate.sent),
         6 => rate(flow.rate.received),
-        7 => right(bytes(flow.total as f64)),
+        7 => right(amount(flow.total)),
         _ => Cell::from(flow.moved.clone()),
     };
     draw_table(frame, area, (&title, Pane::Flows, &FLOWS), (&rows, cell), screen);
@@ -273,15 +277,6 @@ fn rate(bytes_a_second: f64) -> Cell<'static> {
         bits if bits < 999_950_000.0 => format!("{:.1} Mbit/s", bits / 1e6),
         bits => format!("{:.2} Gbit/s", bits / 1e9),
     })
-}
-
-fn bytes(bytes: f64) -> String {
-    match bytes {
-        bytes if bytes < 1e3 => format!("{bytes:.0} B"),
-        bytes if bytes < 999_950.0 => format!("{:.1} kB", bytes / 1e3),
-        bytes if bytes < 999_950_000.0 => format!("{:.1} MB", bytes / 1e6),
-        bytes => format!("{:.2} GB", bytes / 1e9),
-    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ struct UplinkRow {
     addresses: Vec<String>,
     state: &'static str,
     metered: bool,
+    budget: Option<BudgetRow>,
     draining: bool,
     lanes: usize,
     lanes_up: usize,
@@ -68,6 +69,17 @@ struct UplinkRow {
     sent: u64,
     failed: u64,
     survivors: u64,
+}
+
+/// What an uplink may carry in a month.
+#[derive(Debug, Serialize)]
+struct BudgetRow {
+    /// Bytes.
+    used: u64,
+    all: u64,
+    state: String,
+    /// A date, once the clock tells it.
+    resets_on: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -205,11 +217,6 @@ fn all_lanes(report: &Report) -> impl Iterator<Item = &LaneReport> {
     report.peers.iter().flat_map(|peer| &peer.sessions).flat_map(|session| &session.lanes)
 }
 
-/// Returns whether the page shows an uplink: one that was only discovered is of interest once it has a lane.
-fn is_shown(uplink: &UplinkReport) -> bool {
-    !uplink.discovered || uplink.lanes > 0 || uplink.draining
-}
-
 /// Returns the shortest round trip of the lanes that answer over an uplink, in milliseconds.
 fn rtt(report: &Report, uplink: &str) -> Option<f64> {
     let over = |lane: &&LaneReport| lane.state == "up" && lane.uplink.as_deref() == Some(uplink);
@@ -242,11 +249,14 @@ pub(super) fn reading(report: &Report, at: Millis) -> Reading {
             rtt: rtt(report, &uplink.name).map(|rtt| rtt as f32),
         }
     };
-    Reading { at, uplinks: report.uplinks.iter().filter(|u| is_shown(u)).map(of).collect() }
+    Reading {
+        at,
+        uplinks: report.uplinks.iter().filter(|uplink| uplink.is_followed()).map(of).collect(),
+    }
 }
 
 fn uplinks(report: &Report, metering: &mut Metering<'_>) -> Vec<UplinkRow> {
-    let shown = report.uplinks.iter().filter(|uplink| is_shown(uplink)).take(MAX_SHOWN_UPLINKS);
+    let shown = report.uplinks.iter().filter(|uplink| uplink.is_followed()).take(MAX_SHOWN_UPLINKS);
     let row = |uplink: &UplinkReport| {
         let totals = report.totals.iter().find(|t| t.uplink.as_ref() == Some(&uplink.name));
         let (received, sent) = totals.map_or((0, 0), |t| (t.received_bytes, t.sent_bytes));
@@ -261,6 +271,12 @@ fn uplinks(report: &Report, metering: &mut Metering<'_>) -> Vec<UplinkRow> {
                 .collect(),
             state: uplink_state(uplink),
             metered: uplink.metered,
+            budget: uplink.budget.as_ref().map(|budget| BudgetRow {
+                used: budget.used_bytes,
+                all: budget.budget_bytes,
+                state: short(&budget.state),
+                resets_on: budget.resets_on.as_deref().map(short),
+            }),
             draining: uplink.draining,
             lanes: uplink.lanes,
             lanes_up: uplink.lanes_up,
@@ -275,15 +291,11 @@ fn uplinks(report: &Report, metering: &mut Metering<'_>) -> Vec<UplinkRow> {
     shown.map(row).collect()
 }
 
-/// Returns the state of an uplink, as `uplink list` names it.
+/// Returns the state of an uplink, as `uplink list` names it; of one that has no lane because it is metered, that.
 fn uplink_state(uplink: &UplinkReport) -> &'static str {
-    match uplink {
-        UplinkReport { draining: true, .. } => "draining",
-        UplinkReport { addresses, .. } if addresses.is_empty() => "no address",
-        UplinkReport { lanes_up: 1.., .. } => "in use",
-        UplinkReport { lanes: 1.., .. } => "no answer",
-        UplinkReport { metered: true, .. } => "standby",
-        _ => "no lane",
+    match uplink.state() {
+        "no lane" if uplink.metered => "standby",
+        state => state,
     }
 }
 

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+use crate::secret::{self, SecretDigest};
 
 /// The shortest token, in bytes: half of what `openssl rand -hex 16` prints is more than anybody guesses.
 const MIN_LENGTH: usize = 16;
@@ -14,7 +15,7 @@ const MAX_LENGTH: usize = 1024;
 
 /// A token. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token([u8; 32]);
+pub struct Token(SecretDigest);
 
 /// Why a file holds no token.
 #[derive(Debug, Error)]
@@ -60,8 +61,10 @@ impl Token {
     /// # Errors
     /// It cannot be read, others can, or it holds none.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
-        check_private(path)?;
         let unreadable = |source| TokenError::Read { path: path.to_owned(), source };
+        if let Some(mode) = secret::exposed_mode(path).map_err(unreadable)? {
+            return Err(TokenError::Exposed { path: path.to_owned(), mode });
+        }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let token = text.trim();
         let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&token.len());
@@ -73,34 +76,13 @@ impl Token {
 
     /// Returns the token of a text.
     pub(super) fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
+        Self(SecretDigest::of(text))
     }
 
     /// Returns whether this is the token, in a time that reveals nothing about it.
     pub(super) fn matches(&self, given: &str) -> bool {
-        // Whole digests are compared, so that the duration does not depend on what they begin with.
-        let given = Self::of(given);
-        given.0.iter().zip(&self.0).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+        self.0.matches(given)
     }
-}
-
-#[cfg(unix)]
-fn check_private(path: &Path) -> Result<(), TokenError> {
-    use std::os::unix::fs::PermissionsExt;
-    /// Permission bits of users that are neither the owner nor in the group.
-    const OTHERS: u32 = 0o007;
-    let metadata = std::fs::metadata(path);
-    let metadata = metadata.map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    match mode & OTHERS {
-        0 => Ok(()),
-        _ => Err(TokenError::Exposed { path: path.to_owned(), mode }),
-    }
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &Path) -> Result<(), TokenError> {
-    Ok(())
 }
 
 #[cfg(test)]

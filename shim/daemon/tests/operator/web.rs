@@ -26,8 +26,12 @@ async fn pair_with_page() -> (DaemonPair, SocketAddr, tempfile::TempDir) {
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
     let shape =
         Shape { profile: Profile::new(50_000_000, Duration::from_millis(10)), ..Shape::default() };
-    let fields = format!("web = '127.0.0.1:0'\nweb-token-file = '{}'\n", token.display());
-    let pair = DaemonPair::builder().over(shape).near_fields(&fields).start().await.unwrap();
+    let fields = format!(
+        "web = '127.0.0.1:0'\nweb-token-file = '{}'\nstate-directory = 'state'\n",
+        token.display()
+    );
+    let builder = DaemonPair::builder().over(shape).near_fields(&fields);
+    let pair = builder.uplink_fields("isp-b", "budget = '20GB'\n").start().await.unwrap();
     let addr = pair.near.web_addr().expect("a page is configured");
     (pair, addr, directory)
 }

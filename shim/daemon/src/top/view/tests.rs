@@ -17,7 +17,7 @@ fn board() -> Board {
         lanes: 1,
         rate: Rate { sent: 12_500_000.0, received: 0.0 },
         failed_lanes: 2,
-        budget: "4.0 GB left, new 2026-12-01".to_owned(),
+        budget: "16.0 GB of 20.0 GB (low), new 2026-12-01".to_owned(),
     };
     let lane = LaneRow {
         name: "l0".to_owned(),
@@ -57,7 +57,7 @@ fn what_is_wrong_stands_first_and_every_part_has_its_rows() {
         "tlk1abc  up 1m 2s  7 flows outlived a failure",
         "! peer office has lost its redundancy 3 s ago: isp-b: no answer within 4s",
         "100.0 Mbit/s",
-        "4.0 GB left, new 2026-12-01",
+        "16.0 GB of 20.0 GB (low), new 2026-12-01",
         "no answer",
         "up, pauses up to 180 ms",
         "flows: 1000 of 1000, by rate",

@@ -81,15 +81,33 @@ function card(uplink) {
   const [laneCount, failed, survivors] = [value('', 'Lanes'), value('', 'Failed lanes'), value('', 'Survived by')];
   const state = element('span', { class: 'state' });
   const addresses = element('p', { class: 'addresses' });
+  const budget = element('p', { class: 'budget', hidden: true });
+  const meter = element('meter', { min: 0, ariaLabel: `Budget of ${uplink.name} that is used` });
+  const budgetText = element('span', {});
+  budget.append(meter, budgetText);
   const button = element('button', { type: 'button', class: 'drain' });
   const title = element('h3', {}, uplink.name);
   const plot = new Plot(uplink.name);
-  const made = { received, sent, rtt, laneCount, failed, survivors, state, addresses, button, plot };
+  const made = { received, sent, rtt, laneCount, failed, survivors, state, addresses, budget, meter, budgetText, button, plot };
   button.addEventListener('click', () => request(made.uplink));
   made.root = element('article', { class: 'uplink', data: { uplink: uplink.name } },
-    element('div', {}, element('div', { class: 'name' }, title, state), addresses, list, button),
+    element('div', {}, element('div', { class: 'name' }, title, state), addresses, budget, list, button),
     plot.figure);
   return made;
+}
+
+/** What an uplink may carry in a month, where that is limited. */
+function showBudget(made, budget) {
+  made.budget.hidden = !budget;
+  if (!budget) return;
+  const meter = made.meter;
+  Object.assign(meter, { max: budget.all, low: budget.all * 0.8, high: budget.all * 0.999, optimum: 0, value: Math.min(budget.used, budget.all) });
+  const mood = { low: 'warn', spent: 'bad' }[budget.state] ?? '';
+  if (made.budget.dataset.mood !== mood) made.budget.dataset.mood = mood;
+  const state = mood ? `, ${budget.state}` : '';
+  const anew = budget.resets_on ? `; it begins anew on ${budget.resets_on}` : '';
+  say(made.budgetText, `Budget: ${size(budget.used)} of ${size(budget.all)} used${state}${anew}`);
+  meter.ariaValueText = made.budgetText.textContent;
 }
 
 function showUplinks(state) {
@@ -106,6 +124,7 @@ function showUplinks(state) {
     made.state.dataset.mood = mood;
     say(made.state, uplink.state);
     say(made.addresses, uplink.addresses.join(', ') + (uplink.metered ? ' (metered)' : ''));
+    showBudget(made, uplink.budget);
     say(made.received, rate(uplink.rate?.received));
     say(made.sent, rate(uplink.rate?.sent));
     say(made.rtt, delay(uplink.rtt));

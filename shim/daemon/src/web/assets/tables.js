@@ -70,7 +70,7 @@ class Table {
 
 const MOODS = {
   'in use': 'good', up: 'good', draining: 'warn', lossy: 'warn', suspect: 'bad',
-  'no answer': 'bad', 'no address': 'bad', 'no lane': 'bad',
+  'budget spent': 'warn', 'no answer': 'bad', 'no address': 'bad', 'no lane': 'bad',
 };
 const SEVERITIES = { silent: 'silent', 'one-way': 'one direction lost', down: 'failed', 'no-lane': 'no lane at all' };
 const MOVES = {

@@ -100,6 +100,19 @@ async fn check_looks(browser: &mut Chromium, width: u32) {
     assert_ne!(pages[0], pages[1], "by day and by night");
 }
 
+/// Checks that isp-b has a budget, to be read and to be heard, and isp-a has none.
+async fn check_budget(browser: &mut Chromium) {
+    let of = |uplink: &str| format!("document.querySelector('[data-uplink=\"{uplink}\"] .budget')");
+    let text = "/^Budget: [\\d.]+ [kMG]?B of 20 GB used; it begins anew on \\d{4}-\\d\\d-01$/";
+    browser.until(&format!("{text}.test({}.textContent)", of("isp-b"))).await;
+    assert_eq!(browser.value(&format!("{}.checkVisibility()", of("isp-a"))).await, false);
+    let meter = format!("{}.querySelector('meter')", of("isp-b"));
+    assert_eq!(browser.value(&format!("{meter}.ariaLabel")).await, "Budget of isp-b that is used");
+    assert_eq!(browser.value(&format!("{meter}.max")).await, 20_000_000_000_u64);
+    let used = browser.value(&format!("{meter}.value")).await;
+    assert!(used.as_f64() > Some(0.0), "{used}");
+}
+
 /// Drains isp-b with the token, and resumes it.
 async fn drain(browser: &mut Chromium) {
     let button = "[data-uplink=\"isp-b\"] .drain";
@@ -150,6 +163,7 @@ async fn a_browser_shows_a_failure_within_a_second_on_every_screen() {
     browser.until("/^\\d.* m?s$/.test(document.getElementById('gap').textContent)").await;
     browser.until("document.querySelectorAll('#flow-table tbody tr').length >= 3").await;
     browser.until("document.querySelectorAll('#events li').length > 3").await;
+    check_budget(&mut browser).await;
     for width in [360, 1280] {
         check_looks(&mut browser, width).await;
     }
