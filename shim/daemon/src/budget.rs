@@ -1,7 +1,7 @@
 //! What uplinks may carry in a month, and what they have carried.
 //!
 //! ```text
-//! the node counts bytes ─▸ keeper (a task) ─▸ book (all budgets; pure) ─▸ account (which month it is, what is used; pure)
+//! the node counts bytes ─▸ keeper (a task) ─▸ state (all budgets; pure) ─▸ account (which month it is, what is used; pure)
 //!                             │    └─▸ the node allows less
 //!                             └──▸ ledger (the file), in a thread of its own
 //! ```
@@ -13,10 +13,10 @@
 //! can know, and the time zone of a host may change.
 
 mod account;
-mod book;
 mod keeper;
 mod ledger;
 mod period;
+mod state;
 
 pub(crate) use self::keeper::{Budgets, Change, Opened};
 pub(crate) use self::ledger::directory;

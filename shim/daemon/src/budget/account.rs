@@ -216,6 +216,10 @@ mod tests {
         ] {
             assert_eq!(used(days, 1), expected, "{reason}");
         }
+    }
+
+    #[test]
+    fn a_month_without_such_a_day_ends_on_its_last() {
         assert_eq!(
             used(&["2027-02-27", "2027-02-28", "2027-03-30", "2027-03-31"], 31),
             [1000, 1000, 2000, 1000]

@@ -1,4 +1,4 @@
-//! Drives the [book](super::book): counts what uplinks carry, has the node use less of them when it is enough, and has
+//! Drives the [state](super::state): counts what uplinks carry, has the node use less of them when it is enough, and has
 //! the file written.
 //!
 //! The file is written in a thread of its own, one write at a time: whatever a disk does, what uplinks carry is counted
@@ -18,8 +18,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use super::account::Account;
-use super::book::{Book, News};
 use super::ledger::Ledger;
+use super::state::{FileChange, State};
 use crate::config::Budget;
 use crate::proxy::tasks::Tasks;
 use crate::report::BudgetReport;
@@ -36,7 +36,7 @@ const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The budgets of a daemon whose node is not built yet.
 pub(crate) struct Opened {
     ledger: Ledger,
-    book: Book,
+    state: State,
     limits: Limits,
 }
 
@@ -48,7 +48,7 @@ struct Shared {
     node: Node,
     ledger: Ledger,
     /// The lock is a leaf.
-    book: Mutex<Book>,
+    state: Mutex<State>,
     /// Notified when there may be a budget where there was none: without one the task sleeps.
     begun: Notify,
     /// Notified when a write has ended.
@@ -78,14 +78,14 @@ impl Opened {
     /// Reads what the uplinks have carried.
     pub(crate) async fn read(directory: PathBuf, budgets: &[(String, Budget)]) -> Self {
         let ledger = Ledger::new(&directory);
-        let mut book = Book::default();
+        let mut state = State::default();
         let known = match budgets {
             [] => BTreeMap::new(),
             _ => known(&ledger).await,
         };
-        let limits = Limits(book.allowances_with(today(), budgets, &known));
-        book.set(today(), budgets, &known);
-        Self { ledger, book, limits }
+        let limits = Limits(state.allowances_with(today(), budgets, &known));
+        state.set(today(), budgets, &known);
+        Self { ledger, state, limits }
     }
 
     /// Has a node begin with what is left: nothing goes over an uplink whose budget is spent.
@@ -96,9 +96,9 @@ impl Opened {
 
     /// Begins to count what the node's uplinks carry, until `tasks` drain.
     pub(crate) fn start(self, node: &Node, tasks: &Tasks) -> Budgets {
-        let Self { ledger, book, .. } = self;
-        let (book, begun, written) = (Mutex::new(book), Notify::new(), Notify::new());
-        let all = Budgets(Arc::new(Shared { node: node.clone(), ledger, book, begun, written }));
+        let Self { ledger, state, .. } = self;
+        let (state, begun, written) = (Mutex::new(state), Notify::new(), Notify::new());
+        let all = Budgets(Arc::new(Shared { node: node.clone(), ledger, state, begun, written }));
         let (keeper, draining) = (all.clone(), tasks.clone());
         tasks.spawn_vital("the task of the budgets".to_owned(), async move {
             tokio::select! {
@@ -127,11 +127,11 @@ impl Budgets {
     /// Prepares other budgets, for a reload.
     pub(crate) async fn prepare(&self, budgets: &[(String, Budget)]) -> Change {
         let is_new = {
-            let book = self.0.book.lock();
-            budgets.iter().any(|(name, _)| book.names().all(|known| known != name))
+            let state = self.0.state.lock();
+            budgets.iter().any(|(name, _)| state.names().all(|known| known != name))
         };
         let known = if is_new { known(&self.0.ledger).await } else { BTreeMap::new() };
-        let limits = Limits(self.0.book.lock().allowances_with(today(), budgets, &known));
+        let limits = Limits(self.0.state.lock().allowances_with(today(), budgets, &known));
         Change { budgets: budgets.to_vec(), known, limits }
     }
 
@@ -139,13 +139,13 @@ impl Budgets {
     /// budget is not limited.
     pub(crate) fn apply(&self, change: &Change) {
         // Until now it counts for the former budgets, or for none.
-        let has_none = change.budgets.is_empty() && self.0.book.lock().is_idle();
+        let has_none = change.budgets.is_empty() && self.0.state.lock().is_idle();
         // Asking begins to count.
         let bytes = if has_none { BTreeMap::new() } else { self.0.node.take_uplink_bytes() };
         {
-            let mut book = self.0.book.lock();
-            book.count(today(), &bytes);
-            book.set(today(), &change.budgets, &change.known);
+            let mut state = self.0.state.lock();
+            state.count(today(), &bytes);
+            state.set(today(), &change.budgets, &change.known);
         }
         self.enforce();
         self.0.begun.notify_one();
@@ -154,25 +154,25 @@ impl Budgets {
     /// Has the file say what was counted, for a process that ends at once or another one that is about to read it;
     /// returns after [`FILE_TIMEOUT`] at the latest.
     pub(crate) async fn flush(&self) {
-        if self.0.book.lock().is_idle() {
+        if self.0.state.lock().is_idle() {
             return;
         }
         self.count_and_enforce();
-        self.0.book.lock().hasten();
+        self.0.state.lock().expedite();
         let settled = async {
             loop {
                 let mut written = std::pin::pin!(self.0.written.notified());
                 // A write may end before we wait.
                 written.as_mut().enable();
                 self.write_if_due();
-                if self.0.book.lock().is_settled() {
+                if self.0.state.lock().is_settled() {
                     return;
                 }
                 written.await;
             }
         };
         if timeout(FILE_TIMEOUT, settled).await.is_err() {
-            let unwritten = self.0.book.lock().unwritten_bytes();
+            let unwritten = self.0.state.lock().unwritten_bytes();
             warn!(
                 "{unwritten} bytes that the uplinks have carried are not in {}: the disk has not answered for \
                  {FILE_TIMEOUT:?}; the next process may not know of them",
@@ -183,7 +183,7 @@ impl Budgets {
 
     /// Returns what is left of an uplink's budget, if it has one.
     pub(crate) fn report(&self, uplink: &str) -> Option<BudgetReport> {
-        self.0.book.lock().report(uplink)
+        self.0.state.lock().report(uplink)
     }
 
     async fn run(&self) {
@@ -191,13 +191,13 @@ impl Budgets {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.enforce();
         loop {
-            if self.0.book.lock().is_idle() {
+            if self.0.state.lock().is_idle() {
                 self.0.begun.notified().await;
             }
             self.count_and_enforce();
             self.write_if_due();
-            let news = self.0.book.lock().stalled(Instant::now());
-            self.0.tell(news);
+            let change = self.0.state.lock().stalled(Instant::now());
+            self.0.log(change);
             pace.tick().await;
         }
     }
@@ -205,12 +205,12 @@ impl Budgets {
     /// Counts what has gone over the uplinks since the last call, and has the node use no more of them than is left.
     fn count_and_enforce(&self) {
         let bytes = self.0.node.take_uplink_bytes();
-        self.0.book.lock().count(today(), &bytes);
+        self.0.state.lock().count(today(), &bytes);
         self.enforce();
     }
 
     fn enforce(&self) {
-        let decisions = self.0.book.lock().decide();
+        let decisions = self.0.state.lock().decide();
         for decision in decisions {
             // First: whether that leaves none is reported with the event. It may be gone, or come only now.
             let _ = self.0.node.allow_uplink(&decision.uplink, decision.allowance);
@@ -222,7 +222,7 @@ impl Budgets {
 
     /// Begins to write what is to be written, if nothing else is.
     fn write_if_due(&self) {
-        let Some(counted) = self.0.book.lock().begin_write(Instant::now()) else { return };
+        let Some(counted) = self.0.state.lock().begin_write(Instant::now()) else { return };
         let of_thread = self.0.clone();
         let add = move || {
             let added = catch_call(|| of_thread.ledger.add(today(), &counted));
@@ -241,33 +241,33 @@ impl Budgets {
 
 impl Shared {
     fn end_write(&self, outcome: Result<BTreeMap<String, Account>, String>) {
-        let news = self.book.lock().end_write(today(), outcome);
-        self.tell(news);
+        let change = self.state.lock().end_write(today(), outcome);
+        self.log(change);
         self.written.notify_waiters();
     }
 
-    fn tell(&self, news: Option<News>) {
+    fn log(&self, change: Option<FileChange>) {
         let path = self.ledger.path().display();
-        match news {
+        match change {
             None => {}
-            Some(News::Failed(error)) => warn!(
+            Some(FileChange::Failed(error)) => warn!(
                 "what the uplinks carry cannot be kept in {path}: {error}; it is counted on and tried again, and a \
                  restart forgets it. `state-directory` names another directory"
             ),
-            Some(News::Stalled) => warn!(
+            Some(FileChange::Stalled) => warn!(
                 "what the uplinks carry is being written to {path}, and the disk does not answer; it is counted on, \
                  and a crash forgets it. Look at the disk, or name another directory with `state-directory`"
             ),
-            Some(News::Recovered) => info!("what the uplinks carry is kept again in {path}"),
+            Some(FileChange::Recovered) => info!("what the uplinks carry is kept again in {path}"),
         }
     }
 }
 
 /// Returns what the file says, within [`FILE_TIMEOUT`].
 async fn known(ledger: &Ledger) -> BTreeMap<String, Account> {
-    let (told, known) = oneshot::channel();
+    let (answer, known) = oneshot::channel();
     let reading = ledger.clone();
-    let read = move || drop(told.send(reading.accounts()));
+    let read = move || drop(answer.send(reading.accounts()));
     let started = thread::Builder::new().name("budgets".to_owned()).spawn(read);
     let read = timeout(FILE_TIMEOUT, known).await;
     match (started, read) {

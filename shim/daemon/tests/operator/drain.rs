@@ -155,10 +155,10 @@ async fn a_drill_cuts_an_uplink_off_and_flows_go_on_but_not_where_there_is_no_ot
         report.uplinks.iter().any(|u| u.name == "isp-a" && u.lanes_up > 0)
     })
     .await;
-    // Beginning and end of each are told; of those that were refused nothing.
+    // Beginning and end of each are reported; of those that were refused nothing.
     let user = format!("user {}", rustix::process::getuid().as_raw());
-    pair.until("the end of the cut is told", async |pair| cuts(&pair.near).len() == 4).await;
-    let told = cuts(&pair.near);
+    pair.until("the end of the cut is reported", async |pair| cuts(&pair.near).len() == 4).await;
+    let reported = cuts(&pair.near);
     let begun = |uplink: &str, length: &str| {
         format!(
             "{uplink} cut-started: a drill asked for by {user}: nothing goes over the uplink for {length}"
@@ -167,8 +167,11 @@ async fn a_drill_cuts_an_uplink_off_and_flows_go_on_but_not_where_there_is_no_ot
     let ended = |uplink: &str| {
         format!("{uplink} cut-ended: the drill is over: the uplink is cut off no more")
     };
-    assert!(told[0].ends_with(&begun("", "1.0 s")) && told[1].ends_with(&ended("")), "{told:?}");
-    assert_eq!(told[2..], [begun("isp-a", "4.0 s"), ended("isp-a")]);
+    assert!(
+        reported[0].ends_with(&begun("", "1.0 s")) && reported[1].ends_with(&ended("")),
+        "{reported:?}"
+    );
+    assert_eq!(reported[2..], [begun("isp-a", "4.0 s"), ended("isp-a")]);
     // Forced, it is so even then; and the flows go on afterwards.
     admin::cut_uplink(&socket, "isp-a", SECOND, false).await.unwrap();
     admin::cut_uplink(&socket, "isp-b", SECOND, true).await.unwrap();
@@ -177,15 +180,16 @@ async fn a_drill_cuts_an_uplink_off_and_flows_go_on_but_not_where_there_is_no_ot
     pair.shutdown().await;
 }
 
-/// Returns what a daemon has told of drills.
+/// Returns what a daemon has reported of drills.
 fn cuts(daemon: &Daemon) -> Vec<String> {
     let events = daemon.node().events().recent;
-    let told = events.iter().filter(|event| event.kind.name().starts_with("cut-"));
-    told.map(|event| {
-        let uplink = event.uplink.as_deref().unwrap_or_default();
-        format!("{uplink} {}: {}", event.kind.name(), event.kind)
-    })
-    .collect()
+    let reported = events.iter().filter(|event| event.kind.name().starts_with("cut-"));
+    reported
+        .map(|event| {
+            let uplink = event.uplink.as_deref().unwrap_or_default();
+            format!("{uplink} {}: {}", event.kind.name(), event.kind)
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

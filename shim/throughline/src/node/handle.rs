@@ -293,8 +293,8 @@ impl Node {
         asked_by: &str,
     ) -> Result<(), UnknownUplink> {
         let addresses = self.sessions().cut_uplink(name, duration, asked_by)?;
-        let (sessions, cut) = (Arc::downgrade(self.sessions()), (name.to_owned(), addresses));
-        self.0.runtime.spawn(Sessions::emit_end_of_cut(sessions, cut, duration));
+        let (sessions, about) = (Arc::downgrade(self.sessions()), (name.to_owned(), addresses));
+        self.0.runtime.spawn(Sessions::emit_end_of_cut(sessions, about, duration));
         Ok(())
     }
 

@@ -29,7 +29,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// The budgets of a daemon.
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct State {
     uplinks: BTreeMap<String, Uplink>,
     /// What the file does not have of uplinks that have no budget any more.
     leaving: BTreeMap<String, Counted>,
@@ -62,7 +62,7 @@ enum Trouble {
 
 /// What is to be said of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum FileChange {
     /// It cannot be written.
     Failed(String),
     /// The write that is under way does not end.
@@ -80,7 +80,7 @@ pub(super) struct Decision {
     pub(super) event: Option<Event>,
 }
 
-impl Book {
+impl State {
     /// Sets the budgets; `known` is what the file says of those that are new.
     pub(super) fn set(
         &mut self,
@@ -154,8 +154,8 @@ impl Book {
         let decide = |(name, uplink): (&String, &mut Uplink)| {
             let level = uplink.account.level(&uplink.budget);
             let allowance = allowance(level, uplink.budget.at_end);
-            let is_news = std::mem::replace(&mut uplink.reported, level) != level;
-            let event = is_news.then(|| event(uplink, level, allowance));
+            let is_change = std::mem::replace(&mut uplink.reported, level) != level;
+            let event = is_change.then(|| event(uplink, level, allowance));
             Decision { uplink: name.clone(), allowance, event }
         };
         let decisions: Vec<_> = self.uplinks.iter_mut().map(decide).collect();
@@ -181,7 +181,7 @@ impl Book {
     }
 
     /// Has the next write begin as soon as it can.
-    pub(super) fn hasten(&mut self) {
+    pub(super) fn expedite(&mut self) {
         self.is_urgent = true;
     }
 
@@ -194,18 +194,18 @@ impl Book {
         self.uplinks.iter().map(counted).chain(self.leaving.values().cloned()).collect()
     }
 
-    /// Takes over what the file says now, or that it could not be written; returns what is news in that.
+    /// Takes over what the file says now, or that it could not be written; returns what has changed with it.
     pub(super) fn end_write(
         &mut self,
         today: Date,
         outcome: Result<BTreeMap<String, Account>, String>,
-    ) -> Option<News> {
+    ) -> Option<FileChange> {
         let written = self.writing.take().unwrap_or_default();
         let accounts = match outcome {
             Ok(accounts) => accounts,
             Err(error) => {
-                let is_news = std::mem::replace(&mut self.trouble, Trouble::Failed);
-                return (is_news != Trouble::Failed).then_some(News::Failed(error));
+                let before = std::mem::replace(&mut self.trouble, Trouble::Failed);
+                return (before != Trouble::Failed).then_some(FileChange::Failed(error));
             }
         };
         for Counted { uplink: name, bytes, .. } in written {
@@ -221,17 +221,17 @@ impl Book {
         }
         self.leaving.retain(|_, counted| counted.bytes > 0);
         let was = std::mem::take(&mut self.trouble);
-        (was != Trouble::None).then_some(News::Recovered)
+        (was != Trouble::None).then_some(FileChange::Recovered)
     }
 
     /// Returns that the write under way does not end, once.
-    pub(super) fn stalled(&mut self, now: Instant) -> Option<News> {
+    pub(super) fn stalled(&mut self, now: Instant) -> Option<FileChange> {
         let since = self.wrote_at.filter(|_| self.writing.is_some())?;
-        let is_news =
+        let is_change =
             self.trouble == Trouble::None && now.saturating_duration_since(since) >= STALLED_AFTER;
-        is_news.then(|| {
+        is_change.then(|| {
             self.trouble = Trouble::Stalled;
-            News::Stalled
+            FileChange::Stalled
         })
     }
 

@@ -27,20 +27,20 @@ fn bytes(name: &str, bytes: u64) -> BTreeMap<String, u64> {
     BTreeMap::from([(name.to_owned(), bytes)])
 }
 
-fn book(budgets: &[(String, Budget)], known: &BTreeMap<String, Account>) -> Book {
-    let mut book = Book::default();
-    book.set(today(), budgets, known);
-    book
+fn state(budgets: &[(String, Budget)], known: &BTreeMap<String, Account>) -> State {
+    let mut state = State::default();
+    state.set(today(), budgets, known);
+    state
 }
 
 /// Returns the bytes that a write adds, by uplink.
-fn begun(book: &mut Book, now: Instant) -> Vec<(String, u64)> {
-    let counted = book.begin_write(now).unwrap_or_default();
+fn begun(state: &mut State, now: Instant) -> Vec<(String, u64)> {
+    let counted = state.begin_write(now).unwrap_or_default();
     counted.into_iter().map(|counted| (counted.uplink, counted.bytes)).collect()
 }
 
-fn used(book: &Book, name: &str) -> u64 {
-    book.report(name).unwrap().used_bytes
+fn used(state: &State, name: &str) -> u64 {
+    state.report(name).unwrap().used_bytes
 }
 
 #[test]
@@ -54,23 +54,23 @@ fn a_budget_that_was_spent_before_is_known_to_be_before_anything_is_counted() {
         (budget(100), &none, Allowance::Everything),
     ] {
         let budgets = named("lte", budget);
-        let allowed = Book::default().allowances_with(today(), &budgets, known);
+        let allowed = State::default().allowances_with(today(), &budgets, known);
         assert_eq!(allowed, [("lte".to_owned(), expected)], "{budget} {known:?}");
         // What is decided then is the same.
-        assert_eq!(book(&budgets, known).decide()[0].allowance, expected);
+        assert_eq!(state(&budgets, known).decide()[0].allowance, expected);
     }
     // A month that is over is over.
     let next = period::parse("2026-12-01").unwrap();
-    let allowed = Book::default().allowances_with(next, &named("lte", budget(100)), &spent);
+    let allowed = State::default().allowances_with(next, &named("lte", budget(100)), &spent);
     assert_eq!(allowed[0].1, Allowance::Everything);
 }
 
 #[test]
 fn each_change_of_what_is_left_is_reported_once_whatever_causes_it() {
-    let mut book = book(&named("lte", budget(1000)), &BTreeMap::new());
-    let mut step = |change: &dyn Fn(&mut Book)| {
-        change(&mut book);
-        let decisions = book.decide();
+    let mut state = state(&named("lte", budget(1000)), &BTreeMap::new());
+    let mut step = |change: &dyn Fn(&mut State)| {
+        change(&mut state);
+        let decisions = state.decide();
         let event = decisions[0].event.as_ref().map(|event| match event {
             Event::Low { .. } => "low",
             Event::Spent { .. } => "spent",
@@ -79,9 +79,10 @@ fn each_change_of_what_is_left_is_reported_once_whatever_causes_it() {
         (decisions[0].allowance, event)
     };
     let set = |bytes: u64| {
-        move |book: &mut Book| book.set(today(), &named("lte", budget(bytes)), &BTreeMap::new())
+        move |state: &mut State| state.set(today(), &named("lte", budget(bytes)), &BTreeMap::new())
     };
-    let count = |carried: u64| move |book: &mut Book| book.count(today(), &bytes("lte", carried));
+    let count =
+        |carried: u64| move |state: &mut State| state.count(today(), &bytes("lte", carried));
     let everything = Allowance::Everything;
     assert_eq!(step(&count(799)), (everything, None));
     assert_eq!(step(&count(1)), (everything, Some("low")));
@@ -92,8 +93,8 @@ fn each_change_of_what_is_left_is_reported_once_whatever_causes_it() {
     assert_eq!(step(&set(2000)), (everything, Some("renewed")));
     assert_eq!(step(&set(1200)), (everything, Some("low")));
     assert_eq!(step(&set(1000)), (Allowance::Nothing, Some("spent")));
-    let next_month = |book: &mut Book| {
-        book.count(period::parse("2026-12-01").unwrap(), &BTreeMap::new());
+    let next_month = |state: &mut State| {
+        state.count(period::parse("2026-12-01").unwrap(), &BTreeMap::new());
     };
     assert_eq!(step(&next_month), (everything, Some("renewed")));
 }
@@ -101,43 +102,43 @@ fn each_change_of_what_is_left_is_reported_once_whatever_causes_it() {
 #[test]
 fn a_budget_that_a_reload_takes_away_is_known_when_it_returns_and_no_byte_of_it_is_lost() {
     let (now, lte) = (Instant::now(), named("lte", budget(1000)));
-    let mut book = book(&lte, &BTreeMap::new());
-    book.count(today(), &bytes("lte", 700));
-    assert_eq!(begun(&mut book, now), [("lte".to_owned(), 700)]);
-    book.count(today(), &bytes("lte", 200));
+    let mut state = state(&lte, &BTreeMap::new());
+    state.count(today(), &bytes("lte", 700));
+    assert_eq!(begun(&mut state, now), [("lte".to_owned(), 700)]);
+    state.count(today(), &bytes("lte", 200));
     // Renamed, while the write is under way.
     let renamed = named("mobile", budget(1000));
-    let allowed = book.allowances_with(today(), &renamed, &BTreeMap::new());
+    let allowed = state.allowances_with(today(), &renamed, &BTreeMap::new());
     let everything = |name: &str| (name.to_owned(), Allowance::Everything);
     assert_eq!(allowed, [everything("lte"), everything("mobile")]);
-    book.set(today(), &renamed, &BTreeMap::new());
-    assert_eq!((used(&book, "mobile"), book.report("lte")), (0, None));
-    assert_eq!(book.end_write(today(), Ok(accounts("lte", 700))), None);
+    state.set(today(), &renamed, &BTreeMap::new());
+    assert_eq!((used(&state, "mobile"), state.report("lte")), (0, None));
+    assert_eq!(state.end_write(today(), Ok(accounts("lte", 700))), None);
     assert_eq!(
-        begun(&mut book, now),
+        begun(&mut state, now),
         [("mobile".to_owned(), 0), ("lte".to_owned(), 200)],
         "what the first write did not have"
     );
     // It is back before that has ended.
-    book.set(today(), &lte, &accounts("lte", 700));
-    assert_eq!(used(&book, "lte"), 900);
-    assert_eq!(book.end_write(today(), Ok(accounts("lte", 900))), None);
-    assert_eq!((used(&book, "lte"), book.unwritten_bytes()), (900, 0));
-    book.set(today(), &[], &BTreeMap::new());
-    assert!(book.is_idle() && book.is_settled());
+    state.set(today(), &lte, &accounts("lte", 700));
+    assert_eq!(used(&state, "lte"), 900);
+    assert_eq!(state.end_write(today(), Ok(accounts("lte", 900))), None);
+    assert_eq!((used(&state, "lte"), state.unwritten_bytes()), (900, 0));
+    state.set(today(), &[], &BTreeMap::new());
+    assert!(state.is_idle() && state.is_settled());
 }
 
 #[test]
 fn the_file_is_written_each_minute_after_much_and_at_once_when_something_has_changed() {
     let start = Instant::now();
-    let mut book = book(&named("lte", budget(1 << 40)), &BTreeMap::new());
+    let mut state = state(&named("lte", budget(1 << 40)), &BTreeMap::new());
     let mut written = |seconds: u32, carried: u64| {
-        book.count(today(), &bytes("lte", carried));
-        book.decide();
-        let counted = begun(&mut book, start + seconds * SECOND);
-        let total = used(&book, "lte");
+        state.count(today(), &bytes("lte", carried));
+        state.decide();
+        let counted = begun(&mut state, start + seconds * SECOND);
+        let total = used(&state, "lte");
         if !counted.is_empty() {
-            book.end_write(today(), Ok(accounts("lte", total)));
+            state.end_write(today(), Ok(accounts("lte", total)));
         }
         counted.first().map(|(_, bytes)| *bytes)
     };
@@ -155,29 +156,29 @@ fn the_file_is_written_each_minute_after_much_and_at_once_when_something_has_cha
 fn a_disk_that_fails_or_does_not_answer_is_reported_once_and_the_count_goes_on() {
     let start = Instant::now();
     let at = |seconds: u32| start + seconds * SECOND;
-    let mut book = book(&named("lte", budget(1000)), &BTreeMap::new());
-    book.count(today(), &bytes("lte", 1));
-    let failed = |book: &mut Book| book.end_write(today(), Err("no space".to_owned()));
-    assert_eq!(begun(&mut book, at(0))[0].1, 1);
-    assert_eq!(failed(&mut book), Some(News::Failed("no space".to_owned())));
-    book.count(today(), &bytes("lte", WRITE_BYTES));
-    book.hasten();
-    assert_eq!(begun(&mut book, at(1))[0].1, WRITE_BYTES + 1);
-    assert_eq!((failed(&mut book), book.is_settled()), (None, true));
-    assert_eq!(begun(&mut book, at(2)), [], "it is not tried all the time");
-    assert_eq!(begun(&mut book, at(61))[0].1, WRITE_BYTES + 1);
+    let mut state = state(&named("lte", budget(1000)), &BTreeMap::new());
+    state.count(today(), &bytes("lte", 1));
+    let failed = |state: &mut State| state.end_write(today(), Err("no space".to_owned()));
+    assert_eq!(begun(&mut state, at(0))[0].1, 1);
+    assert_eq!(failed(&mut state), Some(FileChange::Failed("no space".to_owned())));
+    state.count(today(), &bytes("lte", WRITE_BYTES));
+    state.expedite();
+    assert_eq!(begun(&mut state, at(1))[0].1, WRITE_BYTES + 1);
+    assert_eq!((failed(&mut state), state.is_settled()), (None, true));
+    assert_eq!(begun(&mut state, at(2)), [], "it is not tried all the time");
+    assert_eq!(begun(&mut state, at(61))[0].1, WRITE_BYTES + 1);
     let file = accounts("lte", WRITE_BYTES + 1);
-    assert_eq!(book.end_write(today(), Ok(file)), Some(News::Recovered));
+    assert_eq!(state.end_write(today(), Ok(file)), Some(FileChange::Recovered));
 
-    book.hasten();
-    assert_eq!(begun(&mut book, at(100))[0].1, 0);
-    book.count(today(), &bytes("lte", 5));
-    assert_eq!(book.stalled(at(109)), None);
-    assert_eq!(book.stalled(at(110)), Some(News::Stalled));
-    assert_eq!((book.stalled(at(500)), book.begin_write(at(500))), (None, None));
-    assert_eq!(book.decide()[0].allowance, Allowance::Nothing, "it is kept all the same");
-    assert_eq!((book.is_settled(), book.unwritten_bytes()), (false, 5));
+    state.expedite();
+    assert_eq!(begun(&mut state, at(100))[0].1, 0);
+    state.count(today(), &bytes("lte", 5));
+    assert_eq!(state.stalled(at(109)), None);
+    assert_eq!(state.stalled(at(110)), Some(FileChange::Stalled));
+    assert_eq!((state.stalled(at(500)), state.begin_write(at(500))), (None, None));
+    assert_eq!(state.decide()[0].allowance, Allowance::Nothing, "it is kept all the same");
+    assert_eq!((state.is_settled(), state.unwritten_bytes()), (false, 5));
     let file = accounts("lte", WRITE_BYTES + 1);
-    assert_eq!(book.end_write(today(), Ok(file)), Some(News::Recovered));
-    assert_eq!(used(&book, "lte"), WRITE_BYTES + 6);
+    assert_eq!(state.end_write(today(), Ok(file)), Some(FileChange::Recovered));
+    assert_eq!(used(&state, "lte"), WRITE_BYTES + 6);
 }
