@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::daemon::DaemonArgs;
-use super::output::{fail, fail_as};
+use super::output::fail_as;
 use crate::admin::{self, AdminError, UplinkChange};
 use crate::catalogue::Code;
 use crate::report::Detail;

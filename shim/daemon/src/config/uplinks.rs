@@ -27,7 +27,7 @@ pub(super) fn parse(
     {
         let message = "Every uplink is `overflow`, so that none is left that is to be full first; remove it from the \
                        cheapest.";
-        return Err(source.error(Code::Contradiction, overflow.span(), message));
+        return Err(source.error(Code::FieldsConflict, overflow.span(), message));
     }
     Ok(uplinks)
 }
