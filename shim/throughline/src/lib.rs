@@ -142,7 +142,9 @@ pub mod handover {
 /// Not part of the public API: what is learned depends on the other end's version.
 #[doc(hidden)]
 pub mod probe {
+    pub use crate::engine::probe::mapping::{MAX_SILENCE, MappingAnswer, MappingProbe};
     pub use crate::engine::probe::{LaneAnswer, LaneProbe, Reached, offloads};
+    pub use crate::engine::quic::transport::KEEP_ALIVE_INTERVAL;
 }
 
 pub use status::{

@@ -44,6 +44,10 @@ const MAX_REASONS: usize = 8;
 /// How long a rejected peer gets to read the answer and close the connection itself.
 const REJECT_LINGER: Duration = Duration::from_secs(2);
 
+/// The same for one that resumes what is not here, as far as QUIC's idle timeout (30 s) lets it: it may be looking
+/// for how long a NAT keeps a mapping over which nothing goes ([`super::probe::mapping`]).
+const SILENCE_LINGER: Duration = Duration::from_secs(30);
+
 /// Why a connection became no lane.
 #[derive(Debug, Error)]
 enum SetupError {
@@ -172,7 +176,7 @@ async fn set_up(
         () = place.displaced() => return Err(SetupError::Displaced),
     };
     let Some((connection, sensor)) = connected else { return Ok(None) };
-    let (key, _place) = identify(&sessions.context, &connection, place)?;
+    let (key, place) = identify(&sessions.context, &connection, place)?;
     let peer = sessions.context.peers.resolve(key);
     let keys = LaneKeys { ours: factory.key(), peers: key };
     let name = sessions.context.peers.name(peer);
@@ -181,7 +185,9 @@ async fn set_up(
     };
     let admitted = match sessions.admit(peer, keys, &hello) {
         Ok(admitted) => admitted,
-        Err(rejection) => return reject(sessions, &connection, control, name, rejection).await,
+        Err(rejection) => {
+            return reject(sessions, (connection, place), control, name, rejection).await;
+        }
     };
     let Admitted { session, reservation, welcome } = admitted;
     let version = welcome.version;
@@ -291,7 +297,7 @@ async fn receive_hello(
 /// Answers a `Hello` that was not admitted. It is an error only where somebody has to mend something.
 async fn reject(
     sessions: &Sessions,
-    connection: &Connection,
+    (connection, place): (Connection, PeerPlace),
     mut control: ControlStream,
     peer: PeerName,
     rejection: Reject,
@@ -310,10 +316,26 @@ async fn reject(
         RejectCode::UnknownSession => rejection.seen_from(connection.remote_address()),
         _ => rejection,
     };
+    let is_unknown = rejection.code == RejectCode::UnknownSession;
     let _ = handshake::answer(&mut control, &Message::Reject(rejection)).await;
     let _ = control.send.finish();
-    let _ = tokio::time::timeout(REJECT_LINGER, connection.closed()).await;
-    close::close(connection, close::REJECTED, &detail);
+    let (place, linger) = match place.fall_silent_if(is_unknown) {
+        Ok(place) => (place, SILENCE_LINGER),
+        Err(place) => (place, REJECT_LINGER),
+    };
+    let reason = detail.clone();
+    let until_closed = async move {
+        let _ = tokio::time::timeout(linger, connection.closed()).await;
+        close::close(&connection, close::REJECTED, &reason);
+        // Both until now: the stream that is not read any more, and the place.
+        drop((control, place));
+    };
+    if is_unknown {
+        // It may take longer than a set-up.
+        tokio::spawn(until_closed);
+    } else {
+        until_closed.await;
+    }
     if !expected {
         return Err(SetupError::Rejected { peer, detail });
     }

@@ -5,6 +5,9 @@
 //! answer shows that the path passes QUIC, that both keys and the version are right, and from which address the
 //! acceptor sees this end. No session is made or touched at either end, and the acceptor logs one line.
 
+pub(crate) mod mapping;
+mod two_sockets;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

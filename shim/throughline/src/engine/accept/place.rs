@@ -14,6 +14,10 @@ use throughline_proto::types::PeerId;
 /// Connections of one peer between TLS and its lane at once: as many as it may have lanes.
 const MAX_SETUPS_OF_PEER: usize = 32;
 
+/// Connections of one peer that are not to become lanes and may stay silent for a while: four silences on four
+/// paths at once. They take no place of those that are being set up.
+const MAX_SILENT_OF_PEER: usize = 16;
+
 /// The places at one listening address. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Places(Arc<Mutex<Inner>>);
@@ -23,7 +27,23 @@ struct Inner {
     slots: Slots,
     /// Dropping one tells the set-up of that number that it is displaced.
     displacing: HashMap<u64, oneshot::Sender<()>>,
-    of_peers: HashMap<PeerId, usize>,
+    of_peers: HashMap<(PeerId, Phase), usize>,
+}
+
+/// What a connection of a peer is waiting for that is no lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    SettingUp,
+    Silent,
+}
+
+impl Phase {
+    const fn most(self) -> usize {
+        match self {
+            Self::SettingUp => MAX_SETUPS_OF_PEER,
+            Self::Silent => MAX_SILENT_OF_PEER,
+        }
+    }
 }
 
 /// What is to be done with a newcomer.
@@ -45,6 +65,7 @@ pub(super) struct Place {
 pub(super) struct PeerPlace {
     places: Places,
     peer: PeerId,
+    phase: Phase,
 }
 
 impl Places {
@@ -76,13 +97,28 @@ impl Place {
     pub(super) fn let_in(self, peer: PeerId) -> Option<PeerPlace> {
         let mut inner = self.places.0.lock();
         inner.slots.let_in(Instant::now(), self.prefix);
-        let count = inner.of_peers.entry(peer).or_default();
-        if *count >= MAX_SETUPS_OF_PEER {
+        drop(inner);
+        PeerPlace::take(&self.places, peer, Phase::SettingUp)
+    }
+}
+
+impl PeerPlace {
+    fn take(places: &Places, peer: PeerId, phase: Phase) -> Option<Self> {
+        let mut inner = places.0.lock();
+        let count = inner.of_peers.entry((peer, phase)).or_default();
+        if *count >= phase.most() {
             return None;
         }
         *count += 1;
         drop(inner);
-        Some(PeerPlace { places: self.places.clone(), peer })
+        Some(Self { places: places.clone(), peer, phase })
+    }
+
+    /// Exchanges the place for one of a connection that may stay silent, where it is one and the peer has not too many of
+    /// them; else the place stays as it is.
+    pub(super) fn fall_silent_if(self, is_one: bool) -> Result<Self, Self> {
+        let idle = is_one.then(|| Self::take(&self.places, self.peer, Phase::Silent));
+        idle.flatten().ok_or(self)
     }
 }
 
@@ -96,11 +132,11 @@ impl Drop for Place {
 
 impl Drop for PeerPlace {
     fn drop(&mut self) {
-        let mut inner = self.places.0.lock();
-        if let Some(count) = inner.of_peers.get_mut(&self.peer) {
+        let (mut inner, key) = (self.places.0.lock(), (self.peer, self.phase));
+        if let Some(count) = inner.of_peers.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
-                inner.of_peers.remove(&self.peer);
+                inner.of_peers.remove(&key);
             }
         }
     }
@@ -131,9 +167,14 @@ mod tests {
             held.drain(1..=MAX_SETUPS_OF_PEER).map(|place| place.let_in(peer)).collect();
         assert!(of_peer.iter().all(Option::is_some));
         assert!(held.pop().unwrap().let_in(peer).is_none());
-        of_peer.pop();
+        let mut idle: Vec<_> = Vec::new();
+        for _ in 0..MAX_SILENT_OF_PEER {
+            idle.push(of_peer.pop().unwrap().unwrap().fall_silent_if(true).ok().unwrap());
+        }
+        assert!(of_peer.pop().unwrap().unwrap().fall_silent_if(true).is_err());
+        assert!(of_peer.pop().unwrap().unwrap().fall_silent_if(false).is_err());
         assert!(held.pop().unwrap().let_in(peer).is_some());
-        drop((held, of_peer));
+        drop((held, of_peer, idle));
         let inner = places.0.lock();
         assert!(inner.displacing.is_empty() && inner.of_peers.is_empty());
     }

@@ -41,11 +41,14 @@ pub(crate) struct LaneTransport {
     pub(crate) receive_window: u64,
 }
 
+/// How often an idle lane sends a packet: [`LaneTransport::keep_alive_interval`].
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
 impl Default for LaneTransport {
     fn default() -> Self {
         Self {
             max_idle_timeout: Duration::from_secs(30),
-            keep_alive_interval: Duration::from_secs(15),
+            keep_alive_interval: KEEP_ALIVE_INTERVAL,
             initial_window: 64 << 10,
             receive_window: 2 << 20,
         }
