@@ -16,7 +16,7 @@ mod nearest;
 mod peers;
 mod raw;
 mod rules;
-mod size;
+pub(crate) mod size;
 mod source;
 mod structure;
 mod uplinks;

@@ -14,8 +14,10 @@
 //! attached to a session (`throughline::probe`). A daemon that runs is asked, and goes on.
 //!
 //! **It ends.** Names have three seconds, the daemon its own deadline, probes the time that is asked
-//! for, side by side; a path for which there is no time is a finding.
+//! for, side by side; a path for which there is no time is a finding. Silences (`--nat`) and bursts (`--rate`) take more,
+//! and are looked for only where they are asked for.
 
+mod burst;
 mod examination;
 mod finding;
 mod judge;

@@ -1,7 +1,7 @@
 //! Amounts of memory and of data: `256MiB`, `1GB`, `65536`.
 
 /// Returns the number of bytes that `text` says, or `None` if it is not an amount.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.trim() {

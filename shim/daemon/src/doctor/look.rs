@@ -3,6 +3,8 @@
 mod host;
 mod paths;
 mod ports;
+mod rate;
+mod silences;
 mod udp;
 
 use std::net::SocketAddr;

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::burst::RateSeen;
 use crate::report::{EgressReport, Report};
 use crate::run::StartError;
 use throughline::PeerId;
+use throughline::probe::MappingAnswer;
 use throughline_uplinks::Snapshot;
 
 /// All that is known of a host.
@@ -120,6 +122,11 @@ pub(crate) struct PathSeen {
     pub(crate) udp: UdpAnswer,
     /// What came of a lane.
     pub(crate) lane: LaneSeen,
+    /// After which silence the peer's packets still came in, or why that is not known; shortest first. Empty where it
+    /// was not asked.
+    pub(crate) silences: Vec<(Duration, MappingAnswer)>,
+    /// What limits the rate, where that was asked.
+    pub(crate) rate: Option<RateSeen>,
 }
 
 impl PathSeen {

@@ -105,6 +105,13 @@ impl Site {
         command.output().unwrap()
     }
 
+    /// Runs the doctor on the near host with more options.
+    pub(crate) fn doctor_with(&self, options: &[&str]) -> Output {
+        let mut command = Command::new(PROGRAM);
+        command.args(["doctor", "--json", "--timeout", "1"]).args(options);
+        command.arg("-c").arg(self.path().join("near.toml")).output().unwrap()
+    }
+
     /// Runs the doctor with this configuration, and asserts that the worst that it finds is this.
     pub(crate) fn finds(&self, config: &str, code: &str, severity: &str, cause: &str) -> Value {
         self.write(config);

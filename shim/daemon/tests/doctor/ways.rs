@@ -1,6 +1,6 @@
 //! Set-ups that are broken on the way or at the far end: routes, ISPs, firewalls, MTU, keys.
 
-use crate::site::{LOCATOR, Site, UPLINKS, broken, filter, with_nft};
+use crate::site::{LOCATOR, Site, UPLINKS, broken, filter, findings, with_nft, worst_is};
 use crate::world::{ip, keygen};
 
 /// Both links get a chain that drops or refuses UDP to the peer's port.
@@ -142,5 +142,47 @@ broken! {
         let (site, _far, _there) = Site::with_peer();
         let both = format!("{LOCATOR}\", \"203.0.113.1:5444");
         site.finds(&site.config(UPLINKS, &both), "TL0207", "warning", "port 5444");
+    };
+    a_nat_forgets_a_silent_path_before_a_lane_says_a_word => || with_nft(|| {
+        let (site, far, _there) = Site::with_peer();
+        // It gives the same port again, as most do: from where the peer sees this host says nothing.
+        filter(Some(&far), "nat hook input", "iifname a1 ip saddr 192.0.2.5 snat ip to 192.0.2.66");
+        far.sh("for t in udp_timeout udp_timeout_stream; do echo 2 > /proc/sys/net/netfilter/nf_conntrack_$t; done");
+        site.write(&site.good());
+        let output = site.doctor_with(&["--nat=1,4"]);
+        let found = worst_is(&output, "TL0226", "warning", "After 4 s of silence");
+        assert!(found["subject"].as_str().unwrap().contains("isp-a"), "{found}");
+        assert!(found["cause"].as_str().unwrap().contains("(after 1 s they were)"), "{found}");
+        let (all, open) = (findings(&output), "After 4 s of silence the peer's packets are still let in");
+        let is_open = |f: &serde_json::Value| f["cause"].as_str().unwrap().starts_with(open);
+        assert!(all.iter().any(|f| is_open(f) && f["subject"].as_str().unwrap().contains("isp-b")), "{all:?}");
+    });
+    a_policer_drops_what_is_above_its_rate => || with_nft(|| {
+        let (site, far, _there) = Site::with_peer();
+        let rule = "iifname b1 udp dport 5443 limit rate over 800/second burst 50 packets drop";
+        filter(Some(&far), INPUT, rule);
+        site.write(&site.good());
+        let all = findings(&site.doctor_with(&["--rate"]));
+        let found = all.iter().find(|f| f["subject"].as_str().unwrap().contains("isp-b") && f["code"] == "TL0229");
+        let found = found.unwrap_or_else(|| panic!("{all:#?}"));
+        // 800 packets of 1228 bytes a second.
+        let cause = found["cause"].as_str().unwrap();
+        let rate = cause.split_once("above ").unwrap().1.split_once(" Mbit/s").unwrap().0.parse::<f64>().unwrap();
+        assert!((7.0..9.5).contains(&rate), "{cause}");
+    });
+    a_slow_uplink_queues => || {
+        let (site, _far, _there) = Site::with_peer();
+        let mut command = std::process::Command::new("tc");
+        command.args("qdisc add dev b0 root tbf rate 10mbit burst 5kb latency 2s".split(' '));
+        if !command.status().is_ok_and(|status| status.success()) {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: a slow uplink: there is no tc\n");
+            return;
+        }
+        site.write(&site.good());
+        let all = findings(&site.doctor_with(&["--rate=500kB"]));
+        let found = all.iter().find(|f| f["subject"].as_str().unwrap().contains("isp-b") && f["code"] == "TL0230");
+        let cause = found.unwrap_or_else(|| panic!("{all:#?}"))["cause"].as_str().unwrap();
+        let rate = cause.split_once("passes at ").unwrap().1.split_once(" Mbit/s").unwrap().0.parse::<f64>().unwrap();
+        assert!((8.0..11.5).contains(&rate), "{cause}");
     };
 }

@@ -30,7 +30,7 @@ pub(super) fn judge(config: &Config, seen: &Observations) -> Vec<Finding> {
                 "daemon",
                 "No daemon answers at the admin socket of this configuration; the paths were probed without one.",
             )
-            .cure("If it is to run: `throughline run -c FILE`; its log says why it does not."),
+            .cure("If it should be running, start it with `throughline run -c FILE`; its log says why it ended."),
         ],
         DaemonSeen::Denied(reason) => vec![
             Finding::new(Code::DaemonDenied, Severity::Warning, "daemon", sentence(reason))

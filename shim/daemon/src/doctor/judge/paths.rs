@@ -1,5 +1,7 @@
 //! Judges the paths: what each is like, or the one fault that explains what was seen of it.
 
+mod mapping;
+mod rate;
 mod silence;
 
 use std::net::SocketAddr;
@@ -18,6 +20,8 @@ pub(super) fn judge(config: &Config, seen: &Observations) -> Vec<Finding> {
     for path in &seen.paths {
         if path.is_reached() {
             findings.extend(reached(path));
+            findings.extend(mapping::judge(path, subject(path)));
+            findings.extend(path.rate.as_ref().map(|seen| rate::judge(seen, subject(path))));
         }
         let Some(mut fault) = fault(config, seen, path) else { continue };
         if fault.code == Code::WrongUplink && config.manage_routes {
@@ -86,7 +90,9 @@ fn reached(path: &PathSeen) -> Vec<Finding> {
     let seen = match seen_from {
         Some(addr) if addr.ip().to_canonical() == path.local() => "; no NAT is on the way",
         Some(_) => "",
-        None => "; it does not say from where it sees us, being older than this",
+        None => {
+            "; it does not say from which address it sees us, as its version is older than this one"
+        }
     };
     let cause = format!(
         "The peer answers in {rtt_ms:.1} ms, its key is right and it knows ours; packets of {mtu} bytes pass{seen}."
@@ -104,8 +110,8 @@ fn reached(path: &PathSeen) -> Vec<Finding> {
     let could_leave = path.mtu.is_none_or(|known| known >= mtu_sought);
     if mtu < mtu_sought && could_leave {
         let cause = format!(
-            "Packets of {mtu} bytes pass, and such of {mtu_sought} are lost, and nobody says so (ICMP): a tunnel or a \
-             link on the way is narrower. Lanes find the size by themselves."
+            "Packets of {mtu} bytes pass; those of {mtu_sought} are lost, and no router says so (by ICMP): a tunnel or a link \
+             on the way is narrower. Lanes find the size by themselves."
         );
         let cure = "For other programs, which may hang: lower the interface's MTU, or have the router clamp TCP's MSS.";
         findings
@@ -123,7 +129,7 @@ fn fault(config: &Config, seen: &Observations, path: &PathSeen) -> Option<Fault>
     match &path.lane {
         LaneSeen::Reached { .. } if path.route.state == "wrong-uplink" => {
             let mut wrong = silence::wrong_uplink(seen, path);
-            wrong.cause += " The peer is reached all the same, as nobody filters now; but this path fails with the other one.";
+            wrong.cause += " The peer is reached all the same, as nobody filters sources now; but both paths leave by one ISP, and fail together.";
             Some(wrong)
         }
         LaneSeen::Reached { .. } => None,

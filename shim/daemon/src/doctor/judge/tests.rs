@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::catalogue::Code;
+use crate::doctor::burst::RateSeen;
 use crate::doctor::finding::Severity;
 use crate::doctor::observation::*;
 use crate::report::EgressReport;
+use throughline::probe::MappingAnswer;
 use throughline::{Identity, PeerId};
 use throughline_uplinks::{
     Address, AddressState, DefaultRoute, Link, NetworkState, Snapshot, Uplink, UsableAddress,
@@ -46,6 +48,8 @@ fn path(uplink: &str, local: &str, interface: &str) -> PathSeen {
             mtu_sought: 1480,
             seen_from: Some(SocketAddr::new(local.parse().unwrap(), 4711)),
         },
+        silences: Vec::new(),
+        rate: None,
     }
 }
 
@@ -297,5 +301,80 @@ fn an_uplink_without_an_address_says_why() {
         seen.paths.truncate(1);
         let found = worst(&config(far_key(), ""), &seen);
         assert_eq!((found.code, found.severity), (code, Severity::Warning), "{found}");
+    }
+}
+
+#[test]
+fn how_long_a_path_may_be_silent_is_judged_by_the_longest_that_it_kept() {
+    use MappingAnswer::{Forgotten, Kept};
+    use Severity::{Note, Ok, Warning};
+    let unknown = || MappingAnswer::Unknown("older".to_owned());
+    let table = [
+        (vec![], None, ""),
+        (vec![Kept, Kept, Kept, Kept], Some((Code::MappingKept, Ok)), "After 25 s of silence"),
+        (
+            vec![Kept, Kept, Kept, Forgotten],
+            Some((Code::MappingKept, Ok)),
+            "after 25 s they are not",
+        ),
+        // A packet was lost for another reason.
+        (
+            vec![Forgotten, Kept, Forgotten, Kept],
+            Some((Code::MappingKept, Ok)),
+            "After 25 s of silence",
+        ),
+        (
+            vec![Kept, Kept, Forgotten, Forgotten],
+            Some((Code::MappingShort, Warning)),
+            "(after 10 s they were)",
+        ),
+        (vec![Forgotten; 4], Some((Code::MappingShort, Warning)), "After 5 s of silence"),
+        (
+            vec![unknown(), unknown(), unknown(), unknown()],
+            Some((Code::MappingUnknown, Note)),
+            "older",
+        ),
+        (vec![Kept, Kept], Some((Code::MappingUnknown, Note)), "a longer silence was not seen"),
+    ];
+    for (answers, expected, cause) in table {
+        let mut seen = good();
+        let silences = [5, 10, 16, 25].map(Duration::from_secs).into_iter();
+        seen.paths[1].silences = silences.zip(answers.clone()).collect();
+        let all = diagnose(&config(far_key(), ""), &seen).findings;
+        let codes = [Code::MappingKept, Code::MappingShort, Code::MappingUnknown];
+        let found = all.iter().find(|finding| codes.contains(&finding.code));
+        assert_eq!(found.map(|f| (f.code, f.severity)), expected, "{answers:?}");
+        assert!(found.is_none_or(|f| f.cause.contains(cause)), "{answers:?}: {found:?}");
+    }
+}
+
+#[test]
+fn what_limits_a_rate_is_told() {
+    let (rate, delay) = (8e6, Duration::from_millis(90));
+    let table = [
+        (RateSeen::Free { offered: 50e6 }, Code::RateFree, Severity::Ok, "50 Mbit/s passed"),
+        (
+            RateSeen::Policed { rate, burst: 64e3, lost: 0.5 },
+            Code::RatePoliced,
+            Severity::Warning,
+            "above 8.0 Mbit/s is dropped, once some 64 kB",
+        ),
+        (
+            RateSeen::Shaped { rate, delay, lost: 0.0 },
+            Code::RateShaped,
+            Severity::Note,
+            "here 90 ms",
+        ),
+        (RateSeen::Lossy { lost: 0.07 }, Code::RateLossy, Severity::Warning, "7 % of a burst"),
+        (RateSeen::Unknown("odd".to_owned()), Code::RateUnknown, Severity::Note, "odd"),
+    ];
+    for (rate, code, severity, cause) in table {
+        let mut seen = good();
+        seen.paths[1].rate = Some(rate);
+        let all = diagnose(&config(far_key(), ""), &seen).findings;
+        let found = all.iter().find(|finding| finding.code == code).unwrap();
+        assert_eq!(found.severity, severity, "{found}");
+        assert!(found.cause.contains(cause), "{found}");
+        assert_eq!(found.cure.is_none(), severity == Severity::Ok, "{found}");
     }
 }

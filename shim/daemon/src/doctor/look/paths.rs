@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::udp;
+use super::{rate, silences, udp};
 use crate::config::Peer;
 use crate::doctor::examination::Examination;
 use crate::doctor::observation::{LaneSeen, LocatorSeen, PathSeen, UdpAnswer};
@@ -72,9 +72,12 @@ pub(super) async fn probe(
         path.route.state == "wrong-uplink" || path.route.gateway.is_some_and(is_off_link)
     };
     let (foreign, own): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_foreign);
+    let all: Vec<_> = own.iter().chain(&foreign).cloned().collect();
     for batch in [own, foreign] {
         run(batch, deadline, &mut paths).await;
     }
+    rate::probe(&all, examination, &mut paths).await;
+    silences::probe(all, examination, &mut paths).await;
     for path in &mut paths {
         let known = uplinks.path_mtu(path.local(), path.remote());
         path.mtu = [path.mtu, known].into_iter().flatten().min();
@@ -133,6 +136,8 @@ fn paths_to(uplinks: &Uplinks, peer: &str, locators: &[LocatorSeen]) -> Vec<Path
                 next_hop_is_silent: false,
                 udp: UdpAnswer::NotSent,
                 lane: LaneSeen::NotTried,
+                silences: Vec::new(),
+                rate: None,
             });
         }
     }

@@ -73,7 +73,12 @@ fn path_mtu(_: &UdpSocket) -> Option<u32> {
     None
 }
 
-fn open(local: IpAddr, device: Option<&str>, remote: SocketAddr) -> io::Result<UdpSocket> {
+/// Opens a socket that does not block, from an address, over an interface if one is named, to `remote`.
+pub(super) fn open(
+    local: IpAddr,
+    device: Option<&str>,
+    remote: SocketAddr,
+) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(remote), Type::DGRAM, Some(Protocol::UDP))?;
     #[cfg(target_os = "linux")]
     socket.bind_device(device.map(str::as_bytes))?;
