@@ -52,13 +52,20 @@ pub(super) async fn execute(args: PairArgs) -> ExitCode {
 
 async fn pair(args: PairArgs) -> Result<ExitCode, String> {
     // Before somebody types a password.
-    join::is_possible(args.directory.clone())?;
+    join::file_of(args.directory.clone(), None)?;
     let mut ssh = invite(&args)?;
     let ticket = match timeout(TICKET_TIMEOUT, ticket(&mut ssh)).await {
         Ok(ticket) => ticket?,
         Err(_) => return Err(format!("{} has printed no ticket", args.server)),
     };
-    let code = join::execute(JoinArgs { ticket: vec![ticket], directory: args.directory }).await;
+    let code = join::execute(JoinArgs {
+        ticket: vec![ticket],
+        directory: args.directory,
+        config: None,
+        name: None,
+        no_cuts: false,
+    })
+    .await;
     // It ends by itself where a daemon ran there; else with its terminal, which is closed now.
     let _ = ssh.start_kill();
     let _ = ssh.wait().await;

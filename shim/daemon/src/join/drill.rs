@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::companion::Companion;
-use crate::report::Report;
+use crate::report::{LaneReport, Report, UplinkReport};
 
 /// A message, every so often: what a person types, or a game, or a call.
 const MESSAGE: usize = 64;
@@ -35,15 +35,20 @@ pub(crate) struct Drill {
     pub(crate) usual: Duration,
     /// The same while each uplink was cut off.
     pub(crate) cuts: Vec<(String, Duration)>,
+    /// The uplinks that the daemon did not cut off, and why.
+    pub(crate) refused: Vec<(String, String)>,
 }
 
-/// Waits until every uplink has a lane that answers, or for as long as lanes take; returns those that have one, and
-/// those that have none.
-pub(crate) async fn wait_for_lanes(daemon: &Companion) -> Result<[Vec<String>; 2], String> {
+/// Waits until every uplink has a lane to `peer` that answers, or for as long as lanes take; returns those that have
+/// one, and those that have none.
+pub(crate) async fn wait_for_lanes(
+    daemon: &Companion,
+    peer: &str,
+) -> Result<[Vec<String>; 2], String> {
     let began = Instant::now();
     loop {
         let report = daemon.report().await?;
-        let [up, down] = by_lanes(&report);
+        let [up, down] = by_lanes(&report, peer);
         if down.is_empty() && !up.is_empty() || began.elapsed() > LANES_TIMEOUT {
             return Ok([up, down]);
         }
@@ -51,12 +56,20 @@ pub(crate) async fn wait_for_lanes(daemon: &Companion) -> Result<[Vec<String>; 2
     }
 }
 
-/// Returns the names of the uplinks that have a lane, and of those that should have one.
-fn by_lanes(report: &Report) -> [Vec<String>; 2] {
-    let usable = report.uplinks.iter().filter(|u| !u.addresses.is_empty() && !u.metered);
+/// Returns the names of the uplinks that have a lane to the peer, and of those that should have one.
+fn by_lanes(report: &Report, peer: &str) -> [Vec<String>; 2] {
+    let of_peer = report.peers.iter().filter(|p| p.name == peer).flat_map(|p| &p.sessions);
+    let lanes: Vec<_> = of_peer.flat_map(|session| &session.lanes).collect();
+    let has = |uplink: &str, state: Option<&str>| {
+        let is_in = |lane: &LaneReport| state.is_none_or(|state| lane.state == state);
+        lanes.iter().any(|lane| lane.uplink.as_deref() == Some(uplink) && is_in(lane))
+    };
+    let is_usable = |u: &&UplinkReport| !u.addresses.is_empty() && !u.metered && !u.draining;
     let leads_out =
-        usable.filter(|u| u.lanes > 0 || !u.addresses.iter().all(|ip| ip.is_loopback()));
-    let (up, down): (Vec<_>, Vec<_>) = leads_out.partition(|u| u.lanes_up > 0);
+        report.uplinks.iter().filter(is_usable).filter(|u| {
+            has(&u.name, None) || !u.addresses.iter().all(|address| address.is_loopback())
+        });
+    let (up, down): (Vec<_>, Vec<_>) = leads_out.partition(|u| has(&u.name, Some("up")));
     [up, down].map(|all| all.into_iter().map(|u| u.name.clone()).collect())
 }
 
@@ -64,7 +77,7 @@ fn by_lanes(report: &Report) -> [Vec<String>; 2] {
 pub(crate) async fn run(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     uplinks: &[String],
-    daemon: &Companion,
+    (daemon, peer): (&Companion, &str),
 ) -> Result<Drill, String> {
     let (from, to) = tokio::io::split(stream);
     let (waiting, stop) = (Arc::new(Waiting::default()), CancellationToken::new());
@@ -77,7 +90,7 @@ pub(crate) async fn run(
         Err(error) => error.to_string(),
     };
     let outcome = tokio::select! {
-        outcome = cut_each(uplinks, daemon, &waiting) => outcome,
+        outcome = cut_each(uplinks, (daemon, peer), &waiting) => outcome,
         ended = &mut receiving => Err(broken(ended)),
     };
     stop.cancel();
@@ -96,25 +109,29 @@ pub(crate) async fn run(
 
 async fn cut_each(
     uplinks: &[String],
-    daemon: &Companion,
+    (daemon, peer): (&Companion, &str),
     waiting: &Waiting,
 ) -> Result<Drill, String> {
     sleep(USUAL).await;
     let usual = waiting.worst();
-    let mut cuts = Vec::new();
+    let mut drill = Drill { usual, cuts: Vec::new(), refused: Vec::new() };
     for uplink in uplinks {
-        let [up, _] = wait_for_lanes(daemon).await?;
+        let [up, _] = wait_for_lanes(daemon, peer).await?;
         if up.iter().all(|name| name == uplink) {
             return Err(format!(
                 "nothing but {uplink} reaches the server any more, so it was not cut off"
             ));
         }
         let _ = waiting.worst();
-        daemon.cut_uplink(uplink, CUT).await?;
+        // As where another peer is reached over nothing else.
+        if let Err(reason) = daemon.cut_uplink(uplink, CUT).await {
+            drill.refused.push((uplink.clone(), reason));
+            continue;
+        }
         sleep(CUT).await;
-        cuts.push((uplink.clone(), waiting.worst()));
+        drill.cuts.push((uplink.clone(), waiting.worst()));
     }
-    Ok(Drill { usual, cuts })
+    Ok(drill)
 }
 
 /// The messages that have not come back.

@@ -3,6 +3,8 @@
 //! All that is changed is one section, between two lines that mark it; every other byte stays as it is. A section that
 //! is not as it was left belongs to whoever changed it.
 
+pub(crate) mod server;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, chown};
@@ -27,7 +29,9 @@ pub(crate) enum EditError {
     Io(#[from] io::Error),
     #[error("the section of `{0}` was changed by somebody else, and is left alone")]
     Changed(String),
-    #[error("another `throughline invite` waits for this configuration; end that first")]
+    #[error(
+        "another `throughline invite` waits for this configuration, or a `join` adds to it; end that first"
+    )]
     Locked,
 }
 
@@ -90,10 +94,10 @@ impl Section {
     }
 }
 
-/// Returns the text without what invitations have left that were killed: a peer that has not joined goes; one that has
-/// stays, with what it may reach. What somebody has changed since stays as well.
+/// Returns the text without what invitations and drills have left that were killed: a peer that has not joined goes; one
+/// that has stays, with what it may reach. What somebody has changed since stays as well.
 pub(crate) fn tidied(text: &str) -> String {
-    let mut rest = text.to_owned();
+    let mut rest = server::without_drills(text);
     let mut from = 0;
     while let Some(begin) = rest[from..].find(BEGIN).map(|at| from + at) {
         from = begin + BEGIN.len();

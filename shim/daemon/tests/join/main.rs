@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "its other half is of the tests of uplinks")]
 mod world;
 
+mod beside;
 mod site;
 mod tickets;
 mod together;

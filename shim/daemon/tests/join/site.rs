@@ -59,6 +59,13 @@ impl Hosts {
         self.begin(command, host)
     }
 
+    /// Begins a command of the site, as a host of this name.
+    pub(crate) fn at_site(&self, host: &str, args: &[&str]) -> Running {
+        let mut command = Command::new(PROGRAM);
+        command.args(args);
+        self.begin(command, host)
+    }
+
     fn begin(&self, mut command: Command, host: &str) -> Running {
         let run = self.path(&format!("run-{host}"));
         std::fs::create_dir_all(&run).unwrap();
