@@ -94,7 +94,10 @@ pub(super) async fn execute(args: DoctorArgs) -> ExitCode {
     silences.sort_unstable();
     silences.dedup();
     if silences.len() > MAX_SILENCES {
-        return usage_error(format!("--nat takes {MAX_SILENCES} silences at most"));
+        return usage_error(
+            Code::CommandLine,
+            format!("--nat takes {MAX_SILENCES} silences at most"),
+        );
     }
     let silences =
         silences.into_iter().map(|seconds| Duration::from_secs(seconds.into())).collect();

@@ -1,4 +1,4 @@
-//! `throughline invite`: lets another host become a peer of this one, by a ticket that counts once.
+//! `throughline invite`: lets another host become a peer of this one, by a ticket that works once.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -54,7 +54,7 @@ pub struct InviteArgs {
     /// Who joins.
     #[command(flatten)]
     pub site: SiteArgs,
-    /// How long the ticket counts
+    /// How long the ticket is valid
     #[arg(long = "for", value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
     pub length: Duration,
     /// Show the ticket as a QR code, too
@@ -102,7 +102,9 @@ async fn invite(args: InviteArgs) -> Result<ExitCode, String> {
 /// Checks what does not depend on this host.
 fn check(args: &InviteArgs) -> Result<(), String> {
     if !LENGTH.contains(&args.length) {
-        return Err("a ticket counts between a second and seven days; write --for 15m".to_owned());
+        return Err(
+            "a ticket is valid for between a second and seven days; write --for 15m".to_owned()
+        );
     }
     if let Some(name) = args.site.name.as_deref().filter(|name| !is_name(name)) {
         return Err(format!(
@@ -131,7 +133,7 @@ async fn wait(
     let Outcome::Joined { key, tried } = outcome else {
         return Err(match closed {
             Ok(()) => {
-                "nobody has joined; the ticket counts no more, and the configuration is as it was"
+                "nobody has joined; the ticket is no longer valid, and the configuration is as it was"
                     .to_owned()
             }
             Err(error) => format!("nobody has joined, but: {error}"),
@@ -168,15 +170,15 @@ async fn write_first(file: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Finishes what invitations have left that were killed.
-fn tidy(file: &Path) -> Result<(), String> {
+/// Finishes what invitations and drills have left that were killed.
+pub(super) fn tidy(file: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", file.display());
     let text = std::fs::read_to_string(file).map_err(failed)?;
     let tidied = tidied(&text);
     if tidied != text {
         replace(file, &tidied).map_err(failed)?;
         notice(
-            "A former `throughline invite` was killed; what it left in the configuration is finished or removed.",
+            "A former `throughline invite` or `join` was killed; what it left in the configuration is finished or removed.",
         );
     }
     Ok(())
@@ -195,9 +197,9 @@ fn joined(file: &Path, section: &Section, tried: bool) -> String {
             "\nIt may reach nothing yet: write what into `allow`, and run `throughline reload`.\n";
     }
     text + if tried {
-        "\nIt has tried a flow."
+        "\nIt has tried a flow, which works."
     } else {
-        "\nIt has not tried a flow; it says there why."
+        "\nIt has not tried a flow; `throughline join` at the other host says why."
     }
 }
 
@@ -273,8 +275,8 @@ fn host_name_of_server() -> String {
 /// Returns what is printed with the ticket.
 fn introduction(ticket: &Ticket, args: &InviteArgs) -> String {
     let mut text = format!(
-        "Run this at the other host. Whoever has it can join in its place, so send it by a channel that you trust;\nit \
-         counts once, and for {}:\n\nthroughline join {ticket}\n",
+        "Run this at the other host. Whoever has it can join in its place, so send it by a channel that you trust.\nIt \
+         works once, within {}:\n\nthroughline join {ticket}\n",
         humantime::format_duration(args.length)
     );
     if args.qr {

@@ -78,7 +78,7 @@ async fn cut(args: CutArgs) -> ExitCode {
     match admin::cut_uplink(&path, &args.name, args.length, args.force).await {
         Ok(answer) if args.list.json => print_json(&answer),
         Ok(answer) => print(&format!(
-            "Nothing goes over {} for {}; `throughline events --follow` shows what comes of it.",
+            "Nothing goes over {} for {}; it then comes back by itself. `throughline events --follow` shows how lanes and flows take it.",
             answer.uplink,
             humantime::format_duration(args.length)
         )),
@@ -124,7 +124,11 @@ fn describe(answer: &UplinkAnswer) -> String {
     match (answer.draining, answer.changed) {
         (true, true) => format!(
             "Uplink {name} is {}; `throughline uplink resume {name}` puts it back into use.",
-            if answer.warning.is_some() { "marked as draining, and in use" } else { "drained" }
+            if answer.warning.is_some() {
+                "marked as draining, but still in use"
+            } else {
+                "drained"
+            }
         ),
         (true, false) => format!("Uplink {name} was drained already."),
         (false, true) => format!("Uplink {name} is in use again."),

@@ -160,6 +160,15 @@ impl Lock {
     }
 }
 
+/// Returns whether this user can put another text in the place of a file's: by a file beside it.
+///
+/// # Errors
+/// The system's, where it cannot.
+pub(crate) fn is_replaceable(file: &Path) -> io::Result<()> {
+    let file = fs::canonicalize(file)?;
+    tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new("/"))).map(drop)
+}
+
 /// Puts a text in the place of a file's, which at no moment is half of each; owner and mode stay.
 pub(crate) fn replace(file: &Path, text: &str) -> io::Result<()> {
     // What a link leads to, and not the link.

@@ -42,7 +42,7 @@ fn problems_of_peer(peer: &PeerReport, uptime_s: f64) -> Vec<String> {
             .map(|loss| {
                 let (domain, seconds) = (&loss.domain, loss.duration_s);
                 format!(
-                    "peer {name} has lost its redundancy {seconds:.0} s ago: {domain}: {}",
+                    "peer {name} lost its redundancy {seconds:.0} s ago: {domain}: {}",
                     loss.reason
                 )
             })

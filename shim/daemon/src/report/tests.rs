@@ -120,7 +120,7 @@ fn what_is_wrong_is_named_and_nothing_else() {
         [
             "nft does not answer",
             "packets leave by eth1; add a rule",
-            "peer branch1 has lost its redundancy 62 s ago: isp-b: it has no address",
+            "peer branch1 lost its redundancy 62 s ago: isp-b: it has no address",
             "peer branch1 gets no new lane: the peer refused us: key tlk1abc is unknown",
         ]
     );

@@ -197,7 +197,7 @@ isp-b   127.0.12.1  pa     no       no lane  0
     // Whoever would cut it next learns by the exit status that he must not.
     let (stdout, stderr) = outcome(&["uplink", "drain", "isp-b", "-c", &config], 1);
     assert!(stderr.contains("warning: No other uplink is left"), "{stderr}");
-    assert!(stdout.contains("marked as draining, and in use"), "{stdout}");
+    assert!(stdout.contains("marked as draining, but still in use"), "{stdout}");
     assert_eq!(next()["uplink"], "isp-b");
     let (stdout, _) = outcome(&["uplink", "resume", "isp-a", "--json", "-c", &config], 0);
     let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();

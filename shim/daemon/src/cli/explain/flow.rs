@@ -61,10 +61,7 @@ pub(super) async fn execute(name: &FlowName, daemon: &DaemonArgs) -> ExitCode {
     if found.is_empty() {
         return fail_as(
             Code::UnknownName,
-            format!(
-                "there is no flow f{} now; `throughline status` lists those that live",
-                name.id
-            ),
+            format!("there is no flow f{} now; `throughline status` lists the live ones", name.id),
         );
     }
     let explained: Vec<String> =
@@ -140,7 +137,7 @@ fn origin(found: Found<'_>, config: Option<&Config>) -> String {
         .collect();
     match ways.is_empty() {
         true => {
-            "opened here; by the configuration as it is now it would not go this way".to_owned()
+            "opened here, under another configuration: by the present one a new connection would not go this way".to_owned()
         }
         false => format!("opened here; to this peer by {}", ways.join(", or by ")),
     }
@@ -176,10 +173,10 @@ fn lanes(found: Found<'_>) -> Vec<String> {
                 "it has answered again for a while; bulk flows do not return to it yet"
             }
             (None, _) if Some(lane.id) == flow.primary_lane => {
-                "it is the first of those in good health, and flows stay where they are"
+                "it is in good health, and was the first such lane when the flow came to it"
             }
             (None, _) => {
-                "it is in good health, and comes after the flow's lane in the order of the uplinks, or the flow stays where it is"
+                "it is in good health and stands by: a flow stays on its lane while that is in good health"
             }
         };
         let is = if Some(lane.id) == flow.primary_lane {
@@ -206,7 +203,9 @@ fn lanes(found: Found<'_>) -> Vec<String> {
 /// Returns what flows do not put up with in a lane.
 fn defect(lane: &LaneReport) -> Option<&'static str> {
     match lane.state.as_str() {
-        "suspect" => return Some("it is suspect: its acknowledgements are late"),
+        "suspect" => {
+            return Some("it is suspect: acknowledgements are late, so it may have failed");
+        }
         "connecting" => return Some("it is being set up"),
         _ => {}
     }
@@ -239,7 +238,7 @@ fn last_move(session: &SessionReport, last: Option<&MoveReport>) -> String {
         "more-elsewhere" => "the other lane gave it much more",
         "restored" => "the other lane, which comes first, was restored",
         "spurious" => "the lane that it had left answered at once, and had not failed",
-        _ => "of a reason that this version does not know",
+        _ => "for a reason that this version of the program does not know",
     };
     let ago = humantime::format_duration(std::time::Duration::from_secs(ago_s.max(0.0) as u64));
     format!("it moved {ago} ago, away from {left}: {text}")

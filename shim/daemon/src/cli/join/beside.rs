@@ -15,7 +15,7 @@ use crate::cli::output::print;
 use crate::config::Config;
 use crate::join::companion::Companion;
 use crate::join::file::server::{DrillPort, Server};
-use crate::join::file::{Lock, replace};
+use crate::join::file::{Lock, is_replaceable, replace};
 use crate::join::membership;
 use crate::run::identity;
 use throughline::PeerId;
@@ -30,6 +30,13 @@ pub(super) async fn join(task: &JoinTask) -> Result<ExitCode, String> {
     let locators = task.ticket.locators.clone();
     let server = Server { name: task.name.clone(), key: task.ticket.server, locators };
     parsed(task, &server.appended_to(&read(task)?))?;
+    is_replaceable(file).map_err(|error| {
+        format!(
+            "{} cannot be changed by this user: {error}; the ticket was not used. Run this as the owner of its directory or \
+             as root",
+            file.display()
+        )
+    })?;
     let mut front = Front::start().await?;
     let daemon = front.companion(file, config).await?;
     let outcome = tokio::select! {

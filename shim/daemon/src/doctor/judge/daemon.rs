@@ -112,9 +112,9 @@ fn of_peer(peer: &PeerReport) -> Vec<Finding> {
                 Code::LossyLane,
                 Severity::Warning,
                 format!("peer {}, lane l{} over {uplink}", peer.name, lane.id),
-                format!("Of what the lane has sent {part:.0} % was lost: a policer, a bad link or a full queue."),
+                format!("{part:.0} % of what the lane has sent was lost: a policer, a bad link or a full queue."),
             )
-            .cure(format!("See whether the ISP limits UDP; until it is mended, `throughline uplink drain {uplink}`."))
+            .cure(format!("`throughline doctor --rate` tells a policer from a bad link; until it is mended, `throughline uplink drain {uplink}` moves the flows to another uplink."))
         })
         .collect();
     if peer.locators.is_empty() && lanes().next().is_none() {

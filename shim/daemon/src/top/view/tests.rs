@@ -43,7 +43,7 @@ fn board() -> Board {
         flows: (1..=1000).map(flow).collect(),
         live_flows: 1000,
         problems: vec![
-            "peer office has lost its redundancy 3 s ago: isp-b: no answer within 4s".to_owned(),
+            "peer office lost its redundancy 3 s ago: isp-b: no answer within 4s".to_owned(),
         ],
         survived: 7,
         ..Board::default()
@@ -55,7 +55,7 @@ fn what_is_wrong_stands_first_and_every_part_has_its_rows() {
     let text = drawn(160, 40, &board(), &mut Screen::default());
     for part in [
         "tlk1abc  up 1m 2s  7 flows outlived a failure",
-        "! peer office has lost its redundancy 3 s ago: isp-b: no answer within 4s",
+        "! peer office lost its redundancy 3 s ago: isp-b: no answer within 4s",
         "100.0 Mbit/s",
         "16.0 GB of 20.0 GB (low), new 2026-12-01",
         "no answer",

@@ -27,7 +27,7 @@ fn a_flow_that_never_moved_is_on_the_first_lane() {
         ),
         "{text}"
     );
-    assert!(text.contains("l0 over isp-a carries its bytes: it is the first"), "{text}");
+    assert!(text.contains("l0 over isp-a carries its bytes: it is in good health"), "{text}");
     assert!(text.contains("l1 over isp-b carries them a second time"), "{text}");
     assert!(text.ends_with("it has never moved"), "{text}");
 }

@@ -143,7 +143,7 @@ fn narrow(path: &PathSeen) -> Option<Fault> {
     let mtu = path.mtu.filter(|mtu| *mtu < needed)?;
     Some(Fault::new(
         Code::MtuTooSmall,
-        format!("Packets of {mtu} bytes pass at most, and QUIC needs {needed} (RFC 9000 §14)."),
+        format!("Packets of {mtu} bytes pass at most, but QUIC needs {needed} (RFC 9000 §14)."),
         format!(
             "Raise the MTU of {}, or of the tunnel on the way, to 1280 or more.",
             path.interface
@@ -180,8 +180,14 @@ pub(super) fn no_route(seen: &Observations, path: &PathSeen) -> Fault {
     let code = if has_default(seen, path) { Code::NoRoute } else { Code::NoDefaultRoute };
     Fault::new(
         code,
-        format!("No route leads from {local} to {remote}."),
-        format!("Add the ISP's: `{}`.", default_route(path, interface)),
+        format!(
+            "No route leads from {local} to {remote}, so that nothing is sent over {}.",
+            path.uplink
+        ),
+        format!(
+            "Add the ISP's default route, with its router as GATEWAY: `{}`.",
+            default_route(path, interface)
+        ),
     )
 }
 
@@ -238,7 +244,7 @@ fn half_passes(path: &PathSeen) -> Option<Fault> {
     (path.udp == UdpAnswer::Answered).then(|| {
         Fault::new(
             Code::HandshakeBlocked,
-            "The port answers a single datagram, and no connection comes about: a firewall lets only the first packets pass, or \
+            "The port answers a single datagram, but no connection comes about: a firewall lets only the first packets pass, or \
              the peer is too busy.",
             format!(
                 "See the firewalls that inspect UDP or QUIC, and the load of {}; another port in its `listen` may pass.",
@@ -262,7 +268,7 @@ fn by_other_paths(seen: &Observations, path: &PathSeen) -> Option<Fault> {
         return Some(Fault::new(
             Code::SourceFiltered,
             format!(
-                "Packets from {local} get no answer, and over the same interface {} such from {} do: the ISP forwards only \
+                "Packets from {local} get no answer, while over the same interface {} those from {} do: the ISP forwards only \
                  sources that it has assigned (BCP 38).",
                 path.interface,
                 beside.local()
@@ -277,7 +283,7 @@ fn by_other_paths(seen: &Observations, path: &PathSeen) -> Option<Fault> {
     Some(Fault::new(
         Code::UdpBlocked,
         format!(
-            "{remote} answers over {}, and over {uplink} nothing comes back: that ISP, or a firewall on its way, drops UDP, or \
+            "{remote} answers over {}, but over {uplink} nothing comes back: that ISP, or a firewall on its way, drops UDP, or \
              packets from {local}.",
             elsewhere.uplink
         ),
