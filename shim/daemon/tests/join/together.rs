@@ -42,7 +42,8 @@ fn two_fresh_hosts_are_joined_by_two_commands() {
         assert!(!config.contains("invitation"), "{config}");
         // It is of use, for what is allowed.
         hosts.far.sh("python3 -c \"import socket; s=socket.socket(); s.bind(('203.0.113.1',8000)); s.listen(); \
-                      c=s.accept()[0]; c.sendall(c.recv(9)[::-1])\" & sleep 0.5");
+                      c=s.accept()[0]; c.sendall(c.recv(9)[::-1])\" & \
+                      for n in $(seq 200); do ss -ltn | grep -q 203.0.113.1:8000 && break; sleep 0.05; done");
         assert_eq!(through("203.0.113.1", "8000", b"abc"), b"cba");
         assert_eq!(through("203.0.113.1", "8001", b"abc"), b"");
         for command in [&mut site, &mut server] {
