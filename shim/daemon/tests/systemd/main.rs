@@ -109,7 +109,7 @@ fn journal_has_fields(machine: &Machine) -> Outcome {
     let show =
         format!("journalctl --sync; journalctl -q --no-pager -o json -u throughline {matches}");
     // The service runs before it has reached the peer.
-    machine.until(&command, |machine| machine.run(&show).is_ok_and(|shown| !shown.is_empty()))?;
+    machine.until(command, |machine| machine.run(&show).is_ok_and(|shown| !shown.is_empty()))?;
     let shown = machine.run(&show)?;
     for line in shown.lines() {
         let entry: serde_json::Value = serde_json::from_str(line)?;
