@@ -103,6 +103,11 @@ impl Delivery {
         self.recent.iter().copied().fold(0.0, f64::max)
     }
 
+    /// Returns the mean rate of the last rounds.
+    pub(super) fn mean(&self) -> f64 {
+        self.recent.iter().sum::<f64>() / RECENT_ROUNDS as f64
+    }
+
     /// Returns the greatest rate that was held for two rounds in the last 15 to 30 s.
     pub(super) fn peak(&self) -> f64 {
         self.peak[0].max(self.peak[1])

@@ -16,13 +16,17 @@
 //! 90 % of where the loss was and follows CUBIC's curve beyond, delay control only shrinking it: where
 //! the buffer is shorter than the target queue, losses are what ends growth, and they must not come
 //! every third round.
+//!
+//! Where probes of a smaller window have shown that the losses are our doing (a policer, a queue of some
+//! milliseconds), they are yielded to as CUBIC does, and the window grows by its curve only: whoever
+//! tolerated them would have ten times what a CUBIC beside it gets.
 
 use std::time::{Duration, Instant};
 
 use crate::cubic::Cubic;
 use crate::delay_control::DelayControl;
 use crate::delivery::Delivery;
-use crate::loss::{LossModel, REDUCED_ROUNDS, REDUCED_WINDOW};
+use crate::loss::{LossModel, Phase, REDUCED_ROUNDS, REDUCED_WINDOW};
 use crate::one_way_delay::OneWayDelay;
 use crate::pings::Delay;
 use crate::rounds::{MIN_SAMPLES, Round, Rounds};
@@ -52,6 +56,12 @@ const EXIT_DIVISOR: u32 = 8;
 /// How long a loss says where the path overflows. CUBIC itself would take longer; but senders come
 /// and go, and a window on a wrong plateau crawls.
 const LOSS_MEMORY: Duration = Duration::from_secs(3);
+
+/// How long it counts as known that losses are our doing: as long as some probes of a smaller window take.
+const CAUSED_TTL: Duration = Duration::from_secs(10);
+/// What such a loss leaves of what the path delivers: a little more than CUBIC's 0.7, which it leaves of a window
+/// that has grown beyond that.
+const SHORT_YIELD: f64 = 0.75;
 
 /// Packets sent over this time and lost, all of them, are an outage: longer than what any queue
 /// drops in a row, shorter than a dead lane is given to come back. On longer paths it takes two round
@@ -120,6 +130,8 @@ pub(super) struct Window {
     outage_over: Option<Instant>,
     /// When the last loss was, and up to which window growth is free.
     loss: Option<(Instant, u64)>,
+    /// Until when it counts as known that losses are our doing.
+    caused_until: Option<Instant>,
     /// Rounds that slow start has waited for the reverse direction.
     held: u32,
     /// The part of full packets among the last ones acknowledged.
@@ -149,6 +161,7 @@ impl Window {
             last_outage: None,
             outage_over: None,
             loss: None,
+            caused_until: None,
             held: 0,
             full_share: 1.0,
             rounds_since_probe: REDUCED_ROUNDS,
@@ -260,14 +273,14 @@ impl Window {
     /// Chooses the window after a round, outside slow start.
     fn on_round(&mut self, now: Instant, round: &Round) {
         let free = self.free(now);
-        let may_be_crowded =
-            round.conclusive && self.delay.is_active() && !self.losses.is_own(self.mtu);
+        let may_be_crowded = round.conclusive && self.delay.is_active() && !self.losses.is_own();
         if !may_be_crowded {
             self.delay.skip_crowded();
         }
         if !round.conclusive {
             self.delay.interrupt();
-            if round.in_use && self.bytes() < SMALL_WINDOW_PACKETS * self.mtu {
+            let small = self.bytes() < SMALL_WINDOW_PACKETS * self.mtu;
+            if round.in_use && small && !self.is_caused(now) {
                 self.cubic.set_window(self.bytes() + self.mtu);
             }
         } else if !self.delay.is_active() {
@@ -318,9 +331,10 @@ impl Window {
             *self = Self { outage_over: Some(over), ..Self::new(self.initial, self.mtu as u16) };
             return;
         }
+        let caused = self.is_caused(now);
         // A probe of a smaller window is a cut already.
-        let tolerated = self.reduced.is_some() || self.is_tolerated();
-        let own = self.losses.is_own_part(self.last_round.loss(), self.mtu);
+        let tolerated = self.reduced.is_some() || !caused && self.is_tolerated();
+        let own = self.losses.is_own_part(self.last_round.loss());
         if self.delay.is_active() && (own || tolerated && !self.shows_queue()) {
             self.loss = Some((now, self.bytes() * 9 / 10));
             return;
@@ -333,7 +347,10 @@ impl Window {
         self.reduced = None;
         let least = if self.delay.is_active() {
             // What the path delivers without a queue: to go below that would not spare a loss.
-            (self.delivery.recent() * self.delay.path_rtt().as_secs_f64()) as u64
+            let overflows = caused && !self.shows_queue();
+            let rate =
+                if overflows { SHORT_YIELD * self.delivery.mean() } else { self.delivery.recent() };
+            (rate * self.delay.path_rtt().as_secs_f64()) as u64
         } else {
             self.delay.least_window(&self.delivery, self.rtt)
         };
@@ -341,12 +358,18 @@ impl Window {
             self.cubic.set_window(least.min(before));
         }
         if self.delay.is_active() {
-            self.loss = Some((now, before * 9 / 10));
+            self.loss = Some((now, if caused { self.bytes() } else { before * 9 / 10 }));
             if !first {
                 self.delay.note_full(self.bytes());
             }
             self.delay.on_loss(now, &self.last_round, before, self.bytes());
         }
+    }
+
+    /// Returns whether losses are known to be our doing. Then the window is CUBIC's below a queue that delay control
+    /// can see: it yields to each loss, and grows by CUBIC's curve only.
+    fn is_caused(&self, now: Instant) -> bool {
+        self.caused_until.is_some_and(|until| now < until)
     }
 
     /// Returns whether what is lost without a queue is no congestion.
@@ -356,11 +379,13 @@ impl Window {
 
     /// Counts what was delivered and lost.
     fn count_loss(&mut self, delivered: u64, lost: u64) {
-        match self.reduced {
+        let phase = match self.reduced {
             // The first of these rounds shows what was sent before.
-            Some((left, _)) if left >= REDUCED_ROUNDS => {}
-            reduced => self.losses.on_bytes(delivered, lost, reduced.is_some(), self.mtu),
-        }
+            Some((left, _)) if left >= REDUCED_ROUNDS => Phase::Control,
+            Some(_) => Phase::Reduced,
+            None => Phase::Usual,
+        };
+        self.losses.on_bytes(delivered, lost, phase, self.mtu);
     }
 
     /// Where much is lost without a queue, tries now and then whether as much is lost at a smaller window;
@@ -371,6 +396,8 @@ impl Window {
                 self.reduced = Some((left - 1, before));
             } else {
                 self.cubic.set_window(before);
+                self.losses.end_pair(self.mtu);
+                self.caused_until = self.losses.is_caused().then_some(now + CAUSED_TTL);
                 self.delay.interrupt();
                 self.rounds_since_probe = 0;
             }
@@ -386,6 +413,7 @@ impl Window {
         if !due || filling || !self.losses.wants_probe() || self.shows_queue() {
             return false;
         }
+        self.losses.begin_pair();
         self.reduced = Some((REDUCED_ROUNDS, self.bytes()));
         self.reduced_at = Some(now);
         self.cubic.set_window((self.bytes() as f64 * REDUCED_WINDOW) as u64);
@@ -414,8 +442,9 @@ impl Window {
     /// Returns up to which window growth is free of CUBIC's curve.
     fn free(&self, now: Instant) -> u64 {
         match self.loss {
-            _ if self.losses.is_own(self.mtu) => u64::MAX,
+            _ if self.losses.is_own() => u64::MAX,
             _ if self.delay.was_never_full() && self.is_tolerated() => u64::MAX,
+            Some((_, free)) if self.is_caused(now) => free,
             Some((at, free)) if now.saturating_duration_since(at) < LOSS_MEMORY => free,
             _ => u64::MAX,
         }

@@ -1,12 +1,16 @@
 //! Shares of links that lanes and other senders have, measured with real QUIC connections in virtual time.
 //!
 //! `cargo run -p throughline-simulation --example shares -- [alone|lossy|weather|lane|cubic|bbr|others] [policer]
-//! [rtt=…] [queues=…,…] [trace file…] [rate…]`
+//! [rtt=…] [queues=…,…] [seeds=…] [trace file…] [rate…]`
+//!
+//! With `seeds=3` each contest is played three times: the second sender comes at another moment each time, and
+//! lossy links draw anew. The table then has the geometric mean of the ratios, the least and the greatest.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use throughline_link::{Loss, Policer, Preset, Profile, Queue, Rate, Trace};
-use throughline_simulation::quic::{Congestion, Contest, Flow, Traffic, alone};
+use throughline_simulation::quic::{Congestion, Contest, Flow, Shares, Traffic, alone};
 
 const MS: Duration = Duration::from_millis(1);
 const ALL: [Congestion; 3] = [Congestion::Lane, Congestion::Cubic, Congestion::Bbr];
@@ -38,6 +42,10 @@ fn main() {
         .iter()
         .find_map(|a| a.strip_prefix("queues="))
         .map_or(QUEUES.to_vec(), |list| list.split(',').filter_map(|q| q.parse().ok()).collect());
+    let seeds: u64 = arguments
+        .iter()
+        .find_map(|a| a.strip_prefix("seeds=").and_then(|a| a.parse().ok()))
+        .unwrap_or(1);
     let bottleneck = if has("policer") { policed } else { profile };
     use Congestion::{Bbr, Cubic, Lane};
     if has("alone") {
@@ -78,7 +86,7 @@ fn main() {
     ] {
         if has(name) {
             for senders in &pairs {
-                contests(*senders, &rates, &queues, |mbit, queue| {
+                contests(*senders, &rates, &queues, seeds, |mbit, queue| {
                     bottleneck(mbit, rtt * MS, queue)
                 });
             }
@@ -178,28 +186,41 @@ fn contests(
     senders: [Congestion; 2],
     rates: &[u64],
     queues: &[u32],
+    seeds: u64,
     bottleneck: impl Fn(u64, Duration) -> Profile,
 ) {
     println!(
-        "{:?} then {:?}: ratio first/second (least..most part of the first), queue, loss",
+        "{:?} then {:?}: ratio first/second [least..greatest of the seeds] (least..most part of the first), queue, loss",
         senders[0], senders[1]
     );
     for mbit in rates {
         print!("{mbit:>5} Mbit/s");
         for queue in queues {
             let bottleneck = bottleneck(*mbit, *queue * MS);
-            let shares = Contest { bottleneck, senders, seed: 1 }.run();
-            let [a, b] = shares.goodput;
-            let [low, high] = shares.spread;
-            print!(
-                " | {:6.2} ({:2.0}..{:2.0}) {:3.0}ms {:.3}",
-                a / b.max(1e-3),
-                low * 100.0,
-                high * 100.0,
-                shares.queue.as_millis(),
-                shares.loss
-            );
+            let shares: Vec<Shares> = (1..=seeds)
+                .map(|seed| Contest { bottleneck: bottleneck.clone(), senders, seed }.run())
+                .collect();
+            print!(" | {}", cell(&shares));
+            std::io::stdout().flush().ok();
         }
         println!();
     }
+}
+
+/// What contests that differ by their seeds came to.
+fn cell(shares: &[Shares]) -> String {
+    let ratios = shares.iter().map(|shares| shares.goodput[0] / shares.goodput[1].max(1e-3));
+    let mean = (ratios.clone().map(f64::ln).sum::<f64>() / shares.len() as f64).exp();
+    let (least, greatest) =
+        ratios.fold((f64::MAX, 0.0f64), |(low, high), r| (low.min(r), high.max(r)));
+    let low = shares.iter().map(|shares| shares.spread[0]).fold(1.0, f64::min);
+    let high = shares.iter().map(|shares| shares.spread[1]).fold(0.0, f64::max);
+    let queue = shares.iter().map(|shares| shares.queue).max().unwrap_or_default();
+    let loss = shares.iter().map(|shares| shares.loss).sum::<f64>() / shares.len() as f64;
+    format!(
+        "{mean:6.2} [{least:5.2}..{greatest:5.2}] ({:2.0}..{:2.0}) {:3.0}ms {loss:.3}",
+        low * 100.0,
+        high * 100.0,
+        queue.as_millis(),
+    )
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use throughline_link::{Profile, Queue, Way};
-use throughline_simulation::quic::{Congestion, Flow, Traffic, percentile};
+use throughline_link::{Policer, Profile, Queue, Way};
+use throughline_simulation::quic::{Congestion, Contest, Flow, Traffic, alone, percentile};
 
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
@@ -41,4 +41,35 @@ fn runs_of_one_seed_are_alike() {
         (goodput, traffic.echoes(lane, Duration::ZERO, 4 * SEC), *traffic.stats(down))
     };
     assert_eq!(run(), run());
+}
+
+/// A line far faster than a policer of `mbit` Mbit/s, which lets 20 ms of that through at once.
+fn policed(mbit: u64) -> Profile {
+    let rate = mbit * 1_000_000;
+    let policer = Policer { rate, burst: rate / 8 / 50 };
+    Profile::new(1_000_000_000, 10 * MS).queue(Queue::Time(100 * MS)).policer(policer)
+}
+
+#[test]
+fn behind_a_policer_a_lane_and_cubic_have_between_half_and_twice_of_one_another() {
+    use Congestion::{Cubic, Lane};
+    for (mbit, senders, seed) in [
+        (20, [Lane, Cubic], 1),
+        (20, [Lane, Cubic], 2),
+        (20, [Cubic, Lane], 1),
+        (20, [Cubic, Lane], 2),
+        (100, [Cubic, Lane], 1),
+    ] {
+        let shares = Contest { bottleneck: policed(mbit), senders, seed }.run();
+        let ratio = shares.goodput[0] / shares.goodput[1];
+        let run = format!("{mbit} Mbit/s, {senders:?}, seed {seed}: {shares:?}");
+        assert!((0.5..2.0).contains(&ratio), "{run}");
+        assert!(shares.loss < 0.06, "{run}");
+    }
+}
+
+#[test]
+fn a_lane_alone_fills_a_link_whose_queue_has_ten_milliseconds() {
+    let run = alone(&profile(20, 20 * MS, 10 * MS), Congestion::Lane, 12 * SEC, 1);
+    assert!(run.goodput[2] > 18.0 && run.echo[1] < 32 * MS, "{run:?}");
 }

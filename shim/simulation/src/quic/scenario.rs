@@ -17,6 +17,9 @@ const HEAD_START: Duration = Duration::from_secs(5);
 const CONVERGENCE: Duration = Duration::from_secs(5);
 /// How long the shares are then measured.
 const MEASURED: Duration = Duration::from_secs(20);
+/// By how much later the second one comes in the contest of the next seed: a part of a second that shares no period
+/// with sawteeth and probes. Without it contests on a link that draws nothing would be alike.
+const SEED_STEP: Duration = Duration::from_millis(137);
 /// Over which spans the steadiness of a share is judged.
 const SPAN: Duration = Duration::from_secs(5);
 /// Interval of echoes.
@@ -29,7 +32,7 @@ pub struct Contest {
     pub bottleneck: Profile,
     /// The sender that comes first, and the one that comes five seconds later.
     pub senders: [Congestion; 2],
-    /// What the links draw.
+    /// What the links draw, and at which moment of a second the second sender comes.
     pub seed: u64,
 }
 
@@ -42,7 +45,7 @@ pub struct Shares {
     pub spread: [f64; 2],
     /// Median of the queue.
     pub queue: Duration,
-    /// Part of the packets that the full queue dropped.
+    /// Part of the packets that the full queue or the policer dropped.
     pub loss: f64,
 }
 
@@ -54,9 +57,10 @@ impl Contest {
         let down = traffic.link(self.bottleneck.clone());
         let [early, late] = self.senders;
         let early = traffic.flow(Flow::download(up, down, early));
-        let late = traffic.flow(Flow::download(up, down, late).begins(HEAD_START));
-        traffic.run(HEAD_START + CONVERGENCE + MEASURED);
-        let from = HEAD_START + CONVERGENCE;
+        let begins = HEAD_START + SEED_STEP * (self.seed.saturating_sub(1) % 7) as u32;
+        let late = traffic.flow(Flow::download(up, down, late).begins(begins));
+        let from = begins + CONVERGENCE;
+        traffic.run(from + MEASURED);
         let goodput = [early, late].map(|flow| traffic.goodput(flow, from, from + MEASURED));
         let part = |span: u32| {
             let from = from + span * SPAN;
@@ -108,6 +112,6 @@ fn uplink(bottleneck: &Profile) -> Profile {
 }
 
 fn loss(stats: &LinkStats) -> f64 {
-    let lost = stats.queue_full.packets + stats.lost.packets;
+    let lost = stats.queue_full.packets + stats.policed.packets + stats.lost.packets;
     lost as f64 / ((lost + stats.delivered.packets) as f64).max(1.0)
 }
