@@ -221,6 +221,13 @@ mod tests {
 
     const MTU: u64 = 1200;
 
+    /// Sends so many times what the path carries.
+    fn send(losses: &mut LossModel, times: f64, phase: Phase) {
+        let sent = 1000.0 * MTU as f64;
+        let lost = (sent * (1.0 - 1.0 / times).max(0.0)) as u64;
+        losses.on_bytes(sent as u64 - lost, lost, phase, MTU);
+    }
+
     /// Rounds of 100 packets, of which so many are lost; every fourth is reduced.
     fn model(rounds: u32, usual: u64, reduced: u64) -> LossModel {
         let mut model = LossModel::default();
@@ -285,20 +292,13 @@ mod tests {
     fn an_overload_is_never_taken_for_the_paths_own_loss() {
         for overload in [1.1, 1.25, 1.4, 1.5, 2.0, 3.0, 10.0, 200.0] {
             let mut losses = LossModel::default();
-            let mut send = |times: f64, phase| {
-                let sent = 1000.0 * MTU as f64;
-                let lost = (sent * (1.0 - 1.0 / times).max(0.0)) as u64;
-                losses.on_bytes(sent as u64 - lost, lost, phase, MTU);
-            };
-            send(overload, Phase::Usual);
-            send(overload, Phase::Control);
-            send(overload * REDUCED_WINDOW, Phase::Reduced);
+            send(&mut losses, overload, Phase::Usual);
+            send(&mut losses, overload, Phase::Control);
+            send(&mut losses, overload * REDUCED_WINDOW, Phase::Reduced);
             losses.end_pair(MTU);
             assert!(!losses.is_own(), "{overload}");
             // The window has yielded since, and loses less now.
-            for _ in 0..20 {
-                send(1.2, Phase::Usual);
-            }
+            (0..20).for_each(|_| send(&mut losses, 1.2, Phase::Usual));
             assert!(!losses.is_own(), "{overload}, and less later");
         }
     }
