@@ -267,7 +267,7 @@ mod tests {
         let known = model(200, 2, 0);
         assert!(known.is_caused() && !known.is_own());
         assert!(!model(200, 2, 2).is_caused());
-        assert!(!model(8, 2, 0).is_caused(), "two packets are no evidence");
+        assert!(!model(4, 2, 0).is_caused(), "two packets are no evidence");
     }
 
     #[test]
