@@ -34,18 +34,13 @@ fn main() {
     if rates.is_empty() {
         rates = vec![5, 20, 100, 500];
     }
-    let rtt: u32 = arguments
-        .iter()
-        .find_map(|a| a.strip_prefix("rtt=").and_then(|a| a.parse().ok()))
-        .unwrap_or(20);
-    let queues: Vec<u32> = arguments
-        .iter()
-        .find_map(|a| a.strip_prefix("queues="))
+    let value = |name: &str| arguments.iter().find_map(|a| a.strip_prefix(name));
+    let number = |name: &str, default: u32| {
+        value(name).and_then(|number| number.parse().ok()).unwrap_or(default)
+    };
+    let (rtt, seeds) = (number("rtt=", 20), u64::from(number("seeds=", 1)));
+    let queues: Vec<u32> = value("queues=")
         .map_or(QUEUES.to_vec(), |list| list.split(',').filter_map(|q| q.parse().ok()).collect());
-    let seeds: u64 = arguments
-        .iter()
-        .find_map(|a| a.strip_prefix("seeds=").and_then(|a| a.parse().ok()))
-        .unwrap_or(1);
     let bottleneck = if has("policer") { policed } else { profile };
     use Congestion::{Bbr, Cubic, Lane};
     if has("alone") {
@@ -64,19 +59,16 @@ fn main() {
     }
     if has("trace") {
         // trace queue=… first=… second=…
-        let value = |name: &str| {
-            arguments.iter().find_map(|a| a.strip_prefix(name)).unwrap_or_default().to_owned()
-        };
-        let sender = |name: &str| match name {
-            "cubic" => Cubic,
-            "bbr" => Bbr,
+        let sender = |name: &str| match value(name) {
+            Some("cubic") => Cubic,
+            Some("bbr") => Bbr,
             _ => Lane,
         };
-        let queue: u32 = value("queue=").parse().unwrap_or(50);
-        let senders = [sender(&value("first=")), sender(&value("second="))];
-        let loss = value("loss=").parse().map_or(Loss::None, Loss::Random);
-        let bottleneck = bottleneck(rates[0], rtt * MS, queue * MS).loss(loss);
-        trace(&bottleneck, senders, value("second=") == "none");
+        let senders = [sender("first="), sender("second=")];
+        let loss = value("loss=").and_then(|part| part.parse().ok());
+        let loss = loss.map_or(Loss::None, Loss::Random);
+        let bottleneck = bottleneck(rates[0], rtt * MS, number("queue=", 50) * MS).loss(loss);
+        trace(&bottleneck, senders, value("second=") == Some("none"));
     }
     for (name, pairs) in [
         ("lane", vec![[Lane, Lane]]),

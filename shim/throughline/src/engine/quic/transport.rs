@@ -41,7 +41,7 @@ pub(crate) struct LaneTransport {
     pub(crate) receive_window: u64,
 }
 
-/// How often an idle lane sends a packet: [`LaneTransport::keep_alive_interval`].
+/// How often an idle lane sends a packet.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 impl Default for LaneTransport {
