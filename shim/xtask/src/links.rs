@@ -104,18 +104,12 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn links(text: &str) -> Vec<(usize, &str)> {
     let mut links = Vec::new();
     for (number, line) in prose(text) {
-        // Every second part is code.
+        // Every second part is code. The end of a link whose text is code, as in [`name`](target), is in the next.
         for prose in line.split('`').step_by(2) {
             for begun in prose.split("](").skip(1) {
                 if let Some((target, _)) = begun.split_once(')') {
                     links.push((number, target));
                 }
-            }
-        }
-        // A link whose text is code, or ends with it: [`name`](target).
-        for begun in line.split("`](").skip(1) {
-            if let Some((target, _)) = begun.split_once(')') {
-                links.push((number, target));
             }
         }
     }
