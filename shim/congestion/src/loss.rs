@@ -5,8 +5,8 @@
 //! is sent: so now and then a path that loses is given less for two rounds, and if it loses the same
 //! part then, the loss is its own; if it loses much less, the loss is our doing. What is compared is the round just
 //! before the smaller window and the round at it: a window that has yielded since loses less than one before it.
-//! Without such evidence up to 2 % are no reason to yield, where no
-//! queue shows (`BBR.LossThresh`, draft-ietf-ccwg-bbr §2.7).
+//! Without such evidence up to 2 % are no reason to yield, where no queue shows (`BBR.LossThresh`,
+//! draft-ietf-ccwg-bbr §2.7).
 //!
 //! Pure: bytes in, a verdict out.
 
@@ -161,10 +161,11 @@ impl LossModel {
     }
 
     /// Returns whether it is known that the loss has nothing to do with what we send. What is lost beyond what the
-    /// smaller windows were compared with is not.
+    /// smaller windows were compared with is not; and where hardly anything is lost any more there is nothing to know,
+    /// and no smaller window would correct it.
     pub(super) fn is_own(&self) -> bool {
         let most = EXCESS * self.control.part() + EXCESS_PART;
-        self.verdict == Verdict::Own && self.usual.part() <= most.min(MAX_OWN)
+        self.verdict == Verdict::Own && self.wants_probe() && self.usual.part() <= most.min(MAX_OWN)
     }
 
     /// Returns whether it is known that the loss has nothing to do with what we send, and `part` is no more
@@ -268,6 +269,15 @@ mod tests {
         assert!(known.is_caused() && !known.is_own());
         assert!(!model(200, 2, 2).is_caused());
         assert!(!model(4, 2, 0).is_caused(), "two packets are no evidence");
+    }
+
+    #[test]
+    fn a_path_that_loses_no_longer_has_no_losses_of_its_own() {
+        let mut model = model(40, 5, 5);
+        assert!(model.is_own());
+        // Nothing is lost, so no smaller window is tried that would show it.
+        (0..100).for_each(|_| model.on_bytes(100 * MTU, 0, Phase::Usual, MTU));
+        assert!(!model.is_own() && !model.wants_probe());
     }
 
     #[test]
