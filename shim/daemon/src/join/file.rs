@@ -165,25 +165,28 @@ impl Lock {
 /// # Errors
 /// The system's, where it cannot.
 pub(crate) fn is_replaceable(file: &Path) -> io::Result<()> {
-    let file = fs::canonicalize(file)?;
-    tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new("/"))).map(drop)
+    beside(&fs::canonicalize(file)?, "").map(drop)
 }
 
 /// Puts a text in the place of a file's, which at no moment is half of each; owner and mode stay.
 pub(crate) fn replace(file: &Path, text: &str) -> io::Result<()> {
     // What a link leads to, and not the link.
     let file = fs::canonicalize(file)?;
-    let present = fs::metadata(&file)?;
-    let directory = file.parent().unwrap_or(Path::new("/"));
-    let mut next = tempfile::NamedTempFile::new_in(directory)?;
+    beside(&file, text)?.persist(&file)?;
+    Ok(())
+}
+
+/// Writes a text into a new file beside `file`, with its owner and mode.
+fn beside(file: &Path, text: &str) -> io::Result<tempfile::NamedTempFile> {
+    let present = fs::metadata(file)?;
+    let mut next = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new("/")))?;
     next.write_all(text.as_bytes())?;
     // Not flushed to the disk, which may take a minute where it is busy: file systems do so themselves where a file is
     // replaced by a rename.
     // The mode last: nobody but the owner reads it before it has its group.
     chown(next.path(), Some(present.uid()), Some(present.gid()))?;
     fs::set_permissions(next.path(), present.permissions())?;
-    next.persist(&file)?;
-    Ok(())
+    Ok(next)
 }
 
 #[cfg(test)]

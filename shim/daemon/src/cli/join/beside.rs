@@ -22,7 +22,7 @@ use throughline::PeerId;
 
 pub(super) async fn join(task: &JoinTask) -> Result<ExitCode, String> {
     let file = &task.file;
-    let _lock = Lock::of(file).map_err(|error| failed(task, &error))?;
+    let lock = Lock::of(file).map_err(|error| failed(task, &error))?;
     tidy(file)?;
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let key = identity(&config).map_err(|error| error.to_string())?.peer_id();
@@ -52,6 +52,8 @@ pub(super) async fn join(task: &JoinTask) -> Result<ExitCode, String> {
             .map_err(|error| format!("this host has joined {}, but: {error}", task.name)),
         Err(error) => Err(error),
     };
+    // Others may change the file while the daemon goes on.
+    drop(lock);
     match outcome {
         Ok(text) => {
             let _ = print(&text);
@@ -109,7 +111,7 @@ async fn added(
     let (name, file) = (&task.name, task.file.display());
     let by_hand = |error: String| {
         format!(
-            "{error}. {file} is as it was; add this to it, and run `throughline reload -c {file}`:\n\n{}",
+            "{error}. To add it by hand, have this at the end of {file}, once, and run `throughline reload -c {file}`:\n\n{}",
             server.text()
         )
     };
@@ -145,8 +147,11 @@ async fn added(
              `throughline reload -c {file}`"
         )
     });
-    let text = outcome?;
-    removed?;
+    let text = match (outcome, removed) {
+        (Ok(text), Ok(())) => text,
+        (Err(error), Ok(())) | (Ok(_), Err(error)) => return Err(error),
+        (Err(error), Err(left)) => return Err(format!("{error}; and {left}")),
+    };
     Ok(format!(
         "{text}\nNo ingress of {file} leads there yet: write `via = \"{name}\"` in an ingress or a rule, and run \
          `throughline reload -c {file}`."
@@ -176,8 +181,15 @@ async fn change(
     let undone =
         undone.and_then(|text| replace(&task.file, &text).map_err(|error| failed(task, &error)));
     Err(match undone {
-        Ok(()) => format!("the daemon does not take it: {error}"),
-        Err(undoing) => format!("the daemon does not take it: {error}; and {undoing}"),
+        Ok(()) => {
+            // It may have taken the change all the same, where it was its answer that did not come.
+            let _ = daemon.reload().await;
+            let file = task.file.display();
+            format!("the daemon does not take it: {error}; the change of {file} was undone")
+        }
+        Err(undoing) => format!(
+            "the daemon does not take it: {error}; and the change could not be undone: {undoing}"
+        ),
     })
 }
 
