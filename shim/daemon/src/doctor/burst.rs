@@ -107,7 +107,7 @@ fn policed(burst: &Burst, (slow, fast): (&[Packet], &[Packet]), lost: f64) -> Ra
     let rate = passed(&all[onset..], burst.size);
     // A policer's bucket stays full while less comes than its rate.
     let full_until = if slow_is_clean { slow.len().min(onset) } else { 0 };
-    let filled = (all[onset].sent - all[full_until].sent).as_secs_f64() * rate / 8.0;
+    let filled = all[onset].sent.saturating_sub(all[full_until].sent).as_secs_f64() * rate / 8.0;
     let bucket = ((onset - full_until) * burst.size) as f64 - filled;
     RateSeen::Policed { rate, burst: bucket.max(0.0), lost }
 }
@@ -155,7 +155,7 @@ fn rate(from: Duration, to: Duration, count: usize, size: usize) -> Option<f64> 
 /// Returns the rate of what passed, over the time in which it was sent.
 fn passed(packets: &[Packet], size: usize) -> f64 {
     let time = match packets {
-        [first, .., last] => (last.sent - first.sent).as_secs_f64(),
+        [first, .., last] => last.sent.saturating_sub(first.sent).as_secs_f64(),
         _ => return 0.0,
     };
     let count = packets.iter().filter(|packet| packet.answered.is_some()).count();

@@ -25,6 +25,10 @@ const SLOW_PART: f64 = 0.2;
 /// How often packets are sent and answers read. At 50 Mbit/s five packets are due each time.
 const STEP: Duration = Duration::from_millis(1);
 
+/// Datagrams that are read in one step, fifty times what is answered in it: whoever sends more does not keep the burst
+/// from its end.
+const MOST_AT_ONCE: usize = 256;
+
 /// The burst is over so long after the last answer, and at the latest so long after it was sent.
 const QUIET: Duration = Duration::from_millis(1_500);
 const LATEST: Duration = Duration::from_secs(10);
@@ -106,7 +110,8 @@ impl Sending {
         let probe = self.probe(number).to_bytes();
         let mut waited = false;
         loop {
-            let sent = if waited { due } else { self.began.elapsed() };
+            let before = self.packets.last().map_or(Duration::ZERO, |packet| packet.sent);
+            let sent = if waited { due.max(before) } else { self.began.elapsed() };
             match self.socket.send(&probe) {
                 Ok(_) => {
                     self.packets.push(Packet { sent, answered: None });
@@ -125,10 +130,10 @@ impl Sending {
         }
     }
 
-    /// Notes the answers that have come; returns whether there were any.
+    /// Notes the answers that have come, [`MOST_AT_ONCE`] at the most; returns whether there were any.
     fn receive(&mut self) -> io::Result<bool> {
         let (mut datagram, mut any) = ([0; 256], false);
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             let length = match self.socket.recv(&mut datagram) {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(any),
@@ -144,6 +149,7 @@ impl Sending {
                 any = true;
             }
         }
+        Ok(any)
     }
 
     /// Waits until every packet is answered, or no more answers come.
