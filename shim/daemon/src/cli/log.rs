@@ -56,11 +56,13 @@ impl Format {
                     "{FORMAT_VARIABLE}=journal, and systemd's journal cannot be reached: {error}; write text or json"
                 )
             }),
-            other => Err(format!(
-                "{FORMAT_VARIABLE}={other} is not a form of the log; write text, json or journal"
-            )),
+            other => Err(unknown_format(other)),
         }
     }
+}
+
+fn unknown_format(format: &str) -> String {
+    format!("{FORMAT_VARIABLE}={format} is not a form of the log; write text, json or journal")
 }
 
 /// Starts logging, filtered by the environment variable, else by the default.
@@ -90,9 +92,12 @@ pub(crate) fn start_logging_to_stderr() -> Result<(), String> {
     let (filter, _) = environment_filter()?;
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match std::env::var(FORMAT_VARIABLE).as_deref() {
-        Ok("json") => builder.json().flatten_event(true).with_span_list(false).try_init(),
-        _ => builder.with_ansi(is_terminal).try_init(),
+    let format = std::env::var(FORMAT_VARIABLE).unwrap_or_default();
+    let started = match format.as_str() {
+        "json" => builder.json().flatten_event(true).with_span_list(false).try_init(),
+        // The journal takes a thread.
+        "" | "text" | "journal" => builder.with_ansi(is_terminal).try_init(),
+        other => return Err(unknown_format(other)),
     };
     started.map_err(|error| format!("logging cannot be started: {error}"))
 }
