@@ -3,7 +3,8 @@
 //! **Tasks and their owner.** One task per listening address ([`run`]) ends when its endpoint is
 //! closed, which [`Node::shutdown`](crate::Node::shutdown) does. It spawns a task for each connection
 //! and does not wait for it: that one ends after [`SETUP_TIMEOUT`] at the latest, or goes on as the
-//! task of the lane ([`super::lane`]). Aborting a set-up is safe, as no session knows of the lane yet.
+//! task of the lane ([`super::lane`]), or as one that waits for a rejected connection to be closed, for
+//! [`SILENCE_LINGER`] at the most. Aborting a set-up is safe, as no session knows of the lane yet.
 
 mod place;
 mod slots;
