@@ -47,6 +47,9 @@ pub(crate) struct Budgets(Arc<Shared>);
 struct Shared {
     node: Node,
     ledger: Ledger,
+    /// Held while bytes go from the node to the state, and decisions from the state to the node: none overtakes
+    /// another. Locked before `state`.
+    turn: Mutex<()>,
     /// The lock is a leaf.
     state: Mutex<State>,
     /// Notified when there may be a budget where there was none: without one the task sleeps.
@@ -97,8 +100,9 @@ impl Opened {
     /// Begins to count what the node's uplinks carry, until `tasks` drain.
     pub(crate) fn start(self, node: &Node, tasks: &Tasks) -> Budgets {
         let Self { ledger, state, .. } = self;
-        let (state, begun, written) = (Mutex::new(state), Notify::new(), Notify::new());
-        let all = Budgets(Arc::new(Shared { node: node.clone(), ledger, state, begun, written }));
+        let (turn, state) = (Mutex::new(()), Mutex::new(state));
+        let (node, begun, written) = (node.clone(), Notify::new(), Notify::new());
+        let all = Budgets(Arc::new(Shared { node, ledger, turn, state, begun, written }));
         let (keeper, draining) = (all.clone(), tasks.clone());
         tasks.spawn_vital("the task of the budgets".to_owned(), async move {
             tokio::select! {
@@ -138,6 +142,7 @@ impl Budgets {
     /// Sets the budgets, once the node has their uplinks. What an uplink has carried stays known; one without a
     /// budget is not limited.
     pub(crate) fn apply(&self, change: &Change) {
+        let _turn = self.0.turn.lock();
         // Until now it counts for the former budgets, or for none.
         let has_none = change.budgets.is_empty() && self.0.state.lock().is_idle();
         // Asking begins to count.
@@ -189,7 +194,6 @@ impl Budgets {
     async fn run(&self) {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.enforce();
         loop {
             if self.0.state.lock().is_idle() {
                 self.0.begun.notified().await;
@@ -204,11 +208,13 @@ impl Budgets {
 
     /// Counts what has gone over the uplinks since the last call, and has the node use no more of them than is left.
     fn count_and_enforce(&self) {
+        let _turn = self.0.turn.lock();
         let bytes = self.0.node.take_uplink_bytes();
         self.0.state.lock().count(today(), &bytes);
         self.enforce();
     }
 
+    /// Has the node follow what is decided. Whoever calls it holds the turn.
     fn enforce(&self) {
         let decisions = self.0.state.lock().decide();
         for decision in decisions {

@@ -33,6 +33,8 @@ pub(super) struct State {
     uplinks: BTreeMap<String, Uplink>,
     /// What the file does not have of uplinks that have no budget any more.
     leaving: BTreeMap<String, Counted>,
+    /// Uplinks that have lost their budget, until it is decided that they are not limited any more.
+    lifted: Vec<String>,
     /// When the last write began, and what it tries to add while it is under way.
     wrote_at: Option<Instant>,
     writing: Option<Vec<Counted>>,
@@ -100,6 +102,7 @@ impl State {
             uplink.account.count(today, budget.reset_day, 0);
             self.uplinks.insert(name.clone(), uplink);
         }
+        self.lifted.extend(former.keys().cloned());
         for (uplink, Uplink { budget, unwritten: bytes, .. }) in former {
             // The bound of the file: beyond it, it would be forgotten there.
             if bytes > 0 && self.leaving.len() < MAX_UPLINKS {
@@ -149,8 +152,12 @@ impl State {
         }
     }
 
-    /// Decides what may be used of each uplink.
+    /// Decides what may be used of each uplink, also of those that have lost their budget since.
     pub(super) fn decide(&mut self) -> Vec<Decision> {
+        let lifted = std::mem::take(&mut self.lifted).into_iter();
+        let lifted = lifted.filter(|uplink| !self.uplinks.contains_key(uplink));
+        let free = |uplink| Decision { uplink, allowance: Allowance::Everything, event: None };
+        let mut decisions: Vec<_> = lifted.map(free).collect();
         let decide = |(name, uplink): (&String, &mut Uplink)| {
             let level = uplink.account.level(&uplink.budget);
             let allowance = allowance(level, uplink.budget.at_end);
@@ -158,7 +165,7 @@ impl State {
             let event = is_change.then(|| event(uplink, level, allowance));
             Decision { uplink: name.clone(), allowance, event }
         };
-        let decisions: Vec<_> = self.uplinks.iter_mut().map(decide).collect();
+        decisions.extend(self.uplinks.iter_mut().map(decide));
         // A crash must not make it forgotten.
         self.is_urgent |= decisions.iter().any(|decision| decision.event.is_some());
         decisions

@@ -182,3 +182,14 @@ fn a_disk_that_fails_or_does_not_answer_is_reported_once_and_the_count_goes_on()
     assert_eq!(state.end_write(today(), Ok(file)), Some(FileChange::Recovered));
     assert_eq!(used(&state, "lte"), WRITE_BYTES + 6);
 }
+
+#[test]
+fn an_uplink_that_loses_a_spent_budget_is_limited_no_more_by_the_next_decision() {
+    let mut state = state(&named("lte", budget(100)), &accounts("lte", 100));
+    assert_eq!(state.decide()[0].allowance, Allowance::Nothing);
+    state.set(today(), &[], &BTreeMap::new());
+    let lifted =
+        Decision { uplink: "lte".to_owned(), allowance: Allowance::Everything, event: None };
+    assert_eq!(state.decide(), [lifted]);
+    assert_eq!(state.decide(), []);
+}
