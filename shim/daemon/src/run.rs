@@ -152,9 +152,9 @@ impl Daemon {
             Some(left) => node.start_after(left),
             None => node.start(),
         };
+        let listeners = listeners(&node).await?;
         let tasks = Tasks::default();
         let budgets = budgets.start(&node, &tasks);
-        let listeners = listeners(&node).await?;
         let connections = Connections::new(config.tcp, config.connections);
         let (limit, for_connections) = connections.descriptors.bounds();
         info!(limit, for_connections, "descriptors; the others are for lanes");

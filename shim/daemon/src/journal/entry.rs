@@ -30,8 +30,10 @@ pub(super) fn of(event: &Event<'_>) -> Vec<u8> {
         put(&mut entry, "CODE_LINE", &line.to_string());
     }
     for (name, value) in &fields.fields {
-        if entry.len() + MAX_NAME + value.len().min(MAX_VALUE) < MAX_ENTRY {
-            put(&mut entry, name, value);
+        let before = entry.len();
+        put(&mut entry, name, value);
+        if entry.len() > MAX_ENTRY {
+            entry.truncate(before);
         }
     }
     entry

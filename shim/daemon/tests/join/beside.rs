@@ -116,6 +116,9 @@ fn what_would_be_in_the_way_is_told_before_the_ticket_is_used() {
             after.starts_with(&format!("{before}\n\n[peers.")) && !after.contains("ingress.join-"),
             "{after}"
         );
+        // Nothing is kept from others while the daemon goes on.
+        let (succeeded, said) = with(&[]);
+        assert!(!succeeded && said.contains("a peer here already"), "{said}");
         // It is used now.
         std::fs::create_dir(hosts.path("late")).unwrap();
         let (succeeded, said) = hosts.join(&ticket, "late").ends();

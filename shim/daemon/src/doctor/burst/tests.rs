@@ -138,3 +138,11 @@ fn what_is_not_answered_says_nothing() {
     let none = Burst { size: SIZE, slow: 0, packets: Vec::new() };
     assert!(matches!(judge(&none), RateSeen::Unknown(_)));
 }
+
+#[test]
+fn times_of_packets_that_are_not_in_order_are_no_panic() {
+    let mut burst = burst(|now| Some(now + TRIP));
+    burst.packets[690..].iter_mut().for_each(|packet| packet.answered = None);
+    burst.packets[690].sent += Duration::from_secs(1);
+    assert!(!matches!(judge(&burst), RateSeen::Free { .. }));
+}
