@@ -86,7 +86,7 @@ pub enum Command {
     Reload(ReloadArgs),
     /// Write an identity and a first configuration for this host, with the uplinks that it has
     Init(InitArgs),
-    /// Let another host become a peer of this one: print a ticket that counts once, and wait for it
+    /// Let another host become a peer of this one: print a ticket that works once, and wait for it
     Invite(InviteArgs),
     /// Become a peer of the host that gave the ticket: write an identity and a configuration, and try a flow
     Join(JoinArgs),

@@ -271,7 +271,7 @@ codes! {
         "Listen on 127.0.0.1, or add credentials or a token; run `chmod o-rwx FILE` for a file with a password."
     CommandLine "TL0401" "the command line is wrong"
         "An option or an argument is missing, misspelt, or does not go with another one."
-        "See `throughline COMMAND --help`, which has examples."
+        "See `throughline COMMAND --help`."
     LogSetting "TL0402" "what is to be logged cannot be understood"
         "`THROUGHLINE_LOG` or the field `log` is no filter, `THROUGHLINE_LOG_FORMAT` is none of `text`, `json` and `journal`, or the journal cannot be reached."
         "Write a filter like `info` or `throughline=debug`; leave `THROUGHLINE_LOG_FORMAT` out, which picks the right one by itself."
