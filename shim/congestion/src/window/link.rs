@@ -169,7 +169,7 @@ impl Flow {
         }
     }
 
-    /// The far end: acknowledges every sixth packet, or after 5 ms.
+    /// The far end: acknowledges every eighth packet, or after 5 ms.
     fn receive(&mut self, now: Instant, back: Duration) {
         let mut begin = self.acks.iter().map(|(_, count)| count).sum::<usize>() + self.held.2;
         while let Some((_, arrives)) = self.flight.get(begin) {
@@ -189,7 +189,7 @@ impl Flow {
                 _ => break,
             }
             begin += 1;
-            if self.held.0 >= 6 {
+            if self.held.0 >= 8 {
                 self.acks.push_back((now + back, self.held.2));
                 self.held = (0, None, 0);
             }
