@@ -17,6 +17,7 @@ mod keeper;
 mod ledger;
 mod period;
 mod state;
+mod unwritten;
 
 pub(crate) use self::keeper::{Budgets, Change, Opened};
 pub(crate) use self::ledger::directory;

@@ -19,6 +19,7 @@ use time::Date;
 use tracing::warn;
 
 use super::account::Account;
+use super::unwritten::Unwritten;
 
 /// Uplinks in a file: those that were renamed stay in it.
 pub(super) const MAX_UPLINKS: usize = 64;
@@ -35,7 +36,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(20);
 pub(super) struct Counted {
     pub(super) uplink: String,
     pub(super) reset_day: u8,
-    pub(super) bytes: u64,
+    pub(super) bytes: Unwritten,
 }
 
 /// The file, in a directory of its own or among others.
@@ -83,7 +84,7 @@ impl Ledger {
         let mut accounts = BTreeMap::new();
         for Counted { uplink, reset_day, bytes } in counted {
             let account = content.uplinks.entry(uplink.clone()).or_default();
-            account.count(today, *reset_day, *bytes);
+            bytes.count_in(account, today, *reset_day);
             accounts.insert(uplink.clone(), account.clone());
         }
         while content.uplinks.len() > MAX_UPLINKS {
@@ -203,7 +204,9 @@ mod tests {
         period::parse("2026-11-30").unwrap()
     }
 
-    fn counted(uplink: &str, bytes: u64) -> Vec<Counted> {
+    fn counted(uplink: &str, amount: u64) -> Vec<Counted> {
+        let mut bytes = Unwritten::default();
+        bytes.add(today(), amount);
         vec![Counted { uplink: uplink.to_owned(), reset_day: 1, bytes }]
     }
 

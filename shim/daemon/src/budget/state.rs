@@ -16,6 +16,7 @@ use time::Date;
 
 use super::account::{Account, Level};
 use super::ledger::{Counted, MAX_UPLINKS};
+use super::unwritten::Unwritten;
 use crate::config::{AtBudget, Budget};
 use crate::report::BudgetReport;
 use throughline::{Allowance, BudgetReport as Event};
@@ -48,7 +49,7 @@ struct Uplink {
     budget: Budget,
     account: Account,
     /// Bytes that the account has, and the file does not.
-    unwritten: u64,
+    unwritten: Unwritten,
     /// What was reported of it.
     reported: Level,
 }
@@ -94,8 +95,9 @@ impl State {
         for (name, budget) in budgets {
             let mut uplink = former.remove(name).unwrap_or_else(|| {
                 let mut account = known.get(name).cloned().unwrap_or_default();
-                let unwritten = self.leaving.remove(name).map_or(0, |counted| counted.bytes);
-                account.count(today, budget.reset_day, unwritten);
+                let unwritten = self.leaving.remove(name).map(|counted| counted.bytes);
+                let unwritten = unwritten.unwrap_or_default();
+                unwritten.count_in(&mut account, today, budget.reset_day);
                 Uplink { budget: *budget, account, unwritten, reported: Level::Within }
             });
             uplink.budget = *budget;
@@ -105,7 +107,7 @@ impl State {
         self.lifted.extend(former.keys().cloned());
         for (uplink, Uplink { budget, unwritten: bytes, .. }) in former {
             // The bound of the file: beyond it, it would be forgotten there.
-            if bytes > 0 && self.leaving.len() < MAX_UPLINKS {
+            if bytes.total() > 0 && self.leaving.len() < MAX_UPLINKS {
                 let counted =
                     Counted { uplink: uplink.clone(), reset_day: budget.reset_day, bytes };
                 self.leaving.insert(uplink, counted);
@@ -126,8 +128,8 @@ impl State {
         let of_new = |(name, budget): &(String, Budget)| {
             let here = self.uplinks.get(name).map(|uplink| &uplink.account);
             let mut account = here.or(known.get(name)).cloned().unwrap_or_default();
-            let leaving = self.leaving.get(name).map_or(0, |counted| counted.bytes);
-            account.count(today, budget.reset_day, leaving);
+            let leaving = self.leaving.get(name).map(|counted| counted.bytes.clone());
+            leaving.unwrap_or_default().count_in(&mut account, today, budget.reset_day);
             (name.clone(), allowance(account.level(budget), budget.at_end))
         };
         former.chain(budgets.iter().map(of_new)).collect()
@@ -148,7 +150,7 @@ impl State {
         for (name, uplink) in &mut self.uplinks {
             let bytes = bytes.get(name).copied().unwrap_or(0);
             uplink.account.count(today, uplink.budget.reset_day, bytes);
-            uplink.unwritten = uplink.unwritten.saturating_add(bytes);
+            uplink.unwritten.add(today, bytes);
         }
     }
 
@@ -174,7 +176,7 @@ impl State {
     /// Returns what is to be added to the file now, if anything is.
     pub(super) fn begin_write(&mut self, now: Instant) -> Option<Vec<Counted>> {
         let is_over = |at: Instant| now.saturating_duration_since(at) >= WRITE_INTERVAL;
-        let much = || self.uplinks.values().any(|uplink| uplink.unwritten >= WRITE_BYTES);
+        let much = || self.uplinks.values().any(|uplink| uplink.unwritten.total() >= WRITE_BYTES);
         let is_due = self.is_urgent
             || self.wrote_at.is_none_or(is_over)
             || (self.trouble != Trouble::Failed && much());
@@ -196,7 +198,7 @@ impl State {
         let counted = |(name, uplink): (&String, &Uplink)| Counted {
             uplink: name.clone(),
             reset_day: uplink.budget.reset_day,
-            bytes: uplink.unwritten,
+            bytes: uplink.unwritten.clone(),
         };
         self.uplinks.iter().map(counted).chain(self.leaving.values().cloned()).collect()
     }
@@ -217,16 +219,17 @@ impl State {
         };
         for Counted { uplink: name, bytes, .. } in written {
             if let Some(uplink) = self.uplinks.get_mut(&name) {
-                uplink.unwritten = uplink.unwritten.saturating_sub(bytes);
+                uplink.unwritten.remove(&bytes);
                 if let Some(account) = accounts.get(&name) {
                     uplink.account = account.clone();
-                    uplink.account.count(today, uplink.budget.reset_day, uplink.unwritten);
+                    let reset_day = uplink.budget.reset_day;
+                    uplink.unwritten.count_in(&mut uplink.account, today, reset_day);
                 }
             } else if let Some(leaving) = self.leaving.get_mut(&name) {
-                leaving.bytes = leaving.bytes.saturating_sub(bytes);
+                leaving.bytes.remove(&bytes);
             }
         }
-        self.leaving.retain(|_, counted| counted.bytes > 0);
+        self.leaving.retain(|_, counted| counted.bytes.total() > 0);
         let was = std::mem::take(&mut self.trouble);
         (was != Trouble::None).then_some(FileChange::Recovered)
     }
@@ -250,7 +253,7 @@ impl State {
 
     /// Returns the bytes that the file does not have.
     pub(super) fn unwritten_bytes(&self) -> u64 {
-        self.unwritten().iter().map(|counted| counted.bytes).sum()
+        self.unwritten().iter().map(|counted| counted.bytes.total()).sum()
     }
 
     /// Returns what is left of an uplink's budget, if it has one.

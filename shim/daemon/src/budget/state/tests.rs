@@ -36,7 +36,7 @@ fn state(budgets: &[(String, Budget)], known: &BTreeMap<String, Account>) -> Sta
 /// Returns the bytes that a write adds, by uplink.
 fn begun(state: &mut State, now: Instant) -> Vec<(String, u64)> {
     let counted = state.begin_write(now).unwrap_or_default();
-    counted.into_iter().map(|counted| (counted.uplink, counted.bytes)).collect()
+    counted.into_iter().map(|counted| (counted.uplink, counted.bytes.total())).collect()
 }
 
 fn used(state: &State, name: &str) -> u64 {
@@ -192,4 +192,22 @@ fn an_uplink_that_loses_a_spent_budget_is_limited_no_more_by_the_next_decision()
         Decision { uplink: "lte".to_owned(), allowance: Allowance::Everything, event: None };
     assert_eq!(state.decide(), [lifted]);
     assert_eq!(state.decide(), []);
+}
+
+#[test]
+fn what_passed_in_a_month_that_is_over_is_not_of_the_new_one_however_late_it_is_written() {
+    let tomorrow = today().next_day().unwrap();
+    let mut state = state(&named("lte", budget(1000)), &BTreeMap::new());
+    state.count(today(), &bytes("lte", 700));
+    assert!(state.begin_write(Instant::now()).is_some());
+    state.end_write(today(), Err("no space".to_owned()));
+    state.count(tomorrow, &bytes("lte", 1));
+    assert_eq!(used(&state, "lte"), 1);
+    // The file had nothing until now.
+    state.expedite();
+    let counted = state.begin_write(Instant::now()).unwrap();
+    let mut account = Account::default();
+    counted[0].bytes.count_in(&mut account, tomorrow, 1);
+    state.end_write(tomorrow, Ok(BTreeMap::from([("lte".to_owned(), account)])));
+    assert_eq!((used(&state, "lte"), state.unwritten_bytes()), (1, 0));
 }
