@@ -12,6 +12,7 @@
 mod args;
 mod client;
 mod flow;
+mod lateness;
 mod meter;
 mod origin;
 mod paint;
@@ -38,6 +39,7 @@ pub use self::args::DemoArgs;
 use crate::catalogue::Code;
 use client::{Client, Connector};
 use flow::{Clock, Ending, Flows};
+use lateness::Lateness;
 use origin::{Origin, OriginPlan};
 use pair::{Pair, PairOptions};
 use report::Report;
@@ -97,6 +99,7 @@ where
     let pair = start(PairOptions { internet: &internet, mode: args.mode }).await?;
 
     let (clock, stop) = (Clock::start(), Arc::new(AtomicBool::new(false)));
+    let lateness = Lateness::watch();
     let flows = flow::flows();
     let upload = Arc::clone(&flows[1]);
     let plan = OriginPlan { seed: args.seed, stop: Arc::clone(&stop), upload, clock };
@@ -125,7 +128,7 @@ where
 
     stop.store(true, Ordering::Relaxed);
     finish(clients, &scene.flows).await;
-    let report = Report::new(&scene.script, &scene.flows, clock.now());
+    let report = Report::new(&scene.script, &scene.flows, clock.now(), lateness.worst());
     pair.stop.await;
     Ok(report)
 }

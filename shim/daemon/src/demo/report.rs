@@ -21,6 +21,10 @@ pub(super) struct Report {
     pub(super) ok: bool,
     pub(super) flows: Vec<FlowReport>,
     failures: Vec<FailureReport>,
+    /// By how much this machine was late itself at the worst, which is in every gap.
+    machine_late_ms: f64,
+    #[serde(skip)]
+    late: Duration,
 }
 
 /// The result of a flow.
@@ -49,12 +53,17 @@ struct FailureReport {
     title: &'static str,
 }
 
+/// Less than this a machine is late now and then that has nothing else to do.
+const LATE: Duration = Duration::from_millis(20);
+/// A machine that is this late has no time for what the demo measures.
+const TOO_LATE: Duration = Duration::from_millis(500);
+
 /// The size of an echo message, in bytes.
 const ECHO_MESSAGE: u64 = 64;
 
 impl Report {
-    /// Judges the flows at the time `now` of the run.
-    pub(super) fn new(script: &Script, flows: &Flows, now: Duration) -> Self {
+    /// Judges the flows at the time `now` of the run, on a machine that was `late` by so much.
+    pub(super) fn new(script: &Script, flows: &Flows, now: Duration, late: Duration) -> Self {
         let flows: Vec<_> = flows.iter().map(|flow| FlowReport::new(script, flow, now)).collect();
         let ours = flows.iter().filter(|flow| flow.via == Via::Throughline.name());
         let failures = script.failures.iter().map(|failure| FailureReport {
@@ -63,7 +72,13 @@ impl Report {
             up_s: seconds(failure.down.end),
             title: failure.isp.title(),
         });
-        Self { ok: { ours }.all(|flow| flow.sha256_ok), failures: failures.collect(), flows }
+        Self {
+            ok: { ours }.all(|flow| flow.sha256_ok),
+            failures: failures.collect(),
+            flows,
+            machine_late_ms: millis(late),
+            late,
+        }
     }
 
     /// Returns the results as one JSON object on one line.
@@ -100,12 +115,22 @@ impl Report {
             text +=
                 &paint.green("  ✔ Both ISPs failed silently, one after the other. No flow broke,");
             text += &format!("\n    every byte is right, and nothing waited longer than {ours}.\n");
+        } else if self.late >= TOO_LATE {
+            text += &paint
+                .red("  ✘ A flow broke or did not end in time, on a machine that was too busy:");
+            text += "\n    try again when it has less to do.\n";
         } else {
             text += &paint.red("  ✘ A flow broke or a byte is wrong. This is a bug:");
             text += "\n    please report it with the lines above.\n";
         }
         let stuck = if tcp >= STUCK { "was stuck for" } else { "waited at most" };
         text += &format!("    Plain TCP through ISP A {stuck} {}.\n", time(tcp));
+        if self.late >= LATE {
+            let late = time(self.late);
+            text += &format!(
+                "    This machine was late itself, by {late} at the worst: that is in the waits.\n"
+            );
+        }
         text + &paint.dim("    Only the internet is emulated, on loopback; all the rest is real.")
     }
 }
@@ -128,7 +153,7 @@ impl FlowReport {
         };
         let error = match ending {
             Some(Ending::Right) => None,
-            Some(Ending::Wrong(what)) => Some(format!("wrong bytes: {what}")),
+            Some(Ending::Wrong(what)) => Some(format!("{WRONG}{what}")),
             Some(Ending::Died(reason)) => Some(format!("died: {reason}")),
             None => Some("did not end after the run".to_owned()),
         };
@@ -136,7 +161,7 @@ impl FlowReport {
             name: flow.name,
             kind: flow.kind.name(),
             via: flow.via.name(),
-            gaps_ms: gaps.iter().map(|gap| (gap.as_secs_f64() * 10_000.0).round() / 10.0).collect(),
+            gaps_ms: gaps.iter().map(|gap| millis(*gap)).collect(),
             bytes,
             sha256_ok: error.is_none(),
             error,
@@ -166,9 +191,21 @@ impl FlowReport {
             bytes(self.bytes)
         };
         row += &format!("{moved:>16}   ");
-        row += &if self.sha256_ok { paint.green("right") } else { paint.red("WRONG") };
+        row += &match &self.error {
+            None => paint.green("right"),
+            Some(error) if error.starts_with(WRONG) => paint.red("WRONG"),
+            Some(_) => paint.red("cut off"),
+        };
         row + "\n"
     }
+}
+
+/// What the error begins with of a flow whose bytes are wrong, and not only fewer.
+const WRONG: &str = "wrong bytes: ";
+
+/// Rounds to tenths of milliseconds.
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 /// Rounds to milliseconds.
@@ -205,7 +242,7 @@ mod tests {
     #[test]
     fn a_good_run_is_ok_and_shows_where_plain_tcp_was_stuck() {
         let (script, flows) = run();
-        let report = Report::new(&script, &flows, ms(23_000));
+        let report = Report::new(&script, &flows, ms(23_000), ms(3));
         assert!(report.ok);
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(json["ok"], true);
@@ -220,6 +257,7 @@ mod tests {
         assert!(table.contains("stuck 6.2 s"), "{table}");
         assert!(table.contains("2.8 MB   right"), "{table}");
         assert!(table.contains("nothing waited longer than 21 ms"), "{table}");
+        assert!(!table.contains("late itself"), "{table}");
         // A terminal of 80 columns wraps none of it.
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     }
@@ -233,7 +271,7 @@ mod tests {
         ] {
             let (script, flows) = run();
             *flows[index].ending.lock() = Some(ending);
-            let report = Report::new(&script, &flows, ms(23_000));
+            let report = Report::new(&script, &flows, ms(23_000), ms(3));
             assert_eq!(report.ok, ok, "flow {index}");
             assert!(!report.flows[index].sha256_ok);
             assert!(report.table(Paint::off()).contains("✘"));
@@ -241,10 +279,30 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_was_late_is_not_passed_over() {
+        let (script, flows) = run();
+        let at = |late| Report::new(&script, &flows, ms(23_000), ms(late));
+        let busy = at(312).table(Paint::off());
+        assert!(
+            busy.contains("late itself, by 312 ms") && busy.contains("No flow broke"),
+            "{busy}"
+        );
+        assert!(at(312).json().contains("\"machine_late_ms\":312"), "{}", at(312).json());
+        *flows[0].ending.lock() = Some(Ending::Died("not finished".into()));
+        let table = at(900).table(Paint::off());
+        assert!(table.contains("too busy") && !table.contains("bug"), "{table}");
+        assert!(table.contains("cut off") && !table.contains("WRONG"), "{table}");
+        assert!(at(10).table(Paint::off()).contains("bug"));
+        assert!(
+            [busy, table].iter().flat_map(|t| t.lines()).all(|line| line.chars().count() <= 80)
+        );
+    }
+
+    #[test]
     fn a_flow_that_died_has_a_gap_from_its_last_byte_until_now() {
         let (script, flows) = (Script::new(ms(22_000)), flows());
         flows[0].read(ms(5_000), 1);
-        let report = Report::new(&script, &flows, ms(23_000));
+        let report = Report::new(&script, &flows, ms(23_000), ms(3));
         assert_eq!(report.flows[0].gaps_ms, [18_000.0, 18_000.0]);
         assert!(!report.ok);
     }
