@@ -52,14 +52,22 @@ pub(crate) struct EgressCheck {
     pub interface: Option<String>,
     /// The router that packets are handed to.
     pub gateway: Option<IpAddr>,
+    /// The interface that has our address, where packets leave wrongly, or not at all, for want of a default route over
+    /// it.
+    pub routeless: Option<String>,
     /// The interface to bind the socket to, where that makes packets leave by their own uplink.
     pub device: Option<String>,
 }
 
 impl EgressCheck {
     /// The system does not say: the lane is tried.
-    pub(crate) const UNKNOWN: Self =
-        Self { state: EgressState::Unknown, interface: None, gateway: None, device: None };
+    pub(crate) const UNKNOWN: Self = Self {
+        state: EgressState::Unknown,
+        interface: None,
+        gateway: None,
+        routeless: None,
+        device: None,
+    };
 
     /// Returns whether packets can reach the peer at all.
     pub(crate) fn is_usable(&self) -> bool {
@@ -68,8 +76,8 @@ impl EgressCheck {
 
     /// Returns what status shows of the check.
     pub(crate) fn status(self, local: IpAddr, remote: SocketAddr) -> EgressStatus {
-        let Self { state, interface, gateway, .. } = self;
-        EgressStatus { local, remote, interface, gateway, state }
+        let Self { state, interface, gateway, routeless, .. } = self;
+        EgressStatus { local, remote, interface, gateway, state, routeless }
     }
 }
 
@@ -92,7 +100,10 @@ pub(crate) fn judge(
         // A route that other rules hide may still exist.
         return match own_route(lookup) {
             Some(route) => bound(network, local, &route),
-            None => EgressCheck { state: EgressState::NoRoute, ..EgressCheck::UNKNOWN },
+            None => {
+                let routeless = routeless(network, local);
+                EgressCheck { state: EgressState::NoRoute, routeless, ..EgressCheck::UNKNOWN }
+            }
         };
     };
     if is_own(network, uplink, local, &route) {
@@ -105,14 +116,23 @@ pub(crate) fn judge(
         }
         None => {
             let uplink = owner(snapshot, &route, uplink).map(|other| other.name.clone());
-            check(network, &route, EgressState::WrongUplink { uplink })
+            let routeless = routeless(network, local);
+            let wrong = check(network, &route, EgressState::WrongUplink { uplink });
+            EgressCheck { routeless, ..wrong }
         }
     }
 }
 
 fn check(network: &NetworkState, route: &Route, state: EgressState) -> EgressCheck {
     let interface = route.link.and_then(|link| network.link(link)).map(|link| link.name.clone());
-    EgressCheck { state, interface, gateway: route.gateway, device: None }
+    EgressCheck { state, interface, gateway: route.gateway, routeless: None, device: None }
+}
+
+/// Returns the interface that has our address, where no default route of its family leads over it.
+fn routeless(network: &NetworkState, local: &UsableAddress) -> Option<String> {
+    let v6 = local.net.addr().is_ipv6();
+    let leads_out = network.defaults.iter().any(|route| route.link == local.link && route.v6 == v6);
+    (!leads_out).then(|| local.interface.clone())
 }
 
 fn bound(network: &NetworkState, local: &UsableAddress, route: &Route) -> EgressCheck {

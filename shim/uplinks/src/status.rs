@@ -42,6 +42,9 @@ pub struct EgressStatus {
     pub gateway: Option<IpAddr>,
     /// Whether that is as it should be.
     pub state: EgressState,
+    /// The interface that has our address, where that is not as it should be because no default route of the address's
+    /// family leads over it.
+    pub routeless: Option<String>,
 }
 
 /// Whether packets leave by the uplink that their source address belongs to. Another provider drops
@@ -68,14 +71,25 @@ pub enum EgressState {
 
 impl EgressStatus {
     /// Returns what to do about it, where something is wrong.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self.state {
-            EgressState::WrongUplink { .. } => Some(
-                "write `manage-routes = true`, or add a rule and a table for this source (`ip rule add from`)",
-            ),
-            EgressState::NoRoute => Some("add a route, or see why the router is gone"),
-            _ => None,
-        }
+    pub fn hint(&self) -> Option<String> {
+        let is_wrong = match self.state {
+            EgressState::WrongUplink { .. } => true,
+            EgressState::NoRoute => false,
+            _ => return None,
+        };
+        Some(match (&self.routeless, is_wrong) {
+            (Some(interface), _) => {
+                let family = if self.local.is_ipv4() { "" } else { "-6 " };
+                // `manage-routes` does not know the router either.
+                format!(
+                    "{interface} has no default route: add it, with its ISP's router, by `ip {family}route add default \
+                     via GATEWAY dev {interface} metric 200`"
+                )
+            }
+            (None, true) => "write `manage-routes = true`, or add a rule and a table for this source (`ip rule add from`)"
+                .to_owned(),
+            (None, false) => "add a route, or see why the router is gone".to_owned(),
+        })
     }
 }
 

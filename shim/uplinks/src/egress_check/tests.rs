@@ -182,12 +182,40 @@ fn where_nobody_can_tell_a_lane_is_tried() {
 
 #[test]
 fn a_person_reads_what_is_wrong_and_how_to_mend_it() {
-    let check = ask(&[], &TWO, "198.51.100.5", &[(None, route(1, Some("192.0.2.1")))]);
-    let status = check.status("198.51.100.5".parse().unwrap(), "203.0.113.1:5443".parse().unwrap());
+    let text = |check: EgressCheck| {
+        let addrs = ("198.51.100.5".parse().unwrap(), "203.0.113.1:5443".parse().unwrap());
+        check.status(addrs.0, addrs.1).to_string()
+    };
+    let wrong = ask(&[], &TWO, "198.51.100.5", &[(None, route(1, Some("192.0.2.1")))]);
+    let leaves = "packets from 198.51.100.5 to 203.0.113.1 leave by eth0 via 192.0.2.1, the uplink \
+                  eth0-192.0.2.0/24, which drops them where it filters sources; ";
+    let default = "eth1 has no default route: add it, with its ISP's router, by `ip route add default via \
+                   GATEWAY dev eth1 metric 200`";
+    assert_eq!(text(wrong.clone()), format!("{leaves}{default}"));
+    let with_default = EgressCheck { routeless: None, ..wrong };
+    let rules = "write `manage-routes = true`, or add a rule and a table for this source (`ip rule add from`)";
+    assert_eq!(text(with_default), format!("{leaves}{rules}"));
+    let none = ask(&[], &TWO, "198.51.100.5", &[]);
     assert_eq!(
-        status.to_string(),
-        "packets from 198.51.100.5 to 203.0.113.1 leave by eth0 via 192.0.2.1, the uplink \
-         eth0-192.0.2.0/24, which drops them where it filters sources; write `manage-routes = \
-         true`, or add a rule and a table for this source (`ip rule add from`)"
+        text(none),
+        format!("packets from 198.51.100.5 to 203.0.113.1 have no route; {default}")
     );
+}
+
+#[test]
+fn whether_a_default_route_is_missing_is_told_for_each_family() {
+    let mut network = network(&[("eth0", "192.0.2.5/24"), ("eth0", "2001:db8::5/64")]);
+    let usable = network.usable();
+    let missing =
+        |network: &NetworkState| [0, 1].map(|at| routeless(network, &usable[at]).is_some());
+    assert_eq!(missing(&network), [true, true]);
+    network.defaults.push(DefaultRoute {
+        link: 1,
+        v6: true,
+        metric: 0,
+        gateway: None,
+        onlink: false,
+        source: None,
+    });
+    assert_eq!(missing(&network), [true, false]);
 }
