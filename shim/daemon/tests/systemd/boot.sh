@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Boots systemd as the first process of a PID namespace, in a copy of this system that is thrown away: an overlay in
 # memory, with /run, /tmp and control groups of its own. Nothing of the machine's own systemd, files or settings is
 # touched. The network is the machine's.
