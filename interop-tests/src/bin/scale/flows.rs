@@ -29,7 +29,7 @@ pub(crate) struct Options {
 const AT_ONCE: usize = 64;
 
 /// How long the daemons have to come to rest before they are looked at.
-const SETTLE: Duration = Duration::from_secs(7);
+pub(super) const SETTLE: Duration = Duration::from_secs(7);
 
 /// Opens the flows, looks, uses each once more, and looks again.
 pub(crate) async fn measure(options: &Options) -> Outcome {
@@ -66,7 +66,7 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
 }
 
 /// Sends a byte over each connection, which is made where there is none, and waits for it to come back.
-async fn echo_all(
+pub(super) async fn echo_all(
     flows: Vec<Option<TcpStream>>,
     pair: &Pair,
 ) -> Outcome<(Vec<TcpStream>, Vec<Duration>)> {

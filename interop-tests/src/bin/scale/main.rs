@@ -1,6 +1,6 @@
 //! Measures scale: many flows over one session, many peers of one daemon, many opens a second, all flows
-//! moved at once, bulk beside raw quinn, `ssh -L` and stunnel, datagrams beside plain UDP, and interception beside a
-//! forward. docs/PERFORMANCE.md has the figures.
+//! moved at once, bulk beside raw quinn, `ssh -L` and stunnel, datagrams beside plain UDP, interception beside a
+//! forward, and what watching costs. docs/PERFORMANCE.md has the figures.
 //!
 //! ```console
 //! cargo run --release -p interop-tests --bin scale -- flows 10000
@@ -11,6 +11,7 @@
 //! cargo run --release -p interop-tests --bin scale -- datagrams
 //! cargo run --release -p interop-tests --bin scale -- links
 //! cargo run --release -p interop-tests --bin scale -- interception
+//! cargo run --release -p interop-tests --bin scale -- watch 1000
 //! ```
 //!
 //! Daemons and the destination are processes of their own: this program, started again.
@@ -28,6 +29,7 @@ mod process;
 mod quinn_raw;
 mod speed;
 mod tunnels;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,8 @@ enum Scale {
     Links(links::Options),
     /// What interception costs beside a forward, and what is left alone beside a host without Throughline.
     Interception(interception::Options),
+    /// What `/metrics`, the status page and `top` cost with many flows.
+    Watch(watch::Options),
     /// The destination of the flows.
     #[command(hide = true)]
     Origin,
@@ -65,7 +69,7 @@ enum Scale {
 
 fn main() -> ExitCode {
     // A daemon of a measurement is the real program.
-    if std::env::args().nth(1).is_some_and(|first| first == "run") {
+    if std::env::args().nth(1).is_some_and(|first| ["run", "top"].contains(&first.as_str())) {
         return throughline_daemon::cli::main();
     }
     let outcome = tokio::runtime::Runtime::new()
@@ -90,6 +94,7 @@ async fn measure(command: Scale) -> Outcome {
         Scale::Datagrams(options) => datagrams::measure(&options),
         Scale::Links(options) => links::measure(&options).await,
         Scale::Interception(options) => interception::measure(&options).await,
+        Scale::Watch(options) => watch::measure(&options).await,
         Scale::Origin => pair::serve_origin().await,
     }
 }

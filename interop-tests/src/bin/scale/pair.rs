@@ -1,6 +1,7 @@
 //! Two daemons and a destination, each a process.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use interop_tests::process::{Process, free_udp_port};
 use interop_tests::support::Outcome;
@@ -25,7 +26,7 @@ pub(crate) const ECHO: u8 = b'e';
 pub(crate) struct Pair {
     near: Process,
     far: Process,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Pair {
@@ -64,7 +65,7 @@ impl Pair {
         };
         let (far, near) = (run("far")?, run("near")?);
         near.says("session up")?;
-        Ok(Self { near, far, _home: home })
+        Ok(Self { near, far, home })
     }
 
     /// Returns where applications connect.
@@ -75,6 +76,18 @@ impl Pair {
     /// Returns the address of an ingress.
     pub(crate) fn ingress_named(&self, name: &str) -> Outcome<SocketAddr> {
         self.near.ingress(name)
+    }
+
+    /// Returns the address that the near daemon says after this.
+    pub(crate) fn near_addr(&self, said: &str) -> Outcome<SocketAddr> {
+        let line = self.near.says(said)?;
+        let addr = line.split("addr=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        Ok(addr.ok_or("no address")?.parse()?)
+    }
+
+    /// Returns the admin socket of the near daemon.
+    pub(crate) fn near_socket(&self) -> PathBuf {
+        self.home.path().join("near.sock")
     }
 
     /// Returns how many descriptors the near and the far daemon have open.
