@@ -33,7 +33,7 @@ use throughline::{Identity, Limits, PeerConfig, PeerId, UplinkConfig};
 
 pub use self::budget::{AtBudget, Budget};
 pub use self::error::ConfigError;
-pub use crate::proxy::ingress::{IngressKind, ProxyProtocol};
+pub use crate::proxy::ingress::{Clients, IngressKind, ProxyProtocol};
 
 /// The configuration of a daemon.
 #[derive(Clone)]
@@ -127,6 +127,8 @@ pub struct Ingress {
     pub kind: IngressKind,
     /// Who says who its clients are, and who is told.
     pub proxy_protocol: ProxyProtocol,
+    /// Who its clients may be.
+    pub clients: Clients,
 }
 
 /// What becomes of live flows of peers that a reload no longer permits.

@@ -162,7 +162,7 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ProxyProtocol;
+    use crate::config::{Clients, ProxyProtocol};
 
     #[test]
     fn the_ingress_is_the_one_that_is_named_else_the_first_that_speaks_socks() {
@@ -171,6 +171,7 @@ mod tests {
             listen: crate::proxy::ingress::Listen::Ip(listen.parse().unwrap()),
             kind,
             proxy_protocol: ProxyProtocol::default(),
+            clients: Clients::default(),
         };
         let password = Credentials { username: "u".to_owned(), password: "p".to_owned() };
         let ingresses = [

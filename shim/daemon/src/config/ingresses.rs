@@ -13,8 +13,8 @@ use super::nearest::nearest;
 use super::peers::PeerNames;
 use super::raw::{RawIngress, SpannedList, SpannedText, Tables};
 use super::rules::{mode, peer_down, via};
-use super::source::{Source, in_order, located, located_list};
-use super::{Ingress, IngressKind, ProxyProtocol};
+use super::source::{Located, Source, in_order, located, located_list};
+use super::{Clients, Ingress, IngressKind, ProxyProtocol};
 use crate::catalogue::Code;
 use crate::proxy::ingress::credentials::Credentials;
 use crate::proxy::rules::IngressDefault;
@@ -83,11 +83,12 @@ fn ingress(
     intercept::reject_fields(source, raw)?;
     let span = listen_span(name, raw);
     listen::check_unix(source, span.clone(), (&listen, &kind), raw)?;
+    let clients = clients(source, raw)?;
     if let Some(addr) = listen.ip() {
-        check_exposure(source, span, addr, &kind)?;
+        check_exposure(source, span, addr, (&kind, &clients))?;
     }
     let proxy_protocol = proxy_protocol(source, raw, &kind)?;
-    Ok(Ingress { name: name.get_ref().clone(), listen, kind, proxy_protocol })
+    Ok(Ingress { name: name.get_ref().clone(), listen, kind, proxy_protocol, clients })
 }
 
 fn kind(
@@ -183,30 +184,48 @@ fn proxy_protocol(
     Ok(ProxyProtocol { accept_from, send: send.is_some_and(|send| *send.get_ref()) })
 }
 
+fn clients(source: &Source<'_>, raw: &RawIngress) -> Result<Clients, ConfigError> {
+    let network = |(text, span): Located<'_>| {
+        let network = source.prefix((text, span.clone()))?;
+        if network.prefix_len() == 0 {
+            let message = format!(
+                "`{text}` is everybody; write the networks that clients are in, like 192.168.1.0/24."
+            );
+            return Err(source.error(Code::Exposed, span, message));
+        }
+        Ok(network)
+    };
+    let allow_from =
+        located_list(raw.allow_from.as_ref()).into_iter().map(network).collect::<Result<_, _>>()?;
+    Ok(Clients { allow_from })
+}
+
 fn missing(source: &Source<'_>, name: &Spanned<String>, field: &str, example: &str) -> ConfigError {
     let message =
         format!("The ingress `{}` has no `{field}`; write {field} = {example}.", name.get_ref());
     source.error(Code::FieldMissing, name.span(), message)
 }
 
-/// Rejects an ingress that other hosts can use without authentication.
+/// Rejects an ingress that anybody's host can use without authentication.
 fn check_exposure(
     source: &Source<'_>,
     span: Range<usize>,
     listen: SocketAddr,
-    kind: &IngressKind,
+    (kind, clients): (&IngressKind, &Clients),
 ) -> Result<(), ConfigError> {
-    if listen.ip().to_canonical().is_loopback() {
+    if listen.ip().to_canonical().is_loopback() || !clients.allow_from.is_empty() {
         return Ok(());
     }
     let hint = match kind {
         kind if kind.credentials().is_some() => return Ok(()),
-        IngressKind::Forward(_) => {
-            "a forwarded port cannot authenticate its clients, so listen on 127.0.0.1"
-        }
-        _ => "add `username` and `password`, or listen on 127.0.0.1",
+        // It cannot authenticate its clients.
+        IngressKind::Forward(_) => "",
+        _ => " add `username` and `password`,",
     };
-    let message = format!("{listen} is open to other hosts without authentication; {hint}.");
+    let message = format!(
+        "{listen} is open to every host that can reach it;{hint} write the networks that clients are in, as in allow-from = \
+         [\"192.168.1.0/24\"], or listen on 127.0.0.1."
+    );
     Err(source.error(Code::Exposed, span, message))
 }
 

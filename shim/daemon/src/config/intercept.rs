@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::raw::{RawIngress, SpannedList};
 use super::source::{Source, located, located_list};
-use super::{Ingress, IngressKind, ProxyProtocol};
+use super::{Clients, Ingress, IngressKind, ProxyProtocol};
 use crate::catalogue::Code;
 use crate::proxy::ingress::Listen;
 use crate::proxy::ingress::intercept::listener::LISTEN;
@@ -29,6 +29,7 @@ pub(super) fn parse(
     for (field, word) in [("username", &raw.username), ("password", &raw.password)] {
         reject_field(source, "intercept", field, word.as_ref())?;
     }
+    reject_field(source, "intercept", "allow-from", raw.allow_from.as_ref())?;
     reject_field(source, "intercept", "accept-proxy-protocol", raw.accept_proxy_protocol.as_ref())?;
     reject_field(source, "intercept", "send-proxy-protocol", raw.send_proxy_protocol.as_ref())?;
     for (field, word) in [("mode", &raw.socket_mode), ("owner", &raw.socket_owner)] {
@@ -63,6 +64,7 @@ pub(super) fn parse(
         listen: Listen::Ip(LISTEN),
         kind: IngressKind::Intercept(Box::new(selector)),
         proxy_protocol: ProxyProtocol::default(),
+        clients: Clients::default(),
     })
 }
 

@@ -75,6 +75,11 @@ pub(super) fn check_unix(
                        \"127.0.0.1:5353\".";
         return Err(source.error(Code::FieldsConflict, span, message));
     }
+    if let Some(from) = &raw.allow_from {
+        let message = "`allow-from` names addresses, and the clients of a Unix socket have none: its file says who may \
+                       connect (`socket-mode`, `socket-owner`); remove it.";
+        return Err(source.error(Code::FieldsConflict, from.span(), message));
+    }
     if let Some(from) = &raw.accept_proxy_protocol {
         let message = "`accept-proxy-protocol` names addresses of load balancers, and the clients of a Unix socket \
                        have none; remove it, or listen at an address.";

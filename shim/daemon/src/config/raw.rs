@@ -116,6 +116,8 @@ pub(super) struct RawIngress {
     pub(super) peer_down: Option<SpannedText>,
     pub(super) username: Option<SpannedText>,
     pub(super) password: Option<SpannedText>,
+    #[serde(rename = "allow-from")]
+    pub(super) allow_from: Option<SpannedList>,
     #[serde(rename = "accept-proxy-protocol")]
     pub(super) accept_proxy_protocol: Option<SpannedList>,
     #[serde(rename = "send-proxy-protocol")]

@@ -5,6 +5,7 @@
 //! the [way out](outbound).
 
 pub mod accept;
+mod clients;
 pub mod credentials;
 pub mod datagrams;
 pub mod dispatcher;
@@ -22,6 +23,7 @@ mod serve;
 mod socks4;
 mod socks5;
 
+pub use self::clients::Clients;
 pub use self::datagrams::{DatagramOutbound, HandedFlow, serve_udp};
 pub use self::kind::{IngressKind, LiveIngress, Now};
 pub use self::listener::{Listen, Listener, UnixEntrance, UnixPath};

@@ -48,7 +48,8 @@ pub(super) fn changes(old: &[Ingress], new: &[Ingress], placements: &[Placement]
                 if old.name != new.name {
                     changes.push(Change::IngressRenamed { from: old.name.clone(), to: name() });
                 }
-                let spoken = |of: &Ingress| (of.kind.clone(), of.proxy_protocol.clone());
+                let spoken =
+                    |of: &Ingress| (of.kind.clone(), of.proxy_protocol.clone(), of.clients.clone());
                 // Who may connect to a Unix socket changes as well.
                 if spoken(old) != spoken(new) || old.listen != new.listen {
                     changes.push(Change::IngressChanged(name()));

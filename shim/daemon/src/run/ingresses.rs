@@ -121,8 +121,8 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 
 /// Returns what an ingress is to its next connection.
 fn now(ingress: &Ingress) -> Now {
-    let Ingress { name, kind, proxy_protocol, .. } = ingress.clone();
-    Now { name: name.into(), kind, proxy_protocol }
+    let Ingress { name, kind, proxy_protocol, clients, .. } = ingress.clone();
+    Now { name: name.into(), kind, proxy_protocol, clients }
 }
 
 impl Server {

@@ -4,6 +4,7 @@
 //! Needs no root if users may create namespaces; otherwise the tests say that they are skipped.
 #![cfg(target_os = "linux")]
 
+mod clients;
 mod lanes;
 mod routes;
 mod watch;

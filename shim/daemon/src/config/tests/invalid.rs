@@ -332,7 +332,7 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
         "[ingress.s]\nkind = 'http'\nlisten = '0.0.0.0:1'",
         4,
         10,
-        "0.0.0.0:1 is open to other hosts without authentication; add `username` and `password`, or listen on 127.0.0.1.",
+        "0.0.0.0:1 is open to every host that can reach it; add `username` and `password`, write the networks that clients are in, as in allow-from = [\"192.168.1.0/24\"], or listen on 127.0.0.1.",
     ),
     (
         "[ingress.s]\nkind = 'http'\nlisten = '127.0.0.1:1'\nsend-proxy-protocol = true",
@@ -347,16 +347,22 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
         "`lb.example` is not a prefix; write one like 192.0.2.0/28 or 2001:db8:a::/48.",
     ),
     (
+        "[ingress.s]\nkind = 'socks5'\nlisten = '0.0.0.0:1'\nallow-from = '0.0.0.0/0'",
+        5,
+        14,
+        "`0.0.0.0/0` is everybody; write the networks that clients are in, like 192.168.1.0/24.",
+    ),
+    (
         "[ingress.s]\nkind = 'socks5'\nlisten = '0.0.0.0:1'",
         4,
         10,
-        "0.0.0.0:1 is open to other hosts without authentication; add `username` and `password`, or listen on 127.0.0.1.",
+        "0.0.0.0:1 is open to every host that can reach it; add `username` and `password`, write the networks that clients are in, as in allow-from = [\"192.168.1.0/24\"], or listen on 127.0.0.1.",
     ),
     (
         "[ingress.s]\nkind = 'forward'\nto = 'h:1'\nlisten = '[::]:1'",
         5,
         10,
-        "[::]:1 is open to other hosts without authentication; a forwarded port cannot authenticate its clients, so listen on 127.0.0.1.",
+        "[::]:1 is open to every host that can reach it; write the networks that clients are in, as in allow-from = [\"192.168.1.0/24\"], or listen on 127.0.0.1.",
     ),
     (
         "[ingress.s]\nkind = 'forward'\nlisten = '127.0.0.1:1'",
@@ -386,7 +392,7 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
         "[ingress.s]\nkind = 'forward'\nlisten = '0.0.0.0:1'\nto = 'h:1'\nprotocol = 'udp'",
         4,
         10,
-        "0.0.0.0:1 is open to other hosts without authentication; a forwarded port cannot authenticate its clients, so listen on 127.0.0.1.",
+        "0.0.0.0:1 is open to every host that can reach it; write the networks that clients are in, as in allow-from = [\"192.168.1.0/24\"], or listen on 127.0.0.1.",
     ),
     (
         "[ingress.s]\nkind = 'socks5'\nlisten = '127.0.0.1:1'\nprotocol = 'udp'",

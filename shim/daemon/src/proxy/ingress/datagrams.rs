@@ -106,6 +106,10 @@ fn pass_runs<K: PartialEq>(
 /// Returns how the flow of a new client begins, if there is room for it.
 fn begin(shared: &Shared, flows: &Flows<SocketAddr>, from: SocketAddr) -> Option<Beginning> {
     let target = target_of(&shared.ingress)?;
+    if !shared.ingress.now().clients.admit(Some(from.ip())) {
+        log_foreign(&shared.refusals, &shared.ingress.name(), from);
+        return None;
+    }
     let limit = shared.dispatcher.connections().limits().per_ingress;
     let place = shared.ingress.served().try_enter(limit);
     let Some(place) = place.filter(|_| of_address(flows, from.ip()) < MAX_OF_ADDRESS) else {
@@ -160,6 +164,12 @@ pub struct HandedFlow {
 
 fn of_address(flows: &Flows<SocketAddr>, ip: IpAddr) -> usize {
     flows.count(|client| client.ip() == ip)
+}
+
+fn log_foreign(refusals: &RefusalLog, ingress: &str, from: SocketAddr) {
+    if let Some(suppressed) = refusals.admit() {
+        info!(%ingress, %from, suppressed, "datagrams dropped: their address is in none of the networks of `allow-from`");
+    }
 }
 
 pub(super) fn log_full(refusals: &RefusalLog, ingress: &str, from: SocketAddr) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Clients;
 use super::credentials::Credentials;
 use super::intercept::traffic::{Protocol, TrafficSelector};
 use super::proxy_protocol::ProxyProtocol;
@@ -36,6 +37,8 @@ pub struct Now {
     pub kind: IngressKind,
     /// Who says who its clients are, and who is told.
     pub proxy_protocol: ProxyProtocol,
+    /// Who its clients may be.
+    pub clients: Clients,
 }
 
 impl IngressKind {

@@ -42,7 +42,7 @@ pub async fn serve(
     let (refusals, streams) = (Arc::new(RefusalLog::default()), Gate::default());
     let connections = dispatcher.connections().clone();
     accept_loop(listener, &ingress, &connections, &tasks, |mut tcp, from, set_up| {
-        let Now { name, kind, proxy_protocol } = ingress.now();
+        let Now { name, kind, proxy_protocol, clients } = ingress.now();
         let arrival = Arrival { ingress: name, freezer: connections.freezer.clone(), set_up };
         let service = Arc::new(Service {
             ingress: ingress.clone(),
@@ -52,6 +52,10 @@ pub async fn serve(
             refusals: Arc::clone(&refusals),
         });
         async move {
+            if !clients.admit(from.ip().map(|from| from.ip())) {
+                log(&service, from, "its address is in none of the networks of `allow-from`");
+                return close_with_reset(tcp);
+            }
             let ends = Box::pin(proxy_protocol.ends(&mut tcp, from));
             match arrival.freezer.unless_given(ends).await {
                 None => close_with_reset(tcp),
