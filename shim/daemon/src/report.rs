@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::health::NO_ADDRESS;
 pub(crate) use self::table::amount;
 use throughline::{Node, NodeStatus};
 

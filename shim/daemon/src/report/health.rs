@@ -6,6 +6,9 @@ use super::{PeerReport, Report, SessionReport};
 /// outage that flows sit out, is over by then.
 const UNREACHABLE_AFTER_S: f64 = 5.0;
 
+/// What is wrong with an uplink that has nothing to send from; who can look at its interface says why.
+pub(crate) const NO_ADDRESS: &str = "has no usable address; `throughline check` says why";
+
 impl Report {
     /// Returns what is wrong, as sentences without a full stop; nothing where all is well.
     ///
@@ -14,7 +17,7 @@ impl Report {
         let mut problems = Vec::new();
         problems.extend(self.interception.as_ref().and_then(|now| now.problem.clone()));
         let unaddressed = self.uplinks.iter().filter(|u| u.addresses.is_empty() && !u.draining);
-        problems.extend(unaddressed.map(|u| format!("uplink {} has no address", u.name)));
+        problems.extend(unaddressed.map(|u| format!("uplink {} {NO_ADDRESS}", u.name)));
         let spent = |uplink: &super::UplinkReport| {
             let budget = uplink.budget.as_ref().filter(|budget| budget.state == "spent")?;
             Some(format!("uplink {}: {budget}", uplink.name))

@@ -67,6 +67,8 @@ impl UplinkReport {
             _ if self.draining => "draining",
             _ if self.budget.as_ref().is_some_and(BudgetReport::forbids) => "budget spent",
             (true, _, _) => "no address",
+            // It has one where no other uplink answers.
+            (false, 0, _) if self.metered => "standby",
             (false, 0, _) => "no lane",
             (false, _, 0) => "no answer",
             (false, _, _) => "in use",

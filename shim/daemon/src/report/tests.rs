@@ -101,6 +101,10 @@ fn uplink_list_does_not_call_a_dead_uplink_in_use_and_leaves_idle_loopback_out()
     };
     report.uplinks[0].draining = false;
     assert_eq!(state(&report).as_deref(), Some("in use"));
+    report.uplinks[0].lanes = 0;
+    assert_eq!(state(&report).as_deref(), Some("standby"), "it is metered");
+    report.uplinks[0].metered = false;
+    report.uplinks[0].lanes = 1;
     report.uplinks[0].lanes_up = 0;
     assert_eq!(state(&report).as_deref(), Some("no answer"));
     report.uplinks[0].lanes = 0;
@@ -152,7 +156,11 @@ fn what_is_wrong_is_named_and_nothing_else() {
     assert!(report.problems().is_empty(), "the uplink is drained");
     report.uplinks[0].draining = false;
     report.peers[0].sessions[0].detached_s = Some(2.0);
-    assert_eq!(report.problems(), ["uplink isp-a has no address"], "an outage that may pass");
+    assert_eq!(
+        report.problems(),
+        ["uplink isp-a has no usable address; `throughline check` says why"],
+        "an outage that may pass"
+    );
     report.peers[0].sessions[0].detached_s = Some(7.6);
     assert_eq!(report.problems()[1], "peer branch1 has had no lane for 8 s");
     let mut gone = report.clone();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use throughline_proto::types::printable;
 
-use crate::report::{LaneReport, Report, SessionReport, UplinkReport};
+use crate::report::{LaneReport, MoveReport, Report, SessionReport, UplinkReport};
 
 /// The rows of a moment.
 #[derive(Debug, Default)]
@@ -31,13 +31,20 @@ pub(crate) struct Board {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct UplinkRow {
     pub(crate) name: String,
-    /// `in use`, `no answer`, `no lane`, `no address`, `budget spent` or `draining`.
+    /// `in use`, `no answer`, `no lane`, `standby`, `no address`, `budget spent` or `draining`.
     pub(crate) state: &'static str,
     pub(crate) lanes: usize,
     pub(crate) rate: Rate,
     pub(crate) failed_lanes: u64,
     /// What is used of its budget, if it has one.
     pub(crate) budget: String,
+}
+
+impl UplinkRow {
+    /// Returns whether nothing goes over it although nobody wants that.
+    pub(crate) fn is_broken(&self) -> bool {
+        !["in use", "standby", "draining"].contains(&self.state)
+    }
 }
 
 /// A lane.
@@ -162,14 +169,36 @@ impl Board {
                     lanes: lanes.map(|lane| format!("l{lane}")).collect::<Vec<_>>().join("+"),
                     rate: counts.rate(&before, key, flow.sent_bytes, flow.received_bytes),
                     total: flow.sent_bytes + flow.received_bytes,
-                    moved: moved.map_or(String::new(), |m| {
-                        format!("{} {:.0} s ago", text(&m.reason), m.ago_s)
-                    }),
+                    moved: moved.map_or_else(String::new, moved_text),
                 });
             }
         }
         self.of_flows = counts;
     }
+}
+
+/// Says in a few words when and why a flow moved, as the status page does.
+fn moved_text(moved: &MoveReport) -> String {
+    let reason = match moved.reason.as_str() {
+        "gone" => "its lane ended",
+        "suspect" => "its lane was silent",
+        "unready" => "its lane was not ready",
+        "draining" => "its lane drains",
+        "metered" => "its lane is metered",
+        "lossy" => "its lane lost much",
+        "more-elsewhere" => "more room there",
+        "restored" => "its lane is back",
+        "spurious" => "a false alarm",
+        other => return format!("{} ago: {}", ago(moved), text(other)),
+    };
+    format!("{} ago: {reason}", ago(moved))
+}
+
+fn ago(moved: &MoveReport) -> String {
+    let seconds = Duration::from_secs(moved.ago_s.max(0.0) as u64);
+    // The two greatest units are enough.
+    let text = humantime::format_duration(seconds).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 fn sessions(report: &Report) -> impl Iterator<Item = (&str, &SessionReport)> {
@@ -270,6 +299,11 @@ mod tests {
         board.take_flows(&report, Instant::now());
         assert_eq!(board.lanes[0].state, "up, pauses up to 180 ms");
         assert_eq!(board.flows[0].target, "\u{fffd}[2Jhost:22");
+        let moved = |reason: &str, ago_s| {
+            moved_text(&MoveReport { from: 0, ago_s, reason: reason.to_owned() })
+        };
+        assert_eq!(moved("suspect", 3725.9), "1h 2m ago: its lane was silent");
+        assert_eq!(moved("new\u{1b}word", 3.0), "3s ago: new\u{fffd}word");
         assert!(
             board.problems.iter().any(|problem| problem.contains("redundancy")),
             "{:?}",

@@ -7,11 +7,18 @@ pub(super) struct Column {
     pub(super) width: u16,
     /// The lower, the longer it stays as the terminal gets narrower.
     pub(super) rank: u8,
+    /// Whether what it has stands at its right, its title too.
+    pub(super) is_number: bool,
 }
 
 /// Returns one of that title; `rank` is the lower, the longer it stays.
 pub(super) const fn column(title: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, width, rank }
+    Column { title, width, rank, is_number: false }
+}
+
+/// Returns one of numbers.
+pub(super) const fn numbers(title: &'static str, width: u16, rank: u8) -> Column {
+    Column { title, width, rank, is_number: true }
 }
 
 /// Returns which columns are shown where `room` is left, in their order: at least one, cut off if need be.

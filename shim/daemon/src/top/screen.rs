@@ -147,13 +147,15 @@ impl Screen {
     fn ask(&mut self, change: UplinkChange, board: &Board) -> Option<Action> {
         if self.part != Pane::Uplinks {
             return Some(Action::Hint(
-                "that is for uplinks: Tab leads there, up and down select one",
+                "d and r are for uplinks: Tab goes to them, ↑ and ↓ select one",
             ));
         }
         let (row, _) = self.rows[Pane::Uplinks as usize];
         let uplink = &board.uplinks.get(row.min(board.uplinks.len().saturating_sub(1)))?.name;
+        // A standby is dialed before flows leave.
+        let takes_flows = |state: &str| ["in use", "standby"].contains(&state);
         let is_last =
-            board.uplinks.iter().all(|other| other.name == *uplink || other.state != "in use");
+            board.uplinks.iter().all(|other| other.name == *uplink || !takes_flows(other.state));
         self.keys = Keys::Confirm(Change { uplink: uplink.clone(), change, is_last });
         None
     }
@@ -217,7 +219,7 @@ impl Order {
             Self::Rate => "rate",
             Self::Total => "total",
             Self::Target => "target",
-            Self::Opened => "opened",
+            Self::Opened => "age",
         }
     }
 }

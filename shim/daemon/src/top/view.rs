@@ -9,7 +9,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table, TableState, Wrap};
 
 use super::board::{Board, FlowRow, LaneRow, UplinkRow};
-use super::columns::{Column, column, shown};
+use super::columns::{Column, column, numbers, shown};
 use super::screen::{Keys, Pane, Screen};
 use crate::admin::UplinkChange;
 use crate::report::amount;
@@ -27,15 +27,16 @@ const AROUND_ROWS: u16 = 3;
 const ROOM_FOR_FRAME: u16 = 5;
 
 /// The keys, those first that a narrow terminal has to show.
-const KEYS: &str = "q quit  Tab next part  ↑↓ row  / filter  s order  d drain  r resume the uplink";
+const KEYS: &str =
+    "q quit  Tab next part  ↑↓ row  / filter flows  s sort flows  d drain the uplink  r resume it";
 
 const UPLINKS: [Column; 7] = [
     column("uplink", 20, 0),
     column("state", 10, 1),
-    column("lanes", 5, 3),
-    column("sent", 12, 2),
-    column("received", 12, 2),
-    column("failures", 8, 5),
+    numbers("lanes", 5, 3),
+    numbers("sent", 12, 2),
+    numbers("received", 12, 2),
+    numbers("failed lanes", 12, 5),
     column("budget used", 44, 4),
 ];
 
@@ -45,10 +46,10 @@ const LANES: [Column; 9] = [
     column("uplink", 14, 0),
     column("remote", 24, 5),
     column("state", 26, 0),
-    column("rtt", 9, 3),
-    column("sent", 12, 4),
-    column("received", 12, 4),
-    column("suspicions", 10, 6),
+    numbers("rtt", 9, 3),
+    numbers("sent", 12, 4),
+    numbers("received", 12, 4),
+    numbers("suspicions", 10, 6),
 ];
 
 const FLOWS: [Column; 9] = [
@@ -57,10 +58,10 @@ const FLOWS: [Column; 9] = [
     column("target", 22, 0),
     column("mode", 9, 6),
     column("lanes", 8, 4),
-    column("sent", 12, 1),
-    column("received", 12, 1),
-    column("total", 9, 5),
-    column("moved", 24, 7),
+    numbers("sent", 12, 1),
+    numbers("received", 12, 1),
+    numbers("total", 9, 5),
+    column("last moved", 32, 7),
 ];
 
 /// Draws a moment: `message` is what the last key did, `silence` why the daemon does not answer.
@@ -71,11 +72,12 @@ pub(crate) fn draw(
     message: Option<&str>,
     silence: Option<&str>,
 ) {
-    let problems: Vec<_> = silence
-        .into_iter()
-        .chain(board.problems.iter().map(String::as_str))
-        .take(MAX_PROBLEMS)
-        .collect();
+    let all = silence.into_iter().chain(board.problems.iter().map(String::as_str));
+    let mut problems: Vec<_> = all.take(MAX_PROBLEMS).map(str::to_owned).collect();
+    let left = (board.problems.len() + usize::from(silence.is_some())).saturating_sub(MAX_PROBLEMS);
+    if left > 0 {
+        problems.push(format!("and {left} more: `throughline status --check` names them all"));
+    }
     let said = keys_line(screen, message);
     let Rect { width, height, .. } = frame.area();
     let wrong_lines =
@@ -90,7 +92,7 @@ pub(crate) fn draw(
         Constraint::Length(said_lines.min(height / 3).max(1)),
     ])
     .areas(frame.area());
-    frame.render_widget(Line::from(title_of(board)), title);
+    frame.render_widget(Line::from(title_of(board, silence.is_some())), title);
     let wrong_text: Vec<_> =
         problems.iter().map(|problem| Line::from(format!("! {problem}"))).collect();
     frame.render_widget(Paragraph::new(wrong_text).wrap(Wrap { trim: true }).style(alarm()), wrong);
@@ -106,16 +108,31 @@ fn lines_of(text: &str, width: u16) -> u16 {
     u16::try_from(lines).unwrap_or(u16::MAX)
 }
 
-fn title_of(board: &Board) -> String {
+fn title_of(board: &Board, is_silent: bool) -> String {
     if board.id.is_empty() {
         return "no daemon has answered yet".to_owned();
     }
     let uptime = humantime::format_duration(Duration::from_secs(board.uptime.as_secs()));
     let survived = match board.survived {
         0 => String::new(),
+        1 => "  1 flow outlived a failure".to_owned(),
         flows => format!("  {flows} flows outlived a failure"),
     };
-    format!("{}  up {uptime}{survived}", board.id)
+    format!("{}  running for {uptime}{survived}  key {}", verdict(board, is_silent), board.id)
+}
+
+/// Says first how it goes.
+fn verdict(board: &Board, is_silent: bool) -> String {
+    let broken: Vec<&str> =
+        board.uplinks.iter().filter(|up| up.is_broken()).map(|up| up.name.as_str()).collect();
+    match (is_silent, &broken[..], board.problems.len()) {
+        (true, _, _) => "the daemon does not answer".to_owned(),
+        (false, [], 0) => "all is well".to_owned(),
+        (false, [], 1) => "something is wrong".to_owned(),
+        (false, [], problems) => format!("{problems} things are wrong"),
+        // Known at once, and some seconds before it is a lost redundancy.
+        (false, broken, _) => format!("no lane answers over {}", broken.join(" and ")),
+    }
 }
 
 fn keys_line(screen: &Screen, message: Option<&str>) -> String {
@@ -164,7 +181,7 @@ fn draw_parts(frame: &mut Frame<'_>, area: Rect, board: &Board, screen: &mut Scr
 fn draw_uplinks(frame: &mut Frame<'_>, area: Rect, board: &Board, screen: &mut Screen) {
     let cell = |uplink: &UplinkRow, column| match column {
         0 => Cell::from(uplink.name.clone()),
-        1 => Cell::from(uplink.state).style(alarm_unless(uplink.state == "in use")),
+        1 => Cell::from(uplink.state).style(alarm_unless(!uplink.is_broken())),
         2 => number(uplink.lanes),
         3 => rate(uplink.rate.sent),
         4 => rate(uplink.rate.received),
@@ -241,7 +258,10 @@ fn draw_table<R>(
         _ => Constraint::Length(column.width),
     };
     let widths = columns_shown.iter().map(|index| width(&columns[*index]));
-    let head = columns_shown.iter().map(|index| columns[*index].title);
+    let head = columns_shown.iter().map(|index| match columns[*index] {
+        Column { title, is_number: true, .. } => right(title.to_owned()),
+        Column { title, .. } => Cell::from(title),
+    });
     let frame_of = Block::bordered().title(Line::from(format!(" {title} ")).style(looked_at(bold)));
     let table = Table::new(lines, widths)
         .header(Row::new(head).style(bold))

@@ -269,7 +269,7 @@ fn uplinks(report: &Report, metering: &mut Metering<'_>) -> Vec<UplinkRow> {
                 .take(MAX_ADDRESSES)
                 .map(ToString::to_string)
                 .collect(),
-            state: uplink_state(uplink),
+            state: uplink.state(),
             metered: uplink.metered,
             budget: uplink.budget.as_ref().map(|budget| BudgetRow {
                 used: budget.used_bytes,
@@ -289,14 +289,6 @@ fn uplinks(report: &Report, metering: &mut Metering<'_>) -> Vec<UplinkRow> {
         }
     };
     shown.map(row).collect()
-}
-
-/// Returns the state of an uplink, as `uplink list` names it; of one that has no lane because it is metered, that.
-fn uplink_state(uplink: &UplinkReport) -> &'static str {
-    match uplink.state() {
-        "no lane" if uplink.metered => "standby",
-        state => state,
-    }
 }
 
 fn peer(peer: &PeerReport) -> PeerRow {

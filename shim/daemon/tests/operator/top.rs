@@ -59,7 +59,7 @@ async fn it_follows_a_failure_and_an_uplink_is_drained_by_a_key() {
     assert!(!is_drained(&pair).await);
 
     top.press("\t\td");
-    top.shows("that is for uplinks").await;
+    top.shows("d and r are for uplinks").await;
     top.press("/nothing");
     top.shows("flows: 0 of 3 with \"nothing\"").await;
     // Ctrl-C, whatever is being typed.

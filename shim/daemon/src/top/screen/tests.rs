@@ -71,6 +71,10 @@ fn an_uplink_is_drained_once_that_is_confirmed() {
     screen.press(Key::Char('d'), &board);
     let last = screen.press(Key::Char('y'), &board);
     assert_eq!(last, Some(Action::Change(change("isp-b", UplinkChange::Drain, true))));
+    board.uplinks[0] = uplink("isp-a", "standby");
+    screen.press(Key::Char('d'), &board);
+    assert_eq!(screen.keys, Keys::Confirm(change("isp-b", UplinkChange::Drain, false)));
+    screen.press(Key::Escape, &board);
     screen.press(Key::Tab, &board);
     assert!(matches!(screen.press(Key::Char('d'), &board), Some(Action::Hint(_))));
     assert_eq!(screen.keys, Keys::Commands);

@@ -32,7 +32,7 @@ fn board() -> Board {
         target: format!("10.0.0.{number}:22"),
         lanes: "l0+l1".to_owned(),
         rate: Rate { sent: number as f64, received: 0.0 },
-        moved: "suspect 3 s ago".to_owned(),
+        moved: "3s ago: its lane was silent".to_owned(),
         ..FlowRow::default()
     };
     Board {
@@ -54,7 +54,7 @@ fn board() -> Board {
 fn what_is_wrong_stands_first_and_every_part_has_its_rows() {
     let text = drawn(160, 40, &board(), &mut Screen::default());
     for part in [
-        "tlk1abc  up 1m 2s  7 flows outlived a failure",
+        "no lane answers over isp-b  running for 1m 2s  7 flows outlived a failure  key tlk1abc",
         "! peer office lost its redundancy 3 s ago: isp-b: no answer within 4s",
         "100.0 Mbit/s",
         "16.0 GB of 20.0 GB (low), new 2026-12-01",
@@ -62,8 +62,8 @@ fn what_is_wrong_stands_first_and_every_part_has_its_rows() {
         "up, pauses up to 180 ms",
         "flows: 1000 of 1000, by rate",
         "10.0.0.1000:22",
-        "suspect 3 s ago",
-        "d drain",
+        "3s ago: its lane was silent",
+        "d drain the uplink",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
@@ -103,4 +103,19 @@ fn a_selection_beyond_the_end_is_the_last_row_and_no_terminal_is_too_small() {
         }
     }
     assert_eq!(screen.rows.map(|(selected, _)| selected), [0, 0, 0]);
+}
+
+#[test]
+fn a_standby_is_no_alarm_and_of_many_faults_it_is_said_how_many_there_are() {
+    let mut board = board();
+    board.uplinks[1].state = "standby";
+    assert!(!board.uplinks[1].is_broken());
+    board.problems = (0..5).map(|number| format!("fault {number}")).collect();
+    let text = drawn(160, 40, &board, &mut Screen::default());
+    assert!(text.contains("5 things are wrong") && text.contains("! fault 2"), "{text}");
+    assert!(text.contains("! and 2 more") && !text.contains("fault 3"), "{text}");
+    board.problems.clear();
+    let text = drawn(160, 40, &board, &mut Screen::default());
+    assert!(text.contains("all is well  running for") && !text.contains('!'), "{text}");
+    assert!(title_of(&board, true).starts_with("the daemon does not answer  "));
 }

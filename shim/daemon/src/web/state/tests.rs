@@ -74,28 +74,6 @@ fn texts_of_others_are_printable_and_short() {
 }
 
 #[test]
-fn an_uplink_is_in_a_state_that_says_what_is_wrong() {
-    let uplink = sample().uplinks.remove(0);
-    let of = |lanes, lanes_up, metered, draining, addresses: bool| {
-        let addresses = if addresses { uplink.addresses.clone() } else { Vec::new() };
-        uplink_state(&UplinkReport {
-            lanes,
-            lanes_up,
-            metered,
-            draining,
-            addresses,
-            ..uplink.clone()
-        })
-    };
-    assert_eq!(of(2, 1, false, false, true), "in use");
-    assert_eq!(of(2, 0, false, false, true), "no answer");
-    assert_eq!(of(0, 0, false, false, true), "no lane");
-    assert_eq!(of(0, 0, true, false, true), "standby");
-    assert_eq!(of(1, 1, false, true, true), "draining");
-    assert_eq!(of(0, 0, false, false, false), "no address");
-}
-
-#[test]
 fn an_uplink_that_was_only_discovered_is_shown_once_it_has_a_lane() {
     let mut report = sample();
     report.uplinks[0] =
