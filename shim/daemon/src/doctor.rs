@@ -30,17 +30,24 @@ use crate::catalogue::Code;
 use crate::config::{Config, ConfigError};
 pub use examination::Examination;
 pub use finding::{Diagnosis, Finding, Severity};
+use throughline::UplinkConfig;
+use throughline_uplinks::NetworkState;
 
-/// Examines this host as `config` has it; a daemon that runs with it is asked.
-pub async fn examine(config: &Config, examination: &Examination) -> Diagnosis {
+/// Examines this host as `config`, which is of the file at `path`, has it; a daemon that runs with it is asked.
+pub async fn examine(path: &Path, config: &Config, examination: &Examination) -> Diagnosis {
     let seen = look::observe(config, examination).await;
-    judge::diagnose(config, &seen)
+    judge::diagnose(config, &seen).of_file(path)
+}
+
+/// Says why a configured uplink has no address.
+pub(crate) fn why_unaddressed(uplink: &UplinkConfig, network: &NetworkState) -> String {
+    judge::why_unaddressed(uplink, network).cause
 }
 
 /// Returns what a configuration that cannot be read comes to.
 pub fn of_config_error(path: &Path, error: &ConfigError) -> Diagnosis {
-    let cure = "Correct it; `throughline check FILE` reads it again without a daemon.";
+    let cure = "Correct it; `throughline check -c FILE` reads it again without a daemon.";
     let subject = format!("configuration {}", path.display());
     let finding = Finding::new(Code::ConfigInvalid, Severity::Error, subject, error.to_string());
-    Diagnosis::new(vec![finding.cure(cure)])
+    Diagnosis::new(vec![finding.cure(cure)]).of_file(path)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::file::or_default;
 use super::output::{print, print_json, usage_error};
 use crate::catalogue::Code;
 use crate::config::Config;
@@ -43,9 +44,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DoctorArgs {
-    /// The configuration to examine; the daemon that runs with it is asked, and goes on
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/throughline/throughline.toml")]
-    pub config: PathBuf,
+    /// The configuration to examine; the daemon that runs with it is asked, and goes on. Without it
+    /// /etc/throughline/throughline.toml, for others than root ~/.config/throughline/throughline.toml where that is there
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -75,10 +77,11 @@ fn burst_size(text: &str) -> Result<u64, String> {
 }
 
 pub(super) async fn execute(args: DoctorArgs) -> ExitCode {
-    let config = match Config::load(&args.config) {
+    let file = or_default(args.config.as_ref());
+    let config = match Config::load(&file) {
         Ok(config) => config,
         Err(error) => {
-            show(&doctor::of_config_error(&args.config, &error), args.json);
+            show(&doctor::of_config_error(&file, &error), args.json);
             return ExitCode::from(USAGE);
         }
     };
@@ -102,7 +105,7 @@ pub(super) async fn execute(args: DoctorArgs) -> ExitCode {
     let silences =
         silences.into_iter().map(|seconds| Duration::from_secs(seconds.into())).collect();
     let examination = Examination { peer: args.peer, timeout, silences, burst: args.rate };
-    let diagnosis = doctor::examine(&config, &examination).await;
+    let diagnosis = doctor::examine(&file, &config, &examination).await;
     show(&diagnosis, args.json);
     match diagnosis.severity {
         Severity::Ok | Severity::Note => ExitCode::SUCCESS,

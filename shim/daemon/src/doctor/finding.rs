@@ -1,10 +1,12 @@
 //! What is found: severity, cause and cure, and how it is shown.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::catalogue::Code;
+use crate::shell;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -78,6 +80,22 @@ impl Diagnosis {
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let severity = findings.first().map_or(Severity::Ok, |worst| worst.severity);
         Self { severity, findings }
+    }
+}
+
+/// What stands in texts for the configuration that is examined, where a command names it.
+const FILE: &str = "-c FILE`";
+
+impl Diagnosis {
+    /// Names the configuration in the commands of causes and cures, so that they can be pasted.
+    pub(super) fn of_file(mut self, path: &Path) -> Self {
+        let named = format!("-c {}`", shell::path(path));
+        for finding in &mut self.findings {
+            for text in std::iter::once(&mut finding.cause).chain(&mut finding.cure) {
+                *text = text.replace(FILE, &named);
+            }
+        }
+        self
     }
 }
 

@@ -13,6 +13,8 @@ mod uplinks;
 use super::finding::{Diagnosis, Finding};
 use super::observation::Observations;
 use crate::config::Config;
+use throughline::UplinkConfig;
+use throughline_uplinks::NetworkState;
 
 /// Returns what the observations of a host come to.
 pub(super) fn diagnose(config: &Config, seen: &Observations) -> Diagnosis {
@@ -23,6 +25,11 @@ pub(super) fn diagnose(config: &Config, seen: &Observations) -> Diagnosis {
     findings.extend(paths::judge(config, seen));
     findings.extend(daemon::judge(config, seen));
     Diagnosis::new(findings)
+}
+
+/// Says why a configured uplink has no address.
+pub(super) fn why_unaddressed(uplink: &UplinkConfig, network: &NetworkState) -> Finding {
+    uplinks::unaddressed(uplink, network, false)
 }
 
 #[cfg(test)]

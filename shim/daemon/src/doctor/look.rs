@@ -16,7 +16,7 @@ use super::examination::Examination;
 use super::observation::{DaemonSeen, LocatorSeen, Observations};
 use crate::admin::{self, AdminError};
 use crate::config::{Admin, Config, Peer};
-use crate::run::{admin_path, identity};
+use crate::run::{identity, running_admin_path};
 use throughline::{Host, Locator};
 use throughline_uplinks::{Uplinks, leads_to_this_host};
 
@@ -59,7 +59,7 @@ pub(super) async fn observe(config: &Config, examination: &Examination) -> Obser
 }
 
 async fn ask_daemon(config: &Config) -> DaemonSeen {
-    let Some(path) = admin_path(&config.admin) else { return DaemonSeen::Absent };
+    let Some(path) = running_admin_path(&config.admin) else { return DaemonSeen::Absent };
     let report = match timeout(DAEMON_TIMEOUT, admin::status(&path)).await {
         Ok(Ok(report)) => Box::new(report),
         Ok(Err(AdminError::NotRunning { .. })) => return DaemonSeen::Absent,

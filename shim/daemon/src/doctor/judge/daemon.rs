@@ -6,7 +6,7 @@ use crate::catalogue::Code;
 use crate::config::{Admin, Config};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::observation::{DaemonSeen, Observations};
-use crate::report::{LaneReport, PeerReport, Report};
+use crate::report::{LaneReport, NO_ADDRESS, PeerReport, Report};
 use crate::sentence::sentence;
 
 /// A lane's losses are looked at once it has sent so much.
@@ -30,7 +30,7 @@ pub(super) fn judge(config: &Config, seen: &Observations) -> Vec<Finding> {
                 "daemon",
                 "No daemon answers at the admin socket of this configuration; the paths were probed without one.",
             )
-            .cure("If it should be running, start it with `throughline run -c FILE`; its log says why it ended."),
+            .cure("If it should be running, start it (`systemctl start throughline`, or `throughline run -c FILE`); its log says why it ended."),
         ],
         DaemonSeen::Denied(reason) => vec![
             Finding::new(Code::DaemonDenied, Severity::Warning, "daemon", sentence(reason))
@@ -59,8 +59,7 @@ fn running(
              was started before the identity was changed.",
             report.id
         );
-        let cure =
-            "Give each daemon its own `admin` path; if it is this one's, run `throughline reload`.";
+        let cure = "Give each daemon its own `admin` path; if it is this one's, run `throughline reload -c FILE`.";
         findings.push(Finding::new(Code::DaemonOther, Severity::Error, "daemon", cause).cure(cure));
         return findings;
     }
@@ -76,7 +75,7 @@ fn running(
                     changes.join("; ")
                 ),
             )
-            .cure("Run `throughline reload`."),
+            .cure("Run `throughline reload -c FILE`."),
         ),
         Err(reason) => findings.push(
             Finding::new(
@@ -114,7 +113,7 @@ fn of_peer(peer: &PeerReport) -> Vec<Finding> {
                 format!("peer {}, lane l{} over {uplink}", peer.name, lane.id),
                 format!("{part:.0} % of what the lane has sent was lost: a policer, a bad link or a full queue."),
             )
-            .cure(format!("`throughline doctor --rate` tells a policer from a bad link; until it is mended, `throughline uplink drain {uplink}` moves the flows to another uplink."))
+            .cure(format!("`throughline doctor --rate -c FILE` tells a policer from a bad link; until it is mended, `throughline uplink drain {uplink} -c FILE` moves the flows to another uplink."))
         })
         .collect();
     if peer.locators.is_empty() && lanes().next().is_none() {
@@ -139,7 +138,7 @@ fn reported(report: &Report, seen: &Observations) -> Vec<Finding> {
         .flat_map(|uplink| &uplink.egress_checks)
         .filter_map(|check| check.problem.as_deref())
         .collect();
-    let unaddressed = |problem: &str| problem.ends_with("has no address");
+    let unaddressed = |problem: &str| problem.ends_with(NO_ADDRESS);
     let reached: HashSet<&str> =
         seen.paths.iter().filter(|path| path.is_reached()).map(|path| path.peer.as_str()).collect();
     let probed: HashSet<&str> = seen.paths.iter().map(|path| path.peer.as_str()).collect();
@@ -156,8 +155,9 @@ fn reported(report: &Report, seen: &Observations) -> Vec<Finding> {
             !routes.contains(problem.as_str()) && !unaddressed(problem) && !is_explained(problem)
         })
         .map(|problem| {
-            Finding::new(Code::DaemonReports, Severity::Warning, "daemon", sentence(&problem))
-                .cure("`throughline events` shows since when; the other findings may say why.")
+            Finding::new(Code::DaemonReports, Severity::Warning, "daemon", sentence(&problem)).cure(
+                "`throughline events -c FILE` shows since when; the other findings may say why.",
+            )
         })
         .collect()
 }

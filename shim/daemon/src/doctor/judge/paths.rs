@@ -21,7 +21,9 @@ pub(super) fn judge(config: &Config, seen: &Observations) -> Vec<Finding> {
         if path.is_reached() {
             findings.extend(reached(path));
             findings.extend(mapping::judge(path, subject(path)));
-            findings.extend(path.rate.as_ref().map(|seen| rate::judge(seen, subject(path))));
+            findings.extend(
+                path.rate.as_ref().map(|seen| rate::judge(seen, &path.uplink, subject(path))),
+            );
         }
         let Some(mut fault) = fault(config, seen, path) else { continue };
         if fault.code == Code::WrongUplink && config.manage_routes {

@@ -1,6 +1,7 @@
 //! A table: what was seen, and what it is called.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
@@ -193,6 +194,17 @@ fn what_is_seen_of_a_path_has_one_cause() {
 }
 
 #[test]
+fn a_router_that_knows_no_way_to_a_private_address_is_not_blamed() {
+    let by = Some("198.51.100.1".parse().unwrap());
+    let seen = silent_b(|p| {
+        p.route.remote = "10.9.0.1:5443".parse().unwrap();
+        p.udp = UdpAnswer::Refused(Refusal { by, what: Refused::Unreachable });
+    });
+    let found = worst(&config(far_key(), ""), &seen);
+    assert_eq!(found.code, Code::PrivateLocator, "{found}");
+}
+
+#[test]
 fn a_path_that_works_is_described_and_what_is_odd_about_it_is_a_note() {
     let all_is_well = diagnose(&config(far_key(), ""), &good());
     assert_eq!(all_is_well.severity, Severity::Note, "{all_is_well}");
@@ -376,5 +388,14 @@ fn what_limits_a_rate_is_told() {
         assert_eq!(found.severity, severity, "{found}");
         assert!(found.cause.contains(cause), "{found}");
         assert_eq!(found.cure.is_none(), severity == Severity::Ok, "{found}");
+        let unnamed = found.cure.as_ref().is_some_and(|cure| cure.contains("NAME"));
+        assert!(!unnamed, "the uplink is known: {found}");
     }
+}
+
+#[test]
+fn a_command_names_the_configuration_that_was_examined() {
+    let all = diagnose(&config(far_key(), ""), &good()).of_file(Path::new("/etc/my file.toml"));
+    let cure = all.findings[0].cure.as_ref().unwrap();
+    assert!(cure.contains("`throughline run -c '/etc/my file.toml'`"), "{cure}");
 }

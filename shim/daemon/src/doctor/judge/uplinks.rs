@@ -50,7 +50,7 @@ fn leads_out(uplink: &Uplink) -> bool {
 }
 
 /// Says why a configured uplink has no address.
-fn unaddressed(uplink: &UplinkConfig, network: &NetworkState, is_last: bool) -> Finding {
+pub(super) fn unaddressed(uplink: &UplinkConfig, network: &NetworkState, is_last: bool) -> Finding {
     let severity = if is_last { Severity::Error } else { Severity::Warning };
     let finding = |code, cause: String, cure: String| {
         Finding::new(code, severity, format!("uplink {}", uplink.name), cause).cure(cure)

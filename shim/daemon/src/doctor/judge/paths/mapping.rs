@@ -18,16 +18,14 @@ pub(super) fn judge(path: &PathSeen, subject: String) -> Option<Finding> {
     let forgotten = of(MappingAnswer::Forgotten).filter(|lost| Some(*lost) > kept).min();
     let finding =
         |code: Code, severity, cause: String| Finding::new(code, severity, subject, cause);
+    let again = Code::MappingUnknown.entry().cure.replace("--nat`", "--nat -c FILE`");
     let keep_alive = seconds(KEEP_ALIVE_INTERVAL);
     match (kept, forgotten) {
         (None, None) => {
             let (_, answer) = path.silences.last()?;
             let MappingAnswer::Unknown(reason) = answer else { return None };
             let cause = format!("It could not be seen how long the path may be silent: {reason}.");
-            Some(
-                finding(Code::MappingUnknown, Severity::Note, cause)
-                    .cure(Code::MappingUnknown.entry().cure),
-            )
+            Some(finding(Code::MappingUnknown, Severity::Note, cause).cure(again))
         }
         (Some(kept), forgotten) if kept >= KEEP_ALIVE_INTERVAL => {
             let more = forgotten.map_or("".to_owned(), |lost| {
@@ -45,10 +43,7 @@ pub(super) fn judge(path: &PathSeen, subject: String) -> Option<Finding> {
                  sends one packet each {keep_alive}.",
                 seconds(kept)
             );
-            Some(
-                finding(Code::MappingUnknown, Severity::Note, cause)
-                    .cure(Code::MappingUnknown.entry().cure),
-            )
+            Some(finding(Code::MappingUnknown, Severity::Note, cause).cure(again))
         }
         (kept, Some(lost)) => {
             let since =

@@ -4,8 +4,8 @@ use crate::catalogue::Code;
 use crate::doctor::burst::RateSeen;
 use crate::doctor::finding::{Finding, Severity};
 
-/// Returns what a burst over a path showed.
-pub(super) fn judge(seen: &RateSeen, subject: String) -> Finding {
+/// Returns what a burst over a path of an uplink showed.
+pub(super) fn judge(seen: &RateSeen, uplink: &str, subject: String) -> Finding {
     let (code, severity, cause) = match seen {
         RateSeen::Free { offered } => (
             Code::RateFree,
@@ -49,7 +49,12 @@ pub(super) fn judge(seen: &RateSeen, subject: String) -> Finding {
         ),
     };
     let finding = Finding::new(code, severity, subject, cause);
-    if severity == Severity::Ok { finding } else { finding.cure(code.entry().cure) }
+    let cure = code.entry().cure.replace("drain NAME`", &format!("drain {uplink} -c FILE`"));
+    if severity == Severity::Ok {
+        finding
+    } else {
+        finding.cure(cure.replace("--rate`", "--rate -c FILE`"))
+    }
 }
 
 fn rate(bits: f64) -> String {

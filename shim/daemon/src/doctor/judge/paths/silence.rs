@@ -96,6 +96,8 @@ fn refused(path: &PathSeen, by: Option<IpAddr>, what: Refused) -> Fault {
             format!("The firewall of the peer's host {by} forbids it (ICMP)."),
             format!("Let UDP to port {port} in at {peer}."),
         ),
+        // Where it is right to know no way.
+        (Refused::Unreachable, _) if is_private(remote.ip()) => no_isp_carries(path),
         (_, by) => {
             let who = by
                 .map_or_else(|| "Somebody on the way".to_owned(), |by| format!("The router {by}"));
@@ -296,21 +298,25 @@ fn by_other_paths(seen: &Observations, path: &PathSeen) -> Option<Fault> {
 }
 
 fn private(path: &PathSeen) -> Option<Fault> {
-    let remote = path.remote().ip();
-    let is_private = match remote {
+    let leaves = path.route.gateway.is_some();
+    (is_private(path.remote().ip()) && leaves).then(|| no_isp_carries(path))
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
         IpAddr::V4(ip) => ip.is_private(),
         IpAddr::V6(ip) => ip.segments()[0] & 0xfe00 == 0xfc00,
-    };
-    (is_private && path.route.gateway.is_some()).then(|| {
-        Fault::new(
-            Code::PrivateLocator,
-            format!(
-                "{remote} is a private address, which no ISP carries, and nobody answers there."
-            ),
-            format!(
-                "Write the public address of {}, or that of its NAT, in its `locators`.",
-                path.peer
-            ),
-        )
-    })
+    }
+}
+
+fn no_isp_carries(path: &PathSeen) -> Fault {
+    let remote = path.remote().ip();
+    Fault::new(
+        Code::PrivateLocator,
+        format!("{remote} is a private address, which no ISP carries, and nobody answers there."),
+        format!(
+            "Write the public address of {}, or that of its NAT, in its `locators`.",
+            path.peer
+        ),
+    )
 }
