@@ -25,6 +25,7 @@ mod pair;
 mod reload;
 mod rotate;
 mod run;
+mod service_files;
 mod status;
 mod successor;
 mod top;
@@ -63,8 +64,11 @@ use crate::demo::{self, DemoArgs};
 
 /// What follows the commands in the help.
 const AFTER_HELP: &str = "\
-Start with `throughline demo`, which needs no root and no configuration. docs/CONFIG.md describes the
-configuration and every command. The variable THROUGHLINE_LOG sets what `run` logs, for example
+Start with `throughline demo`, which needs no root and no configuration. Two hosts are joined by
+`throughline invite` at the server and `throughline join TICKET` at the site. When something is wrong,
+`throughline doctor` says what. docs/CONFIG.md describes the configuration and every command.
+
+The variable THROUGHLINE_LOG sets what `run` logs, for example
 THROUGHLINE_LOG=warn,throughline::engine::dial=debug; THROUGHLINE_LOG_FORMAT=json has it in JSON.
 Under systemd the log is in the journal, with fields: journalctl -u throughline THROUGHLINE_PEER=NAME.";
 
@@ -172,14 +176,14 @@ async fn execute(command: Command) -> ExitCode {
         Command::Keygen(args) => key::generate(&args),
         Command::Id(args) => key::print_public_key(&args),
         Command::RotateKey(args) => rotate::execute(args).await,
-        Command::Check(args) => check::execute(args.file()).await,
+        Command::Check(args) => check::execute(&args.file()).await,
         Command::Status(args) => status::execute(args).await,
         Command::Top(args) => top::execute(args).await,
         Command::Events(args) => events::execute(args).await,
         Command::Doctor(args) => doctor::execute(args).await,
         Command::Explain(args) => explain::execute(args).await,
         Command::Uplink(command) => uplink::execute(command).await,
-        Command::StateFormats(args) => successor::print_candidate(args.file()),
+        Command::StateFormats(args) => successor::print_candidate(&args.file()),
         Command::BeginSuccessor(args) => successor::begin(args),
         Command::Nc(args) => nc::execute(&args),
         #[cfg(target_os = "linux")]

@@ -135,10 +135,13 @@ impl FirstConfig {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        writeln!(text, "# Written by `throughline init`. docs/CONFIG.md describes every field;")?;
         writeln!(
             text,
-            "# `throughline check` says what this file does, `throughline reload` applies a change."
+            "# A first configuration, by throughline. docs/CONFIG.md describes every field;"
+        )?;
+        writeln!(
+            text,
+            "# `throughline check FILE` says what this file does, `throughline reload -c FILE` applies a change."
         )?;
         writeln!(text, "identity = \"identity.key\"  # the public key: {}", self.key)?;
         match self.port {
@@ -234,7 +237,7 @@ impl FirstConfig {
             (peers, _) => {
                 for peer in peers {
                     text += &format!(
-                        "At {}, add this and run `throughline reload`:\n[peers.{here}]\nkey = \"{}\"\nallow = [\"localhost:22\"]\n",
+                        "At {}, add this to its configuration and run `throughline reload` there:\n[peers.{here}]\nkey = \"{}\"\nallow = [\"localhost:22\"]\n",
                         peer.name, self.key
                     );
                 }

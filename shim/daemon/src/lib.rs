@@ -35,6 +35,7 @@ pub mod run;
 mod secret;
 mod sentence;
 mod service;
+mod shell;
 mod top;
 pub mod unix_socket;
 pub mod web;

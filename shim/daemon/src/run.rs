@@ -29,8 +29,8 @@ use self::ingresses::{Bound, Running, Server};
 pub use self::interception::table;
 use self::interception::{covered, intercept, of_bound};
 use self::parts::acls;
-pub(crate) use self::parts::admin_path;
 pub use self::parts::identity;
+pub(crate) use self::parts::running_admin_path;
 pub(crate) use self::parts::web as web_settings;
 use self::prepared::Prepared;
 use self::reloader::Live;
@@ -111,7 +111,7 @@ fn serve_ingresses(
     (node, server, egress): (&Node, &Server, &Egress),
     ingresses: Vec<Bound>,
     mut flows: HandedOverFlows,
-    Handed { relays, associations, datagrams }: Handed,
+    Handed { relays, associations, datagrams, .. }: Handed,
 ) -> Vec<Running> {
     // Before their clients are heard: else these had others.
     let connections = server.dispatcher.connections();
@@ -144,10 +144,10 @@ impl Daemon {
             admin,
             interception,
             answerer,
-            names,
         } = prepared;
         let takes_over = former.is_some();
         let (handed, left) = former.unzip();
+        let handed = handed.unwrap_or_default();
         let (node, flows) = match left {
             Some(left) => node.start_after(left),
             None => node.start(),
@@ -160,14 +160,14 @@ impl Daemon {
         info!(limit, for_connections, "descriptors; the others are for lanes");
         let dispatcher = Dispatcher::new(node.clone(), config.policy.clone(), connections.clone());
         let dispatcher = Arc::new(dispatcher);
-        dispatcher.names().restore(&names);
+        dispatcher.names().restore(&handed.names);
         let intercepted = of_bound(&config, &ingresses, &answerer);
         let server = Server { dispatcher, tasks: tasks.clone(), interception, answerer };
         server.interception.mark_for(&intercepted);
         server.answer_queries(covered(&config));
         let egress = Arc::new(Egress::new(acls(&config), connections));
         let of_daemon = (&node, &server, &*egress);
-        let running = serve_ingresses(of_daemon, ingresses, flows, handed.unwrap_or_default());
+        let running = serve_ingresses(of_daemon, ingresses, flows, handed);
         spawn_egress(&egress, listeners, &tasks);
         intercept(&server, &node, intercepted, takes_over).await?;
         let admin_path = admin.as_ref().map(|socket| socket.path().to_owned());

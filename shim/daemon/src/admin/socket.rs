@@ -14,6 +14,9 @@ use crate::unix_socket::{self, Access, BindError, SocketFile};
 /// Connections that may wait in the kernel's queue: as many as are served at a time.
 const BACKLOG: i32 = MAX_CONNECTIONS as i32;
 
+/// The default path of a daemon that dist/throughline.service runs: by its `XDG_RUNTIME_DIR`.
+const OF_SERVICE: &str = "/run/throughline/throughline.sock";
+
 /// A bound admin socket. Dropping it removes its file, unless that is another process's still.
 #[derive(Debug)]
 pub struct AdminSocket {
@@ -28,6 +31,12 @@ impl AdminSocket {
     pub fn default_path() -> PathBuf {
         let directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
         directory.map_or_else(|| PathBuf::from("/run"), PathBuf::from).join("throughline.sock")
+    }
+
+    /// Returns where a daemon is asked whose configuration names no socket: at the default path, or, where nothing is
+    /// there, at that of the service.
+    pub fn running_path() -> PathBuf {
+        running_at(Self::default_path(), Path::new(OF_SERVICE))
     }
 
     /// Creates the socket at `path`; a stale one is replaced.
@@ -75,5 +84,31 @@ impl AdminSocket {
     /// Returns the path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Returns the `default` path, unless nothing is there and something is, or is hidden from this user, at `other`.
+fn running_at(default: PathBuf, other: &Path) -> PathBuf {
+    let may_be_there = |path: &Path| {
+        let found = std::fs::symlink_metadata(path);
+        !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    if !may_be_there(&default) && may_be_there(other) { other.to_owned() } else { default }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::running_at;
+
+    #[test]
+    fn a_service_is_found_where_no_other_daemon_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let [own, service] = ["own.sock", "service.sock"].map(|name| directory.path().join(name));
+        let found = || running_at(own.clone(), &service);
+        assert_eq!(found(), own, "neither is there: the message names the default");
+        std::fs::write(&service, "").unwrap();
+        assert_eq!(found(), service);
+        std::fs::write(&own, "").unwrap();
+        assert_eq!(found(), own);
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::output::{config_error, print, start_error};
 use crate::config::{Budget, Config, Ingress, IngressKind, Peer, ProxyProtocol};
+use crate::doctor::why_unaddressed;
 use crate::proxy::connections::Descriptors;
 use crate::proxy::ingress::Listen;
 use crate::proxy::ingress::intercept::kernel_policy::{Action, Step, steps};
@@ -14,11 +15,11 @@ use crate::proxy::names::pool;
 use crate::proxy::rules::{Destination, Via};
 use crate::run::{StartError, identity, table, web_settings};
 use throughline::{PeerId, UplinkConfig};
-use throughline_uplinks::{Uplink, Uplinks};
+use throughline_uplinks::{Snapshot, Uplink, Uplinks};
 
 pub(super) async fn execute(file: &Path) -> ExitCode {
     match Config::load(file) {
-        Ok(config) => match describe(&config, &uplinks_now(&config).await) {
+        Ok(config) => match describe(&config, &now(&config).await) {
             Ok(text) => print(&text),
             Err(error) => start_error(&error),
         },
@@ -26,38 +27,37 @@ pub(super) async fn execute(file: &Path) -> ExitCode {
     }
 }
 
-/// Returns the uplinks that this host has now.
-async fn uplinks_now(config: &Config) -> Vec<Uplink> {
+/// Returns the uplinks that this host has now, and what they were found by.
+async fn now(config: &Config) -> Snapshot {
     // Without managing routes it cannot fail.
     let uplinks = Uplinks::start(config.uplinks.clone(), false).await;
-    uplinks.map(|uplinks| uplinks.now().uplinks.clone()).unwrap_or_default()
+    uplinks.map(|uplinks| (*uplinks.now()).clone()).unwrap_or_default()
 }
 
-/// Describes `config`, a line for each thing that it configures, with the uplinks that are there now.
+/// Describes `config`, a line for each thing that it configures, with the uplinks that are there `now`.
 ///
 /// # Errors
 /// The identity or the token of the status page cannot be read, or a peer has the same key.
-fn describe(config: &Config, uplinks: &[Uplink]) -> Result<String, StartError> {
+fn describe(config: &Config, now: &Snapshot) -> Result<String, StartError> {
     let identity = identity(config)?;
     web_settings(config)?;
     let mut text = format!("identity {}\n", identity.peer_id());
     // Writing to a string does not fail.
-    let _ = write_lines(config, uplinks, &mut text);
+    let _ = write_lines(config, now, &mut text);
     Ok(text.trim_end().to_owned())
 }
 
-fn write_lines(config: &Config, uplinks: &[Uplink], text: &mut String) -> fmt::Result {
+fn write_lines(config: &Config, now: &Snapshot, text: &mut String) -> fmt::Result {
     for addr in &config.listen {
         writeln!(text, "listens for peers on udp {addr}")?;
     }
     for uplink in &config.uplinks {
-        let now = uplinks.iter().find(|now| now.name == uplink.name);
         let budget = config.budgets.iter().find(|(of, _)| *of == uplink.name);
         write_uplink((uplink, budget.map(|(_, budget)| budget)), now, text)?;
     }
     if config.uplinks.is_empty() {
         let leads_out = |uplink: &&Uplink| !uplink.ips().all(|ip| ip.is_loopback());
-        let found: Vec<_> = uplinks.iter().filter(leads_out).map(|u| u.name.as_str()).collect();
+        let found: Vec<_> = now.uplinks.iter().filter(leads_out).map(|u| u.name.as_str()).collect();
         let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
         writeln!(text, "uplinks are discovered; now: {found}")?;
     }
@@ -88,7 +88,7 @@ fn write_lines(config: &Config, uplinks: &[Uplink], text: &mut String) -> fmt::R
 
 fn write_uplink(
     (uplink, budget): (&UplinkConfig, Option<&Budget>),
-    now: Option<&Uplink>,
+    now: &Snapshot,
     text: &mut String,
 ) -> fmt::Result {
     let prefixes = uplink.prefixes.iter().map(|prefix| {
@@ -108,7 +108,8 @@ fn write_uplink(
         (false, None) => String::new(),
     };
     let budget = budget.map_or_else(String::new, |budget| format!(", {budget}"));
-    let has: Vec<_> = now.into_iter().flat_map(Uplink::ips).map(|ip| ip.to_string()).collect();
+    let found = now.uplinks.iter().filter(|found| found.name == uplink.name);
+    let has: Vec<_> = found.flat_map(Uplink::ips).map(|ip| ip.to_string()).collect();
     let has = if has.is_empty() { "no address".to_owned() } else { has.join(", ") };
     writeln!(
         text,
@@ -117,10 +118,7 @@ fn write_uplink(
         addresses.join(", ")
     )?;
     if has == "no address" {
-        writeln!(
-            text,
-            "  note: no address of this host belongs to it; `ip address` lists what there is"
-        )?;
+        writeln!(text, "  note: {}", why_unaddressed(uplink, &now.network))?;
     }
     Ok(())
 }
@@ -161,6 +159,10 @@ fn write_ingress(config: &Config, ingress: &Ingress, text: &mut String) -> fmt::
         "ingress {}: {kind}{password} on {transport}{}{via}",
         ingress.name, ingress.listen
     )?;
+    if !ingress.clients.allow_from.is_empty() {
+        let networks: Vec<_> = ingress.clients.allow_from.iter().map(ToString::to_string).collect();
+        writeln!(text, "  clients are in {}", networks.join(", "))?;
+    }
     let ProxyProtocol { accept_from, send } = &ingress.proxy_protocol;
     if !accept_from.is_empty() {
         let from: Vec<_> = accept_from.iter().map(ToString::to_string).collect();

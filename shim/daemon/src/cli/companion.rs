@@ -10,8 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::log::{LogControl, start_logging};
 use super::output::print;
 use super::run::end_at_once_for;
+use super::service_files;
 use crate::config::Config;
 use crate::join::companion::Companion;
+use crate::shell;
 
 /// What is logged meanwhile where the environment does not say so: the rest would stand between the lines of the
 /// command, which cuts uplinks off and says so itself.
@@ -77,11 +79,16 @@ impl Front {
         let Companion::Own(daemon) = &companion else { return };
         self.stays.store(true, Ordering::Relaxed);
         let _ = self.log.set(self.configured_log.as_deref().or(Some(LOG)));
-        let _ = print(&format!(
-            "\nThe daemon runs in this terminal until Ctrl-C. As a service, after that: docs/CONFIG.md, \"Run it as a \
-             service\"; by hand: throughline run {}",
-            file.display()
-        ));
+        let after = match service_files::are_read_by_an_installed_unit(file) {
+            true => {
+                "After that, run it as the service: systemctl enable --now throughline".to_owned()
+            }
+            false => format!(
+                "After that, by hand: throughline run {}; as a service: docs/CONFIG.md, \"Run it as a service\"",
+                shell::path(file)
+            ),
+        };
+        let _ = print(&format!("\nThe daemon runs in this terminal until Ctrl-C. {after}"));
         tokio::select! {
             biased;
             process = daemon.handed_over() => end_at_once_for(process),

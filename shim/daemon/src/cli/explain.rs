@@ -18,8 +18,9 @@ use throughline::{ParseTargetError, Target};
 
 const EXAMPLES: &str = "\
 Examples:
-  throughline explain 10.0.0.5:22 -c FILE    where a connection would go, and by which rule
-  throughline explain f12 -c FILE            which lanes a live flow is on, why, and when it moved
+  throughline explain 10.0.0.5:22            where a connection would go, and by which rule
+  throughline explain 10.0.0.5:22 -c FILE    the same, by another configuration than the default one
+  throughline explain f12                    which lanes a live flow is on, why, and when it moved
   throughline explain 1c47ab46/f12           the same, of one of several sessions
   throughline explain TL0205                 what an error or a finding of `throughline doctor` means";
 
@@ -75,18 +76,18 @@ impl FromStr for Subject {
 }
 
 pub(super) async fn execute(args: ExplainArgs) -> ExitCode {
-    match (&args.subject, &args.daemon.config) {
+    match (&args.subject, args.daemon.file()) {
         (Subject::Code(code), _) => {
             let Entry { code, title, cause, cure } = code.entry();
             print(&format!("{code}: {title}\n\nCause: {cause}\n\nCure: {cure}"))
         }
         (Subject::Flow(name), _) => flow::execute(name, &args.daemon).await,
         (Subject::Target(target), Some(file)) => {
-            target::execute(target, args.ingress.as_deref(), file).await
+            target::execute(target, args.ingress.as_deref(), &file, &args.daemon).await
         }
         (Subject::Target(_), None) => usage_error(
             Code::CommandLine,
-            "where a connection goes is in the configuration; name it with `-c FILE`",
+            "where a connection goes is in the configuration, and there is none in its default place; name it with `-c FILE`",
         ),
     }
 }

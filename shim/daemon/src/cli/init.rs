@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::file::in_directory;
 use super::output::{fail_as, print};
+use super::service_files::share;
 use crate::catalogue::Code;
 use crate::config::Config;
 use crate::init::{FirstConfig, NewPeer, PROXY, find_uplinks};
@@ -62,7 +64,7 @@ impl Written {
         peers: Vec<NewPeer>,
         allow: Vec<String>,
     ) -> Result<Self, String> {
-        let file = configuration_in(directory);
+        let file = in_directory(directory);
         is_free(&file)?;
         let identity = identity_in(directory)?;
         Self::with(directory, identity, port, peers, allow).await
@@ -76,7 +78,7 @@ impl Written {
         peers: Vec<NewPeer>,
         allow: Vec<String>,
     ) -> Result<Self, String> {
-        let file = configuration_in(directory);
+        let file = in_directory(directory);
         // Without managing routes it cannot fail.
         let uplinks = Uplinks::start(Vec::new(), false).await.map_err(|error| error.to_string())?;
         let (key, uplinks) = (identity.peer_id(), find_uplinks(&uplinks.now()));
@@ -86,6 +88,7 @@ impl Written {
         Config::parse(&file, &text).map_err(|error| error.to_string())?;
         write_new(&file, &text)
             .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        shared(&file)?;
         Ok(Self { file, first, had_key })
     }
 
@@ -101,11 +104,6 @@ impl Written {
 fn proxy_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     (PROXY..PROXY + 20).find(is_free).unwrap_or(PROXY)
-}
-
-/// Returns where the configuration of a directory is.
-pub(super) fn configuration_in(directory: &Path) -> PathBuf {
-    directory.join("throughline.toml")
 }
 
 /// Checks that there is no configuration yet.
@@ -124,7 +122,18 @@ pub(super) fn identity_in(directory: &Path) -> Result<(Identity, bool), String> 
     let file = directory.join("identity.key");
     let had_key = file.exists();
     let identity = if had_key { Identity::load(&file) } else { Identity::create(&file) };
-    Ok((identity.map_err(|error| error.to_string())?, had_key))
+    let identity = identity.map_err(|error| error.to_string())?;
+    if !had_key {
+        shared(&file)?;
+    }
+    Ok((identity, had_key))
+}
+
+/// Lets the service read what was written for it.
+fn shared(file: &Path) -> Result<(), String> {
+    share(file).map_err(|error| {
+        format!("{} cannot be given to the group of the service: {error}", file.display())
+    })
 }
 
 /// Writes a file that is not there yet, for this user alone: passwords may be added to it.

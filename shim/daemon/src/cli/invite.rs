@@ -24,6 +24,7 @@ use crate::join::invitation::{Invitation, Outcome, Terms};
 use crate::join::ticket::{MAX_LOCATORS, Ticket, is_name};
 use crate::proxy::egress::acl::AclEntry;
 use crate::run::identity;
+use crate::shell;
 use throughline::Locator;
 use throughline_uplinks::Uplinks;
 
@@ -77,7 +78,7 @@ async fn invite(args: InviteArgs) -> Result<ExitCode, String> {
     check(&args)?;
     let file = match &args.config {
         Some(file) => file.clone(),
-        None => super::init::configuration_in(&default_directory()?),
+        None => super::file::in_directory(&default_directory()?),
     };
     write_first(&file).await?;
     let lock = Lock::of(&file).map_err(|error| error.to_string())?;
@@ -156,7 +157,7 @@ async fn write_first(file: &Path) -> Result<(), String> {
     }
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
-    let first = super::init::configuration_in(directory);
+    let first = super::file::in_directory(directory);
     if file.file_name() != first.file_name() {
         return Err(format!(
             "there is no {}; a first configuration, which this command would write, is called {}",
@@ -193,8 +194,10 @@ fn notice(text: &str) {
 fn joined(file: &Path, section: &Section, tried: bool) -> String {
     let mut text = format!("In {}:\n\n{}", file.display(), section.text());
     if section.allow.is_empty() {
-        text +=
-            "\nIt may reach nothing yet: write what into `allow`, and run `throughline reload`.\n";
+        text += &format!(
+            "\nIt may reach nothing yet: write what into `allow`, and run `throughline reload -c {}`.\n",
+            shell::path(file)
+        );
     }
     text + if tried {
         "\nIt has tried a flow, which works."
@@ -293,18 +296,15 @@ fn introduction(ticket: &Ticket, args: &InviteArgs) -> String {
     text + "\nWaiting for it. Ctrl-C withdraws it."
 }
 
-/// Returns where this user's configuration is.
+/// Returns the directory of this user's configuration.
+///
+/// # Errors
+/// The user has none, and no directory is named.
 pub(super) fn default_directory() -> Result<PathBuf, String> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/etc/throughline"));
-    }
-    let from =
-        |variable: &str| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let base = from("XDG_CONFIG_HOME").or_else(|| Some(from("HOME")?.join(".config")));
-    let base = base.ok_or(
-        "this user has no home directory (HOME); name the configuration with -c or --directory",
-    )?;
-    Ok(base.join("throughline"))
+    super::file::default_directory().ok_or_else(|| {
+        "this user has no home directory (HOME); name the configuration with -c or --directory"
+            .to_owned()
+    })
 }
 
 /// Makes the directory of a configuration, where there is none.

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use self::task::JoinTask;
-use super::init::configuration_in;
+use super::file::in_directory;
 use super::invite::default_directory;
 use super::output::fail_as;
 use crate::catalogue::Code;
@@ -94,7 +94,7 @@ pub(super) fn file_of(
             file.display()
         )),
         Some(file) => Ok(file),
-        None => Ok(configuration_in(&directory.map_or_else(default_directory, Ok)?)),
+        None => Ok(in_directory(&directory.map_or_else(default_directory, Ok)?)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 use super::codes::Coded;
@@ -14,6 +15,9 @@ use crate::sentence::sentence;
 
 /// The exit status for a wrong command line or configuration, which is also clap's.
 const USAGE: u8 = 2;
+
+/// What the line begins with that names an error's code.
+pub(super) const MORE: &str = "More: `throughline explain ";
 
 /// Prints a result. A reader that went away (`| head`) is not a failure.
 pub(super) fn print(text: &impl Display) -> ExitCode {
@@ -73,6 +77,10 @@ pub(super) fn not_parsed(error: &clap::Error) -> ExitCode {
     if error.exit_code() == 0 {
         return ExitCode::SUCCESS;
     }
+    // The help is all that there is to know.
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return ExitCode::from(USAGE);
+    }
     print_code(Code::CommandLine);
     ExitCode::from(USAGE)
 }
@@ -83,5 +91,5 @@ fn print_error(code: Code, text: &str) {
 }
 
 fn print_code(code: Code) {
-    let _ = writeln!(std::io::stderr(), "More: `throughline explain {code}`.");
+    let _ = writeln!(std::io::stderr(), "{MORE}{code}`.");
 }

@@ -11,9 +11,10 @@ use tokio::time::timeout;
 
 use super::invite::SiteArgs;
 use super::join::{self, JoinArgs};
-use super::output::{fail_as, usage_error};
+use super::output::{MORE, fail_as, usage_error};
 use crate::catalogue::Code;
 use crate::join::plain;
+use crate::shell::quoted;
 
 /// How long a person may take to answer ssh, and the server to print a ticket.
 const TICKET_TIMEOUT: Duration = Duration::from_secs(120);
@@ -46,17 +47,37 @@ pub(super) async fn execute(args: PairArgs) -> ExitCode {
     }
     match pair(args).await {
         Ok(code) => code,
-        Err(error) => fail_as(Code::NotJoined, error),
+        Err(Refusal { code, reason }) => fail_as(code, reason),
     }
 }
 
-async fn pair(args: PairArgs) -> Result<ExitCode, String> {
+/// Why nothing came of it, at this end or at the server.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    code: Code,
+    reason: String,
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { code: Code::NotJoined, reason }
+    }
+}
+
+async fn pair(args: PairArgs) -> Result<ExitCode, Refusal> {
     // Before somebody types a password.
     join::file_of(args.directory.clone(), None)?;
     let mut ssh = invite(&args)?;
     let ticket = match timeout(TICKET_TIMEOUT, ticket(&mut ssh)).await {
         Ok(ticket) => ticket?,
-        Err(_) => return Err(format!("{} has printed no ticket", args.server)),
+        Err(_) => {
+            let reason = format!(
+                "{} has printed no ticket within {} s; run `throughline invite` there and `throughline join` here",
+                args.server,
+                TICKET_TIMEOUT.as_secs()
+            );
+            return Err(reason.into());
+        }
     };
     let code = join::execute(JoinArgs {
         ticket: vec![ticket],
@@ -87,14 +108,9 @@ fn invite(args: &PairArgs) -> Result<Child, String> {
     ssh.spawn().map_err(|error| format!("ssh cannot be run: {error}; install it, or use `throughline invite` and `throughline join`"))
 }
 
-/// Returns a word as the server's shell takes it for one.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 /// Returns the ticket that is printed there; what precedes it is shown where there is none.
-async fn ticket(ssh: &mut Child) -> Result<String, String> {
-    let stdout = ssh.stdout.take().ok_or("ssh has no output")?;
+async fn ticket(ssh: &mut Child) -> Result<String, Refusal> {
+    let stdout = ssh.stdout.take().ok_or_else(|| "ssh has no output".to_owned())?;
     let mut lines = BufReader::new(stdout).lines();
     let mut said = String::new();
     for _ in 0..MAX_LINES {
@@ -109,20 +125,39 @@ async fn ticket(ssh: &mut Child) -> Result<String, String> {
         said.push_str(&plain(line.trim_end()));
         said.push('\n');
     }
-    let said = said.trim();
-    Err(match said.is_empty() {
-        true => "the server said nothing; ssh says why above".to_owned(),
-        false => format!("the server gave no ticket. It said:\n{said}"),
-    })
+    Err(refusal(&said))
+}
+
+/// Returns why the server gave no ticket, of what it said; the code of its error is that of ours, which is printed once.
+fn refusal(said: &str) -> Refusal {
+    let code_of = |line: &str| line.strip_prefix(MORE)?.strip_suffix("`.")?.parse::<Code>().ok();
+    let code = said.lines().find_map(code_of).unwrap_or(Code::NotJoined);
+    let lines: Vec<_> = said.lines().filter(|line| code_of(line).is_none()).collect();
+    let reason = match lines.join("\n").trim() {
+        "" => "the server said nothing; ssh says why above".to_owned(),
+        // The shell's words, and not `invite`'s.
+        said if code == Code::NotJoined && said.contains("not found") => format!(
+            "the server gave no ticket. Install the program there, or name it by --program PATH. It said:\n{said}"
+        ),
+        said => format!("the server gave no ticket. It said:\n{said}"),
+    };
+    Refusal { code, reason }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::*;
 
     #[test]
-    fn a_word_stays_one_in_the_servers_shell() {
-        assert_eq!(quoted("10.0.0.0/8:*"), "'10.0.0.0/8:*'");
-        assert_eq!(quoted("a'; rm b'"), "'a'\\''; rm b'\\'''");
+    fn the_servers_code_is_taken_for_ours_and_its_words_are_passed_on() {
+        let said =
+            "Debian\nerror: There is a peer `a` already.\nMore: `throughline explain TL0410`.\n";
+        let found = refusal(said);
+        assert_eq!(found.code, Code::NotInvited);
+        assert!(found.reason.ends_with("Debian\nerror: There is a peer `a` already."), "{found:?}");
+        let unknown = refusal("bash: throughline: command not found\n");
+        assert_eq!(unknown.code, Code::NotJoined);
+        assert!(unknown.reason.contains("--program PATH. It said:\nbash: "), "{unknown:?}");
+        assert_eq!(refusal("\n").reason, "the server said nothing; ssh says why above");
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn execute(args: ReloadArgs) -> ExitCode {
     if let Some(file) = &args.daemon.config
         && let Err(error) = Config::load(file)
     {
-        let path = Config::admin_of(file).unwrap_or_else(AdminSocket::default_path);
+        let path = Config::admin_of(file).unwrap_or_else(AdminSocket::running_path);
         // So that the daemon's log and its events tell of it, if this is its file.
         if !args.dry_run
             && file_of(&path).await.is_some_and(|read| is_same(file, &read) == Some(true))

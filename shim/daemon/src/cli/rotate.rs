@@ -18,6 +18,7 @@ use super::output::{config_error, fail, fail_as, print};
 use crate::admin;
 use crate::catalogue::Code;
 use crate::config::{Config, IdentitySource};
+use crate::shell;
 use throughline::{Identity, PeerId};
 
 /// Whose key, and which step.
@@ -72,7 +73,7 @@ fn begin(files: &Files, config: &Path) -> ExitCode {
              table in the file of each peer, and reload there:\n\n  keys = [\"{key}\"]\n\nThen run \
              `throughline rotate-key -c {config} --finish` here.",
             key = next.peer_id(),
-            config = config.display(),
+            config = shell::path(config),
         )),
         Err(error) => fail(error),
     }
@@ -84,7 +85,10 @@ async fn finish(files: &Files, args: RotateArgs) -> ExitCode {
     if !files.next.exists() {
         return fail_as(
             Code::KeyNotChanged,
-            format!("there is no {next}; run `throughline rotate-key` without --finish first"),
+            format!(
+                "there is no {next}; run `throughline rotate-key -c {}` without --finish first",
+                shell::path(&args.config)
+            ),
         );
     }
     let key = match Identity::load(&files.next) {
@@ -124,7 +128,7 @@ async fn finish(files: &Files, args: RotateArgs) -> ExitCode {
         _ => Vec::new(),
     };
     match refused.is_empty() {
-        true => conclude(files, key, verdict),
+        true => conclude(files, key, verdict, &daemon),
         false => fail_as(Code::KeyUnknownThere, of_refusals(files, &args, key, &refused)),
     }
 }
@@ -134,8 +138,8 @@ fn of_refusals(files: &Files, args: &RotateArgs, key: PeerId, refused: &[Refusal
     let (next, former) = (files.next.display(), files.former.display());
     let present = files.present.display();
     let which = match &args.socket {
-        Some(socket) => format!("--socket {}", socket.display()),
-        None => format!("-c {}", args.config.display()),
+        Some(socket) => format!("--socket {}", shell::path(socket)),
+        None => format!("-c {}", shell::path(&args.config)),
     };
     let mut text = format!(
         "the key of this host is {key} now, but some peers do not know it; their lanes with the former key go on, and no \
@@ -149,7 +153,7 @@ fn of_refusals(files: &Files, args: &RotateArgs, key: PeerId, refused: &[Refusal
 }
 
 /// Says what came of it, and undoes it where the daemon refused.
-fn conclude(files: &Files, key: PeerId, verdict: Verdict) -> ExitCode {
+fn conclude(files: &Files, key: PeerId, verdict: Verdict, daemon: &DaemonArgs) -> ExitCode {
     let (present, former) = (files.present.display(), files.former.display());
     match verdict {
         Verdict::InUse => print(&format!(
@@ -172,8 +176,9 @@ fn conclude(files: &Files, key: PeerId, verdict: Verdict) -> ExitCode {
             Code::KeyNotChanged,
             format!(
                 "the daemon has the key {present_key}, and it is not known whether it will take over {key}, \
-             which is in {present} now: {error}; run `throughline reload` and see the key in `throughline \
-             status --json`"
+             which is in {present} now: {error}; run {} and see the key in {}",
+                daemon.command("reload"),
+                daemon.command("status --json")
             ),
         ),
         Verdict::Unknown { error, status } => fail_as(

@@ -35,7 +35,8 @@ pub(super) async fn execute(args: &RunArgs) -> ExitCode {
         Ok(log) => log,
         Err(error) => return usage_error(Code::LogSetting, error),
     };
-    let config = match load(args.file.file()).await {
+    let file = args.file.file();
+    let config = match load(&file).await {
         Ok(config) => config,
         Err(status) => return status,
     };
@@ -50,9 +51,8 @@ pub(super) async fn execute(args: &RunArgs) -> ExitCode {
         }
     };
     let set_log = Box::new(move |filter: Option<&str>| log.set(filter));
-    let file = args.file.file();
-    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let from = ReloadFrom { file, set_log };
+    let absolute = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
+    let from = ReloadFrom { file: absolute, set_log };
     let daemon = match started(config, from, args.take_over).await {
         Ok(daemon) => daemon,
         Err(status) => return status,
@@ -65,7 +65,7 @@ pub(super) async fn execute(args: &RunArgs) -> ExitCode {
         process = daemon.handed_over() => {
             end_at_once_for(process)
         }
-        name = signals.end(daemon.reloader(), args.file.file()) => (name, ExitCode::SUCCESS),
+        name = signals.end(daemon.reloader(), &file) => (name, ExitCode::SUCCESS),
         // Whoever supervises the daemon starts it anew.
         () = daemon.broken() => ("a task that the daemon needs panicked", ExitCode::FAILURE),
     };
@@ -74,7 +74,7 @@ pub(super) async fn execute(args: &RunArgs) -> ExitCode {
     }
     if outcome == ExitCode::SUCCESS
         && service::is_restarting().await
-        && keep_for_the_next(&daemon, args.file.file()).await
+        && keep_for_the_next(&daemon, &file).await
     {
         // As there, nothing may be closed in order.
         hook::kill_running();

@@ -78,9 +78,10 @@ async fn cut(args: CutArgs) -> ExitCode {
     match admin::cut_uplink(&path, &args.name, args.length, args.force).await {
         Ok(answer) if args.list.json => print_json(&answer),
         Ok(answer) => print(&format!(
-            "Nothing goes over {} for {}; it then comes back by itself. `throughline events --follow` shows how lanes and flows take it.",
+            "Nothing goes over {} for {}; it then comes back by itself. {} shows how lanes and flows take it.",
             answer.uplink,
-            humantime::format_duration(args.length)
+            humantime::format_duration(args.length),
+            args.list.daemon.command("events --follow")
         )),
         Err(error) => fail(error),
     }
@@ -113,22 +114,23 @@ async fn change(args: NameArgs, change: UplinkChange) -> ExitCode {
         if let Some(warning) = &answer.warning {
             let _ = writeln!(std::io::stderr(), "warning: {warning}");
         }
-        let _ = print(&describe(&answer));
+        let _ = print(&describe(&answer, &args.list.daemon));
     }
     // A script must not go on and cut it.
     if answer.warning.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn describe(answer: &UplinkAnswer) -> String {
+fn describe(answer: &UplinkAnswer, daemon: &DaemonArgs) -> String {
     let name = &answer.uplink;
     match (answer.draining, answer.changed) {
         (true, true) => format!(
-            "Uplink {name} is {}; `throughline uplink resume {name}` puts it back into use.",
+            "Uplink {name} is {}; {} puts it back into use.",
             if answer.warning.is_some() {
                 "marked as draining, but still in use"
             } else {
                 "drained"
-            }
+            },
+            daemon.command(&format!("uplink resume {name}"))
         ),
         (true, false) => format!("Uplink {name} was drained already."),
         (false, true) => format!("Uplink {name} is in use again."),

@@ -63,6 +63,8 @@ pub struct Handed {
     pub associations: Vec<Association>,
     /// The flows of datagrams.
     pub datagrams: Vec<HandedDatagrams>,
+    /// The names that have stand-ins.
+    pub names: Vec<u8>,
 }
 
 impl Handed {
@@ -280,15 +282,14 @@ impl TakeOver {
         if let Some(kept) = kept {
             node.stood_still_for(kept.age());
         }
+        // Now that it stands still: before, the other process gives out more of them.
+        handed.names = self.names()?;
         Ok(handed)
     }
 
-    /// Returns the names that have stand-ins. After the state is [restored](Self::restore): until it stands still the
-    /// other process gives out more of them.
-    ///
-    /// # Errors
-    /// They cannot be read. Without them an address could come to stand for another name.
-    pub fn names(&mut self) -> Result<Vec<u8>, TakeOverError> {
+    /// Returns the names that have stand-ins. Where they cannot be read an address could come to stand for another
+    /// name.
+    fn names(&mut self) -> Result<Vec<u8>, TakeOverError> {
         let Some(file) = self.take(|socket| *socket == Socket::Names) else {
             return Ok(Vec::new());
         };

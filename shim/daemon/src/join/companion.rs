@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::admin::{self, AdminError};
 use crate::config::Config;
 use crate::report::Report;
-use crate::run::{Daemon, ReloadFrom, SetLog, admin_path, start_from};
+use crate::run::{Daemon, ReloadFrom, SetLog, running_admin_path, start_from};
 
 /// A daemon of a configuration.
 pub(crate) enum Companion {
@@ -19,7 +19,7 @@ pub(crate) enum Companion {
 impl Companion {
     /// Returns the daemon that answers at the configuration's admin socket, or begins one.
     pub(crate) async fn of(file: &Path, config: Config, set_log: SetLog) -> Result<Self, String> {
-        let running = match admin_path(&config.admin) {
+        let running = match running_admin_path(&config.admin) {
             Some(admin) => admin::status(&admin).await.map(|report| (admin, report)),
             None => {
                 return Err(format!(

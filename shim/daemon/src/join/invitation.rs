@@ -20,6 +20,7 @@ use super::file::{self, EditError, Lock, Section};
 use super::ticket::Ticket;
 use crate::config::Config;
 use crate::report::Report;
+use crate::shell;
 use throughline::{Locator, PeerId};
 
 /// Connections to the meeting at once, and how long each may take to say what it wants: programs of this host can
@@ -150,8 +151,9 @@ impl Invitation {
         file::replace(&self.terms.file, &text).map_err(|error| self.failed(&error))?;
         daemon.reload().await.map_err(|error| {
             format!(
-                "{} is right, but the daemon has not read it ({error}); run `throughline reload`",
-                self.terms.file.display()
+                "{} is right, but the daemon has not read it ({error}); run `throughline reload -c {}`",
+                self.terms.file.display(),
+                shell::path(&self.terms.file)
             )
         })
     }

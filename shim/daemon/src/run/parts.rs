@@ -46,6 +46,14 @@ pub(crate) fn web(config: &Config) -> Result<Option<web::Settings>, StartError> 
     Ok(Some(web::Settings { addr: web.listen, token }))
 }
 
+/// Returns the path at which a daemon that runs with this is asked, if it has an admin socket.
+pub(crate) fn running_admin_path(admin: &Admin) -> Option<PathBuf> {
+    match admin {
+        Admin::Default => Some(AdminSocket::running_path()),
+        other => admin_path(other),
+    }
+}
+
 /// Returns the path of the admin socket, if there is to be one.
 pub(crate) fn admin_path(admin: &Admin) -> Option<PathBuf> {
     match admin {

@@ -32,8 +32,6 @@ pub(super) struct Prepared {
     pub(super) admin: Option<AdminSocket>,
     pub(super) interception: Interception,
     pub(super) answerer: Answerer,
-    /// The names of another process, with their stand-ins, once it stands still.
-    pub(super) names: Vec<u8>,
 }
 
 impl Prepared {
@@ -67,18 +65,7 @@ impl Prepared {
         let directory = budget::directory(config.state_directory.as_deref());
         let budgets = Opened::read(directory, &config.budgets).await;
         let node = budgets.limit(node).prepare().await?;
-        Ok(Self {
-            config,
-            budgets,
-            node,
-            ingresses,
-            metrics,
-            page,
-            admin,
-            interception,
-            answerer,
-            names: Vec::new(),
-        })
+        Ok(Self { config, budgets, node, ingresses, metrics, page, admin, interception, answerer })
     }
 }
 

@@ -131,6 +131,5 @@ async fn prepare(
     former.check_identity(ours)?;
     let mut prepared = Prepared::new(config, Some(former)).await?;
     let handed = former.restore(&mut prepared.node).await?;
-    prepared.names = former.names()?;
     Ok((prepared, handed))
 }

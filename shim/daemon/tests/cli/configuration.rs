@@ -89,7 +89,7 @@ fn check_says_what_each_uplink_is_now_and_takes_its_file_either_way() {
     for arguments in [&["check", &config][..], &["check", "-c", &config]] {
         let (stdout, _) = outcome(arguments, 0);
         assert!(stdout.contains("uplink isp-a: 127.0.0.77; now: 127.0.0.77\n"), "{stdout}");
-        let missing = "uplink isp-b: interface no-such-link; now: no address\n  note: no address";
+        let missing = "uplink isp-b: interface no-such-link; now: no address\n  note: There is no interface no-such-link; there are";
         assert!(stdout.contains(missing), "{stdout}");
     }
     outcome(&["check"], 2);

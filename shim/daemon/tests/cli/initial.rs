@@ -36,7 +36,7 @@ fn two_hosts_are_set_up_by_what_init_says() {
     let (said, _) = outcome(&["init", &site.name(""), "--peer", peer.1], 0);
     outcome(&["check", &site.name("throughline.toml")], 0);
     // What the site is told to have added at the server, and an ingress of its own port.
-    let (_, stanza) = said.split_once("`throughline reload`:\n").expect("what to add");
+    let (_, stanza) = said.split_once("`throughline reload` there:\n").expect("what to add");
     let (stanza, _) = stanza.split_once("Then:").unwrap();
     let text = fs::read_to_string(server.path("throughline.toml")).unwrap();
     fs::write(server.path("throughline.toml"), text + "\n" + stanza).unwrap();

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use throughline_fixture::Outcome;
-use throughline_fixture::process::installed;
+use throughline_fixture::process::{free_udp_port, installed};
 
 use crate::flows::Flow;
-use crate::machine::project;
+use crate::machine::{Machine, project};
 use crate::{PROGRAM, Site};
 
 /// Makes the package with this version in a directory.
@@ -51,6 +51,22 @@ fn judge(package: &Path) -> Outcome {
     }
 }
 
+/// The service reads what root's `init` writes where it reads, as `invite` and `join` do, and is asked without being named.
+fn serves_what_init_writes(machine: &Machine) -> Outcome {
+    let port = free_udp_port()?;
+    machine.run(&format!("throughline init /etc/throughline --listen {port}"))?;
+    let modes =
+        machine.run("cd /etc/throughline && stat -c '%U:%G %a' identity.key throughline.toml")?;
+    assert_eq!(modes, "root:throughline 640\nroot:throughline 640\n");
+    machine.run("systemctl start throughline")?;
+    let id = machine.run("throughline id /etc/throughline/identity.key")?;
+    let shown = machine.run("throughline status && throughline check")?;
+    assert!(shown.starts_with(id.trim()), "{shown}");
+    assert!(shown.contains("the configuration is valid"), "{shown}");
+    machine.run("systemctl stop throughline && rm /etc/throughline/identity.key /etc/throughline/throughline.toml")?;
+    Ok(())
+}
+
 #[test]
 fn an_upgrade_of_the_package_loses_no_flow() -> Outcome {
     let name = "package::an_upgrade_of_the_package_loses_no_flow";
@@ -67,14 +83,14 @@ fn an_upgrade_of_the_package_loses_no_flow() -> Outcome {
     let (first, next) = (made("0.1.0-1")?, made("0.1.1-1")?);
     judge(&first)?;
     let there = "/root/throughline.deb";
-    let install = |machine: &crate::machine::Machine| -> Outcome {
+    let install = |machine: &Machine| -> Outcome {
         machine.install(&first, there, "644")?;
         // An image for containers has it forbid that services are started.
         machine.run("rm -f /usr/sbin/policy-rc.d")?;
         machine.run(&format!("dpkg -i {there}"))?;
         // Nobody has configured it yet.
         assert_eq!(machine.property("ActiveState")?, "inactive");
-        Ok(())
+        serves_what_init_writes(machine)
     };
     let Some(site) = Site::start_with(name, "", install)? else { return Ok(()) };
     let machine = &site.machine;

@@ -55,13 +55,17 @@ pub(super) async fn execute(name: &FlowName, daemon: &DaemonArgs) -> ExitCode {
         Err(error) => return fail(error),
     };
     // The rules are those of the file that the daemon reads; without it the rest is told.
-    let file = daemon.config.as_ref().or(report.file.as_ref());
-    let config = file.and_then(|file| Config::load(file).ok());
+    let file = daemon.config.clone().or_else(|| report.file.clone());
+    let config = file.and_then(|file| Config::load(&file).ok());
     let found = find(&report, name);
     if found.is_empty() {
         return fail_as(
             Code::UnknownName,
-            format!("there is no flow f{} now; `throughline status` lists the live ones", name.id),
+            format!(
+                "there is no flow f{} now; {} lists the live ones",
+                name.id,
+                daemon.command("status")
+            ),
         );
     }
     let explained: Vec<String> =

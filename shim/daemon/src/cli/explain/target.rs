@@ -14,7 +14,12 @@ use crate::report::{PeerReport, Report};
 use throughline::{Host, PeerId, Target};
 
 /// Prints where a connection to `target` goes by the configuration in `file`.
-pub(super) async fn execute(target: &Target, ingress: Option<&str>, file: &Path) -> ExitCode {
+pub(super) async fn execute(
+    target: &Target,
+    ingress: Option<&str>,
+    file: &Path,
+    named: &DaemonArgs,
+) -> ExitCode {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(error) => return config_error(&error),
@@ -40,13 +45,18 @@ pub(super) async fn execute(target: &Target, ingress: Option<&str>, file: &Path)
     };
     let explained: Vec<String> = chosen
         .into_iter()
-        .map(|ingress| explain(&config, ingress, target, report.as_ref()))
+        .map(|ingress| explain(&config, ingress, target, (report.as_ref(), named)))
         .collect();
     print(&explained.join("\n"))
 }
 
 /// Returns where a connection goes that enters at an ingress, by what, and how the peers are reached now.
-fn explain(config: &Config, ingress: &str, target: &Target, report: Option<&Report>) -> String {
+fn explain(
+    config: &Config,
+    ingress: &str,
+    target: &Target,
+    (report, named): (Option<&Report>, &DaemonArgs),
+) -> String {
     let policy = &config.policy;
     let by = reason(policy, ingress, target);
     let entering = format!("{target}, entering at {ingress}");
@@ -71,7 +81,9 @@ fn explain(config: &Config, ingress: &str, target: &Target, report: Option<&Repo
             for name in names {
                 let state = match report {
                     None => "not known, as no daemon answers".to_owned(),
-                    Some(report) => state(report.peers.iter().find(|peer| peer.name == name)),
+                    Some(report) => {
+                        state(report.peers.iter().find(|peer| peer.name == name), named)
+                    }
                 };
                 text += &format!("\n  {name}: {state}");
             }
@@ -133,9 +145,9 @@ fn name(config: &Config, id: PeerId) -> String {
 }
 
 /// Returns how a peer is reached now.
-fn state(peer: Option<&PeerReport>) -> String {
+fn state(peer: Option<&PeerReport>, named: &DaemonArgs) -> String {
     let Some(peer) = peer else {
-        return "the running daemon does not have it; run `throughline reload`".to_owned();
+        return format!("the running daemon does not have it; run {}", named.command("reload"));
     };
     let lanes = peer.sessions.iter().flat_map(|session| &session.lanes);
     let mut over: Vec<&str> = lanes

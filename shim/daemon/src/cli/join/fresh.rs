@@ -29,7 +29,7 @@ pub(super) async fn join(task: &JoinTask) -> Result<ExitCode, String> {
 
 /// Checks that no other daemon runs here, whose place the new one would take.
 async fn is_alone() -> Result<(), String> {
-    let socket = AdminSocket::default_path();
+    let socket = AdminSocket::running_path();
     match admin::status(&socket).await {
         Ok(report) => Err(match report.file {
             Some(file) => format!(
