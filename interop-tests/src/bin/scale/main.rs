@@ -27,6 +27,7 @@ mod peers;
 mod plot;
 mod process;
 mod quinn_raw;
+mod route;
 mod speed;
 mod tunnels;
 mod watch;

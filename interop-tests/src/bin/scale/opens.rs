@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::pair::{ECHO, Origin, Pair};
+use super::pair::{ECHO, Origin};
 use super::process::{megabytes, quantile};
+use super::route::Route;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -26,18 +27,34 @@ pub(crate) struct Options {
     /// Flows that are idle meanwhile.
     #[arg(long, default_value_t = 0)]
     idle: usize,
+    /// What is measured: `throughline`, `ssh`, `stunnel`, and `tcp` without anything between.
+    #[arg(long, value_delimiter = ',', default_value = "throughline")]
+    systems: Vec<String>,
+}
+
+/// Measures each system.
+pub(crate) async fn measure(options: &Options) -> Outcome {
+    let origin = Origin::start()?;
+    for system in &options.systems {
+        match Route::start(system, origin.addr, 2).await? {
+            Some(route) => {
+                println!("{system}:");
+                opens(options, &route).await?;
+            }
+            None => println!("{system}: not installed"),
+        }
+    }
+    Ok(())
 }
 
 /// Opens at the rate, or one after the other ended.
-pub(crate) async fn measure(options: &Options) -> Outcome {
-    let origin = Origin::start()?;
-    let pair = Pair::start(origin.addr, 2, "")?;
-    let ingress = pair.ingress()?;
+async fn opens(options: &Options, route: &Route) -> Outcome {
+    let ingress = route.ingress()?;
     let mut idle = Vec::new();
     for _ in 0..options.idle {
         idle.push(open(ingress).await?);
     }
-    let before = pair.usage()?;
+    let before = route.usage()?;
     let permits = Arc::new(Semaphore::new(options.at_once));
     let mut tasks = JoinSet::new();
     let (begun, rate) = (Instant::now(), options.rate);
@@ -63,7 +80,6 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
         }
     }
     let took = begun.elapsed().as_secs_f64();
-    let after = pair.usage()?;
     times.sort_unstable();
     println!(
         "{:.0} opens a second, {failed} failed; open to first byte back: p50 {:.2?}, p99 {:.2?}, worst {:.2?}",
@@ -72,13 +88,14 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
         quantile(&times, 0.99),
         quantile(&times, 1.0),
     );
-    for (name, at) in ["near", "far"].into_iter().zip(0..) {
-        let cpu = (after[at].cpu - before[at].cpu).as_secs_f64();
+    let usage = before.into_iter().zip(route.usage()?);
+    for (name, (before, after)) in ["near", "far"].into_iter().zip(usage) {
+        let cpu = (after.cpu - before.cpu).as_secs_f64();
         println!(
             "{name}: {:.0} % of a core, {:.0} µs an open, {:.0} MB",
             100.0 * cpu / took,
             1e6 * cpu / f64::from(options.opens),
-            megabytes(after[at].rss),
+            megabytes(after.rss),
         );
     }
     drop(idle);

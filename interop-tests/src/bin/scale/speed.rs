@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::pair::{Pair, SEND, TAKE};
+use super::pair::{SEND, TAKE};
 use super::plot::Plot;
 use super::quinn_raw::{self, WARM_UP};
-use super::tunnels::{self, Tunnel};
+use super::route::Route;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -26,8 +26,8 @@ pub(crate) struct Options {
     /// Numbers of flows.
     #[arg(long, value_delimiter = ',', default_value = "1,10,100")]
     flows: Vec<usize>,
-    /// What is measured: `throughline`, `quinn`, `ssh`, `stunnel`.
-    #[arg(long, value_delimiter = ',', default_value = "throughline,quinn,ssh,stunnel")]
+    /// What is measured: `throughline`, `quinn`, `ssh`, `stunnel`, and `tcp` without anything between.
+    #[arg(long, value_delimiter = ',', default_value = "throughline,quinn,ssh,stunnel,tcp")]
     systems: Vec<String>,
     /// Writes the medians as bars into this file (SVG).
     #[arg(long)]
@@ -58,7 +58,7 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
                 continue;
             }
             // Each system is started anew and ends with its round.
-            let Some(route) = Route::start(system, target).await? else {
+            let Some(route) = Route::start(system, target, 0).await? else {
                 println!("round {round} {system}: not installed");
                 continue;
             };
@@ -68,7 +68,10 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
                 let between = route.cpu()?;
                 let (down, fairness) = download(ingress, *flows, span).await?;
                 let costs = [between - cpu, route.cpu()? - between].map(|cpu| cpu.as_secs_f64());
-                plot.add(system, *flows, [up, down]);
+                // Plain TCP would make the others' bars short.
+                if system != "tcp" {
+                    plot.add(system, *flows, [up, down]);
+                }
                 let cost =
                     |cpu: f64, rate: f64| cpu / (rate / 8.0 * (span + WARM_UP).as_secs_f64());
                 println!(
@@ -81,40 +84,6 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
         }
     }
     options.plot.as_deref().map_or(Ok(()), |file| plot.write(file))
-}
-
-/// What carries flows to the destination.
-enum Route {
-    Throughline(Pair),
-    Other(Tunnel),
-}
-
-impl Route {
-    /// Starts a system; `None` where it is not installed.
-    async fn start(system: &str, target: SocketAddr) -> Outcome<Option<Self>> {
-        let tunnel = match system {
-            "throughline" => return Ok(Some(Self::Throughline(Pair::start(target, 0, "")?))),
-            "ssh" => tunnels::ssh(target).await?,
-            "stunnel" => tunnels::stunnel(target).await?,
-            other => return Err(format!("there is no system {other}").into()),
-        };
-        Ok(tunnel.map(Self::Other))
-    }
-
-    fn ingress(&self) -> Outcome<SocketAddr> {
-        match self {
-            Self::Throughline(pair) => pair.ingress(),
-            Self::Other(tunnel) => Ok(tunnel.ingress),
-        }
-    }
-
-    /// Returns the CPU time of both ends; of others nothing is known, their processes have children.
-    fn cpu(&self) -> Outcome<Duration> {
-        match self {
-            Self::Throughline(pair) => Ok(pair.usage()?.iter().map(|usage| usage.cpu).sum()),
-            Self::Other(_) => Ok(Duration::ZERO),
-        }
-    }
 }
 
 /// The destination: sends or takes bytes as it is asked.
