@@ -62,3 +62,12 @@ fn a_slow_lane_is_given_small_chunks() {
     assert_eq!([chunk(1), chunk(10), chunk(100)], [16 << 10, 25_000, 64 << 10]);
     assert_eq!(lane(1).chunk(64 << 10), 64 << 10, "nothing is known");
 }
+
+#[test]
+fn a_lane_so_quick_that_nobody_notices_is_given_large_chunks() {
+    let chunk = |rtt, mbit| path(1, rtt, mbit, true).chunk(64 << 10);
+    assert_eq!([chunk(10, 1_000), chunk(10, 2_000)], [64 << 10, 125_000]);
+    assert_eq!(chunk(10, 10_000), 256 << 10);
+    // A window of 300 kB.
+    assert_eq!(chunk(1, 2_400), 75_000, "what waits in QUIC is a quarter of the window");
+}
