@@ -8,7 +8,7 @@
 //!
 //! Where the capacity is not known, because the other sender came first, the effect of a step up shows our share:
 //! a window that is a quarter of all that is in flight adds a quarter of its growth to the queue. So the
-//! window grows by steps until it is about half.
+//! window grows by steps until it is about half (`share`).
 //!
 //! **A capacity may be another by now.** A radio link whose rate falls looks like a newcomer: what is delivered
 //! falls, the queue grows, and a step down changes nothing. Half of the old capacity may then be twice the new
@@ -20,8 +20,13 @@
 //! down shows that the queue was our own; and when, after rounds that were all alike, a step up is delivered
 //! without any queue: then the route has become longer, and what looked like a queue is none.
 
+mod flat;
+mod share;
+
 use std::time::{Duration, Instant};
 
+use self::flat::{FLAT_SPREAD, Flat};
+use self::share::{OurShare, PROBE_STEP};
 use crate::delivery::Delivery;
 use crate::rounds::Round;
 use crate::window_probe::WindowProbe;
@@ -30,11 +35,6 @@ use crate::window_probe::WindowProbe;
 /// link whose rate falls looks like a newcomer, then twice as long each time.
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(1);
 const MAX_PROBE_AFTER: Duration = Duration::from_secs(8);
-/// The step.
-const PROBE_STEP: f64 = 0.25;
-/// The largest step up where rounds are so long that there are few.
-const MAX_PROBE_STEP: f64 = 0.5;
-const LONG_ROUND: Duration = Duration::from_millis(200);
 /// From this share of the delivered bytes on the queue is ours.
 const ALONE_SHARE: f64 = 0.7;
 
@@ -65,11 +65,6 @@ const MAX_COMPENSATION: f64 = 2.0;
 /// The same where the queue is longer than the path.
 const MAX_COMPENSATION_LONG: f64 = 1.2;
 
-/// A step up stays if its effect on the queue shows a share below this: half, less what noise makes ...
-const FAIR_SHARE: f64 = 0.42;
-/// ... and where it does not, the next step waits for so many rounds.
-const FAIR_ROUNDS: u32 = 16;
-
 /// Beyond this share the window shrinks, ...
 const HALF: f64 = 0.55;
 /// ... to this part of it at most.
@@ -77,12 +72,6 @@ const MAX_CORRECTION: f64 = 0.8;
 
 /// Below this share of the queue that a step up should make, there is no queue.
 const NO_SHARE: f64 = 0.15;
-/// Rounds that are alike for so long, at least, raise the question whether there is anybody ...
-const FLAT_ROUNDS: u32 = 12;
-const FLAT_TIME: Duration = Duration::from_millis(800);
-/// ... where round trips differ by this at most.
-const FLAT_SPREAD: Duration = Duration::from_millis(2);
-
 /// A competition under way.
 #[derive(Clone, Debug)]
 pub(super) struct Competition {
@@ -99,10 +88,8 @@ pub(super) struct Competition {
     probe_after: Duration,
     probe: Option<WindowProbe>,
     skip_round: bool,
-    /// Our share by the last step up.
-    share: f64,
-    /// Rounds until the next step up, where the capacity is not known.
-    rounds_to_growth: u32,
+    /// Our share of the queue.
+    share: OurShare,
     /// Since when much less was delivered than the window asks for, in how many rounds, and the most of them.
     unfulfilled: Option<(Instant, u32, f64)>,
     /// Rounds in a row that lost much in a long queue.
@@ -111,15 +98,6 @@ pub(super) struct Competition {
     alone_probes: u32,
     /// Rounds in a row without losses whose round trips differ by no more than jitter does.
     flat: Flat,
-}
-
-/// Rounds that are alike.
-#[derive(Clone, Copy, Debug, Default)]
-struct Flat {
-    since: Option<Instant>,
-    rounds: u32,
-    least: Duration,
-    greatest: Duration,
 }
 
 /// What a round of a competition comes to.
@@ -151,8 +129,7 @@ impl Competition {
             probe_after: FIRST_PROBE_AFTER,
             probe: None,
             skip_round: false,
-            share: FAIR_SHARE,
-            rounds_to_growth: 0,
+            share: OurShare::new(now),
             unfulfilled: None,
             overflow_rounds: 0,
             alone_probes: 0,
@@ -181,8 +158,10 @@ impl Competition {
         window: u64,
         rtt: Duration,
     ) -> Outcome {
+        self.share.on_delivery(delivery);
         self.quiet_rounds = if short { self.quiet_rounds + 1 } else { 0 };
-        if self.quiet_rounds >= QUIET_ROUNDS {
+        let measured = self.capacity.is_none() && self.share.is_known();
+        if self.quiet_rounds >= QUIET_ROUNDS && !measured {
             return Outcome::Quiet;
         }
         if std::mem::take(&mut self.skip_round) {
@@ -190,8 +169,9 @@ impl Competition {
         }
         self.lossless &= round.lost == 0;
         if let Some(probe) = self.probe.take() {
+            self.share.interrupt();
             self.flat = Flat::default();
-            let outcome = self.after_probe(&probe, round, window);
+            let outcome = self.after_probe(now, &probe, round, window);
             let alone_probes = std::mem::take(&mut self.alone_probes);
             return match outcome {
                 // One may be chance: a competitor that has just given way.
@@ -203,22 +183,8 @@ impl Competition {
                 _ => outcome,
             };
         }
-        let least = self.least.unwrap_or(round.min);
-        let same = self.lossless && round.min.saturating_sub(least) <= FLAT_SPREAD;
-        if self.flat.on_round(now, round) && same {
-            return self.step(true, round, window);
-        }
-        // A window that is still below what it should be says nothing of that.
-        let held = window >= self.bounds(delivery, rtt)[0];
-        if held && now.saturating_duration_since(self.tried_at) >= self.probe_after {
-            self.tried_at = now;
-            self.probe_after = (2 * self.probe_after).min(MAX_PROBE_AFTER);
-            self.alone_probes = 1;
-            return self.step(false, round, window);
-        }
-        self.rounds_to_growth = self.rounds_to_growth.saturating_sub(1);
-        if self.capacity.is_none() && self.rounds_to_growth == 0 {
-            return self.step(true, round, window);
+        if let Some(outcome) = self.ask(now, round, delivery, window, rtt) {
+            return outcome;
         }
         if self.overflows(round) {
             return Outcome::Narrower;
@@ -234,6 +200,44 @@ impl Competition {
         }
         let [low, high] = self.bounds(delivery, rtt);
         Outcome::Window(window.min(high).max(low))
+    }
+
+    /// Begins a probe, or ends the competition, where a round without one gives a reason to.
+    fn ask(
+        &mut self,
+        now: Instant,
+        round: &Round,
+        delivery: &Delivery,
+        window: u64,
+        rtt: Duration,
+    ) -> Option<Outcome> {
+        self.share.follow(round);
+        let least = self.least.unwrap_or(round.min);
+        let same = self.lossless && round.min.saturating_sub(least) <= FLAT_SPREAD;
+        if self.flat.on_round(now, round) && same {
+            return Some(self.step(true, round, window));
+        }
+        // Where the other sender came first its queue is in the base, and a short one may be its; a step down tells.
+        if self.quiet_rounds >= QUIET_ROUNDS {
+            self.quiet_rounds = 0;
+            if round.min.saturating_sub(self.base.min(least)) <= FLAT_SPREAD {
+                return Some(Outcome::Quiet);
+            }
+            return Some(self.step(false, round, window));
+        }
+        // A window that is still below what it should be says nothing of that, nor need a small part of a queue.
+        let small = self.capacity.is_none() && self.share.is_small();
+        let held = window >= self.bounds(delivery, rtt)[0];
+        if held && !small && now.saturating_duration_since(self.tried_at) >= self.probe_after {
+            self.tried_at = now;
+            self.probe_after = (2 * self.probe_after).min(MAX_PROBE_AFTER);
+            self.alone_probes = 1;
+            return Some(self.step(false, round, window));
+        }
+        if self.capacity.is_none() && self.share.may_grow(now) {
+            return Some(self.step(true, round, window));
+        }
+        None
     }
 
     /// Returns whether much has been lost for some rounds although the queue is longer than the path: no other
@@ -266,21 +270,25 @@ impl Competition {
     /// Begins a probe.
     fn step(&mut self, up: bool, round: &Round, window: u64) -> Outcome {
         // Far below a fair share the next step is as large as it may be and not pass that.
-        let far = (FAIR_SHARE / self.share.max(0.01) - 1.0) / 2.0;
-        let most = if round.min >= LONG_ROUND { MAX_PROBE_STEP } else { PROBE_STEP };
-        let step = if up { far.clamp(PROBE_STEP, most) } else { -PROBE_STEP };
+        let step = if up { self.share.step_up(round) } else { -PROBE_STEP };
         self.probe = Some(WindowProbe::new(up, window, round, step.abs()));
         self.skip_round = true;
         Outcome::Window((window as f64 * (1.0 + step)) as u64)
     }
 
     /// Returns what a probe has shown.
-    fn after_probe(&mut self, probe: &WindowProbe, round: &Round, window: u64) -> Outcome {
-        // Where the queue overflows it says nothing.
-        let share = if round.lost > 0 && !probe.up {
-            probe.rate_share(round)
-        } else {
-            probe.mean_share(round)
+    fn after_probe(
+        &mut self,
+        now: Instant,
+        probe: &WindowProbe,
+        round: &Round,
+        window: u64,
+    ) -> Outcome {
+        let share = match probe.up {
+            true => self.share.by_step_up(probe, round),
+            // Where the queue overflows it says nothing.
+            false if round.lost > 0 => probe.rate_share(round),
+            false => probe.mean_share(round),
         };
         if !probe.up {
             if share >= ALONE_SHARE {
@@ -294,12 +302,11 @@ impl Competition {
         if self.lossless && share < NO_SHARE && probe.change(round) <= FLAT_SPREAD {
             return Outcome::LongerRoute;
         }
-        self.share = share;
-        if self.capacity.is_none() && share < FAIR_SHARE {
+        if self.share.is_below_fair(share) && self.capacity.is_none() {
             // What was lost meanwhile has reduced the window already.
             return Outcome::Window(window);
         }
-        self.rounds_to_growth = FAIR_ROUNDS;
+        self.share.wait(now, round);
         // More than half: back by what is too much, as far as one measurement is believed.
         let excess = (HALF / share).clamp(MAX_CORRECTION, 1.0);
         Outcome::Window(window.min((probe.window as f64 * excess) as u64))
@@ -318,19 +325,5 @@ impl Competition {
         // What overflows is not held.
         let least = if self.overflow_rounds == 0 { LEAST_SHARE } else { 0.0 };
         [least, GREATEST_SHARE].map(|share| (whole * share) as u64)
-    }
-}
-
-impl Flat {
-    /// Takes in a round; returns whether rounds have been alike for long.
-    fn on_round(&mut self, now: Instant, round: &Round) -> bool {
-        let (least, greatest) = (self.least.min(round.min), self.greatest.max(round.min));
-        if self.since.is_none() || round.lost > 0 || greatest - least > FLAT_SPREAD {
-            *self = Self { since: Some(now), rounds: 0, least: round.min, greatest: round.min };
-            return false;
-        }
-        (self.least, self.greatest, self.rounds) = (least, greatest, self.rounds + 1);
-        let time = self.since.map_or(Duration::ZERO, |since| now - since);
-        self.rounds >= FLAT_ROUNDS && time >= FLAT_TIME
     }
 }

@@ -1,6 +1,6 @@
 //! Shares of links that lanes and other senders have, measured with real QUIC connections in virtual time.
 //!
-//! `cargo run -p throughline-simulation --example shares -- [alone|lossy|weather|lane|cubic|bbr|others] [policer]
+//! `cargo run -p throughline-simulation --example shares -- [alone|lossy|weather|radio|lane|cubic|bbr|others] [policer]
 //! [rtt=…] [queues=…,…] [seeds=…] [trace file…] [rate…]`
 //!
 //! With `seeds=3` each contest is played three times: the second sender comes at another moment each time, and
@@ -53,6 +53,9 @@ fn main() {
     }
     if has("weather") {
         weather(arguments.iter().filter(|a| a.contains('/')));
+    }
+    if has("radio") {
+        radio(seeds);
     }
     if has("lossy") {
         lossy();
@@ -171,6 +174,30 @@ fn weather<'a>(files: impl Iterator<Item = &'a String>) {
             Profile::new(0, 20 * MS).rate(Rate::Trace(trace)).queue(Queue::Bytes(300_000));
         // Quinn's BBR loses four fifths of what it sends there.
         single(&name, &bottleneck, 60, &[Congestion::Lane, Congestion::Cubic]);
+    }
+}
+
+/// Prints the means over many seeds of LTE, of a lane and of CUBIC: single seeds are far apart.
+fn radio(seeds: u64) {
+    let preset = Preset::Lte;
+    for sender in [Congestion::Lane, Congestion::Cubic] {
+        let mut sums = [0.0; 4];
+        for seed in 1..=seeds {
+            let trace = preset.weather(preset.usual_rate()).trace(seed, Duration::from_secs(60));
+            let bottleneck =
+                Profile::new(0, 20 * MS).rate(Rate::Trace(trace)).queue(Queue::Bytes(300_000));
+            let run = alone(&bottleneck, sender, Duration::from_secs(60), 1);
+            let rate = run.goodput.iter().sum::<f64>() / 3.0;
+            let echo = run.echo.map(|echo| echo.as_secs_f64() * 1e3);
+            for (sum, value) in sums.iter_mut().zip([rate, echo[0], echo[1], run.loss]) {
+                *sum += value / seeds as f64;
+            }
+        }
+        let [rate, median, p99, loss] = sums;
+        println!(
+            "{preset}, {seeds} seeds, {:6} {rate:.2} Mbit/s, echo {median:.0} {p99:.0} ms, loss {loss:.4}",
+            format!("{sender:?}")
+        );
     }
 }
 

@@ -69,6 +69,21 @@ fn behind_a_policer_a_lane_and_cubic_have_between_half_and_twice_of_one_another(
 }
 
 #[test]
+fn where_cubic_was_first_a_lane_finds_its_share_of_a_long_queue() {
+    for (mbit, queue) in [(20, 500), (20, 200), (100, 50)] {
+        let ratio = |seed| {
+            let bottleneck = profile(mbit, 20 * MS, queue * MS);
+            let senders = [Congestion::Cubic, Congestion::Lane];
+            let shares = Contest { bottleneck, senders, seed }.run();
+            shares.goodput[0] / shares.goodput[1]
+        };
+        let ratios = [1, 2, 3].map(ratio);
+        let mean = ratios.iter().product::<f64>().cbrt();
+        assert!((0.5..2.0).contains(&mean), "{mbit} Mbit/s, {queue} ms: {ratios:?}");
+    }
+}
+
+#[test]
 fn a_lane_alone_fills_a_link_whose_queue_has_ten_milliseconds() {
     let run = alone(&profile(20, 20 * MS, 10 * MS), Congestion::Lane, 12 * SEC, 1);
     assert!(run.goodput[2] > 18.0 && run.echo[1] < 32 * MS, "{run:?}");
