@@ -22,6 +22,7 @@ mod manual;
 mod nc;
 mod output;
 mod pair;
+mod qlog;
 mod reload;
 mod rotate;
 mod run;
@@ -45,6 +46,7 @@ pub use self::key::KeyArgs;
 pub use self::manual::{CompletionsArgs, ManualArgs};
 pub use self::nc::NcArgs;
 pub use self::pair::PairArgs;
+pub use self::qlog::QlogArgs;
 pub use self::reload::ReloadArgs;
 pub use self::rotate::RotateArgs;
 pub use self::run::RunArgs;
@@ -110,6 +112,8 @@ pub enum Command {
     Top(TopArgs),
     /// Show recent events: lanes set up, suspected, recovered, migrated or lost, and why
     Events(EventsArgs),
+    /// Write what QUIC does on the lanes to a peer, packet by packet, to files that qvis shows
+    Qlog(QlogArgs),
     /// Find what is wrong with this host, its uplinks and the paths to its peers, and say what to do
     Doctor(DoctorArgs),
     /// Say where a connection to HOST:PORT goes, by which rule, and how its peers are reached now
@@ -180,6 +184,7 @@ async fn execute(command: Command) -> ExitCode {
         Command::Status(args) => status::execute(args).await,
         Command::Top(args) => top::execute(args).await,
         Command::Events(args) => events::execute(args).await,
+        Command::Qlog(args) => qlog::execute(args).await,
         Command::Doctor(args) => doctor::execute(args).await,
         Command::Explain(args) => explain::execute(args).await,
         Command::Uplink(command) => uplink::execute(command).await,

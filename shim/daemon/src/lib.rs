@@ -8,6 +8,7 @@
 //! cli ─▸ exec ─▸ proxy
 //! cli ─▸ join ─▸ run, admin, the library
 //! cli ─▸ top ─▸ report
+//! cli ─▸ qlog ─▸ admin
 //! cli ─▸ journal
 //! ```
 
@@ -29,6 +30,7 @@ mod journal;
 mod log_filter;
 pub mod metrics;
 pub mod proxy;
+mod qlog;
 pub mod reload;
 pub mod report;
 pub mod run;

@@ -14,7 +14,7 @@
 //! | [`session`] | a session's state under its lock, and what is kept of each lane |
 //! | [`quic`] | sockets, TLS, QUIC's settings, close codes |
 //! | [`supervise`] | begins a task of the node anew when it panics |
-//! | [`context`], [`peers`], [`drains`], [`allowances`], [`locators`] | what the parts of a node share; knows nothing above it |
+//! | [`context`], [`peers`], [`drains`], [`allowances`], [`locators`], [`qlog`] | what the parts of a node share; knows nothing above it |
 
 pub(crate) mod accept;
 pub(crate) mod allowances;
@@ -26,6 +26,11 @@ pub(crate) mod lane;
 pub(crate) mod locators;
 pub(crate) mod peers;
 pub(crate) mod probe;
+#[cfg(feature = "qlog")]
+pub(crate) mod qlog;
+#[cfg(not(feature = "qlog"))]
+#[path = "engine/qlog_absent.rs"]
+pub(crate) mod qlog;
 pub(crate) mod quic;
 pub(crate) mod restart;
 pub(crate) mod session;

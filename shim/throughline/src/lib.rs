@@ -90,6 +90,11 @@
 //!
 //! Each has an example in the repository's folder `examples`.
 //!
+//! # What QUIC does
+//!
+//! The feature `qlog`, off by default, brings `Node::qlog`: what QUIC logs of the lanes to a peer while somebody
+//! reads it.
+//!
 //! The library runs within a tokio runtime. It logs through `tracing`.
 
 #[cfg(any(feature = "axum", feature = "tonic"))]
@@ -116,6 +121,8 @@ pub use connector::{Connector, ConnectorError};
 pub use datagrams::{Datagram, DatagramError, DatagramFlow, Ecn, TrafficClass};
 pub use engine::allowances::{Allowance, BudgetReport};
 pub use engine::drains::{Drain, UnknownUplink};
+#[cfg(feature = "qlog")]
+pub use engine::qlog::{QlogLane, QlogPart};
 pub use events::{
     Event, EventKind, EventStream, Events, FieldValue, Followed, OneWayDetectedBy, SuspectedBy,
 };
@@ -147,6 +154,8 @@ pub mod probe {
     pub use crate::engine::quic::transport::KEEP_ALIVE_INTERVAL;
 }
 
+#[cfg(feature = "qlog")]
+pub use node::{QlogError, QlogReader};
 pub use status::{
     Failing, FlowMove, FlowStatus, HoldDown, LaneState, LaneStatus, NodeStatus, PeerStatus,
     RedundancyLoss, SessionStatus, UplinkTotals,

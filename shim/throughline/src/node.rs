@@ -15,6 +15,8 @@ mod incoming;
 mod keepers;
 mod listeners;
 mod prepared;
+#[cfg(feature = "qlog")]
+mod qlog;
 mod reconfigure;
 mod record;
 mod router;
@@ -30,6 +32,8 @@ pub use self::frozen::FrozenNode;
 pub use self::handle::Node;
 pub use self::incoming::{IncomingDatagrams, IncomingFlow};
 pub use self::prepared::{HandedOverFlows, PreparedNode};
+#[cfg(feature = "qlog")]
+pub use self::qlog::{QlogError, QlogReader};
 pub use self::reconfigure::Reconfiguration;
 pub use self::serve::{AcceptError, DatagramListener, Listener, ServeError};
 pub use self::watch::{LanePath, LaneWatch};

@@ -14,6 +14,7 @@ use super::protocol::{
     Answer, CutAnswer, EXCHANGE_TIMEOUT, MAX_ANSWER, ReloadAnswer, Request, UplinkAnswer,
     UplinkChange, read_line,
 };
+use super::qlog::QlogAnswer;
 use crate::report::{Detail, Report};
 
 /// Returns the state of the daemon behind the socket at `path`.
@@ -90,10 +91,37 @@ pub enum EventUpdate {
 
 /// Reads the events of a daemon, recent ones first.
 #[derive(Debug)]
-pub struct EventReader {
+pub struct EventReader(AnswerLines);
+
+/// Reads answers of which there is more than one.
+#[derive(Debug)]
+struct AnswerLines {
     stream: BufReader<UnixStream>,
     path: PathBuf,
     line: Vec<u8>,
+}
+
+impl AnswerLines {
+    fn new(stream: UnixStream, path: &Path) -> Self {
+        Self { stream: BufReader::new(stream), path: path.to_owned(), line: Vec::new() }
+    }
+
+    /// Returns the next answer; `None` at the end. Cancel-safe.
+    async fn next(&mut self) -> Result<Option<Answer>, AdminError> {
+        // The part that a cancelled call has read stays in `line`.
+        let limit = MAX_ANSWER.saturating_sub(self.line.len() as u64);
+        let read = (&mut self.stream).take(limit).read_until(b'\n', &mut self.line).await;
+        read.map_err(|error| self.invalid(error))?;
+        let line = std::mem::take(&mut self.line);
+        if line.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&line).map(Some).map_err(|error| self.invalid(error))
+    }
+
+    fn invalid(&self, reason: impl std::fmt::Display) -> AdminError {
+        AdminError::InvalidAnswer { path: self.path.clone(), reason: reason.to_string() }
+    }
 }
 
 /// Asks the daemon for its recent events, and with `follow` for new ones.
@@ -102,7 +130,7 @@ pub struct EventReader {
 /// No daemon answers there.
 pub async fn events(path: &Path, follow: bool) -> Result<EventReader, AdminError> {
     let stream = send(path, &Request::Events { follow }).await?;
-    Ok(EventReader { stream: BufReader::new(stream), path: path.to_owned(), line: Vec::new() })
+    Ok(EventReader(AnswerLines::new(stream, path)))
 }
 
 impl EventReader {
@@ -113,20 +141,54 @@ impl EventReader {
     /// # Errors
     /// The daemon refuses, or its answer is invalid.
     pub async fn next(&mut self) -> Result<Option<EventUpdate>, AdminError> {
-        let invalid_answer =
-            |reason: String| AdminError::InvalidAnswer { path: self.path.clone(), reason };
-        // The part that a cancelled call has read stays in `line`.
-        let limit = MAX_ANSWER.saturating_sub(self.line.len() as u64);
-        let read = (&mut self.stream).take(limit).read_until(b'\n', &mut self.line).await;
-        read.map_err(|error| invalid_answer(error.to_string()))?;
-        let line = std::mem::take(&mut self.line);
-        if line.is_empty() {
-            return Ok(None);
+        match self.0.next().await? {
+            Some(Answer::Event(event)) => Ok(Some(EventUpdate::Event(event))),
+            Some(Answer::Missed(missed)) => Ok(Some(EventUpdate::Missed(missed))),
+            Some(other) => Err(unexpected(&self.0.path, &other)),
+            None => Ok(None),
         }
-        match serde_json::from_slice(&line).map_err(|error| invalid_answer(error.to_string()))? {
-            Answer::Event(event) => Ok(Some(EventUpdate::Event(event))),
-            Answer::Missed(missed) => Ok(Some(EventUpdate::Missed(missed))),
-            other => Err(unexpected(&self.path, &other)),
+    }
+}
+
+/// Reads the qlog of a daemon's lanes.
+#[derive(Debug)]
+pub struct QlogAnswers(AnswerLines);
+
+/// Asks the daemon for the qlog of lanes to a peer, over the uplink of this name or any, for a time from now on. It
+/// ends when what is returned is dropped.
+///
+/// # Errors
+/// No daemon answers there, or it refuses.
+pub async fn qlog(
+    path: &Path,
+    peer: &str,
+    uplink: Option<&str>,
+    length: Duration,
+) -> Result<QlogAnswers, AdminError> {
+    let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let (peer, uplink) = (peer.to_owned(), uplink.map(str::to_owned));
+    let stream = send(path, &Request::Qlog { peer, uplink, millis }).await?;
+    let mut answers = AnswerLines::new(stream, path);
+    let first = timeout(EXCHANGE_TIMEOUT, answers.next()).await;
+    match first.unwrap_or_else(|_| Err(answers.invalid("none came in time")))? {
+        Some(Answer::QlogBegun) => Ok(QlogAnswers(answers)),
+        Some(other) => Err(unexpected(path, &other)),
+        None => Err(answers.invalid("it is empty")),
+    }
+}
+
+impl QlogAnswers {
+    /// Returns the next part; `None` when the time is over, or the daemon has ended.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The daemon's answer is invalid.
+    pub async fn next(&mut self) -> Result<Option<QlogAnswer>, AdminError> {
+        match self.0.next().await? {
+            Some(Answer::Qlog(part)) => Ok(Some(*part)),
+            Some(other) => Err(unexpected(&self.0.path, &other)),
+            None => Ok(None),
         }
     }
 }

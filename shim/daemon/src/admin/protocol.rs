@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::event::EventReport;
+use super::qlog::QlogAnswer;
 use crate::report::Report;
 use throughline::Drain;
 
@@ -73,6 +74,16 @@ pub enum Request {
         #[serde(default)]
         force: bool,
     },
+    /// Asks for the qlog of lanes, from now on.
+    Qlog {
+        /// The peer, by its name in the configuration.
+        peer: String,
+        /// Only of lanes over the uplink of this name.
+        #[serde(default)]
+        uplink: Option<String>,
+        /// For how long, in milliseconds.
+        millis: u64,
+    },
     /// Hands everything over to the process that asks; what follows is that of [`crate::handover`].
     TakeOver {
         /// The formats of state that it reads.
@@ -101,6 +112,10 @@ pub enum Answer {
     Cut(CutAnswer),
     /// What changed with a reload.
     Reload(ReloadAnswer),
+    /// The qlog that was asked for begins.
+    QlogBegun,
+    /// A part of the qlog of a lane; more may follow.
+    Qlog(Box<QlogAnswer>),
     /// Why a valid request cannot be fulfilled.
     Refused(String),
     /// Why a request is invalid.
@@ -188,4 +203,14 @@ pub(super) async fn read_line(stream: impl AsyncRead + Unpin, max_len: u64) -> i
     let mut line = Vec::new();
     BufReader::new(stream.take(max_len + 1)).read_until(b'\n', &mut line).await?;
     Ok(line)
+}
+
+/// Writes an answer as a line.
+pub(super) async fn write_line(
+    stream: &mut (impl AsyncWrite + Unpin),
+    answer: &Answer,
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer).map_err(io::Error::other)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
 }

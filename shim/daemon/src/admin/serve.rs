@@ -8,12 +8,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::event::EventReport;
+use super::logging::Logging;
 use super::protocol::{
     Answer, CutAnswer, DRILL, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, ReloadAnswer,
-    ReloadRequest, Request, UplinkAnswer, UplinkChange, read_line,
+    ReloadRequest, Request, UplinkAnswer, UplinkChange, read_line, write_line,
 };
 use super::socket::AdminSocket;
 use super::uplinks::{TAKEN_OVER, change};
@@ -22,11 +23,15 @@ use crate::proxy::tasks::Tasks;
 use crate::report::{Detail, ReportSource};
 use throughline::{Drain, Events, Followed, Node, UnknownUplink};
 
-/// Concurrent followers of events.
+/// Concurrent followers of events, and readers of qlogs.
 ///
 /// They stay, so they do not count as connections: a forgotten `events --follow` must not keep
 /// `status` out.
 const MAX_FOLLOWERS: usize = 16;
+
+/// Why another one is refused.
+const TOO_MANY_FOLLOWERS: &str =
+    "16 other clients follow events already, or read qlogs; end one of them";
 
 /// Pause after a failed accept, which would otherwise make the loop spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -48,6 +53,7 @@ struct Service {
 enum Next {
     Done,
     Follow(Events, OwnedSemaphorePermit),
+    Log(Box<Logging>, OwnedSemaphorePermit),
     HandOver { formats: Vec<u64> },
 }
 
@@ -118,6 +124,10 @@ impl Service {
             Ok(Err(error)) => Err(error),
             Ok(Ok(Next::Done)) => Ok(()),
             Ok(Ok(Next::Follow(events, _permit))) => self.follow(stream, events).await,
+            Ok(Ok(Next::Log(logging, _permit))) => tokio::select! {
+                sent = logging.send(stream) => sent,
+                () = self.tasks.draining() => Ok(()),
+            },
             Ok(Ok(Next::HandOver { formats })) => {
                 self.giver.give(stream, formats, &self.tasks).await;
                 Ok(())
@@ -132,6 +142,10 @@ impl Service {
                 Answer::Error(format!("the request is longer than {MAX_REQUEST} bytes"))
             }
             Ok(Request::Events { follow }) => return self.events(stream, follow).await,
+            Ok(Request::Qlog { peer, uplink, millis }) => {
+                let length = Duration::from_millis(millis);
+                return self.qlog(stream, (&peer, uplink.as_deref()), length).await;
+            }
             Ok(Request::TakeOver { formats }) => return Ok(Next::HandOver { formats }),
             Ok(Request::Status { flows }) => {
                 let detail = if flows { Detail::Flows } else { Detail::Lanes };
@@ -203,13 +217,7 @@ impl Service {
         let permit = match (follow, self.followers.clone().try_acquire_owned()) {
             (false, _) => None,
             (true, Ok(permit)) => Some(permit),
-            (true, Err(_)) => {
-                let reason =
-                    format!("{MAX_FOLLOWERS} other clients follow events already; end one of them");
-                write_line(stream, &Answer::Refused(reason)).await?;
-                stream.shutdown().await?;
-                return Ok(Next::Done);
-            }
+            (true, Err(_)) => return refuse(stream, TOO_MANY_FOLLOWERS.to_owned()).await,
         };
         let mut events = self.node.events();
         for event in std::mem::take(&mut events.recent) {
@@ -221,6 +229,34 @@ impl Service {
                 stream.shutdown().await?;
                 Ok(Next::Done)
             }
+        }
+    }
+
+    /// Begins to log lanes: those to a peer, over one uplink or any.
+    async fn qlog(
+        &self,
+        stream: &mut UnixStream,
+        (peer, uplink): (&str, Option<&str>),
+        length: Duration,
+    ) -> io::Result<Next> {
+        if self.giver.is_under_way() {
+            return refuse(stream, TAKEN_OVER.to_owned()).await;
+        }
+        let Ok(permit) = self.followers.clone().try_acquire_owned() else {
+            return refuse(stream, TOO_MANY_FOLLOWERS.to_owned()).await;
+        };
+        match Logging::begin(&self.node, peer, uplink, length) {
+            Ok(logging) => {
+                info!(
+                    peer,
+                    uplink,
+                    "lanes are replaced and their qlog is written for {length:?}, asked by {}",
+                    who(stream)
+                );
+                write_line(stream, &Answer::QlogBegun).await?;
+                Ok(Next::Log(Box::new(logging), permit))
+            }
+            Err(reason) => refuse(stream, reason).await,
         }
     }
 
@@ -250,19 +286,17 @@ impl Service {
     }
 }
 
+/// Answers why a request is refused.
+async fn refuse(stream: &mut UnixStream, reason: String) -> io::Result<Next> {
+    write_line(stream, &Answer::Refused(reason)).await?;
+    stream.shutdown().await?;
+    Ok(Next::Done)
+}
+
 /// Returns who is at the other end, for people.
 fn who(stream: &UnixStream) -> String {
     match stream.peer_cred() {
         Ok(credentials) => format!("user {}", credentials.uid()),
         Err(_) => "an unknown user".to_owned(),
     }
-}
-
-async fn write_line(
-    stream: &mut (impl tokio::io::AsyncWrite + Unpin),
-    answer: &Answer,
-) -> io::Result<()> {
-    let mut line = serde_json::to_vec(answer).map_err(io::Error::other)?;
-    line.push(b'\n');
-    stream.write_all(&line).await
 }

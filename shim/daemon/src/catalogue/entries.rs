@@ -329,4 +329,10 @@ codes! {
     LeftRunning "TL0427" "the program has left others running"
         "What it started in the background has no network any more, since that ends with the program."
         "Keep it in the foreground (as ssh without -f), or run a shell that waits for it."
+    DirectoryExposed "TL0428" "others can write to the directory"
+        "`qlog` writes files into a directory in which nobody else can put or replace any, and others than this user and root can write to this one, or own it."
+        "Name a directory of your own with `--out`, as one that is not there yet: it is made with mode 0700."
+    NothingLogged "TL0429" "there was no lane to log"
+        "QUIC logs a connection from its beginning on, and no lane to the peer began while `qlog` ran: none can be dialed, or the peer has dialed the only one, which is not ended for this."
+        "See whether the peer is reached (`throughline status`); run it for longer, or at the end that dials."
 }

@@ -9,6 +9,7 @@ mod flows;
 mod log;
 mod metrics;
 mod peer_down;
+mod qlog;
 mod redundancy;
 mod site;
 mod top;

@@ -22,6 +22,7 @@ use self::place::{Admission, PeerPlace, Place, Places};
 use super::context::NodeContext;
 use super::lane::handshake::{self, ControlStream, HandshakeError};
 use super::lane::{self, NewLane};
+use super::qlog::Trace;
 use super::quic::transport::ServerFactory;
 use super::quic::{close, endpoint, tls};
 use super::session::{Accepted, LaneKeys, Origin, SessionHandle};
@@ -176,7 +177,7 @@ async fn set_up(
         connected = connect(&sessions.context, &factory, incoming) => connected?,
         () = place.displaced() => return Err(SetupError::Displaced),
     };
-    let Some((connection, sensor)) = connected else { return Ok(None) };
+    let Some((connection, sensor, trace)) = connected else { return Ok(None) };
     let (key, place) = identify(&sessions.context, &connection, place)?;
     let peer = sessions.context.peers.resolve(key);
     let keys = LaneKeys { ours: factory.key(), peers: key };
@@ -216,6 +217,7 @@ async fn set_up(
         info,
         origin: Origin::Accepted(local_end(&sessions.context, &connection, port)),
         keys,
+        trace,
         connection,
         sensor,
         control,
@@ -231,14 +233,16 @@ async fn connect(
     context: &NodeContext,
     factory: &ServerFactory,
     incoming: Incoming,
-) -> Result<Option<(Connection, Arc<LaneSensor>)>, SetupError> {
+) -> Result<Option<(Connection, Arc<LaneSensor>, Trace)>, SetupError> {
     let remote = incoming.remote_address();
     let local = incoming.local_ip().map(|ip| ip.to_canonical());
     let link_mtu = local.and_then(|local| context.uplinks.link_mtu(local, remote));
-    let (config, sensor) = factory.for_connection(endpoint::payload_of(link_mtu, remote.ip()));
+    let (payload, trace) =
+        (endpoint::payload_of(link_mtu, remote.ip()), context.qlogs.of_accepted());
+    let (config, sensor) = factory.for_connection(payload, &trace);
     let connecting = incoming.accept_with(config).map_err(SetupError::Connection)?;
     match connecting.await {
-        Ok(connection) => Ok(Some((connection, sensor))),
+        Ok(connection) => Ok(Some((connection, sensor, trace))),
         Err(ConnectionError::ConnectionClosed(close))
             if close.error_code == TransportErrorCode::APPLICATION_ERROR =>
         {

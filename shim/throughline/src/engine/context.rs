@@ -12,6 +12,7 @@ use super::allowances::{Allowance, Allowances};
 use super::drains::Drains;
 use super::locators;
 use super::peers::Peers;
+use super::qlog::Qlogs;
 use super::quic::cuts::Cuts;
 use super::quic::meter::Meter;
 use super::quic::tls::PeerSet;
@@ -47,6 +48,8 @@ pub(crate) struct NodeContext {
     pub(crate) allowances: Allowances,
     /// What goes over our addresses, while somebody wants to know.
     pub(crate) meter: Meter,
+    /// Whose qlog is read.
+    pub(crate) qlogs: Qlogs,
     pub(crate) events: EventLog,
     pub(crate) peers: Peers,
     pub(crate) totals: Totals,
@@ -94,6 +97,7 @@ impl NodeContext {
             cuts: Cuts::default(),
             allowances: Allowances::default(),
             meter: Meter::default(),
+            qlogs: Qlogs::default(),
             events: EventLog::default(),
             peers,
             totals: Totals::default(),

@@ -12,11 +12,11 @@ mod attempt;
 mod attempts;
 mod candidates;
 mod failures;
-mod former_key;
 mod hold_down;
 mod lane_use;
 mod lookup;
 mod migrate;
+mod outdated;
 mod prober;
 mod redundancy;
 mod standby;
@@ -31,9 +31,9 @@ use self::attempt::{Attempt, DialError};
 use self::attempts::Attempts;
 use self::candidates::Candidates;
 use self::failures::{DialFailures, NoPath};
-use self::former_key::FormerKeyLanes;
 use self::hold_down::HoldDownReporter;
 use self::lane_use::LaneUses;
+use self::outdated::{DialedLanes, OutdatedLanes};
 use self::prober::Prober;
 use self::redundancy::{PossiblePaths, RedundancyReporter};
 use self::standby::{Duty, Standby};
@@ -42,10 +42,8 @@ use super::lane::{self, NewLane};
 use super::peers::PACKETS_OF_A_DIAL;
 use super::quic::close;
 use super::session::{Core, Origin, SessionHandle};
-use crate::label::PeerLabel;
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::plan::{self, LaneView, PlanActions, PlanInput, Planner};
-use throughline_proto::session::LanePlace;
 use throughline_proto::types::{LaneId, PeerId, Side};
 use throughline_proto::wire::hello::{Hello, Intent, RejectCode};
 use throughline_proto::wire::version::VERSIONS;
@@ -67,7 +65,7 @@ pub(crate) struct Dialer {
     lane_uses: LaneUses,
     hold_downs: HoldDownReporter,
     redundancy: RedundancyReporter,
-    former_key: FormerKeyLanes,
+    outdated: OutdatedLanes,
     /// The generation of the uplinks with which the peer was last told where we can be reached.
     advertised_with: Option<u64>,
 }
@@ -88,7 +86,7 @@ impl Dialer {
             lane_uses: LaneUses::default(),
             hold_downs: HoldDownReporter::default(),
             redundancy: RedundancyReporter::default(),
-            former_key: FormerKeyLanes::default(),
+            outdated: OutdatedLanes::default(),
             advertised_with: None,
         }
     }
@@ -113,34 +111,36 @@ impl Dialer {
             return None;
         }
         self.advertise_ourselves(session, uplinks);
-        let (lanes, former, has_flows, waits, reset) = session.with(|core, _| {
-            let (lanes, former) = lane_views(core, &self.context, session.log().label());
+        let (dialed, has_flows, waits, reset) = session.with(|core, _| {
+            let dialed =
+                DialedLanes::of(core, &self.context, session.peer(), session.log().label());
             let reset = std::mem::take(&mut core.reset_paths);
-            (lanes, former, has_flows(core), core.session.take_unserved_write(), reset)
+            (dialed, has_flows(core), core.session.take_unserved_write(), reset)
         });
+        let renew_at = self.outdated.renew_accepted(session, &self.context, now);
+        let ours = dialed.all();
         // Where a process has answered that it does not know a lane, it is asked for the session at once.
         for path in reset {
             self.planner.path_answered(now, path);
         }
         if self.standby.is_some()
-            && lanes.is_empty()
-            && former.is_empty()
+            && ours.is_empty()
             && self.context.peers.locators(self.peer).is_empty()
         {
-            return None;
+            return renew_at;
         }
-        self.former_key.release(&mut self.planner, &former);
-        let ours = [&lanes[..], &former[..]].concat();
+        self.outdated.release(&mut self.planner, &dialed);
         match self.duty(session, now, !ours.is_empty()) {
             Duty::Dial => {}
-            Duty::StandBy(until) => return until,
+            Duty::StandBy(until) => return earliest([until, renew_at]),
             Duty::Retire => {
                 return Some(standby::retire(session, now, &ours, standby::ANSWERED_AGAIN));
             }
         }
-        self.update_candidates(session, now, uplinks, &lanes);
+        let lanes = &dialed.current;
+        self.update_candidates(session, now, uplinks, lanes);
         let wanted = plan::wanted_lanes(self.candidates.paths());
-        let retire_at = FormerKeyLanes::retire(session, now, &lanes, &former, wanted);
+        let retire_at = OutdatedLanes::retire(session, now, &dialed, wanted);
         if self.candidates.paths().is_empty() && lanes.is_empty() {
             let no_path =
                 NoPath::new(self.candidates.knows_an_address(), uplinks, &self.context.allowances);
@@ -148,7 +148,7 @@ impl Dialer {
         }
         let input = PlanInput {
             paths: self.candidates.paths(),
-            lanes: &lanes,
+            lanes,
             dialing: &self.attempts.paths(),
             has_demand: has_flows || self.context.peers.has_demand(self.peer),
         };
@@ -156,13 +156,13 @@ impl Dialer {
             self.planner.application_waits(now);
         }
         let plan = self.planner.plan(now, &input);
-        self.lane_uses.advertise(session, (&self.context, &self.planner), now, &lanes, &plan);
+        self.lane_uses.advertise(session, (&self.context, &self.planner), now, lanes, &plan);
         self.hold_downs.report(session, self.planner.held_down(now));
         let wake_at = plan.wake_at;
         self.perform(session, plan);
         let retry_lookup = self.candidates.retry_at(now);
         let missed_at = self.report_redundancy(session, now, uplinks);
-        earliest([wake_at, retry_lookup, retire_at, missed_at])
+        earliest([wake_at, retry_lookup, retire_at, missed_at, renew_at])
     }
 
     /// Reports what lanes are missed, at the initiator, whose business they are.
@@ -377,37 +377,6 @@ impl Dialer {
             _ => self.failures.report(session, path, uplink, error, others_under_way),
         }
     }
-}
-
-/// Returns the lanes that we dialed, as the planner sees them: those with the present keys of both ends, and
-/// those with a former one.
-fn lane_views(
-    core: &Core,
-    context: &NodeContext,
-    label: &PeerLabel,
-) -> (Vec<LaneView>, Vec<LaneView>) {
-    let our_key = context.identity().peer_id();
-    let view = |(id, lane): (&LaneId, &super::session::LaneEntry)| {
-        let dialed = lane.dialed()?;
-        // One that is being closed is no lane any more, though its task has not ended yet.
-        if lane.is_ending() {
-            return None;
-        }
-        let place = LanePlace {
-            uplink: dialed.uplink.clone(),
-            metered: dialed.metered || context.is_for_thin_flows(&dialed.uplink),
-            local: dialed.local.ip(),
-            remote: dialed.remote,
-        };
-        core.session.lane_view(*id, place)
-    };
-    let mut lanes: Vec<LaneView> = core.lanes.iter().filter_map(view).collect();
-    lanes.sort_unstable_by_key(|lane| lane.id);
-    let has_present_keys = |view: &LaneView| {
-        let lane = &core.lanes[&view.id];
-        lane.keys.ours == our_key && !label.outdates(lane.keys.peers, lane.attached_at)
-    };
-    lanes.into_iter().partition(has_present_keys)
 }
 
 fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {

@@ -41,6 +41,7 @@ use self::end::LaneEnd;
 use self::handshake::ControlStream;
 use self::pump::Pump;
 use self::receive_window::ReceiveWindow;
+use super::qlog::Trace;
 use super::quic::close::{self, CLOSE_FLUSH};
 use super::session::{LaneKeys, LaneReservation, Origin, Phase, SessionHandle};
 use throughline_congestion::LaneSensor;
@@ -58,6 +59,7 @@ pub(crate) struct NewLane {
     pub(crate) control: ControlStream,
     pub(crate) origin: Origin,
     pub(crate) keys: LaneKeys,
+    pub(crate) trace: Trace,
     /// How long the set-up took.
     pub(crate) setup: Duration,
     /// What the peer promised in this lane's exchange.
@@ -95,10 +97,10 @@ pub(crate) async fn contain(
 }
 
 async fn run_in_span(session: SessionHandle, lane: NewLane) {
-    let NewLane { id, info, connection, sensor, control, origin, keys, setup, params, reservation } =
-        lane;
+    let NewLane { id, info, connection, sensor, control, origin, .. } = lane;
+    let NewLane { keys, trace, setup, params, reservation, .. } = lane;
     let work = Arc::new(Notify::new());
-    let entry = attachment::entry(&connection, &sensor, &work, origin, keys);
+    let entry = attachment::entry(&connection, &sensor, &work, origin, (keys, trace));
     attach(&session, id, info, entry, setup, params);
     drop(reservation);
     let ControlStream { send, recv, decoder } = control;

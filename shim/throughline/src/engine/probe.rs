@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::lane::handshake::{self, HandshakeError};
+use super::qlog::Trace;
 use super::quic::endpoint::{self, Notices, Reception};
 use super::quic::socket::{self, SocketOptions};
 use super::quic::tls::{self, KeyFault};
@@ -112,8 +113,13 @@ impl LaneProbe {
         };
         let payload = endpoint::payload_of(self.link_mtu, self.remote.ip());
         let settings = LaneTransport::default();
-        let (config, _sensor) =
-            transport::client_config(&settings, &self.identity, self.expected.clone(), payload);
+        let (config, _sensor) = transport::client_config(
+            &settings,
+            &self.identity,
+            self.expected.clone(),
+            payload,
+            &Trace::none(),
+        );
         let connecting = match endpoint.connect_with(config, self.remote, tls::SERVER_NAME) {
             Ok(connecting) => connecting,
             Err(error) => return LaneAnswer::Failed(error.to_string()),

@@ -33,6 +33,7 @@ pub(crate) use self::reservation::LaneReservation;
 use self::waiters::{FlowWaiters, Wakers};
 use crate::engine::allowances::{Allowance, Allowances, USED_UP};
 use crate::engine::drains::Drains;
+use crate::engine::qlog::Qlogs;
 use crate::engine::quic::close;
 use crate::engine::totals::Totals;
 use crate::events::{EventLog, SessionLog};
@@ -84,6 +85,7 @@ pub(crate) struct SessionContext {
     pub(crate) drains: Drains,
     pub(crate) allowances: Allowances,
     pub(crate) totals: Totals,
+    pub(crate) qlogs: Qlogs,
 }
 
 /// Receives the flows that a peer opens.
@@ -228,6 +230,11 @@ impl SessionHandle {
                 NoticeAnswer::NotBefore(at) => tokio::time::sleep_until(at.into()).await,
             }
         }
+    }
+
+    /// Returns whose qlog is read on the node.
+    pub(crate) fn qlogs(&self) -> &Qlogs {
+        &self.0.context.qlogs
     }
 
     /// Returns the totals of the node.

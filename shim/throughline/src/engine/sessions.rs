@@ -270,6 +270,7 @@ impl Sessions {
             drains: self.context.drains.clone(),
             allowances: self.context.allowances.clone(),
             totals: self.context.totals.clone(),
+            qlogs: self.context.qlogs.clone(),
         };
         SessionHandle::new(id, peer, label, session, context)
     }

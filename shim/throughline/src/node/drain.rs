@@ -105,7 +105,7 @@ impl Sessions {
         by_uplink
     }
 
-    fn known(&self, name: &str) -> Result<Uplink, UnknownUplink> {
+    pub(super) fn known(&self, name: &str) -> Result<Uplink, UnknownUplink> {
         let snapshot = self.context.uplinks.now();
         snapshot.uplinks.iter().find(|uplink| uplink.name == name).cloned().ok_or_else(|| {
             let known = snapshot.uplinks.iter().map(|u| u.name.clone()).collect();

@@ -4,18 +4,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quinn::{Connection, ConnectionError};
+use quinn::{ClientConfig, Connection, ConnectionError};
 use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::engine::context::NodeContext;
 use crate::engine::lane::handshake::{self, HandshakeError};
 use crate::engine::lane::{NewLane, risk_of};
+use crate::engine::qlog::Trace;
 use crate::engine::quic::close;
 use crate::engine::quic::endpoint::{self, Notices, Reception};
 use crate::engine::quic::socket::{self, SocketOptions};
 use crate::engine::quic::{tls, transport};
 use crate::engine::session::{Dialed, LaneKeys, Origin};
+use crate::identity::Identity;
+use throughline_congestion::LaneSensor;
 use throughline_proto::path::{Path, PathKey};
 use throughline_proto::session::LaneInfo;
 use throughline_proto::types::PeerId;
@@ -163,9 +166,9 @@ impl Attempt {
             .map_err(DialError::Bind)?;
         let link_mtu = context.uplinks.link_mtu(path.local, path.remote);
         let payload = endpoint::payload_of(link_mtu, path.remote.ip());
-        let (identity, expected) = (context.identity(), context.peers.keys_of(peer));
-        let (config, sensor) =
-            transport::client_config(&context.transport(), &identity, expected, payload);
+        let (lane, ends) = ((hello.session, hello.lane), (local, path.remote));
+        let trace = context.qlogs.of_dial(peer, lane, &path.uplink, ends);
+        let (identity, config, sensor) = client_config(&context, peer, payload, &trace);
         let connecting = endpoint
             .connect_with(config, path.remote, tls::SERVER_NAME)
             .map_err(DialError::Connect)?;
@@ -188,10 +191,9 @@ impl Attempt {
             migrations: 0,
             restarts,
         };
-        let remote_risk = risk_of(path.remote.ip());
         let info = LaneInfo {
             local_risk: path.order.into(),
-            remote_risk,
+            remote_risk: risk_of(path.remote.ip()),
             cost,
             order: path.order,
             version: welcome.version,
@@ -204,11 +206,25 @@ impl Attempt {
             control,
             origin: Origin::Dialed(dialed),
             keys,
+            trace,
             setup: started.elapsed(),
             params: welcome.params,
             reservation: None,
         })
     }
+}
+
+/// Returns who we are, and the configuration of a dial to the peer, with the sensor of its connection.
+fn client_config(
+    context: &NodeContext,
+    peer: PeerId,
+    payload: u16,
+    trace: &Trace,
+) -> (Identity, ClientConfig, Arc<LaneSensor>) {
+    let (identity, expected) = (context.identity(), context.peers.keys_of(peer));
+    let settings = context.transport();
+    let (config, sensor) = transport::client_config(&settings, &identity, expected, payload, trace);
+    (identity, config, sensor)
 }
 
 /// Returns why the exchange on a connection failed; the peer is told of a version that is none of ours.

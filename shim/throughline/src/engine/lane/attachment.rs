@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::end::LaneEnd;
 use crate::clock::BootTime;
 use crate::engine::allowances::USED_UP;
+use crate::engine::qlog::Trace;
 use crate::engine::quic::close;
 use crate::engine::session::{LaneEntry, LaneKeys, Origin, SessionHandle};
 use crate::engine::totals::Accounted;
@@ -28,7 +29,7 @@ pub(super) fn entry(
     sensor: &Arc<LaneSensor>,
     work: &Arc<Notify>,
     origin: Origin,
-    keys: LaneKeys,
+    (keys, trace): (LaneKeys, Trace),
 ) -> LaneEntry {
     LaneEntry {
         connection: connection.clone(),
@@ -36,6 +37,7 @@ pub(super) fn entry(
         work: work.clone(),
         origin,
         keys,
+        trace,
         attached_at: Instant::now(),
         accounted: Accounted::default(),
         ending: None,
@@ -57,6 +59,13 @@ pub(super) fn attach(
         let (remote, cost) = (entry.connection.remote_address(), session.cost_of(&entry));
         let dialed = matches!(entry.origin, Origin::Dialed(_));
         core.grant_streams(&entry);
+        session.qlogs().attached(
+            &entry.trace,
+            session.peer(),
+            (session.id(), id),
+            uplink.as_deref(),
+            (local, remote),
+        );
         core.lanes.insert(id, entry);
         let detached = core.detached_since.take().map(BootTime::elapsed);
         core.session.set_peer_params(params);

@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 use super::two_sockets::TwoSockets;
 use super::{LaneProbe, nobodys_hello};
 use crate::engine::lane::handshake::{self, HandshakeError};
+use crate::engine::qlog::Trace;
 use crate::engine::quic::endpoint;
 use crate::engine::quic::socket::{self, SocketOptions};
 use crate::engine::quic::transport::{self, LaneTransport};
@@ -118,8 +119,13 @@ impl MappingProbe {
             ..LaneTransport::default()
         };
         let (payload, expected) = (endpoint::STANDARD_PAYLOAD, self.path.expected.clone());
-        let (config, _sensor) =
-            transport::client_config(&settings, &self.path.identity, expected, payload);
+        let (config, _sensor) = transport::client_config(
+            &settings,
+            &self.path.identity,
+            expected,
+            payload,
+            &Trace::none(),
+        );
         let connecting = endpoint.connect_with(config, self.path.remote, tls::SERVER_NAME);
         let connecting = connecting.map_err(|error| error.to_string())?;
         let connection = timeout(self.path.timeout, connecting).await;

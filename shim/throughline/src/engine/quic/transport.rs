@@ -15,6 +15,7 @@ use quinn::{
 };
 use quinn_proto::HashedConnectionIdGenerator;
 
+use crate::engine::qlog::Trace;
 use crate::engine::quic::tls::{self, PeerSet};
 use crate::identity::Identity;
 use throughline_congestion::{LaneSensor, lane_transport, mtu_discovery};
@@ -75,18 +76,21 @@ const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFER_TOTAL: u64 = 1 << 20;
 
 /// Returns the configuration of one dial, as `identity`, to who has one of the keys `expected`, with the
-/// sensor of its connection; its packets may have up to `payload` bytes. One call per dial.
+/// sensor of its connection; its packets may have up to `payload` bytes, and its qlog goes to `trace`. One call per
+/// dial.
 pub(crate) fn client_config(
     settings: &LaneTransport,
     identity: &Identity,
     expected: Vec<PeerId>,
     payload: u16,
+    trace: &Trace,
 ) -> (ClientConfig, Arc<LaneSensor>) {
     let (mut transport, sensor) =
         lane_transport(settings.max_idle_timeout, settings.initial_window);
     transport.mtu_discovery_config(Some(mtu_discovery(payload)));
     transport.receive_window(varint(settings.receive_window));
     transport.keep_alive_interval(Some(settings.keep_alive_interval));
+    trace.write_into(&mut transport);
     let mut config = ClientConfig::new(Arc::new(tls::client(identity, expected)));
     config.transport_config(Arc::new(transport));
     // An address-validation token would link our addresses to each other (RFC 9000 §8.1.4).
@@ -126,14 +130,19 @@ pub(crate) fn server_config(
 
 impl ServerFactory {
     /// Returns the configuration for one `Incoming::accept_with`, with the sensor of its connection, whose
-    /// packets may have up to `payload` bytes.
-    pub(crate) fn for_connection(&self, payload: u16) -> (Arc<ServerConfig>, Arc<LaneSensor>) {
+    /// packets may have up to `payload` bytes, and whose qlog goes to `trace`.
+    pub(crate) fn for_connection(
+        &self,
+        payload: u16,
+        trace: &Trace,
+    ) -> (Arc<ServerConfig>, Arc<LaneSensor>) {
         let (mut transport, sensor) =
             lane_transport(self.settings.max_idle_timeout, self.settings.initial_window);
         transport.mtu_discovery_config(Some(mtu_discovery(payload)));
         transport
             .receive_window(VarInt::from_u32(SETUP_WINDOW))
             .max_concurrent_uni_streams(VarInt::from_u32(SETUP_STREAMS));
+        trace.write_into(&mut transport);
         let mut config = self.bare();
         config.transport_config(Arc::new(transport));
         (Arc::new(config), sensor)

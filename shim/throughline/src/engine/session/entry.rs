@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::sync::Notify;
 
+use crate::engine::qlog::Trace;
 use crate::engine::quic::close;
 use crate::engine::totals::{Accounted, Totals};
 use throughline_congestion::LaneSensor;
@@ -22,6 +23,8 @@ pub(crate) struct LaneEntry {
     pub(crate) work: Arc<Notify>,
     pub(crate) origin: Origin,
     pub(crate) keys: LaneKeys,
+    /// What quinn logs of it.
+    pub(crate) trace: Trace,
     pub(crate) attached_at: Instant,
     /// What of it is in the totals of its uplink.
     pub(crate) accounted: Accounted,

@@ -34,6 +34,7 @@ fn acceptor() -> SessionHandle {
         drains: Drains::default(),
         allowances: Allowances::default(),
         totals: Totals::default(),
+        qlogs: Qlogs::default(),
     };
     let peer = crate::Identity::generate().peer_id();
     SessionHandle::new(

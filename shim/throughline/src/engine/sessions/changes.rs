@@ -52,6 +52,12 @@ impl Sessions {
         self.changed();
     }
 
+    /// Has the sessions with a peer look at whose qlog is read.
+    #[cfg(feature = "qlog")]
+    pub(crate) fn follow_qlog(&self, peer: PeerId) {
+        self.with_peer(peer).iter().for_each(SessionHandle::wake_driver);
+    }
+
     /// Advertises to every peer where we can be reached now, and has every dialer look at who we are.
     pub(crate) fn follow_ourselves(&self) {
         let locators = self.context.own_locators();

@@ -10,6 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::engine::qlog::Trace;
 use crate::engine::quic::endpoint::{self, ReadGate, Reception, STANDARD_PAYLOAD};
 use crate::engine::quic::socket::{self, SocketOptions};
 use throughline_proto::lane::{MAX_ACK_DELAY, SuspicionDetector, Verdict};
@@ -111,8 +112,10 @@ impl Lane {
         let listening = endpoint(endpoint_config(&b, addr), Some(factory.for_endpoint()), socket);
         let relay = Relay::start([127, 0, 1, 1], addr).await;
         let endpoint = endpoint(dialing_endpoint_config(), None, bind([127, 0, 2, 1]));
-        let (config, sensor) = client_config(&settings, &a, vec![b.peer_id()], STANDARD_PAYLOAD);
-        let (per_connection, server_sensor) = factory.for_connection(STANDARD_PAYLOAD);
+        let (config, sensor) =
+            client_config(&settings, &a, vec![b.peer_id()], STANDARD_PAYLOAD, &Trace::none());
+        let (per_connection, server_sensor) =
+            factory.for_connection(STANDARD_PAYLOAD, &Trace::none());
         let dial = endpoint.connect_with(config, relay.addr, tls::SERVER_NAME).unwrap();
         let accept = async {
             let incoming = listening.accept().await.unwrap();
@@ -341,7 +344,7 @@ async fn a_restarted_listener_resets_the_lanes_of_its_earlier_life() {
     let addr = socket.local_addr().unwrap();
     // The socket outlives its first endpoint, so that no CONNECTION_CLOSE is sent by a crash.
     let kept = socket.try_clone().unwrap();
-    let (per_connection, _) = factory.for_connection(STANDARD_PAYLOAD);
+    let (per_connection, _) = factory.for_connection(STANDARD_PAYLOAD, &Trace::none());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let first = {
         let _guard = runtime.enter();
@@ -352,7 +355,8 @@ async fn a_restarted_listener_resets_the_lanes_of_its_earlier_life() {
         (first, connection.unwrap())
     });
     let dialer = endpoint(dialing_endpoint_config(), None, bind([127, 0, 0, 1]));
-    let (config, _) = client_config(&settings, &a, vec![b.peer_id()], STANDARD_PAYLOAD);
+    let (config, _) =
+        client_config(&settings, &a, vec![b.peer_id()], STANDARD_PAYLOAD, &Trace::none());
     let client = dialer.connect_with(config, addr, tls::SERVER_NAME).unwrap().await.unwrap();
     std::mem::forget(server.await.unwrap());
     sleep(50 * MS).await;
