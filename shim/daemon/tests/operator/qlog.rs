@@ -110,7 +110,7 @@ async fn both_ends_write_the_qlog_of_lanes_while_one_fails_and_no_flow_notices()
         1,
         "{first:?} {second:?}"
     );
-    let of_far = ["near", "--for", "4s", "--max-file", "50kB", "--max-files", "9"];
+    let of_far = ["near", "--for", "8s", "--max-file", "50kB", "--max-files", "9"];
     let of_far = qlog(&pair.far_socket(), &far, &of_far);
     replaced(&pair, &["isp-a", "isp-b"], &second).await;
     pair.until("the far end has a file of each", async |_| files_in(&far) >= 2).await;
