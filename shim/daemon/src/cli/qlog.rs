@@ -50,6 +50,9 @@ pub struct QlogArgs {
     pub daemon: DaemonArgs,
 }
 
+/// How long a write that is under way has once somebody wants an end.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
 /// The least bound of a file: its first record and some others.
 const MIN_FILE: u64 = 4096;
 
@@ -122,15 +125,21 @@ async fn write_all(
             () = &mut interrupted => return Ok((files, End::Interrupted)),
         };
         let Some(part) = part else { return Ok((files, End::Answers)) };
-        // A disk that hangs must not keep Ctrl-C from ending this.
-        let writing = tokio::task::spawn_blocking(move || write(files, &part));
-        let written = tokio::select! {
-            written = writing => written,
-            () = &mut interrupted => {
-                return Err(fail_as(Code::NotWritten, "the disk does not answer; what is written so far is whole"));
-            }
+        let mut writing = tokio::task::spawn_blocking(move || write(files, &part));
+        let (written, is_last) = tokio::select! {
+            written = &mut writing => (written, false),
+            // What is under way is written, but a disk that hangs must not keep Ctrl-C from ending this.
+            () = &mut interrupted => match tokio::time::timeout(LAST_WRITE, writing).await {
+                Ok(written) => (written, true),
+                Err(_) => {
+                    return Err(fail_as(Code::NotWritten, "the disk does not answer; what is written so far is whole"));
+                }
+            },
         };
         files = written.map_err(|error| fail_as(Code::Internal, error))??;
+        if is_last {
+            return Ok((files, End::Interrupted));
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 use throughline_daemon::report::LaneReport;
 use throughline_emulator::Way;
-use throughline_fixture::{DaemonPair, alone};
+use throughline_fixture::{DEADLINE, DaemonPair, alone};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use super::flows::Flows;
 use super::site::{lanes, start_pair};
@@ -110,7 +111,7 @@ async fn both_ends_write_the_qlog_of_lanes_while_one_fails_and_no_flow_notices()
         1,
         "{first:?} {second:?}"
     );
-    let of_far = ["near", "--for", "8s", "--max-file", "50kB", "--max-files", "9"];
+    let of_far = ["near", "--for", "1h", "--max-file", "50kB", "--max-files", "9"];
     let of_far = qlog(&pair.far_socket(), &far, &of_far);
     replaced(&pair, &["isp-a", "isp-b"], &second).await;
     pair.until("the far end has a file of each", async |_| files_in(&far) >= 2).await;
@@ -118,9 +119,13 @@ async fn both_ends_write_the_qlog_of_lanes_while_one_fails_and_no_flow_notices()
     tokio::time::sleep(CUT).await;
     pair.isp("isp-a").heal(Way::Both);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let (near_end, far_end) = tokio::join!(interrupt(of_near), end(of_far));
+    let (near_end, far_end) = tokio::join!(interrupt(of_near), interrupt(of_far));
     println!("{near_end:?}\n{far_end:?}");
     assert_eq!((near_end.2, far_end.2), (Some(0), Some(0)));
+    // And one that ends by itself, although something is logged all the time.
+    let timed = qlog(&pair.near_socket(), &home.path().join("timed"), &["far", "--for", "1s"]);
+    let timed = timeout(DEADLINE, end(timed)).await.expect("it has not ended");
+    assert!(!timed.1.contains("daemon has ended"), "{timed:?}");
     flows.end().await;
 
     let files = read(&near).await;
