@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use throughline_link::{Profile, Queue};
+use throughline_link::{Loss, Profile, Queue};
 use throughline_proto::types::Mode;
 use throughline_simulation::field::{Application, Field};
 
@@ -40,4 +40,40 @@ fn a_busy_machine_replaces_no_lane_and_sends_next_to_nothing_twice() {
         assert_eq!(moves, [0, 0], "{ends:?}");
         assert!(resent < 0.01, "{ends:?}: {resent}");
     }
+}
+
+/// A path that loses a tenth and became longer by 100 ms, on machines whose own lateness hides what probes would show.
+#[test]
+fn a_download_on_a_busy_machine_leaves_an_isp_that_browns_out_within_two_seconds() {
+    let mut seen = 0;
+    for seed in 10..26 {
+        let mut field = Field::new(seed);
+        let profile = || Profile::new(50_000_000, 10 * MS).queue(Queue::Time(50 * MS));
+        let bad = field.isp(profile(), profile());
+        field.isp(profile(), profile());
+        let flow = field.flow(Mode::Auto, Application::Download, 200 * MS);
+        for end in [0, 1] {
+            field.set_busy(end, 30 * MS);
+        }
+        field.run(4 * SEC + (seed as u32 * 37 % 1000) * MS);
+        let begun = field.elapsed();
+        for link in [bad.up, bad.down] {
+            field.change(link, |profile| {
+                profile.loss = Loss::Random(0.1);
+                profile.delay += 50 * MS;
+            });
+        }
+        field.run(4 * SEC);
+        println!("{seed}: begun {begun:?}, {:?}", field.moves(flow));
+        // The sender's end decides; the other one has no bulk to send.
+        let mut leaves = field.moves(flow).iter().filter(|step| step.side == 1).map(|step| step.at);
+        let Some(left) = leaves.next().map(|at| at.checked_sub(begun)) else {
+            panic!("seed {seed}: it stays")
+        };
+        // It may have found the other ISP better before.
+        let Some(left) = left else { continue };
+        assert!(left < 2 * SEC, "seed {seed}: left after {left:?}");
+        seen += 1;
+    }
+    assert!(seen >= 12, "{seen}");
 }

@@ -5,7 +5,9 @@
 //! bytes are compared with acknowledged ones, and a lane that lost much in three measurements on
 //! end is *lossy* for a while. Three, because slow start's overshoot, or the bytes that a migration left on the
 //! old path, may show in two. What is lost while a queue stands says nothing of the path: a
-//! radio link whose rate fell drops what was sent for the rate before.
+//! radio link whose rate fell drops what was sent for the rate before. But that passes within some round
+//! trips, as the window shrinks; where the loss goes on, the path has grown longer and no queue stands, or
+//! the queue is somebody else's, and bulk had better go elsewhere as well.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,11 @@ const BAD_PERCENT: u64 = 5;
 const MIN_QUEUE: Duration = Duration::from_millis(40);
 const MIN_QUEUE_DIVISOR: u32 = 2;
 
+/// For how long a queue excuses what is lost: so many round trips, in which a window shrinks to a fraction, and
+/// no less than this.
+const EXCUSED_ROUND_TRIPS: u32 = 4;
+const MIN_EXCUSED: Duration = Duration::from_millis(500);
+
 /// How many bad measurements on end make a lane lossy.
 const BAD_ON_END: u8 = 3;
 
@@ -52,6 +59,8 @@ pub(super) struct LossMeter {
     bad: u8,
     /// A queue stood during the present measurement.
     queued: bool,
+    /// Since when each measurement has been bad, and in a queue.
+    queued_since: Option<Instant>,
     until: Option<Instant>,
     /// For how long the lane was lossy the last time; `None` once it was measured to be well.
     lossy_for: Option<Duration>,
@@ -76,7 +85,8 @@ impl LossMeter {
         let (elapsed, bytes) = (now.saturating_duration_since(began), acked_since + lost_since);
         if elapsed < MIN_TIME || bytes < MIN_BYTES {
             if elapsed >= MAX_TIME {
-                (self.from, self.bad, self.queued) = (Some((now, acked, lost)), 0, false);
+                (self.from, self.bad) = (Some((now, acked, lost)), 0);
+                (self.queued, self.queued_since) = (false, None);
             }
             return None;
         }
@@ -84,7 +94,14 @@ impl LossMeter {
         let queued = std::mem::take(&mut self.queued);
         let percent = lost_since * 100 / bytes;
         // A lane on which nothing is acknowledged is silent, which is the detector's business.
-        if percent < BAD_PERCENT || acked_since == 0 || queued {
+        let is_bad = percent >= BAD_PERCENT && acked_since > 0;
+        self.queued_since = match is_bad && queued {
+            true => self.queued_since.or(Some(began)),
+            false => None,
+        };
+        let excuse = MIN_EXCUSED.max(EXCUSED_ROUND_TRIPS * seen.srtt);
+        let is_excused = self.queued_since.is_some_and(|since| now < since + excuse);
+        if !is_bad || is_excused {
             self.bad = 0;
             if acked_since > 0 && !queued {
                 self.lossy_for = None;
@@ -168,10 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_standing_queue_drops_makes_no_lane_lossy() {
-        assert_eq!(lossy_with_queue(400, 1000, |_| 50), None);
-        assert_eq!(lossy_with_queue(60, 1000, |_| 10), None);
+    fn what_a_queue_drops_while_the_window_shrinks_makes_no_lane_lossy() {
+        assert_eq!(lossy_with_queue(400, 1000, |ms| if ms % 2500 < 1500 { 50 } else { 0 }), None);
+        assert_eq!(lossy_with_queue(60, 1000, |ms| if ms % 1000 < 500 { 10 } else { 0 }), None);
         assert_eq!(lossy_with_queue(30, 1000, |_| 10), Some(750), "that is jitter");
+    }
+
+    #[test]
+    fn a_lane_that_goes_on_losing_is_lossy_however_long_its_path_became() {
+        assert_eq!(lossy_with_queue(100, 1000, |_| 10), Some(1000));
+        assert_eq!(lossy_with_queue(480, 1000, |_| 10), Some(2500), "four round trips");
     }
 
     #[test]
