@@ -58,6 +58,13 @@ fn a_file_says_which_lane_it_is_of_and_no_name_leads_out_of_its_directory() {
 }
 
 #[test]
+fn what_is_no_header_is_written_as_it_is() {
+    for first in ["\u{1e}5\n", "\u{1e}[]\n", "\u{1e}{\"trace\"\n", ""] {
+        assert_eq!(header::complete(first, "office", &part(0, String::new())), first);
+    }
+}
+
+#[test]
 fn a_file_ends_whole_at_its_bound_and_says_so() {
     let home = tempfile::tempdir().unwrap();
     let mut files = files(home.path(), Bounds { file: 4096, files: 1 });
