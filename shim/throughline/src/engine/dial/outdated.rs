@@ -218,10 +218,10 @@ mod tests {
     #[test]
     fn a_lane_is_replaced_for_its_qlog_over_its_own_uplink_or_by_any_where_none_is_wanted_there() {
         let paths = [path("a"), path("b"), Path { metered: true, ..path("lte") }];
-        let silent = LaneView { suspected_since: Some(Instant::now()), ..lane("a") };
+        let suspected = LaneView { suspected_since: Some(Instant::now()), ..lane("a") };
         for (current, a, lte) in [
             (vec![], false, false),
-            (vec![silent], false, false),
+            (vec![suspected], false, false),
             (vec![lane("a")], true, true),
             (vec![lane("b")], false, true),
             (vec![lane("lte")], false, true),
