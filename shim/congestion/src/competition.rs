@@ -72,6 +72,7 @@ const MAX_CORRECTION: f64 = 0.8;
 
 /// Below this share of the queue that a step up should make, there is no queue.
 const NO_SHARE: f64 = 0.15;
+
 /// A competition under way.
 #[derive(Clone, Debug)]
 pub(super) struct Competition {
@@ -302,7 +303,7 @@ impl Competition {
         if self.lossless && share < NO_SHARE && probe.change(round) <= FLAT_SPREAD {
             return Outcome::LongerRoute;
         }
-        if self.share.is_below_fair(share) && self.capacity.is_none() {
+        if self.share.on_step_up(share) && self.capacity.is_none() {
             // What was lost meanwhile has reduced the window already.
             return Outcome::Window(window);
         }

@@ -2,15 +2,16 @@
 //!
 //! A connection carries one line of JSON as the [`Request`], `{"command": "status"}`, and one line
 //! as the [`Answer`], `{"status": {…}}` or `{"error": "…"}`. Only [`Request::Events`] is answered
-//! with a line per event, for as long as the client follows, and [`Request::Qlog`] with what is logged. The socket has mode 0600 before anybody
-//! can connect. A file left by a daemon that died is replaced; one whose daemon answers is not.
+//! with a line per event, for as long as the client follows, and [`Request::Qlog`] with one for what each lane logs.
+//! The socket has mode 0600 before anybody can connect. A file left by a daemon that died is replaced; one whose daemon
+//! answers is not.
 
 mod client;
 mod error;
 mod event;
-mod logging;
 mod protocol;
 mod qlog;
+mod qlog_sender;
 mod serve;
 mod socket;
 mod uplinks;

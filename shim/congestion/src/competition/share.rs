@@ -105,7 +105,7 @@ impl OurShare {
     }
 
     /// Takes in what a step up has shown; returns whether it is less than a fair share.
-    pub(super) fn is_below_fair(&mut self, share: f64) -> bool {
+    pub(super) fn on_step_up(&mut self, share: f64) -> bool {
         self.last = Some(share);
         share < FAIR_SHARE
     }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn steps_are_bold_where_rounds_are_long_and_the_path_is_steady() {
         let mut share = OurShare::new(Instant::now());
-        assert!(share.is_below_fair(0.05) && share.is_small() && share.is_known());
+        assert!(share.on_step_up(0.05) && share.is_small() && share.is_known());
         assert_eq!([20, 400].map(|rtt| share.step_up(&round(rtt * MS))), [0.25, 1.0]);
         share.is_steady = false;
         assert_eq!([20, 400].map(|rtt| share.step_up(&round(rtt * MS))), [0.25, 0.5]);

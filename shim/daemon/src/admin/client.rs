@@ -106,14 +106,15 @@ impl AnswerLines {
         Self { stream: BufReader::new(stream), path: path.to_owned(), line: Vec::new() }
     }
 
-    /// Returns the next answer; `None` at the end. Cancel-safe.
+    /// Returns the next answer; `None` at the end, which may be in the midst of a line where the daemon ends or is
+    /// taken over. Cancel-safe.
     async fn next(&mut self) -> Result<Option<Answer>, AdminError> {
         // The part that a cancelled call has read stays in `line`.
         let limit = MAX_ANSWER.saturating_sub(self.line.len() as u64);
         let read = (&mut self.stream).take(limit).read_until(b'\n', &mut self.line).await;
         read.map_err(|error| self.invalid(error))?;
         let line = std::mem::take(&mut self.line);
-        if line.is_empty() {
+        if !line.ends_with(b"\n") && (line.len() as u64) < MAX_ANSWER {
             return Ok(None);
         }
         serde_json::from_slice(&line).map(Some).map_err(|error| self.invalid(error))
@@ -237,5 +238,29 @@ fn unexpected(path: &Path, answer: &Answer) -> AdminError {
             path: path.to_owned(),
             reason: "it is the answer to another request".to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_off_is_the_end_of_those_of_which_there_are_more() {
+        let (mut daemon, client) = UnixStream::pair().unwrap();
+        let mut answers = AnswerLines::new(client, Path::new("test.sock"));
+        let line = serde_json::to_vec(&Answer::Missed(7)).unwrap();
+        daemon.write_all(&[&line[..], b"\n", &line[..3]].concat()).await.unwrap();
+        drop(daemon);
+        assert!(matches!(answers.next().await, Ok(Some(Answer::Missed(7)))));
+        assert!(matches!(answers.next().await, Ok(None)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_none_is_an_error() {
+        let (mut daemon, client) = UnixStream::pair().unwrap();
+        daemon.write_all(b"nonsense\n").await.unwrap();
+        let mut answers = AnswerLines::new(client, Path::new("test.sock"));
+        assert!(matches!(answers.next().await, Err(AdminError::InvalidAnswer { .. })));
     }
 }

@@ -11,11 +11,11 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::event::EventReport;
-use super::logging::Logging;
 use super::protocol::{
     Answer, CutAnswer, DRILL, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_REQUEST, ReloadAnswer,
     ReloadRequest, Request, UplinkAnswer, UplinkChange, read_line, write_line,
 };
+use super::qlog_sender::QlogSender;
 use super::socket::AdminSocket;
 use super::uplinks::{TAKEN_OVER, change};
 use crate::handover::Giver;
@@ -28,10 +28,6 @@ use throughline::{Drain, Events, Followed, Node, UnknownUplink};
 /// They stay, so they do not count as connections: a forgotten `events --follow` must not keep
 /// `status` out.
 const MAX_FOLLOWERS: usize = 16;
-
-/// Why another one is refused.
-const TOO_MANY_FOLLOWERS: &str =
-    "16 other clients follow events already, or read qlogs; end one of them";
 
 /// Pause after a failed accept, which would otherwise make the loop spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -53,7 +49,7 @@ struct Service {
 enum Next {
     Done,
     Follow(Events, OwnedSemaphorePermit),
-    Log(Box<Logging>, OwnedSemaphorePermit),
+    SendQlog(Box<QlogSender>, OwnedSemaphorePermit),
     HandOver { formats: Vec<u64> },
 }
 
@@ -124,8 +120,8 @@ impl Service {
             Ok(Err(error)) => Err(error),
             Ok(Ok(Next::Done)) => Ok(()),
             Ok(Ok(Next::Follow(events, _permit))) => self.follow(stream, events).await,
-            Ok(Ok(Next::Log(logging, _permit))) => tokio::select! {
-                sent = logging.send(stream) => sent,
+            Ok(Ok(Next::SendQlog(sender, _permit))) => tokio::select! {
+                sent = sender.send(stream) => sent,
                 () = self.tasks.draining() => Ok(()),
             },
             Ok(Ok(Next::HandOver { formats })) => {
@@ -217,7 +213,7 @@ impl Service {
         let permit = match (follow, self.followers.clone().try_acquire_owned()) {
             (false, _) => None,
             (true, Ok(permit)) => Some(permit),
-            (true, Err(_)) => return refuse(stream, TOO_MANY_FOLLOWERS.to_owned()).await,
+            (true, Err(_)) => return refuse(stream, too_many_followers()).await,
         };
         let mut events = self.node.events();
         for event in std::mem::take(&mut events.recent) {
@@ -243,10 +239,10 @@ impl Service {
             return refuse(stream, TAKEN_OVER.to_owned()).await;
         }
         let Ok(permit) = self.followers.clone().try_acquire_owned() else {
-            return refuse(stream, TOO_MANY_FOLLOWERS.to_owned()).await;
+            return refuse(stream, too_many_followers()).await;
         };
-        match Logging::begin(&self.node, peer, uplink, length) {
-            Ok(logging) => {
+        match QlogSender::begin(&self.node, peer, uplink, length) {
+            Ok(sender) => {
                 info!(
                     peer,
                     uplink,
@@ -254,7 +250,7 @@ impl Service {
                     who(stream)
                 );
                 write_line(stream, &Answer::QlogBegun).await?;
-                Ok(Next::Log(Box::new(logging), permit))
+                Ok(Next::SendQlog(Box::new(sender), permit))
             }
             Err(reason) => refuse(stream, reason).await,
         }
@@ -284,6 +280,11 @@ impl Service {
             () = self.tasks.draining() => Ok(()),
         }
     }
+}
+
+/// Says why another follower is refused.
+fn too_many_followers() -> String {
+    format!("{MAX_FOLLOWERS} other clients follow events already, or read qlogs; end one of them")
 }
 
 /// Answers why a request is refused.

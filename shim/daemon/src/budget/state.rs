@@ -94,10 +94,9 @@ impl State {
         let mut former = std::mem::take(&mut self.uplinks);
         for (name, budget) in budgets {
             let mut uplink = former.remove(name).unwrap_or_else(|| {
-                let mut account = known.get(name).cloned().unwrap_or_default();
-                let unwritten = self.leaving.remove(name).map(|counted| counted.bytes);
-                let unwritten = unwritten.unwrap_or_default();
-                unwritten.count_in(&mut account, today, budget.reset_day);
+                let leaving = self.leaving.remove(name);
+                let account = begun(today, budget, known.get(name), leaving.as_ref());
+                let unwritten = leaving.map(|counted| counted.bytes).unwrap_or_default();
                 Uplink { budget: *budget, account, unwritten, reported: Level::Within }
             });
             uplink.budget = *budget;
@@ -127,9 +126,7 @@ impl State {
         let former = former.map(|name| (name.clone(), Allowance::Everything));
         let of_new = |(name, budget): &(String, Budget)| {
             let here = self.uplinks.get(name).map(|uplink| &uplink.account);
-            let mut account = here.or(known.get(name)).cloned().unwrap_or_default();
-            let leaving = self.leaving.get(name).map(|counted| counted.bytes.clone());
-            leaving.unwrap_or_default().count_in(&mut account, today, budget.reset_day);
+            let account = begun(today, budget, here.or(known.get(name)), self.leaving.get(name));
             (name.clone(), allowance(account.level(budget), budget.at_end))
         };
         former.chain(budgets.iter().map(of_new)).collect()
@@ -273,6 +270,22 @@ impl State {
             resets_on: account.ends().map(|date| date.to_string()),
         })
     }
+}
+
+/// Returns the account of a budget that is set today: what is `known` of the uplink, with what the file does not have of
+/// it.
+fn begun(
+    today: Date,
+    budget: &Budget,
+    known: Option<&Account>,
+    leaving: Option<&Counted>,
+) -> Account {
+    let mut account = known.cloned().unwrap_or_default();
+    if let Some(Counted { bytes, .. }) = leaving {
+        bytes.count_in(&mut account, today, budget.reset_day);
+    }
+    account.count(today, budget.reset_day, 0);
+    account
 }
 
 fn allowance(level: Level, at_end: AtBudget) -> Allowance {

@@ -268,7 +268,7 @@ codes! {
         "Remove one of the two, or write the kind for which both are."
     Exposed "TL0310" "something would be open to everybody"
         "Other hosts could use a proxy or read a status page without authentication, or every user of this host could read a password."
-        "Listen on 127.0.0.1, or add credentials or a token; run `chmod o-rwx FILE` for a file with a password."
+        "Listen on 127.0.0.1, name the networks that clients are in (`allow-from`), or add credentials or a token; run `chmod o-rwx FILE` for a file with a password."
     CommandLine "TL0401" "the command line is wrong"
         "An option or an argument is missing, misspelt, or does not go with another one."
         "See `throughline COMMAND --help`."

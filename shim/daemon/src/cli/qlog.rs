@@ -88,6 +88,8 @@ pub(super) async fn execute(args: QlogArgs) -> ExitCode {
         Ok(directory) => directory,
         Err(error) => return fail(error),
     };
+    // Before the daemon's time begins, so that it is not over later than this.
+    let began = Instant::now();
     let asked = admin::qlog(&socket, &args.peer, args.uplink.as_deref(), args.length).await;
     let answers = match asked {
         Ok(answers) => answers,
@@ -101,7 +103,6 @@ pub(super) async fn execute(args: QlogArgs) -> ExitCode {
     ));
     let bounds = Bounds { file: args.max_file, files: args.max_files };
     let files = LaneFiles::new(directory, &args.peer, bounds);
-    let began = Instant::now();
     match write_all(files, answers).await {
         Ok((files, end)) => {
             if matches!(end, End::Answers) && began.elapsed() < args.length {

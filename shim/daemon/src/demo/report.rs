@@ -99,6 +99,12 @@ impl Report {
         text + "\n" + &self.verdict(paint)
     }
 
+    /// Returns whether a flow of ours has wrong bytes, which no machine is too busy for.
+    fn has_wrong_bytes(&self) -> bool {
+        let ours = self.flows.iter().filter(|flow| flow.via == Via::Throughline.name());
+        { ours }.any(FlowReport::is_wrong)
+    }
+
     fn verdict(&self, paint: Paint) -> String {
         let mut text = String::new();
         for flow in &self.flows {
@@ -115,7 +121,7 @@ impl Report {
             text +=
                 &paint.green("  ✔ Both ISPs failed silently, one after the other. No flow broke,");
             text += &format!("\n    every byte is right, and nothing waited longer than {ours}.\n");
-        } else if self.late >= TOO_LATE {
+        } else if self.late >= TOO_LATE && !self.has_wrong_bytes() {
             text += &paint
                 .red("  ✘ A flow broke or did not end in time, on a machine that was too busy:");
             text += "\n    try again when it has less to do.\n";
@@ -136,6 +142,11 @@ impl Report {
 }
 
 impl FlowReport {
+    /// Returns whether its bytes are wrong, and not only fewer.
+    fn is_wrong(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.starts_with(WRONG))
+    }
+
     fn new(script: &Script, flow: &Flow, now: Duration) -> Self {
         let ending = flow.ending.lock().clone();
         let ended_well = matches!(ending, Some(Ending::Right | Ending::Wrong(_)));
@@ -193,7 +204,7 @@ impl FlowReport {
         row += &format!("{moved:>16}   ");
         row += &match &self.error {
             None => paint.green("right"),
-            Some(error) if error.starts_with(WRONG) => paint.red("WRONG"),
+            Some(_) if self.is_wrong() => paint.red("WRONG"),
             Some(_) => paint.red("cut off"),
         };
         row + "\n"
@@ -293,6 +304,10 @@ mod tests {
         assert!(table.contains("too busy") && !table.contains("bug"), "{table}");
         assert!(table.contains("cut off") && !table.contains("WRONG"), "{table}");
         assert!(at(10).table(Paint::off()).contains("bug"));
+        // No machine is too busy for the right bytes.
+        *flows[0].ending.lock() = Some(Ending::Wrong("at byte 7".into()));
+        let wrong = at(900).table(Paint::off());
+        assert!(wrong.contains("WRONG") && wrong.contains("This is a bug"), "{wrong}");
         assert!(
             [busy, table].iter().flat_map(|t| t.lines()).all(|line| line.chars().count() <= 80)
         );

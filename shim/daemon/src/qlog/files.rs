@@ -18,6 +18,9 @@ const ENDING: &str = "sqlog";
 /// The characters that the name of a file has of the name of a peer or an uplink.
 const MAX_NAME: usize = 40;
 
+/// The bytes that are held of a dial until it is a lane or has failed: a handshake has some ten thousand.
+const MAX_HELD: usize = 128 << 10;
+
 /// How much is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
@@ -41,6 +44,8 @@ pub(crate) enum Notice {
     AtBound(PathBuf),
     /// There are as many files as there may be; nothing of this lane is written.
     NoMoreFiles(String),
+    /// Dials that failed have as many files as they may have; others get none. Once.
+    NoMoreDials(usize),
     /// Records are missing in a file, since they came faster than they were written.
     Dropped(PathBuf, u64),
     /// A connection ended and was never a lane.
@@ -55,15 +60,28 @@ pub(crate) struct LaneFiles {
     bounds: Bounds,
     /// By connection; none where there were too many.
     open: BTreeMap<u64, Option<LaneFile>>,
+    /// Dials under way, by connection, with what they have logged.
+    dials: BTreeMap<u64, QlogAnswer>,
     files: usize,
+    /// How many dials have failed: while an ISP is down for hours they must not use up the files of the lanes that come
+    /// after it.
+    failed: usize,
     bytes: u64,
 }
 
 impl LaneFiles {
     /// Returns those of lanes to `peer`, in `directory`: none yet.
     pub(crate) fn new(directory: Directory, peer: &str, bounds: Bounds) -> Self {
-        let (peer, open) = (peer.to_owned(), BTreeMap::new());
-        Self { directory, peer, bounds, open, files: 0, bytes: 0 }
+        Self {
+            directory,
+            peer: peer.to_owned(),
+            bounds,
+            open: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            files: 0,
+            failed: 0,
+            bytes: 0,
+        }
     }
 
     /// Returns how many there are, and their bytes.
@@ -80,7 +98,11 @@ impl LaneFiles {
         let mut notices = Vec::new();
         let connection = part.connection;
         if !self.open.contains_key(&connection) {
-            self.begin(part, &mut notices)?;
+            if let Some(whole) = self.until_known(part)
+                && self.has_room_for(&whole, &mut notices)
+            {
+                self.begin(&whole, &mut notices)?;
+            }
         } else if let Some(file) = self.open.get_mut(&connection).and_then(Option::as_mut) {
             append(file, &part.records, part.dropped, &mut notices)?;
         }
@@ -93,6 +115,33 @@ impl LaneFiles {
             }
         }
         Ok(notices)
+    }
+
+    /// Returns what a connection has logged until now once it is known whether it is a lane.
+    fn until_known(&mut self, part: &QlogAnswer) -> Option<QlogAnswer> {
+        let mut whole = part.clone();
+        if let Some(before) = self.dials.remove(&part.connection) {
+            whole.records = before.records + &whole.records;
+        }
+        let is_known = whole.is_up || whole.is_last || whole.dropped > 0;
+        if is_known || whole.records.len() >= MAX_HELD {
+            return Some(whole);
+        }
+        self.dials.insert(part.connection, whole);
+        None
+    }
+
+    /// Returns whether a connection may have a file: half of them at the most are of dials that failed.
+    fn has_room_for(&mut self, part: &QlogAnswer, notices: &mut Vec<Notice>) -> bool {
+        if part.is_up || !part.is_last {
+            return true;
+        }
+        let most = self.bounds.files / 2;
+        self.failed = self.failed.saturating_add(1);
+        if self.failed == most + 1 {
+            notices.push(Notice::NoMoreDials(most));
+        }
+        self.failed <= most
     }
 
     /// Begins the file of a connection with its first part.
@@ -182,6 +231,11 @@ impl fmt::Display for Notice {
             Self::NoMoreFiles(lane) => write!(
                 f,
                 "{lane} has no file, since there are as many as there may be; --max-files sets another bound"
+            ),
+            Self::NoMoreDials(most) => write!(
+                f,
+                "dials that failed have {most} files, half of those that there may be; other such dials get none, and \
+                 --max-files sets another bound"
             ),
             Self::Dropped(path, count) => write!(
                 f,

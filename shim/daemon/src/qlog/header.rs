@@ -11,8 +11,8 @@ const RECORD: char = '\u{1e}';
 /// Returns the first record with what is known of the lane; as it is where it is none that is understood.
 pub(super) fn complete(record: &str, peer: &str, lane: &QlogAnswer) -> String {
     let mut header: Value = match serde_json::from_str(record.trim_start_matches(RECORD).trim()) {
-        Ok(header) => header,
-        Err(_) => return record.to_owned(),
+        Ok(header @ Value::Object(_)) => header,
+        _ => return record.to_owned(),
     };
     let end = if lane.dialed { "client" } else { "server" };
     let over = lane.uplink.as_deref().map_or_else(String::new, |uplink| format!(" over {uplink}"));

@@ -1,13 +1,14 @@
 //! What is wrong with a daemon at one moment, for a monitor that asks at intervals: `status --check`.
 
 use super::{PeerReport, Report, SessionReport};
+use crate::shell;
 
 /// A peer counts as unreachable when it has had no lane for so long, in seconds: a restart of either end, or an
 /// outage that flows sit out, is over by then.
 const UNREACHABLE_AFTER_S: f64 = 5.0;
 
-/// What is wrong with an uplink that has nothing to send from; who can look at its interface says why.
-pub(crate) const NO_ADDRESS: &str = "has no usable address; `throughline check` says why";
+/// What is wrong with an uplink that has nothing to send from.
+pub(crate) const NO_ADDRESS: &str = "has no usable address";
 
 impl Report {
     /// Returns what is wrong, as sentences without a full stop; nothing where all is well.
@@ -17,7 +18,12 @@ impl Report {
         let mut problems = Vec::new();
         problems.extend(self.interception.as_ref().and_then(|now| now.problem.clone()));
         let unaddressed = self.uplinks.iter().filter(|u| u.addresses.is_empty() && !u.draining);
-        problems.extend(unaddressed.map(|u| format!("uplink {} {NO_ADDRESS}", u.name)));
+        // Who can look at its interface says why.
+        let file =
+            self.file.as_deref().map_or_else(String::new, |f| format!(" -c {}", shell::path(f)));
+        problems.extend(unaddressed.map(|u| {
+            format!("uplink {} {NO_ADDRESS}; `throughline check{file}` says why", u.name)
+        }));
         let spent = |uplink: &super::UplinkReport| {
             let budget = uplink.budget.as_ref().filter(|budget| budget.state == "spent")?;
             Some(format!("uplink {}: {budget}", uplink.name))

@@ -116,6 +116,19 @@ fn uplink_list_does_not_call_a_dead_uplink_in_use_and_leaves_idle_loopback_out()
 }
 
 #[test]
+fn what_says_why_an_uplink_has_no_address_reads_the_daemons_own_configuration() {
+    let mut report = Report { interception: None, peers: Vec::new(), ..sample() };
+    report.uplinks[0].egress_checks.clear();
+    report.uplinks[0].addresses.clear();
+    report.uplinks[0].draining = false;
+    let problem = |command| [format!("uplink isp-a has no usable address; `{command}` says why")];
+    report.file = Some("/etc/my file.toml".into());
+    assert_eq!(report.problems(), problem("throughline check -c '/etc/my file.toml'"));
+    report.file = None;
+    assert_eq!(report.problems(), problem("throughline check"));
+}
+
+#[test]
 fn what_is_wrong_is_named_and_nothing_else() {
     let mut report = sample();
     report.peers[0].dial_failure = None;
@@ -156,11 +169,8 @@ fn what_is_wrong_is_named_and_nothing_else() {
     assert!(report.problems().is_empty(), "the uplink is drained");
     report.uplinks[0].draining = false;
     report.peers[0].sessions[0].detached_s = Some(2.0);
-    assert_eq!(
-        report.problems(),
-        ["uplink isp-a has no usable address; `throughline check` says why"],
-        "an outage that may pass"
-    );
+    assert_eq!(report.problems().len(), 1, "an outage that may pass");
+    assert!(report.problems()[0].starts_with("uplink isp-a has no usable address; "));
     report.peers[0].sessions[0].detached_s = Some(7.6);
     assert_eq!(report.problems()[1], "peer branch1 has had no lane for 8 s");
     let mut gone = report.clone();

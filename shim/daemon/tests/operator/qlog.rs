@@ -8,8 +8,10 @@ use serde_json::Value;
 use throughline_daemon::report::LaneReport;
 use throughline_emulator::Way;
 use throughline_fixture::{DEADLINE, DaemonPair, alone};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::flows::Flows;
 use super::site::{lanes, start_pair};
@@ -116,9 +118,9 @@ async fn both_ends_write_the_qlog_of_lanes_while_one_fails_and_no_flow_notices()
     replaced(&pair, &["isp-a", "isp-b"], &second).await;
     pair.until("the far end has a file of each", async |_| files_in(&far) >= 2).await;
     pair.isp("isp-a").blackhole(Way::Both);
-    tokio::time::sleep(CUT).await;
+    sleep(CUT).await;
     pair.isp("isp-a").heal(Way::Both);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(300)).await;
     let (near_end, far_end) = tokio::join!(interrupt(of_near), interrupt(of_far));
     println!("{near_end:?}\n{far_end:?}");
     assert_eq!((near_end.2, far_end.2), (Some(0), Some(0)));
@@ -190,4 +192,62 @@ async fn what_cannot_be_logged_is_refused_with_the_cure() {
     // Lanes of which nobody reads the qlog cost nothing.
     replaced(&pair, &["isp-a", "isp-b"], &logged).await;
     pair.shutdown().await;
+}
+
+/// Asks a daemon over its admin socket for the qlog of the lanes to a peer, and reads nothing.
+async fn ask_and_stand_still(socket: &Path, peer: &str, length: Duration) -> UnixStream {
+    let mut client = UnixStream::connect(socket).await.unwrap();
+    let millis = length.as_millis();
+    let request = format!("{{\"command\":\"qlog\",\"peer\":\"{peer}\",\"millis\":{millis}}}\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stands_still_is_not_waited_for_when_its_time_is_over() {
+    let _alone = alone().await;
+    let (pair, home) = (start_pair().await, tempfile::tempdir().unwrap());
+    let flows = Flows::start(pair.socks()).await;
+    let before = replaced(&pair, &[], &[]).await;
+    let still = ask_and_stand_still(&pair.near_socket(), "far", Duration::from_secs(6)).await;
+    replaced(&pair, &["isp-a", "isp-b"], &before).await;
+    let refused = qlog(&pair.near_socket(), home.path(), &["far", "--for", "1s"]);
+    let (_, stderr, _) = end(refused).await;
+    assert!(stderr.contains("being read by somebody else"), "{stderr}");
+    // What is logged until then is more than its socket holds.
+    pair.until("another is served", async |_| {
+        let another = qlog(&pair.near_socket(), home.path(), &["far", "--for", "1s"]);
+        end(another).await.2 == Some(0)
+    })
+    .await;
+    drop(still);
+    flows.end().await;
+    pair.shutdown().await;
+}
+
+/// Runs `throughline qlog` for a second with a daemon that answers after one time, and ends after another.
+async fn with_daemon_that(begins: Duration, ends: Duration) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("admin.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let child = qlog(&socket, &home.path().join("out"), &["far", "--for", "1s"]);
+    let (mut daemon, _) = listener.accept().await.unwrap();
+    let mut request = [0; 512];
+    assert!(daemon.read(&mut request).await.unwrap() > 0);
+    sleep(begins).await;
+    daemon.write_all(b"{\"qlog-begun\":null}\n").await.unwrap();
+    sleep(ends - begins).await;
+    drop(daemon);
+    end(child).await.1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_is_over_for_whoever_asked_when_it_is_over_for_the_daemon() {
+    let [early, slow] = tokio::join!(
+        with_daemon_that(Duration::ZERO, Duration::from_millis(300)),
+        with_daemon_that(Duration::from_millis(500), Duration::from_millis(1050)),
+    )
+    .into();
+    assert!(early.contains("The daemon has ended."), "{early}");
+    assert!(!slow.contains("daemon has ended"), "{slow}");
 }

@@ -139,8 +139,7 @@ impl Dialer {
         }
         let lanes = &dialed.current;
         self.update_candidates(session, now, uplinks, lanes);
-        let wanted = plan::wanted_lanes(self.candidates.paths());
-        let retire_at = OutdatedLanes::retire(session, now, &dialed, wanted);
+        let retire_at = OutdatedLanes::retire(session, now, &dialed, self.candidates.paths());
         if self.candidates.paths().is_empty() && lanes.is_empty() {
             let no_path =
                 NoPath::new(self.candidates.knows_an_address(), uplinks, &self.context.allowances);

@@ -8,7 +8,7 @@
 //!
 //! quinn is given a writer when a connection is made, never later, and never takes it away. So a lane that is
 //! there when somebody asks is replaced by one that has a writer, and when nobody reads any more by one that has
-//! none: [outdated](Qlogs::outdates) lanes are dialed anew, make before break, as those with a former key are.
+//! none: `dial::outdated` says how with [outdated](Qlogs::outdates) lanes.
 //! Where nobody asks a connection has no writer, and nothing is done for it.
 //!
 //! A writer never waits and never fails: quinn would log each error. What does not fit into the queue is dropped,
@@ -119,8 +119,8 @@ impl Qlogs {
         trace.attach(lane, uplink, ends, || self.queue_of(peer, uplink));
     }
 
-    /// Returns whether a lane is to be dialed anew: its qlog is wanted and quinn does not write it, or quinn writes it and nobody
-    /// wants any.
+    /// Returns whether a lane is to be replaced: its qlog is wanted and quinn does not write it, or quinn writes it and
+    /// nobody wants any.
     pub(crate) fn outdates(&self, trace: &Trace, peer: PeerId, uplink: Option<&str>) -> bool {
         if !self.0.ever.load(Ordering::Acquire) {
             return false;

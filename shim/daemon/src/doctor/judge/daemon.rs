@@ -138,7 +138,7 @@ fn reported(report: &Report, seen: &Observations) -> Vec<Finding> {
         .flat_map(|uplink| &uplink.egress_checks)
         .filter_map(|check| check.problem.as_deref())
         .collect();
-    let unaddressed = |problem: &str| problem.ends_with(NO_ADDRESS);
+    let unaddressed = |problem: &str| problem.contains(NO_ADDRESS);
     let reached: HashSet<&str> =
         seen.paths.iter().filter(|path| path.is_reached()).map(|path| path.peer.as_str()).collect();
     let probed: HashSet<&str> = seen.paths.iter().map(|path| path.peer.as_str()).collect();

@@ -58,6 +58,13 @@ fn a_file_says_which_lane_it_is_of_and_no_name_leads_out_of_its_directory() {
 }
 
 #[test]
+fn what_is_no_header_is_written_as_it_is() {
+    for first in ["\u{1e}5\n", "\u{1e}[]\n", "\u{1e}{\"trace\"\n", ""] {
+        assert_eq!(header::complete(first, "office", &part(0, String::new())), first);
+    }
+}
+
+#[test]
 fn a_file_ends_whole_at_its_bound_and_says_so() {
     let home = tempfile::tempdir().unwrap();
     let mut files = files(home.path(), Bounds { file: 4096, files: 1 });
@@ -77,6 +84,31 @@ fn a_file_ends_whole_at_its_bound_and_says_so() {
     let notices = files.write(&part(1, HEADER.to_owned() + &many)).unwrap();
     assert_eq!(notices, [Notice::NoMoreFiles("l3 over isp/a".to_owned())]);
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn dials_that_fail_leave_half_of_the_files_to_lanes() {
+    let home = tempfile::tempdir().unwrap();
+    let mut files = files(home.path(), Bounds { file: 1 << 20, files: 4 });
+    let mut said = Vec::new();
+    for connection in 0..50 {
+        let begun = QlogAnswer { is_up: false, ..part(connection, HEADER.to_owned()) };
+        assert_eq!(files.write(&begun).unwrap(), [], "nobody knows yet");
+        said.extend(
+            files.write(&QlogAnswer { is_last: true, records: event(1), ..begun }).unwrap(),
+        );
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 2);
+    let is_of = |kind: fn(&Notice) -> bool| said.iter().filter(|notice| kind(notice)).count();
+    assert_eq!(is_of(|notice| matches!(notice, Notice::NeverUp(_))), 2);
+    assert_eq!(is_of(|notice| *notice == Notice::NoMoreDials(2)), 1, "{said:?}");
+    // What follows has a file from its handshake on.
+    let dial = QlogAnswer { is_up: false, ..part(90, HEADER.to_owned() + &event(1)) };
+    assert_eq!(files.write(&dial).unwrap(), []);
+    let notices = files.write(&part(90, event(2))).unwrap();
+    let [Notice::Begun { path, .. }] = &notices[..] else { panic!("{notices:?}") };
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(text.matches("packet_sent").count(), 2, "{text}");
 }
 
 #[test]

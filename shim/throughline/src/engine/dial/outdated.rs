@@ -17,7 +17,8 @@ use crate::engine::context::NodeContext;
 use crate::engine::quic::close;
 use crate::engine::session::{Core, LaneEntry, SessionHandle};
 use crate::label::PeerLabel;
-use throughline_proto::plan::{LaneView, Planner};
+use throughline_proto::path::Path;
+use throughline_proto::plan::{self, LaneView, Planner};
 use throughline_proto::session::LanePlace;
 use throughline_proto::types::{LaneId, PeerId};
 
@@ -104,24 +105,23 @@ impl OutdatedLanes {
         self.known.retain(|id| ids.contains(id));
     }
 
-    /// Retires the outdated lanes that others have replaced, where `wanted` are to be had; returns when to come
-    /// back.
+    /// Retires the outdated lanes that others have replaced, which can be had over these `paths`; returns when to
+    /// come back.
     pub(super) fn retire(
         session: &SessionHandle,
         now: Instant,
         lanes: &DialedLanes,
-        wanted: usize,
+        paths: &[Path],
     ) -> Option<Instant> {
+        let wanted = plan::wanted_lanes(paths);
         let up = |lanes: &[LaneView]| lanes.iter().filter(|lane| lane.is_up()).count();
         let (current, former) = (&lanes.current[..], &lanes.former_key[..]);
         let replaced = !former.is_empty() && are_enough(up(current), up(former), wanted);
         let keys = replaced
             .then(|| standby::retire(session, now, former, "replaced by a lane with another key"));
-        // Each by one over its own uplink: that is what is asked for.
-        let is_replaced = |lane: &&LaneView| {
-            current.iter().any(|other| other.is_up() && other.uplink == lane.uplink)
-        };
-        let for_qlog: Vec<LaneView> = lanes.for_qlog.iter().filter(is_replaced).cloned().collect();
+        let has_successor = |lane: &&LaneView| is_replaced(lane, current, paths);
+        let for_qlog: Vec<LaneView> =
+            lanes.for_qlog.iter().filter(has_successor).cloned().collect();
         let qlog =
             (!for_qlog.is_empty()).then(|| standby::retire(session, now, &for_qlog, FOR_QLOG));
         keys.into_iter().chain(qlog).min()
@@ -165,9 +165,75 @@ fn are_enough(up: usize, former_up: usize, wanted: usize) -> bool {
     up > 0 && up >= former_up.min(wanted)
 }
 
+/// Returns whether others have replaced a lane whose qlog is asked for, or is not any more: one over its own uplink,
+/// since that is what is asked for, or any where the planner dials none over that uplink while another answers.
+fn is_replaced(lane: &LaneView, current: &[LaneView], paths: &[Path]) -> bool {
+    let is_of_its_uplink =
+        |path: &Path| path.uplink == lane.uplink && !path.metered && !path.draining;
+    let is_wanted = paths.iter().any(is_of_its_uplink);
+    let serves = |other: &LaneView| other.uplink == lane.uplink || !is_wanted;
+    current.iter().any(|other| other.is_up() && serves(other))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use throughline_proto::types::AddressClass;
+
     use super::*;
+
+    fn path(uplink: &str) -> Path {
+        Path {
+            uplink: uplink.to_owned(),
+            order: 0,
+            class: AddressClass::default(),
+            metered: false,
+            draining: false,
+            local: IpAddr::from([192, 0, 2, 1]),
+            remote: SocketAddr::from(([198, 51, 100, 1], 5443)),
+        }
+    }
+
+    fn lane(uplink: &str) -> LaneView {
+        let Path { uplink, metered, local, remote, .. } = path(uplink);
+        LaneView {
+            id: LaneId(0),
+            uplink,
+            metered,
+            local,
+            remote,
+            suspected_since: None,
+            confirmed: false,
+            conclusive: true,
+            narrow: false,
+            last_suspected: None,
+            moved_at: None,
+            validated: true,
+            idle: true,
+            peer_drains: false,
+        }
+    }
+
+    #[test]
+    fn a_lane_is_replaced_for_its_qlog_over_its_own_uplink_or_by_any_where_none_is_wanted_there() {
+        let paths = [path("a"), path("b"), Path { metered: true, ..path("lte") }];
+        let suspected = LaneView { suspected_since: Some(Instant::now()), ..lane("a") };
+        for (current, a, lte) in [
+            (vec![], false, false),
+            (vec![suspected], false, false),
+            (vec![lane("a")], true, true),
+            (vec![lane("b")], false, true),
+            (vec![lane("lte")], false, true),
+        ] {
+            let replaced = ["a", "lte"].map(|uplink| is_replaced(&lane(uplink), &current, &paths));
+            assert_eq!(replaced, [a, lte], "{current:?}");
+        }
+        // Over an uplink that is drained, or gone, none is dialed either.
+        let drained = [Path { draining: true, ..path("a") }, path("b")];
+        assert!(is_replaced(&lane("a"), &[lane("b")], &drained));
+        assert!(is_replaced(&lane("a"), &[lane("b")], &[path("b")]));
+    }
 
     #[test]
     fn former_lanes_are_replaced_by_as_many_or_by_as_many_as_can_be_had() {

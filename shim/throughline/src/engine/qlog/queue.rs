@@ -11,6 +11,10 @@ use super::part::{QlogLane, QlogPart};
 /// a second reads in time at a gigabit a second.
 pub(super) const MAX_WAITING: usize = 2 << 20;
 
+/// Connections that are over and wait to be read: dials that fail come to an end all the time, and the reader may stand
+/// still for hours.
+pub(super) const MAX_ENDED: usize = 64;
+
 /// What waits to be read. The lock is a leaf.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -64,11 +68,19 @@ impl Queue {
         self.something.notify_one();
     }
 
-    /// Says that a connection is over.
+    /// Says that a connection is over. Of too many that nobody reads the earliest is forgotten.
     pub(super) fn finish(&self, connection: u64) {
-        if let Some(part) = self.waiting.lock().connections.get_mut(&connection) {
+        let mut waiting = self.waiting.lock();
+        if let Some(part) = waiting.connections.get_mut(&connection) {
             part.is_last = true;
         }
+        let is_over = |(_, part): &(&u64, &QlogPart)| part.is_last;
+        if waiting.connections.iter().filter(is_over).count() > MAX_ENDED
+            && let Some((&earliest, _)) = waiting.connections.iter().find(is_over)
+        {
+            waiting.connections.remove(&earliest);
+        }
+        drop(waiting);
         self.something.notify_one();
     }
 

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::queue::MAX_WAITING;
+use super::queue::{MAX_ENDED, MAX_WAITING};
 use super::trace::{MAX_HELD, Writer};
 use super::*;
 
@@ -127,4 +127,25 @@ fn little_is_held_of_who_is_not_known() {
     qlogs.attached(&trace, PEER, LANE, None, ends());
     let part = only(&queue);
     assert_eq!((part.records.len(), part.dropped), (MAX_HELD, 200 - (MAX_HELD as u64 >> 10)));
+}
+
+#[test]
+fn of_connections_that_are_over_and_that_nobody_reads_the_earliest_are_forgotten() {
+    let qlogs = Qlogs::default();
+    let queue = qlogs.begin(PEER, None).unwrap();
+    let lane = dial(&qlogs, "isp-a").writer().unwrap();
+    let failing = || {
+        let mut writer = dial(&qlogs, "isp-b").writer().unwrap();
+        write(&mut writer, "no answer");
+    };
+    (0..MAX_ENDED + 10).for_each(|_| failing());
+    let mut lane = lane;
+    write(&mut lane, "it goes on");
+    let parts = queue.take();
+    assert_eq!(parts.len(), 1 + MAX_ENDED);
+    assert_eq!(parts[0].records, b"it goes on\n");
+    assert_eq!(parts[1].lane.connection, parts[0].lane.connection + 11);
+    // Once they are read there is room for as many again.
+    (0..MAX_ENDED).for_each(|_| failing());
+    assert_eq!(queue.take().len(), MAX_ENDED);
 }

@@ -2,7 +2,7 @@
 //!
 //! The daemon opens no file. Whoever asks gets the records and writes them where it may write; a client that is slow,
 //! or whose disk is full, holds nothing up but its own socket: what it does not read in time is dropped, and told. What
-//! was asked for ends with the client's connection.
+//! was asked for ends with the client's connection, and when its time is over, also where the client stands still.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -18,16 +18,19 @@ use throughline::{Node, QlogReader};
 /// For how long it may be asked for: not for so long that it is forgotten.
 const LENGTH: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
+/// How long a client may take that is slow to read the last line.
+const LAST_LINE: Duration = Duration::from_secs(2);
+
 /// How often what was logged is sent.
 const SEND_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The qlog that a client has asked for.
-pub(super) struct Logging {
+pub(super) struct QlogSender {
     reader: QlogReader,
     until: Instant,
 }
 
-impl Logging {
+impl QlogSender {
     /// Begins to log the lanes to the peer of this name; says why not as a phrase.
     pub(super) fn begin(
         node: &Node,
@@ -53,6 +56,7 @@ impl Logging {
     /// Sends what is logged until the time is over, the client disconnects, or the node ends.
     pub(super) async fn send(mut self, stream: UnixStream) -> io::Result<()> {
         let (mut read, mut write) = stream.into_split();
+        let last = self.until + LAST_LINE;
         // The client sends nothing more, so anything read here is its end.
         let mut scratch = [0];
         let disconnected = read.read(&mut scratch);
@@ -69,7 +73,7 @@ impl Logging {
             Ok(())
         };
         tokio::select! {
-            sent = send => sent,
+            sent = timeout_at(last, send) => sent.unwrap_or(Ok(())),
             _ = disconnected => Ok(()),
         }
     }
