@@ -50,7 +50,8 @@ impl Pair {
             "identity = 'far.key'\nlisten = '0.0.0.0:{port}'\nadmin = 'far.sock'\n{limits}\n\
              [peers.near]\nkey = '{near_key}'\nallow = ['127.0.0.1:*', '127.0.54.1:53']\n"
         );
-        let uplink = |n| format!("[uplinks.isp-{n}]\nprefixes = '127.0.{n}.1/32'\n");
+        // The first is one that the interface lists, so that packets may be as large as it carries.
+        let uplink = |n| format!("[uplinks.isp-{n}]\nprefixes = '127.0.0.{n}/32'\n");
         let uplinks: String = (1..=uplinks).map(uplink).collect();
         let near = format!(
             "identity = 'near.key'\nadmin = 'near.sock'\n{limits}\n{uplinks}\

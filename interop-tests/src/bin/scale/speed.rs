@@ -37,6 +37,10 @@ pub(crate) struct Options {
     quinn_mtu: Option<u16>,
 }
 
+/// Everything is through when nothing arrives for so long and the daemons have next to nothing to do.
+const QUIET_TIME: Duration = Duration::from_millis(300);
+const MAX_QUIET_WAITS: u32 = 100;
+
 /// The bytes that each flow of a measurement has received.
 type Counts = Vec<Arc<AtomicU64>>;
 
@@ -57,17 +61,22 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
                 println!("round {round} {system}: {rate:.2}");
                 continue;
             }
-            // Each system is started anew and ends with its round.
-            let Some(route) = Route::start(system, target, 0).await? else {
+            // Each system is started anew and ends with its round. Ours has one lane as the others have one
+            // connection: a second one, over a network card's address, would cost more for each byte.
+            let Some(route) = Route::start(system, target, 1).await? else {
                 println!("round {round} {system}: not installed");
                 continue;
             };
             for flows in &options.flows {
                 let (cpu, ingress) = (route.cpu()?, route.ingress()?);
                 let up = upload(ingress, *flows, span, &taken).await?;
+                let uploaded = route.cpu()?;
+                settle(&route, &taken).await?;
                 let between = route.cpu()?;
                 let (down, fairness) = download(ingress, *flows, span).await?;
-                let costs = [between - cpu, route.cpu()? - between].map(|cpu| cpu.as_secs_f64());
+                let downloaded = route.cpu()?;
+                settle(&route, &taken).await?;
+                let costs = [uploaded - cpu, downloaded - between].map(|cpu| cpu.as_secs_f64());
                 // Plain TCP would make the others' bars short.
                 if system != "tcp" {
                     plot.add(system, *flows, [up, down]);
@@ -84,6 +93,22 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
         }
     }
     options.plot.as_deref().map_or(Ok(()), |file| plot.write(file))
+}
+
+/// Waits until what a measurement left under way is through: of each of a hundred uploads that end some megabytes are
+/// still in sockets and buffers, and would be counted against the next measurement.
+async fn settle(route: &Route, taken: &AtomicU64) -> Outcome {
+    let seen = || -> Outcome<(u64, Duration)> { Ok((taken.load(Ordering::Relaxed), route.cpu()?)) };
+    let mut before = seen()?;
+    for _ in 0..MAX_QUIET_WAITS {
+        tokio::time::sleep(QUIET_TIME).await;
+        let now = seen()?;
+        if now.0 == before.0 && now.1 - before.1 < QUIET_TIME / 5 {
+            return Ok(());
+        }
+        before = now;
+    }
+    Err("what was sent is still on its way after 30 s".into())
 }
 
 /// The destination: sends or takes bytes as it is asked.
