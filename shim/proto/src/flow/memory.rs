@@ -101,6 +101,20 @@ impl Memory {
         fits
     }
 
+    /// Returns whether windows may grow beyond what their flows need just now: half of the bound is free. So those
+    /// that come first, while all of a fast path is theirs, leave the flows of the next second what these need.
+    pub fn is_plentiful(&self) -> bool {
+        let bound = self.whole.as_deref().unwrap_or(self).limit().min(self.limit());
+        self.free() >= bound / 2
+    }
+
+    /// Returns what windows may still grow by.
+    fn free(&self) -> u64 {
+        let left = |memory: &Self| memory.limit().saturating_sub(memory.grown());
+        let Some(whole) = &self.whole else { return left(self) };
+        left(whole).min(left(self)).max(whole.part().saturating_sub(self.grown()))
+    }
+
     /// Sets aside what a window grew by before, whatever the bound: it was granted in another process.
     pub fn grow_anyway(&self, bytes: u64) {
         self.grown.fetch_add(bytes, Ordering::Relaxed);
@@ -217,6 +231,18 @@ mod tests {
         assert!(busy.try_grow(750), "all that is left");
         busy.release(10, 1000);
         assert_eq!((whole.used(), whole.peers.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn there_is_plenty_while_half_of_all_is_free() {
+        let (_, peer, other) = peers(1000);
+        peer.promise(10);
+        other.promise(10);
+        assert!(peer.try_grow(500) && peer.is_plentiful());
+        assert!(peer.try_grow(1) && !peer.is_plentiful());
+        assert!(!other.is_plentiful(), "all peers have one bound");
+        peer.release(0, 501);
+        assert!(peer.is_plentiful() && other.is_plentiful());
     }
 
     #[test]

@@ -17,6 +17,10 @@ use crate::wire::codec::MAX_VARINT;
 /// round trip on a far path with a full queue.
 const GROW_WITHIN: Duration = Duration::from_millis(250);
 
+/// ... or in less than this where windows hold half of the node's memory, and grow only as they need to: it covers
+/// what the other end's turns among many flows take.
+const GROW_WITHIN_WHEN_SCARCE: Duration = Duration::from_millis(60);
+
 /// ... and in less than so many round trips of the slowest lane. What a window passes in one round
 /// trip is all that a sender can have under way, so that twice of it never binds (cf. dynamic
 /// right-sizing, Fisk and Feng, LACSI 2001), and what a flow that bonds lanes has to wait for is
@@ -195,8 +199,8 @@ impl Rx {
     }
 
     /// Returns how much more window the flow would like, given what was read by `now`; `slowest` is
-    /// the longest round trip of the lanes.
-    pub fn wanted_growth(&mut self, now: Instant, slowest: Duration) -> u64 {
+    /// the longest round trip of the lanes, and `plenty` whether there is memory for more than the flow needs just now.
+    pub fn wanted_growth(&mut self, now: Instant, slowest: Duration, plenty: bool) -> u64 {
         let read = self.assembler.read_offset();
         let Some((since, from)) = self.epoch else {
             self.epoch = Some((now, read));
@@ -206,7 +210,8 @@ impl Rx {
             return 0;
         }
         self.epoch = Some((now, read));
-        let within = GROW_WITHIN.max(GROW_WITHIN_ROUND_TRIPS * slowest);
+        let least = if plenty { GROW_WITHIN } else { GROW_WITHIN_WHEN_SCARCE };
+        let within = least.max(GROW_WITHIN_ROUND_TRIPS * slowest);
         if now.saturating_duration_since(since) < within { self.doubling() } else { 0 }
     }
 

@@ -59,7 +59,8 @@ impl Session {
     fn after_read(&mut self, now: Instant, id: FlowId) {
         let slowest = self.slowest_round_trip();
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let growth = flow.rx.wanted_growth(now, slowest);
+        let plenty = self.config.memory.is_plentiful();
+        let growth = flow.rx.wanted_growth(now, slowest, plenty);
         if growth > 0 && self.config.memory.try_grow(growth) {
             flow.rx.grow(growth);
         }

@@ -101,12 +101,19 @@ fn the_window_follows_reading_and_never_shrinks() {
 #[test]
 fn a_window_that_is_read_quickly_grows_and_a_slow_one_does_not() {
     let t = Instant::now();
-    for (pause, window) in [(10, 2000), (400, 1000)] {
+    // Where memory is scarce a window of 200 ms is large enough.
+    for (pause, plenty, window) in [
+        (10, true, 2000),
+        (200, true, 2000),
+        (400, true, 1000),
+        (10, false, 2000),
+        (200, false, 1000),
+    ] {
         let mut rx = Rx::new(1000);
-        rx.wanted_growth(t, Duration::ZERO);
+        rx.wanted_growth(t, Duration::ZERO, plenty);
         rx.insert(0, zeros(1000)).unwrap();
         while rx.assembler.pop_at_most(500).is_some() {}
-        let growth = rx.wanted_growth(t + Duration::from_millis(pause), Duration::ZERO);
+        let growth = rx.wanted_growth(t + Duration::from_millis(pause), Duration::ZERO, plenty);
         rx.grow(growth);
         assert!(rx.open_window(), "a window that was read through is opened");
         assert_eq!((rx.window(), rx.max_offset()), (window, 1000 + window));
@@ -117,10 +124,10 @@ fn a_window_that_is_read_quickly_grows_and_a_slow_one_does_not() {
 fn a_window_stops_growing_at_its_bound() {
     let t = Instant::now();
     let mut rx = Rx::new(MAX_WINDOW);
-    rx.wanted_growth(t, Duration::ZERO);
+    rx.wanted_growth(t, Duration::ZERO, true);
     rx.insert(0, zeros(MAX_WINDOW as usize)).unwrap();
     rx.assembler.pop_at_most(usize::MAX);
-    assert_eq!(rx.wanted_growth(t, Duration::ZERO), 0);
+    assert_eq!(rx.wanted_growth(t, Duration::ZERO, true), 0);
 }
 
 #[test]
@@ -128,10 +135,10 @@ fn a_window_that_is_read_through_in_two_round_trips_of_the_slowest_lane_grows() 
     let growth = |pause: u64, rtt: u64| {
         let (t, mut rx) = (Instant::now(), Rx::new(1000));
         let rtt = Duration::from_millis(rtt);
-        rx.wanted_growth(t, rtt);
+        rx.wanted_growth(t, rtt, true);
         rx.insert(0, zeros(1000)).unwrap();
         while rx.assembler.pop_at_most(500).is_some() {}
-        rx.wanted_growth(t + Duration::from_millis(pause), rtt)
+        rx.wanted_growth(t + Duration::from_millis(pause), rtt, true)
     };
     assert_eq!([growth(700, 20), growth(700, 300), growth(700, 600)], [0, 0, 1000]);
 }
