@@ -50,3 +50,24 @@ fn a_single_lane_that_loses_repeats_itself_and_is_not_suspected_for_it() {
         assert!(reports <= 6, "{rtt:?}: {reports}");
     }
 }
+
+/// Each message that is said again takes a stream for a round trip, and a lane has 64 beside what its flows need:
+/// beyond that messages are said once on each lane. (They waited for streams, 16 s at the 99th percentile.)
+#[test]
+fn the_messages_of_several_flows_over_far_lanes_that_lose_do_not_wait_for_streams() {
+    let rtt = 600 * MS;
+    let mut field = Field::new(1);
+    for _ in 0..2 {
+        let mut profile = Profile::new(50_000_000, rtt / 2).queue(Queue::Time(50 * MS));
+        profile.loss = Loss::Random(0.03);
+        field.isp(profile.clone(), profile);
+    }
+    let flows: Vec<_> =
+        (0..4).map(|_| field.flow(Mode::Auto, Application::Echo(20 * MS), 500 * MS)).collect();
+    field.run(32 * SEC);
+    for flow in flows {
+        let p99 = percentile(field.latencies(flow, 5 * SEC, 30 * SEC).iter().copied(), 0.99);
+        println!("{p99:?}");
+        assert!(p99 <= 2 * rtt, "{p99:?}");
+    }
+}

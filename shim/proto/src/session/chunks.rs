@@ -18,6 +18,11 @@ const MAX_CHUNK: u64 = 64 * 1024;
 /// reports of the peer, and some jitter.
 const MIN_BLOCKED: Duration = Duration::from_millis(10);
 
+/// How many segments more than flows a lane may have, so that another message is said again with the next one: that
+/// begins a segment, and a lane that has no stream for one waits for a round trip with all that it carries. A peer
+/// allows 64 streams beside two for each flow.
+const MAX_REPEATING: usize = 48;
+
 impl Session {
     /// Returns the next bytes of this class for a lane.
     pub(super) fn next_write(
@@ -74,6 +79,8 @@ impl Session {
             && backlog > 0
             && selection::leaves_to_faster(&candidates, id, uses, max, backlog);
         let guess = self.is_guess(id, flow_id);
+        let most = self.flows.len() + MAX_REPEATING;
+        let repeats = |lane: &Lane| lane.monitor.loses() && lane.open_streams < most;
         let Self { flows, lanes, hedge, hedge_waiting, rescue, spread, .. } = self;
         let flow = flows.get_mut(&flow_id)?;
         let rtt = lanes.get(&id).map(|lane| lane.rtt).unwrap_or_default();
@@ -85,7 +92,7 @@ impl Session {
             may_rescue: if blocked { rescue.available() } else { 0 },
             duplicated,
             leaves,
-            repeated: thin && lanes.get(&id).is_some_and(|lane| lane.monitor.loses()),
+            repeated: thin && lanes.get(&id).is_some_and(|lane| repeats(lane)),
         };
         let late = |l: &Lane, id| l.has_collapsed() && placement.primary != Some(id);
         let trusted = |id: LaneId| lanes.get(&id).is_some_and(|l| !l.is_suspect() && !late(l, id));
@@ -124,6 +131,7 @@ impl Session {
         let (Some(flow), Some(lane)) = (flows.get_mut(&flow), lanes.get_mut(&id)) else { return };
         if assignment.first {
             lane.next_key += 1;
+            lane.open_streams += 1;
             if !std::mem::replace(&mut flow.tx.lane(id).swept, true) {
                 self.open_segments.push_back((now + SEGMENT_IDLE, flow.id, id));
             }

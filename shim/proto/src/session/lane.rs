@@ -62,6 +62,8 @@ pub(super) struct Lane {
     pub(super) long: LongDatagrams,
     /// What it delivers.
     pub(super) delivery: DeliveryMeter,
+    /// Segments whose streams are not given up: the peer allows so many.
+    pub(super) open_streams: usize,
     /// The peer has sent the facts of all its flows on this lane.
     pub(super) synced: bool,
     /// The number of bytes at risk elsewhere that were sent again on this lane.
@@ -89,6 +91,7 @@ impl Lane {
             max_datagram: MIN_DATAGRAM,
             long: LongDatagrams::default(),
             delivery: DeliveryMeter::default(),
+            open_streams: 0,
             synced: false,
             resent: 0,
             next_key: 0,

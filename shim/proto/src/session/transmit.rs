@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::datagrams::NextDatagram;
-use super::{Session, Transmit, WorkClass};
+use super::{Session, StreamOp, Transmit, WorkClass};
 use crate::types::LaneId;
 use crate::wire::control::{MAX_FACT_ACKS, Message};
 use crate::wire::fact::LaneHealth;
@@ -48,7 +48,11 @@ impl Session {
         if let Some(bytes) = self.control(id) {
             return Some(Transmit::Control(bytes));
         }
-        if let Some((key, op)) = self.lanes.get_mut(&id)?.outbox.stream_ops.pop_front() {
+        let lane = self.lanes.get_mut(&id)?;
+        if let Some((key, op)) = lane.outbox.stream_ops.pop_front() {
+            if matches!(op, StreamOp::Release | StreamOp::Reset) {
+                lane.open_streams = lane.open_streams.saturating_sub(1);
+            }
             return Some(Transmit::Stream { key, op });
         }
         self.next_write(now, id, WorkClass::Urgent).map(Transmit::Segment)

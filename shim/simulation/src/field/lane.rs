@@ -1,16 +1,17 @@
 //! One end of a lane: its streams, and what comes in on them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use quinn_proto::{Chunk, Connection, Dir, Event, StreamEvent, StreamId, VarInt};
-use throughline_proto::session::{HeldWrite, LaneInfo, SegmentVerdict, SegmentWrite, Session};
+use throughline_proto::session::{HeldWrite, LaneInfo, SegmentVerdict, Session};
 use throughline_proto::types::{FlowId, LaneId};
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 
+use super::pump::Urgent;
 use crate::quic::{Host, HostId};
 
 /// A lane, as both ends have it.
@@ -45,7 +46,7 @@ pub(super) struct LaneEnd {
     pub(super) segments: HashMap<u64, StreamId>,
     pub(super) held: HeldWrite,
     /// What is urgent and QUIC did not take yet.
-    pub(super) urgent: Vec<SegmentWrite>,
+    pub(super) urgent: VecDeque<Urgent>,
     pub(super) control_bytes: Vec<bytes::Bytes>,
     pub(super) probed_at: Option<Instant>,
     closed: bool,
@@ -62,7 +63,7 @@ impl LaneEnd {
             incoming: HashMap::new(),
             segments: HashMap::new(),
             held: HeldWrite::default(),
-            urgent: Vec::new(),
+            urgent: VecDeque::new(),
             control_bytes: Vec::new(),
             probed_at: None,
             closed: false,

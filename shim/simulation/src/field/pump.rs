@@ -17,6 +17,13 @@ const URGENT_WINDOW: u64 = u64::MAX >> 2;
 /// The error code of a stream that was reset because its bytes came another way.
 const SUPERSEDED: VarInt = VarInt::from_u32(1);
 
+/// What goes out whatever the window, in the order in which the session gave it.
+#[derive(Debug)]
+pub(super) enum Urgent {
+    Write(SegmentWrite),
+    End(u64, StreamOp),
+}
+
 impl LaneEnd {
     /// Takes work from the session as long as QUIC takes it: what is urgent whatever the window, bulk
     /// only while QUIC holds little more than its congestion window.
@@ -63,22 +70,33 @@ impl LaneEnd {
             }
             self.control_bytes = bytes;
         }
-        for mut write in std::mem::take(&mut self.urgent) {
-            if !self.write(connection, &mut write) {
-                self.urgent.push(write);
+        // In order, as the engine awaits each: what follows may be of the same segment, whose stream is not open yet.
+        let mut urgent = std::mem::take(&mut self.urgent);
+        while let Some(first) = urgent.front_mut() {
+            let done = match first {
+                Urgent::Write(write) => self.write(connection, write),
+                Urgent::End(key, op) => {
+                    self.end_stream(connection, *key, *op);
+                    true
+                }
+            };
+            if !done {
+                break;
             }
+            urgent.pop_front();
         }
+        self.urgent = urgent;
     }
 
     fn perform(&mut self, connection: &mut Connection, work: Transmit) {
         match work {
             Transmit::Control(bytes) | Transmit::Close(bytes) => self.control_bytes.push(bytes),
-            Transmit::Segment(write) => self.urgent.push(write),
+            Transmit::Segment(write) => self.urgent.push_back(Urgent::Write(write)),
             // No flow here is one of datagrams.
             Transmit::Datagram(_) | Transmit::LongDatagram(_) => {}
             Transmit::Stream { key, op } => {
                 if let Some(op) = self.held.before(key, op) {
-                    self.end_stream(connection, key, op);
+                    self.urgent.push_back(Urgent::End(key, op));
                 }
             }
         }
