@@ -4,14 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use quinn_proto::{Chunk, Connection, Dir, Event, StreamEvent, StreamId, VarInt};
-use throughline_proto::session::{HeldWrite, LaneInfo, SegmentVerdict, Session};
+use throughline_proto::session::{
+    HeldWrite, LaneInfo, SegmentVerdict, SegmentWrite, Session, StreamOp,
+};
 use throughline_proto::types::{FlowId, LaneId};
 use throughline_proto::wire::codec::DecodeError;
 use throughline_proto::wire::control::Decoder;
 use throughline_proto::wire::datagram::Datagram;
 use throughline_proto::wire::segment::{MAX_HEADER, SegmentHeader};
 
-use super::pump::Urgent;
 use crate::quic::{Host, HostId};
 
 /// A lane, as both ends have it.
@@ -32,6 +33,13 @@ enum Incoming {
 
 /// A segment that begins with less is a thin flow's, and is read in any order, as the engine does.
 const THIN_BEGINNING: usize = 900;
+
+/// What goes out whatever the window, in the order in which the session gave it.
+#[derive(Debug)]
+pub(super) enum Urgent {
+    Write(SegmentWrite),
+    End(u64, StreamOp),
+}
 
 /// One end of a lane.
 pub(super) struct LaneEnd {

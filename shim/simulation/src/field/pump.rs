@@ -8,7 +8,7 @@ use throughline_proto::session::{SegmentWrite, Session, StreamOp, Transmit, Work
 use throughline_proto::types::LaneId;
 use throughline_proto::wire::datagram::Datagram;
 
-use super::lane::LaneEnd;
+use super::lane::{LaneEnd, Urgent};
 use crate::quic::Host;
 
 /// The send window for urgent work: all of it goes out.
@@ -16,13 +16,6 @@ const URGENT_WINDOW: u64 = u64::MAX >> 2;
 
 /// The error code of a stream that was reset because its bytes came another way.
 const SUPERSEDED: VarInt = VarInt::from_u32(1);
-
-/// What goes out whatever the window, in the order in which the session gave it.
-#[derive(Debug)]
-pub(super) enum Urgent {
-    Write(SegmentWrite),
-    End(u64, StreamOp),
-}
 
 impl LaneEnd {
     /// Takes work from the session as long as QUIC takes it: what is urgent whatever the window, bulk
