@@ -52,7 +52,7 @@ fn a_single_lane_that_loses_repeats_itself_and_is_not_suspected_for_it() {
 }
 
 /// Each message that is said again takes a stream for a round trip, and a lane has 64 beside what its flows need:
-/// beyond that messages are said once on each lane. (They waited for streams, 16 s at the 99th percentile.)
+/// beyond that messages are said once on each lane, since one that waits for a stream holds up all of its lane.
 #[test]
 fn the_messages_of_several_flows_over_far_lanes_that_lose_do_not_wait_for_streams() {
     let rtt = 600 * MS;
