@@ -1,7 +1,12 @@
 //! Which addresses lead to this host itself.
 
+#[cfg(target_os = "linux")]
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
+
+#[cfg(target_os = "linux")]
+use crate::netlink::KernelRouteLookup;
 
 /// Returns whether a packet to `ip` is delivered to this host: to an address of an interface, or by a
 /// route of type `local`, which may cover a whole prefix (AnyIP).
@@ -10,7 +15,25 @@ use std::net::IpAddr;
 /// The system does not answer.
 #[cfg(target_os = "linux")]
 pub fn leads_to_this_host(ip: IpAddr) -> io::Result<bool> {
-    crate::netlink::KernelRouteLookup::new()?.is_local(ip)
+    LOOKUP.with_borrow_mut(|kept| {
+        if let Some(lookup) = kept {
+            match lookup.is_local(ip) {
+                Ok(answer) => return Ok(answer),
+                // An answer may have been lost with the socket's buffer; a new socket has another.
+                Err(_) => *kept = None,
+            }
+        }
+        let mut lookup = KernelRouteLookup::new()?;
+        let answer = lookup.is_local(ip)?;
+        *kept = Some(lookup);
+        Ok(answer)
+    })
+}
+
+#[cfg(target_os = "linux")]
+thread_local! {
+    /// The lookup of each thread: a socket for each question would cost more than the question.
+    static LOOKUP: RefCell<Option<KernelRouteLookup>> = const { RefCell::new(None) };
 }
 
 /// Returns whether a packet to `ip` is delivered to this host: to an address of an interface.

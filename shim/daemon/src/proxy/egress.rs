@@ -8,11 +8,13 @@ pub mod acl;
 mod datagrams;
 pub mod dial;
 mod live;
+mod own_addresses;
 mod peers;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,9 +22,11 @@ use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use self::acl::{Acl, canonical_address};
+use self::acl::Acl;
 use self::dial::dial;
 use self::live::{LiveFlow, LiveFlows, Registered};
+pub use self::own_addresses::OwnAddresses;
+use self::own_addresses::RecentOwnAddresses;
 pub use self::peers::PeerAcl;
 use self::peers::{PeerState, Peers};
 use crate::proxy::connections::{Connections, Place};
@@ -39,6 +43,7 @@ pub struct Egress {
     peers: Peers,
     live: LiveFlows,
     connections: Connections,
+    own_addresses: RecentOwnAddresses,
     /// Refusals of peers without an ACL.
     refusals: RefusalLog,
 }
@@ -71,9 +76,6 @@ impl Admission<'_> {
     }
 }
 
-/// The addresses of this host at one time: an ACL has to name them.
-pub struct OwnAddresses(Vec<IpAddr>);
-
 /// A live flow that was ended because the peer may no longer reach its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedFlow {
@@ -90,6 +92,7 @@ impl Egress {
             peers: Peers::new(acls),
             live: LiveFlows::default(),
             connections,
+            own_addresses: RecentOwnAddresses::default(),
             refusals: RefusalLog::default(),
         }
     }
@@ -250,7 +253,8 @@ impl Egress {
             let exhausted = self.connections.descriptors.exhausted();
             return Err(OpenFailure::new(FailureCode::LimitReached, exhausted));
         };
-        let own = OwnAddresses::now().map_err(|error| own_addresses_unknown(&error))?;
+        let own = self.own_addresses.get(Instant::now());
+        let own = own.map_err(|error| own_addresses_unknown(&error))?;
         Ok(Admission { acl, state, key, target, host, port, own, descriptor, _place })
     }
 
@@ -305,27 +309,6 @@ async fn until_end<K>(
     let relayed = relaying.await;
     drop(kept);
     debug!(%peer, %target, ?relayed, "flow ended");
-}
-
-impl OwnAddresses {
-    /// Returns this host's present addresses; they change, so they are not kept.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn now() -> io::Result<Self> {
-        Ok(Self(if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect()))
-    }
-
-    /// Returns whether an ACL allows an address of a destination, be it one of this host's own.
-    fn allows(&self, acl: &Acl, host: &Host, ip: IpAddr, port: u16) -> bool {
-        // The kernel delivers more to this host than the addresses of its interfaces: a local
-        // route may lead a whole prefix here. Where it does not say, nothing is dialed.
-        let Ok(leads_here) = throughline_uplinks::leads_to_this_host(canonical_address(ip)) else {
-            return false;
-        };
-        let own = self.0.iter().copied().chain(leads_here.then_some(ip));
-        acl.allows(host, ip, port, &own.collect::<Vec<_>>())
-    }
 }
 
 fn not_allowed(target: &Target) -> OpenFailure {
