@@ -3,7 +3,9 @@
 //! Only as much is read as the flow accepts. The rest waits in the kernel and closes the
 //! application's TCP window: back-pressure end to end.
 
+use std::hint;
 use std::io;
+use std::sync::Once;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::task::yield_now;
@@ -26,6 +28,10 @@ const COPY_BELOW: usize = 4 * 1024;
 
 /// Consecutive reads after which the task yields to the other direction.
 const READS_PER_YIELD: u32 = 8;
+
+/// What the allocator keeps, once there is a flow that takes the largest reads: some of them, which wait for
+/// their acknowledgement.
+const KEPT_FOR_READS: usize = 32 * MAX_READ;
 
 /// Moves bytes until the application's FIN (`Ok`), a reset of the flow, or a failure; first what of `up` has
 /// been read from the application already. Cancel-safe: what was read and the flow has not taken is in `up`.
@@ -79,6 +85,15 @@ pub(super) async fn pump(
     }
 }
 
+/// Has the allocator keep what is freed, from the first flow on that is quick: glibc gives large blocks back
+/// to the system, whose pages then have to be cleared anew for each read, a tenth of what a bulk flow costs.
+/// Its thresholds follow the largest block of the system's that was ever freed (mallopt(3),
+/// `M_MMAP_THRESHOLD`: "dynamic"). Other allocators take no notice of it.
+fn keep_freed_memory() {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(|| drop(hint::black_box(Vec::<u8>::with_capacity(KEPT_FOR_READS))));
+}
+
 /// Reads into chunks of one allocation, whose size adapts to the size of the reads.
 pub(super) struct ReadBuffer {
     buffer: BytesMut,
@@ -106,6 +121,9 @@ impl ReadBuffer {
         self.burst += read;
         if read == limit && limit < room {
             self.size = (self.size * 2).min(MAX_READ);
+            if self.size == MAX_READ {
+                keep_freed_memory();
+            }
         }
         if read < COPY_BELOW {
             let chunk = Bytes::copy_from_slice(&self.buffer);

@@ -12,6 +12,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -31,9 +32,13 @@ use throughline_proto::wire::restart_notice;
 /// The most bytes of a UDP datagram in an IPv4 packet of 64 KiB.
 const MAX_PAYLOAD: u16 = 65_507;
 
-/// The largest packet that is searched for: the first congestion window (64 KiB) holds four. quinn sends
-/// nothing while the window has no room for a whole packet, the end of a connection included.
-const LARGEST_PACKET: u16 = 16_384;
+/// The largest packet that is searched for: the first congestion window (64 KiB) holds four, and so does
+/// what the system takes at once. quinn sends nothing while the window has no room for a whole packet, the
+/// end of a connection included.
+const LARGEST_PACKET: u16 = MAX_PAYLOAD / 4;
+
+/// The most datagrams that quinn makes at once.
+const MAX_BATCH: usize = 10;
 
 /// What an Ethernet frame holds beside the headers of IPv4 and UDP.
 const ETHERNET_PAYLOAD: u16 = 1472;
@@ -176,7 +181,8 @@ impl Runtime for LaneRuntime {
         let (payload, reception) = (self.payload, self.reception.clone());
         let (local, cuts) = (inner.local_addr()?.ip(), self.cuts.clone());
         let meter = self.meter.clone();
-        Ok(Arc::new(LaneSocket { inner, local, payload, reception, cuts, meter }))
+        let segment = AtomicUsize::new(0);
+        Ok(Arc::new(LaneSocket { inner, local, payload, segment, reception, cuts, meter }))
     }
 
     fn now(&self) -> Instant {
@@ -191,6 +197,8 @@ struct LaneSocket {
     /// Its address, which may be unspecified.
     local: IpAddr,
     payload: u16,
+    /// The length of the datagrams of the last batch.
+    segment: AtomicUsize,
     reception: Reception,
     cuts: Cuts,
     meter: Meter,
@@ -236,6 +244,9 @@ impl AsyncUdpSocket for LaneSocket {
         if self.is_cut(transmit.src_ip) {
             return Ok(());
         }
+        if let Some(segment) = transmit.segment_size {
+            self.segment.store(segment, Relaxed);
+        }
         let part = batch_part(transmit.segment_size);
         if transmit.contents.len() <= part {
             self.inner.try_send(transmit)?;
@@ -279,8 +290,9 @@ impl AsyncUdpSocket for LaneSocket {
         self.inner.local_addr()
     }
 
+    /// Of large datagrams the batch is as many as leave by whole sends: a rest would cost one of its own.
     fn max_transmit_segments(&self) -> usize {
-        self.inner.max_transmit_segments()
+        self.inner.max_transmit_segments().min(batch(self.segment.load(Relaxed)))
     }
 
     fn max_receive_segments(&self) -> usize {
@@ -297,6 +309,12 @@ impl AsyncUdpSocket for LaneSocket {
 fn batch_part(segment_size: Option<usize>) -> usize {
     let most = usize::from(MAX_PAYLOAD);
     segment_size.map_or(most, |size| (most / size.max(1)).max(1) * size.max(1))
+}
+
+/// Returns how many datagrams of this length make a batch that leaves by whole sends.
+fn batch(segment: usize) -> usize {
+    let at_once = (usize::from(MAX_PAYLOAD) / segment.max(1)).clamp(1, MAX_BATCH);
+    MAX_BATCH - MAX_BATCH % at_once
 }
 
 #[cfg(test)]
@@ -318,5 +336,14 @@ mod tests {
         assert_eq!(batch_part(Some(1452)), 45 * 1452);
         assert_eq!(batch_part(Some(40_000)), 40_000);
         assert_eq!(batch_part(None), 65_507);
+    }
+
+    #[test]
+    fn a_batch_of_large_datagrams_leaves_by_whole_sends() {
+        for (segment, batch_of) in [(0, 10), (1452, 10), (8_972, 7), (16_376, 8), (40_000, 10)] {
+            assert_eq!(batch(segment), batch_of, "{segment} bytes");
+            let sends = (batch_of * segment).div_ceil(batch_part(Some(segment)));
+            assert!(segment < 8_000 || batch_of * segment == sends * batch_part(Some(segment)));
+        }
     }
 }
