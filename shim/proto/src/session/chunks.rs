@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::lane::Lane;
-use super::segments::SEGMENT_IDLE;
 use super::{Priority, SegmentWrite, Session, StreamOp, WorkClass};
 use crate::flow::{Assignment, Cause, Chunk, ChunkLimits, Flow};
 use crate::selection;
@@ -129,17 +128,17 @@ impl Session {
     fn note_assignment(&mut self, now: Instant, id: LaneId, flow: FlowId, assignment: Assignment) {
         let Self { flows, lanes, events, .. } = self;
         let (Some(flow), Some(lane)) = (flows.get_mut(&flow), lanes.get_mut(&id)) else { return };
-        if assignment.first {
-            lane.next_key += 1;
-            lane.open_streams += 1;
-            if !std::mem::replace(&mut flow.tx.lane(id).swept, true) {
-                self.open_segments.push_back((now + SEGMENT_IDLE, flow.id, id));
-            }
-            self.sweep_at.get_or_insert(now + SEGMENT_IDLE);
-        }
         if let Some(key) = assignment.finished {
             lane.outbox.stream_ops.push_back((key, StreamOp::Finish));
             lane.wake(WorkClass::Urgent, events);
+        }
+        if assignment.first {
+            lane.next_key += 1;
+            lane.open_streams += 1;
+            let id_of_flow = flow.id;
+            if !std::mem::replace(&mut flow.tx.lane(id).swept, true) {
+                self.note_open_segment(now, id_of_flow, id);
+            }
         }
     }
 

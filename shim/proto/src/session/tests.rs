@@ -46,9 +46,14 @@ fn params() -> SessionParams {
 }
 
 fn session(side: Side) -> (Session, Arc<Memory>) {
+    session_of_flows(side, params().max_flows)
+}
+
+fn session_of_flows(side: Side, max_flows: u64) -> (Session, Arc<Memory>) {
     let memory = Arc::new(Memory::new(1 << 30));
-    let (params, memory_of) = (params(), memory.clone());
-    let config = SessionConfig { side, params, max_flows: 8, first_window: 0, memory: memory_of };
+    let (params, memory_of) = (SessionParams { max_flows, ..params() }, memory.clone());
+    let max_flows = usize::try_from(max_flows).unwrap();
+    let config = SessionConfig { side, params, max_flows, first_window: 0, memory: memory_of };
     (Session::new(config, params), memory)
 }
 
@@ -90,7 +95,13 @@ struct Pair {
 impl Pair {
     /// Joins two sessions by `lanes` lanes, each over an uplink of its own.
     fn new(lanes: u64) -> Self {
-        let ((a, memory_a), (b, memory_b)) = (session(Side::Initiator), session(Side::Acceptor));
+        Self::of_flows(lanes, 8)
+    }
+
+    /// Joins two sessions of so many flows of each end.
+    fn of_flows(lanes: u64, max_flows: u64) -> Self {
+        let [(a, memory_a), (b, memory_b)] =
+            [Side::Initiator, Side::Acceptor].map(|side| session_of_flows(side, max_flows));
         let mut pair = Self {
             now: Instant::now(),
             ends: [a, b],

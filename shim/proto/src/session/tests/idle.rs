@@ -1,6 +1,7 @@
 //! Tests that nothing is done when there is nothing to do.
 
 use super::*;
+use crate::session::segments::MANY_OPEN;
 
 #[test]
 fn no_timer_runs_when_nothing_is_open() {
@@ -42,6 +43,25 @@ fn idle_segments_are_finished() {
     pair.write(A, id, 10);
     pair.run();
     assert_eq!(pair.read(B, id), (20, Ok(Read::Pending)));
+}
+
+#[test]
+fn of_many_idle_segments_those_beyond_a_thousand_are_finished_soon() {
+    let mut pair = Pair::of_flows(1, 2 * MANY_OPEN as u64);
+    let beyond = 50;
+    let ids: Vec<_> = (0..MANY_OPEN + beyond).map(|_| pair.joined(A, Mode::Single)).collect();
+    pair.pass(Duration::from_secs(12));
+    pair.finishes.clear();
+    for id in ids {
+        pair.write(A, id, 10);
+    }
+    pair.run();
+    pair.pass(Duration::from_secs(2));
+    let finished = pair.finishes.iter().filter(|(end, ..)| *end == A).count();
+    assert_eq!(finished, beyond);
+    pair.pass(Duration::from_secs(12));
+    let finished = pair.finishes.iter().filter(|(end, ..)| *end == A).count();
+    assert_eq!(finished, MANY_OPEN + beyond);
 }
 
 #[test]
