@@ -19,7 +19,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::suspicion::BULK_IN_FLIGHT;
+/// "Much in flight": 16 full packets. Fewer make no clock.
+pub(super) const BULK_IN_FLIGHT: u64 = 16 * 1200;
 
 /// The shortest silence that is counted. The shortest that any rule judges is 10 ms.
 const SHORTEST: Duration = Duration::from_millis(8);
