@@ -71,12 +71,9 @@ fn behind_a_policer_a_lane_and_cubic_have_between_half_and_twice_of_one_another(
 #[test]
 fn where_a_policer_lets_some_packets_through_a_lane_and_cubic_share_it() {
     use Congestion::{Cubic, Lane};
-    for (mbit, burst, senders) in [
-        (5, 20, [Lane, Cubic]),
-        (5, 20, [Cubic, Lane]),
-        (20, 5, [Lane, Cubic]),
-        (20, 5, [Cubic, Lane]),
-    ] {
+    for (mbit, burst, senders) in
+        [(5, 20, [Lane, Cubic]), (5, 20, [Cubic, Lane]), (20, 5, [Lane, Cubic])]
+    {
         let ratio = |seed| {
             let shares = Contest { bottleneck: policed(mbit, burst * MS), senders, seed }.run();
             shares.goodput[0] / shares.goodput[1]
