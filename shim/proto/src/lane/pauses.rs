@@ -98,8 +98,9 @@ const YOUNG: Duration = Duration::from_millis(600);
 
 /// The same for acknowledgements of bulk, as long as there is bulk in flight: those of an echo each 20 ms do not show
 /// pauses of 10 ms, for which bulk moves. (Three quarters of all moves without a failure in random weather were in the
-/// first 1.5 s of bulk on a lane that had carried an echo for some time; 600 ms leave two thirds of them.)
-const YOUNG_BULK: Duration = Duration::from_millis(1500);
+/// first 1.5 s of bulk on a lane that had carried an echo for some time. As much would leave fewer of them; but all
+/// that long a failure of a fibre would show to bulk after 100 ms.)
+const YOUNG_BULK: Duration = YOUNG;
 
 /// The longest time between acknowledgements that counts in full as a time in which they came.
 const LULL: Duration = Duration::from_millis(100);
@@ -324,7 +325,7 @@ mod tests {
         let now = minute(&mut histogram, start, &[]);
         assert_eq!(histogram.known(BULK_IN_FLIGHT - 1), Pauses::default());
         let assumed = Pauses { suspect_after: ASSUMED.suspect_after, ..Pauses::default() };
-        for ms in (0..1500).step_by(10) {
+        for ms in (0..600).step_by(10) {
             assert_eq!(histogram.known(BULK_IN_FLIGHT), assumed, "{ms}");
             assert_eq!(histogram.known(0), Pauses::default(), "{ms}");
             histogram.record(now + (ms + 10) * MS, Duration::ZERO, BULK_IN_FLIGHT);
