@@ -338,7 +338,7 @@ impl End {
         }
         let Some((number, at)) = newest else { return };
         if let (Some(sent), Some(unacked)) = (oldest, oldest_unacked) {
-            self.sensor.learn_pause(now, sent, unacked, self.srtt);
+            self.sensor.learn_pause(now, sent, unacked, self.srtt, self.in_flight);
         }
         if self.largest_acked.is_none_or(|largest| largest < number) {
             // As the daemon's sensor does it: the first acknowledgement after a sleep or an outage may

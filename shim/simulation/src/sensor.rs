@@ -98,10 +98,12 @@ impl Sensor {
         sent: Nanos,
         oldest_unacked: Nanos,
         srtt: Nanos,
+        in_flight: u64,
     ) {
         let due = (oldest_unacked + srtt).max(self.last_ack.unwrap_or(oldest_unacked));
         let silence = now.saturating_sub(due).min(now.saturating_sub(sent + srtt));
-        self.pauses.record(self.began + Duration::from_nanos(now), Duration::from_nanos(silence));
+        let now = self.began + Duration::from_nanos(now);
+        self.pauses.record(now, Duration::from_nanos(silence), in_flight);
     }
 
     /// So many bytes were acknowledged, and so many declared lost.
@@ -168,7 +170,7 @@ impl Sensor {
             srtt: Duration::from_nanos(lane.srtt),
             rttvar: Duration::from_nanos(lane.rttvar),
             min_rtt: Duration::from_nanos(lane.srtt),
-            pauses: self.pauses.known(),
+            pauses: self.pauses.known(lane.bytes),
             epoch: self.epoch,
         }
     }

@@ -9,6 +9,9 @@ use throughline_simulation::field::{Application, Field, Isp};
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
 
+/// How often 48 bulk flows leave their first lane for nothing in their first three seconds.
+const MAX_FIRST_MOVES: usize = 12;
+
 fn fibre(rate: u64) -> Profile {
     Profile::new(rate, 10 * MS).queue(Queue::Time(50 * MS))
 }
@@ -77,6 +80,36 @@ fn a_lane_that_loses_half_or_pauses_is_not_closed() {
         println!("pauses: {:?}", field.report(0));
         assert_eq!(closed(&field), [0, 0], "it pauses");
     }
+}
+
+/// A link whose weather is of a kind, with 40 to 110 ms there and back and a queue of 150 ms.
+fn weather(preset: Preset, seed: u64) -> Profile {
+    let rate = 1_000_000 * (20 + 7 * (seed % 5));
+    let trace = preset.weather(rate).trace(seed, 20 * SEC);
+    let delay = (20 + 9 * (seed as u32 % 5)) * MS;
+    Profile::new(1, delay).queue(Queue::Time(150 * MS)).rate(Rate::Trace(trace))
+}
+
+#[test]
+fn bulk_that_begins_beside_an_echo_seldom_leaves_a_radio_link_for_a_first_pause() {
+    let mut moves = 0;
+    for preset in [Preset::Wander, Preset::Starlink, Preset::Pauses, Preset::Slots] {
+        for seed in 0..6 {
+            let mut field = Field::new(seed);
+            for isp in 0..2 {
+                let [up, down] = [0, 1].map(|way| weather(preset, 4 * seed + 2 * isp + way));
+                field.isp(up, down);
+            }
+            field.flow(Mode::Auto, Application::Echo(20 * MS), 200 * MS);
+            let bulk = [Application::Download, Application::Upload]
+                .map(|bulk| field.flow(Mode::Auto, bulk, 1200 * MS));
+            field.run(4 * SEC);
+            let left = bulk.map(|flow| field.moves(flow).iter().filter(|m| m.suspect).count());
+            println!("{preset} {seed}: {left:?}");
+            moves += left.iter().sum::<usize>();
+        }
+    }
+    assert!(moves <= MAX_FIRST_MOVES, "{moves}");
 }
 
 /// Two LTE links, a download, and an echo; after 20 s the link of the download fails, or had failed before all began.

@@ -207,7 +207,7 @@ impl Record {
         let due = (oldest + rtt.smoothed).max(self.last_ack.unwrap_or(oldest));
         let silence = now.saturating_duration_since(due);
         let waited = now.saturating_duration_since(sent + rtt.smoothed);
-        self.pauses.record(now, silence.min(waited));
+        self.pauses.record(now, silence.min(waited), self.in_flight);
     }
 
     /// Returns what has been recorded up to now.
@@ -230,7 +230,7 @@ impl Record {
             srtt: rtt.smoothed,
             rttvar: rtt.variation,
             min_rtt: rtt.min,
-            pauses: self.pauses.known(),
+            pauses: self.pauses.known(self.in_flight),
             epoch: self.epoch,
         }
     }

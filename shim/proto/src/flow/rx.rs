@@ -22,10 +22,15 @@ const GROW_WITHIN: Duration = Duration::from_millis(250);
 const GROW_WITHIN_WHEN_SCARCE: Duration = Duration::from_millis(60);
 
 /// ... and in less than so many round trips of the slowest lane. What a window passes in one round
-/// trip is all that a sender can have under way, so that twice of it never binds (cf. dynamic
-/// right-sizing, Fisk and Feng, LACSI 2001), and what a flow that bonds lanes has to wait for is
-/// under way on the slowest.
-const GROW_WITHIN_ROUND_TRIPS: u32 = 2;
+/// trip is all that a sender can have under way (cf. dynamic right-sizing, Fisk and Feng, LACSI 2001),
+/// and what a flow that bonds lanes has to wait for is under way on the slowest. Twice of it never binds
+/// where nothing is lost. What is lost takes a round trip to be found and another one to be repaired, in
+/// which nothing is read; and a sender whose window binds learns nothing of its path: of a radio link that
+/// had fallen to a tenth, with 3 s of queue, it knew neither that nor that the queue was its own.
+const GROW_WITHIN_ROUND_TRIPS: u32 = 4;
+
+/// The same where windows hold half of the node's memory.
+const GROW_WITHIN_ROUND_TRIPS_WHEN_SCARCE: u32 = 2;
 
 /// The largest window of a flow: a gigabit over 130 ms.
 pub(super) const MAX_WINDOW: u64 = 16 << 20;
@@ -210,8 +215,11 @@ impl Rx {
             return 0;
         }
         self.epoch = Some((now, read));
-        let least = if plenty { GROW_WITHIN } else { GROW_WITHIN_WHEN_SCARCE };
-        let within = least.max(GROW_WITHIN_ROUND_TRIPS * slowest);
+        let (least, round_trips) = match plenty {
+            true => (GROW_WITHIN, GROW_WITHIN_ROUND_TRIPS),
+            false => (GROW_WITHIN_WHEN_SCARCE, GROW_WITHIN_ROUND_TRIPS_WHEN_SCARCE),
+        };
+        let within = least.max(round_trips * slowest);
         if now.saturating_duration_since(since) < within { self.doubling() } else { 0 }
     }
 

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use super::narrow::Narrow;
 use super::observation::SensorSnapshot;
+use super::pauses::BULK_IN_FLIGHT;
 #[cfg(doc)]
 use super::pauses::Pauses;
 use super::rules::{Rule, Rules};
@@ -109,9 +110,6 @@ const BULK_SILENCE: Duration = Duration::from_millis(10);
 
 /// The same in usual intervals of the clock.
 const BULK_INTERVALS: u32 = 4;
-
-/// "Much in flight": 16 full packets. Fewer make no clock.
-pub(super) const BULK_IN_FLIGHT: u64 = 16 * 1200;
 
 /// The bulk rule's margin over the smoothed round-trip time. It costs nothing (silence takes
 /// longer) and keeps the gap between two bursts from looking like a stopped clock.

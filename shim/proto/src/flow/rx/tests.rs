@@ -131,16 +131,17 @@ fn a_window_stops_growing_at_its_bound() {
 }
 
 #[test]
-fn a_window_that_is_read_through_in_two_round_trips_of_the_slowest_lane_grows() {
-    let growth = |pause: u64, rtt: u64| {
+fn a_window_that_is_read_through_in_four_round_trips_of_the_slowest_lane_grows() {
+    let growth = |plenty: bool, pause: u64, rtt: u64| {
         let (t, mut rx) = (Instant::now(), Rx::new(1000));
         let rtt = Duration::from_millis(rtt);
-        rx.wanted_growth(t, rtt, true);
+        rx.wanted_growth(t, rtt, plenty);
         rx.insert(0, zeros(1000)).unwrap();
         while rx.assembler.pop_at_most(500).is_some() {}
-        rx.wanted_growth(t + Duration::from_millis(pause), rtt, true)
+        rx.wanted_growth(t + Duration::from_millis(pause), rtt, plenty)
     };
-    assert_eq!([growth(700, 20), growth(700, 300), growth(700, 600)], [0, 0, 1000]);
+    assert_eq!([20, 150, 200].map(|rtt| growth(true, 700, rtt)), [0, 0, 1000]);
+    assert_eq!([300, 400].map(|rtt| growth(false, 700, rtt)), [0, 1000], "two where it is scarce");
 }
 
 #[test]

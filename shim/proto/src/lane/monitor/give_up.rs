@@ -6,10 +6,11 @@ use super::{Address, LaneMonitor, MAX_GUESS};
 use crate::lane::action::{Action, CloseReason, LaneAction};
 use crate::lane::narrow::Narrow;
 use crate::lane::observation::{Observation, SensorSnapshot};
+use crate::lane::pauses::BULK_IN_FLIGHT;
 use crate::lane::probe::QuicTurn;
 use crate::lane::report::{FailedDirection, Report};
 use crate::lane::rules::Rule;
-use crate::lane::suspicion::{BULK_IN_FLIGHT, Health};
+use crate::lane::suspicion::Health;
 
 /// Interval of notices. QUIC's probe timeout, in which one has to be given, is longer on nearly all paths.
 const NOTICE_INTERVAL: Duration = Duration::from_millis(20);
