@@ -125,7 +125,7 @@ pub struct Session {
     fact_acks: BTreeMap<FlowId, u64>,
     /// When `fact_acks` are sent.
     fact_acks_at: Option<Instant>,
-    /// The flows with an open segment on a lane, and since when it was not looked at, earliest first.
+    /// The flows with an open segment on a lane, and when each was last looked at, earliest first.
     open_segments: VecDeque<(Instant, FlowId, LaneId)>,
     /// When idle segments are looked for; set only while there are open ones.
     sweep_at: Option<Instant>,

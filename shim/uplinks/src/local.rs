@@ -32,7 +32,8 @@ pub fn leads_to_this_host(ip: IpAddr) -> io::Result<bool> {
 
 #[cfg(target_os = "linux")]
 thread_local! {
-    /// The lookup of each thread: a socket for each question would cost more than the question.
+    /// The lookup of each thread: a socket for each question would cost more than the question. It asks in the
+    /// network namespace that the thread was in at its first question; no thread that asks changes to another.
     static LOOKUP: RefCell<Option<KernelRouteLookup>> = const { RefCell::new(None) };
 }
 

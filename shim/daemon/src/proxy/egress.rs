@@ -64,15 +64,17 @@ struct Admission<'a> {
     target: &'a Target,
     host: &'a Host,
     port: u16,
-    own: OwnAddresses,
+    own: &'a RecentOwnAddresses,
     descriptor: OwnedSemaphorePermit,
     _place: Place,
 }
 
 impl Admission<'_> {
-    /// Returns whether the flow may go to an address.
+    /// Returns whether the flow may go to an address. This host's own are those of now: a name's look-up may
+    /// have taken seconds.
     fn allows(&self, ip: IpAddr) -> bool {
-        self.own.allows(&self.acl, self.host, ip, self.port)
+        let own = self.own.get(Instant::now());
+        own.is_ok_and(|own| own.allows(&self.acl, self.host, ip, self.port))
     }
 }
 
@@ -232,7 +234,7 @@ impl Egress {
     }
 
     /// Returns what it takes to dial a flow, if the peer may open it.
-    fn admit<'a>(&self, key: PeerId, target: &'a Target) -> Result<Admission<'a>, OpenFailure> {
+    fn admit<'a>(&'a self, key: PeerId, target: &'a Target) -> Result<Admission<'a>, OpenFailure> {
         let Some((host, port)) = target.host_and_port() else {
             return Err(OpenFailure::new(
                 FailureCode::NoService,
@@ -253,8 +255,8 @@ impl Egress {
             let exhausted = self.connections.descriptors.exhausted();
             return Err(OpenFailure::new(FailureCode::LimitReached, exhausted));
         };
-        let own = self.own_addresses.get(Instant::now());
-        let own = own.map_err(|error| own_addresses_unknown(&error))?;
+        let own = &self.own_addresses;
+        own.get(Instant::now()).map_err(|error| own_addresses_unknown(&error))?;
         Ok(Admission { acl, state, key, target, host, port, own, descriptor, _place })
     }
 

@@ -135,9 +135,9 @@ impl Session {
         if assignment.first {
             lane.next_key += 1;
             lane.open_streams += 1;
-            let id_of_flow = flow.id;
             if !std::mem::replace(&mut flow.tx.lane(id).swept, true) {
-                self.note_open_segment(now, id_of_flow, id);
+                let flow = flow.id;
+                self.note_open_segment(now, flow, id);
             }
         }
     }

@@ -18,7 +18,13 @@ const SEGMENT_IDLE_OF_MANY: Duration = Duration::from_millis(500);
 /// The lanes of flows with an open segment that a session keeps open for long.
 pub(super) const MANY_OPEN: usize = 1024;
 
-/// The least time between two looks for idle segments: many are finished together.
+/// How many more streams than flows a lane may have while segments end so soon. The next byte of each flow takes
+/// another stream, and the peer allows two for each flow and 64: where all flows write each second and a round trip
+/// takes as long, none would be left, and everything on the lane would wait.
+const MAX_FINISHING: usize = 48;
+
+/// The least time between two looks for idle segments: many are finished together. Where many are open it is
+/// [`SEGMENT_IDLE_OF_MANY`].
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Session {
@@ -45,6 +51,9 @@ impl Session {
             let idle = self.segment_idle();
             self.open_segments.pop_front();
             let Self { flows, lanes, events, .. } = self;
+            let most = flows.len() + MAX_FINISHING;
+            let spares = lanes.get(&lane_id).is_some_and(|lane| lane.open_streams <= most);
+            let idle = if spares { idle } else { SEGMENT_IDLE };
             let carriers = flows.get_mut(&id).map(|flow| &mut flow.tx.lanes);
             let carrier = carriers.and_then(|all| all.iter_mut().find(|c| c.lane == lane_id));
             let Some(carrier) = carrier else { continue };

@@ -66,7 +66,11 @@ impl RecentOwnAddresses {
 
 #[cfg(test)]
 mod tests {
+    use throughline::PeerId;
+
+    use super::super::Egress;
     use super::*;
+    use crate::proxy::connections::Connections;
 
     #[test]
     fn dials_of_a_moment_share_a_list_and_a_later_one_reads_it_again() {
@@ -77,5 +81,18 @@ mod tests {
         assert!(first.0.contains(&"127.0.0.1".parse().unwrap()));
         assert!(Arc::ptr_eq(&first.0, &at(999).0));
         assert!(!Arc::ptr_eq(&first.0, &at(1000).0));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_became_this_hosts_while_a_name_was_looked_up_needs_an_entry() {
+        let (peer, acl) = (PeerId::from_bytes([7; 32]), Acl::new(vec!["*:80".parse().unwrap()]));
+        let egress = Egress::new([(vec![peer], acl)], Connections::default());
+        let target = "name.example:80".parse().unwrap();
+        let Ok(flow) = egress.admit(peer, &target) else { panic!("the flow is refused") };
+        let ip = "198.51.100.7".parse().unwrap();
+        assert!(flow.allows(ip));
+        let later = Instant::now() + Duration::from_secs(60);
+        *egress.own_addresses.0.lock() = Some((later, OwnAddresses([ip].into())));
+        assert!(!flow.allows(ip));
     }
 }

@@ -65,6 +65,26 @@ fn of_many_idle_segments_those_beyond_a_thousand_are_finished_soon() {
 }
 
 #[test]
+fn many_flows_that_write_each_second_take_no_more_streams_than_the_peer_allows() {
+    let flows = 2 * MANY_OPEN;
+    let mut pair = Pair::of_flows(1, flows as u64);
+    let ids: Vec<_> = (0..flows).map(|_| pair.open(A, Mode::Single)).collect();
+    pair.run();
+    ids.iter().for_each(|id| pair.ends[B].accept(pair.now, *id));
+    pair.pass(ms(100));
+    // A round trip takes longer than all of this.
+    pair.hold(L1);
+    for second in 0..5 {
+        for id in &ids {
+            pair.write(A, *id, 10);
+        }
+        pair.pass(Duration::from_secs(1));
+        let streams = pair.ends[A].lanes[&L1].open_streams;
+        assert!(streams <= 2 * flows + 64, "{streams} streams after {second} s");
+    }
+}
+
+#[test]
 fn facts_and_acknowledgements_of_many_flows_are_packed_and_end() {
     let mut pair = Pair::new(1);
     let ids: Vec<FlowId> = (0..8).map(|_| pair.joined(A, Mode::Single)).collect();
