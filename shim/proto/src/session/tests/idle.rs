@@ -74,13 +74,13 @@ fn many_flows_that_write_each_second_take_no_more_streams_than_the_peer_allows()
     pair.pass(ms(100));
     // A round trip takes longer than all of this.
     pair.hold(L1);
-    for second in 0..5 {
+    for turn in 0..5 {
         for id in &ids {
             pair.write(A, *id, 10);
         }
         pair.pass(Duration::from_secs(1));
         let streams = pair.ends[A].lanes[&L1].open_streams;
-        assert!(streams <= 2 * flows + 64, "{streams} streams after {second} s");
+        assert!(streams <= 2 * flows + 64, "{streams} streams after {turn} s");
     }
 }
 
