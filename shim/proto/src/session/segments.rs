@@ -11,8 +11,8 @@ use crate::types::{FlowId, LaneId};
 /// returns.
 const SEGMENT_IDLE: Duration = Duration::from_secs(5);
 
-/// The same where more than [`MANY_OPEN`] are open: each holds 2 kB at either end, a third of what an idle
-/// flow has, and memory that ten thousand of them took at once does not go back to the system.
+/// The same where more than [`MANY_OPEN`] are open: each holds 2 kB at either end, a quarter of what an
+/// idle flow has, and memory that ten thousand of them took at once does not go back to the system.
 const SEGMENT_IDLE_OF_MANY: Duration = Duration::from_millis(500);
 
 /// The lanes of flows with an open segment that a session keeps open for long.

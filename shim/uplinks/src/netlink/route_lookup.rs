@@ -90,19 +90,47 @@ impl KernelRouteLookup {
             }
             Err(error) => return Err(error),
         };
-        let Some(RouteNetlinkMessage::NewRoute(route)) = answer else { return Ok(None) };
-        let refuses = matches!(
-            route.header.kind,
-            RouteType::Unreachable | RouteType::BlackHole | RouteType::Prohibit
-        );
-        if refuses {
-            return Ok(None);
-        }
-        Ok(Some(Route {
-            link: decode::link_of(&route.attributes),
-            gateway: decode::gateway(&route.attributes),
-            is_local: route.header.kind == RouteType::Local,
-            mtu: decode::mtu(&route.attributes),
-        }))
+        route_in(answer)
+    }
+}
+
+/// Returns the route that an answer holds, if it leads anywhere. An answer without one is an error: where there is
+/// no route the kernel says so, and what it says otherwise must not count as "not this host".
+fn route_in(answer: Option<RouteNetlinkMessage>) -> io::Result<Option<Route>> {
+    let Some(RouteNetlinkMessage::NewRoute(route)) = answer else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the kernel's answer about a route cannot be read",
+        ));
+    };
+    let refuses = matches!(
+        route.header.kind,
+        RouteType::Unreachable | RouteType::BlackHole | RouteType::Prohibit
+    );
+    if refuses {
+        return Ok(None);
+    }
+    Ok(Some(Route {
+        link: decode::link_of(&route.attributes),
+        gateway: decode::gateway(&route.attributes),
+        is_local: route.header.kind == RouteType::Local,
+        mtu: decode::mtu(&route.attributes),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_not_taken_for_no_route() {
+        let answer = |kind| {
+            let mut route = RouteMessage::default();
+            route.header.kind = kind;
+            route_in(Some(RouteNetlinkMessage::NewRoute(route)))
+        };
+        assert!(answer(RouteType::Local).unwrap().unwrap().is_local);
+        assert!(answer(RouteType::BlackHole).unwrap().is_none());
+        assert_eq!(route_in(None).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }
