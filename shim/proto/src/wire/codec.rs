@@ -75,17 +75,16 @@ pub fn put_string(out: &mut impl BufMut, text: &str) {
 
 /// Appends a detail, truncated to [`MAX_DETAIL`] bytes, since the reader refuses longer ones.
 pub fn put_detail(out: &mut impl BufMut, text: &str) {
-    let mut end = text.len().min(MAX_DETAIL);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    put_string(out, &text[..end]);
+    put_string(out, &text[..text.floor_char_boundary(MAX_DETAIL)]);
 }
 
 /// Reads a detail. What is not UTF-8, or must not be printed, becomes U+FFFD: a detail is for a person
-/// and ends up in logs and terminals.
+/// and ends up in logs and terminals. That sign has three bytes, so the text is truncated again.
 pub fn get_detail(buf: &mut impl Buf, field: &'static str) -> Result<String, DecodeError> {
-    get_string(buf, field, MAX_DETAIL).map(|text| printable(&text).into_owned())
+    let text = get_string(buf, field, MAX_DETAIL)?;
+    let mut text = printable(&text).into_owned();
+    text.truncate(text.floor_char_boundary(MAX_DETAIL));
+    Ok(text)
 }
 
 /// Reads a string of at most `max` bytes; bytes that are not UTF-8 become U+FFFD.
@@ -192,6 +191,20 @@ pub fn get_target(buf: &mut impl Buf) -> Result<Target, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_detail_that_grows_as_it_is_made_printable_is_no_longer_than_one_may_be() {
+        for byte in [0xff, 0x1b, b'x'] {
+            let mut sent = BytesMut::new();
+            put_varint(&mut sent, MAX_DETAIL as u64);
+            sent.put_bytes(byte, MAX_DETAIL);
+            let detail = get_detail(&mut sent, "detail").unwrap();
+            assert!((MAX_DETAIL - 3..=MAX_DETAIL).contains(&detail.len()), "{}", detail.len());
+            let mut again = BytesMut::new();
+            put_detail(&mut again, &detail);
+            assert_eq!(get_detail(&mut again, "detail"), Ok(detail));
+        }
+    }
 
     #[test]
     fn varints_match_the_examples_of_rfc_9000() {
