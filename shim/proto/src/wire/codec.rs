@@ -190,6 +190,8 @@ pub fn get_target(buf: &mut impl Buf) -> Result<Target, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     #[test]
