@@ -6,6 +6,7 @@
 use std::hint;
 use std::io;
 use std::sync::Once;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::task::yield_now;
@@ -29,9 +30,14 @@ const COPY_BELOW: usize = 4 * 1024;
 /// Consecutive reads after which the task yields to the other direction.
 const READS_PER_YIELD: u32 = 8;
 
-/// What the allocator keeps, once there is a flow that takes the largest reads: some of them, which wait for
-/// their acknowledgement.
+/// What the allocator keeps, once there is a quick flow: some of its reads, which wait for their
+/// acknowledgement.
 const KEPT_FOR_READS: usize = 32 * MAX_READ;
+
+/// The largest reads whose time is taken to tell whether a flow is quick, and what it is then at the most: 64 MiB
+/// within half a second, a gigabit a second.
+const TIMED_READS: u32 = 256;
+const QUICK: Duration = Duration::from_millis(500);
 
 /// Moves bytes until the application's FIN (`Ok`), a reset of the flow, or a failure; first what of `up` has
 /// been read from the application already. Cancel-safe: what was read and the flow has not taken is in `up`.
@@ -85,8 +91,8 @@ pub(super) async fn pump(
     }
 }
 
-/// Has the allocator keep what is freed, from the first flow on that is quick: glibc gives large blocks back
-/// to the system, whose pages then have to be cleared anew for each read, a tenth of what a bulk flow costs.
+/// Has the allocator keep what is freed, from the first quick flow on: glibc gives large blocks back to the
+/// system, whose pages then have to be cleared anew for each read, a tenth of what a bulk flow costs.
 /// Its thresholds follow the largest block of the system's that was ever freed (mallopt(3),
 /// `M_MMAP_THRESHOLD`: "dynamic"). Other allocators take no notice of it.
 fn keep_freed_memory() {
@@ -100,11 +106,13 @@ pub(super) struct ReadBuffer {
     size: usize,
     /// Bytes read since the connection last had nothing to read.
     burst: usize,
+    /// Buffers of the largest size there were, and when their number was last a multiple of [`TIMED_READS`].
+    timed: (u32, Option<Instant>),
 }
 
 impl ReadBuffer {
     pub(super) fn new() -> Self {
-        Self { buffer: BytesMut::new(), size: MIN_READ, burst: 0 }
+        Self { buffer: BytesMut::new(), size: MIN_READ, burst: 0, timed: (0, None) }
     }
 
     /// Reads at most `room` bytes; `None` is the end of the stream.
@@ -112,6 +120,7 @@ impl ReadBuffer {
         // A remainder too small for an efficient read is dropped with the chunks before it.
         if self.buffer.capacity() < self.size / 4 {
             self.buffer = BytesMut::with_capacity(self.size);
+            self.take_time();
         }
         let limit = room.min(self.buffer.capacity());
         let read = tcp.try_read_buf(&mut (&mut self.buffer).limit(limit))?;
@@ -121,9 +130,6 @@ impl ReadBuffer {
         self.burst += read;
         if read == limit && limit < room {
             self.size = (self.size * 2).min(MAX_READ);
-            if self.size == MAX_READ {
-                keep_freed_memory();
-            }
         }
         if read < COPY_BELOW {
             let chunk = Bytes::copy_from_slice(&self.buffer);
@@ -131,6 +137,21 @@ impl ReadBuffer {
             return Ok(Some(chunk));
         }
         Ok(Some(self.buffer.split().freeze()))
+    }
+
+    /// Takes note of another buffer.
+    fn take_time(&mut self) {
+        if self.size < MAX_READ {
+            return;
+        }
+        self.timed.0 = self.timed.0.wrapping_add(1);
+        if self.timed.0.is_multiple_of(TIMED_READS) {
+            let now = Instant::now();
+            let since = self.timed.1.replace(now);
+            if since.is_some_and(|since| now.duration_since(since) < QUICK) {
+                keep_freed_memory();
+            }
+        }
     }
 
     /// Shrinks the buffer of a flow whose bursts are small, and gives up a small one: ten thousand idle
