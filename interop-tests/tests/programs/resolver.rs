@@ -1,6 +1,6 @@
 //! `dig` and a resolver (dnsmasq), through a UDP forward.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const ADDRESS: &str = "192.0.2.7";
 
 /// Starts a resolver that knows one name.
 fn resolver() -> Outcome<(Process, SocketAddr)> {
-    let port = process::free_udp_port()?;
+    let port = free_port()?;
     let mut command = std::process::Command::new("dnsmasq");
     command.args([
         "--keep-in-foreground",
@@ -40,6 +40,18 @@ fn resolver() -> Outcome<(Process, SocketAddr)> {
     let resolver = Process::start("dnsmasq", &mut command)?;
     resolver.says("started, version")?;
     Ok((resolver, SocketAddr::from(([127, 0, 0, 1], port))))
+}
+
+/// Returns a port that is free for UDP and for TCP: dnsmasq listens on both, and of TCP many are in use beside others'
+/// connections.
+fn free_port() -> Outcome<u16> {
+    for _ in 0..64 {
+        let port = process::free_udp_port()?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free for both UDP and TCP".into())
 }
 
 fn whoami() -> Outcome<String> {
