@@ -117,11 +117,10 @@ impl LossModel {
         self.pair = [Tally::default(); 2];
     }
 
-    /// Ends the pair. One that lost more than can be a path's own, and at the smaller window as well, says only that
-    /// the window was far too large.
+    /// Ends the pair. One that lost more than can be a path's own says only that the window was far too large.
     pub(super) fn end_pair(&mut self, mtu: u64) {
         let [control, reduced] = std::mem::take(&mut self.pair);
-        if control.part() > MAX_OWN && reduced.part() > control.part() * OWN_LOSS {
+        if control.part() > MAX_OWN {
             return;
         }
         self.control.merge(control);
@@ -161,12 +160,12 @@ impl LossModel {
         self.control.part() * self.reduced.sent / mtu as f64
     }
 
-    /// Returns whether it is known that the loss has nothing to do with what we send. What is lost beyond what
-    /// the smaller windows lose is not (compared with the larger ones, a window that grew with each verdict would raise
-    /// what counts as its path's own); and where hardly anything is lost any more there is nothing to know,
+    /// Returns whether it is known that the loss has nothing to do with what we send. What is lost beyond what the
+    /// smaller windows were compared with is not; and where hardly anything is lost any more there is nothing to know,
     /// and no smaller window would correct it.
     pub(super) fn is_own(&self) -> bool {
-        self.verdict == Verdict::Own && self.wants_probe() && !self.exceeds_own()
+        let most = EXCESS * self.control.part() + EXCESS_PART;
+        self.verdict == Verdict::Own && self.wants_probe() && self.usual.part() <= most.min(MAX_OWN)
     }
 
     /// Returns whether it is known that the loss has nothing to do with what we send, and `part` is no more
@@ -175,19 +174,9 @@ impl LossModel {
         self.is_own() && part <= EXCESS * self.usual.part() + EXCESS_PART
     }
 
-    /// Returns whether more is lost than the smaller window loses, by more than chance.
-    fn exceeds_own(&self) -> bool {
-        let most = EXCESS * self.reduced.part() + EXCESS_PART;
-        self.usual.part() > most.min(MAX_OWN)
-    }
-
     /// Returns whether it is known that less would be lost if we sent less.
     pub(super) fn is_caused(&self) -> bool {
-        match self.verdict {
-            Verdict::Unknown => false,
-            Verdict::Own => self.exceeds_own(),
-            Verdict::Caused => true,
-        }
+        self.verdict == Verdict::Caused
     }
 
     /// Returns whether what is lost, where no queue shows, is no congestion as long as nothing else is known.
@@ -289,28 +278,6 @@ mod tests {
         // Nothing is lost, so no smaller window is tried that would show it.
         (0..100).for_each(|_| model.on_bytes(100 * MTU, 0, Phase::Usual, MTU));
         assert!(!model.is_own() && !model.wants_probe());
-    }
-
-    #[test]
-    fn what_is_lost_beyond_the_smaller_windows_loss_is_our_doing() {
-        // A policer that another sender shares: the smaller window loses half as much.
-        let mut model = model(40, 8, 4);
-        assert!(model.is_own() && !model.is_caused());
-        for _ in 0..20 {
-            model.on_bytes(88 * MTU, 12 * MTU, Phase::Usual, MTU);
-        }
-        assert!(!model.is_own() && model.is_caused());
-    }
-
-    #[test]
-    fn a_pair_that_lost_much_says_something_if_the_smaller_window_ends_it() {
-        let mut losses = LossModel::default();
-        for _ in 0..4 {
-            losses.on_bytes(65 * MTU, 35 * MTU, Phase::Control, MTU);
-            losses.on_bytes(75 * MTU, 5 * MTU, Phase::Reduced, MTU);
-            losses.end_pair(MTU);
-        }
-        assert!(losses.is_caused());
     }
 
     #[test]

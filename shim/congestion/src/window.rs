@@ -234,8 +234,7 @@ impl Window {
         if self.in_slow_start() {
             return self.grow_in_slow_start(now, sent, bytes, limited, round.is_some());
         }
-        let grows = !self.delay.is_active() || self.bytes() >= self.free(now);
-        if grows && self.reduced.is_none() {
+        if !self.delay.is_active() || self.bytes() >= self.free(now) {
             self.cubic.on_ack(now, sent, bytes, limited, rtt);
         }
         if let Some(round) = round {
@@ -280,13 +279,7 @@ impl Window {
         }
         if !round.conclusive {
             self.delay.interrupt();
-            // A window of some packets has too few for a conclusive round, but its losses count.
-            if self.reduced.is_some() && round.in_use {
-                self.try_smaller_window(now, round);
-                return;
-            }
-            // CUBIC grows by itself while it competes.
-            let small = self.bytes() < SMALL_WINDOW_PACKETS * self.mtu && self.delay.is_active();
+            let small = self.bytes() < SMALL_WINDOW_PACKETS * self.mtu;
             if round.in_use && small && !self.is_caused(now) {
                 self.cubic.set_window(self.bytes() + self.mtu);
             }
