@@ -56,22 +56,18 @@ fn a_single_lane_that_loses_repeats_itself_and_is_not_suspected_for_it() {
 #[test]
 fn the_messages_of_several_flows_over_far_lanes_that_lose_do_not_wait_for_streams() {
     let rtt = 600 * MS;
-    let of_seed = |seed| {
-        let mut field = Field::new(seed);
-        for _ in 0..2 {
-            let mut profile = Profile::new(50_000_000, rtt / 2).queue(Queue::Time(50 * MS));
-            profile.loss = Loss::Random(0.03);
-            field.isp(profile.clone(), profile);
-        }
-        let application = Application::Echo(20 * MS);
-        let flows: Vec<_> = (0..4).map(|_| field.flow(Mode::Auto, application, 500 * MS)).collect();
-        field.run(32 * SEC);
-        flows.into_iter().map(move |flow| {
-            percentile(field.latencies(flow, 5 * SEC, 30 * SEC).iter().copied(), 0.99)
-        })
-    };
-    let all: Vec<_> = (1..=3).flat_map(of_seed).collect();
-    let mean = all.iter().sum::<Duration>() / u32::try_from(all.len()).unwrap();
-    println!("{all:?}");
-    assert!(mean <= 2 * rtt, "{mean:?}");
+    let mut field = Field::new(1);
+    for _ in 0..2 {
+        let mut profile = Profile::new(50_000_000, rtt / 2).queue(Queue::Time(50 * MS));
+        profile.loss = Loss::Random(0.03);
+        field.isp(profile.clone(), profile);
+    }
+    let flows: Vec<_> =
+        (0..4).map(|_| field.flow(Mode::Auto, Application::Echo(20 * MS), 500 * MS)).collect();
+    field.run(32 * SEC);
+    for flow in flows {
+        let p99 = percentile(field.latencies(flow, 5 * SEC, 30 * SEC).iter().copied(), 0.99);
+        println!("{p99:?}");
+        assert!(p99 <= 2 * rtt, "{p99:?}");
+    }
 }
