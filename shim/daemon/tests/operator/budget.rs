@@ -141,8 +141,10 @@ async fn an_uplink_that_a_reload_brings_with_a_spent_budget_is_never_used() {
     let passed = isp_a.stats().delivered_bytes();
     std::fs::write(&file, &both).unwrap();
     assert_eq!(admin::reload(&socket, false).await.unwrap().changes, ["uplink isp-a added"]);
-    let report = admin::status(&socket).await.unwrap();
-    assert_eq!(uplink(&report, "isp-a").budget.unwrap().state, "spent");
+    // It is there once a thread has read the ledger.
+    let report = async || admin::status(&socket).await.unwrap();
+    assert!(until(async || report().await.uplinks.iter().any(|u| u.name == "isp-a")).await);
+    assert_eq!(uplink(&report().await, "isp-a").budget.unwrap().state, "spent");
     tokio::time::sleep(SECOND).await;
     assert_eq!(isp_a.stats().delivered_bytes(), passed, "it is used");
     assert_eq!(events(&socket, "budget-spent").await.len(), 1);

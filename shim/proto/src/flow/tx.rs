@@ -5,6 +5,7 @@
 //! bytes at risk, and a lane that recovers makes them safe again: the retransmission vanishes by
 //! itself.
 
+mod room;
 mod snapshot;
 
 use std::ops::Range;

@@ -72,7 +72,7 @@ impl Session {
             return None;
         }
         let max = candidates.iter().find(|c| c.id == id)?.chunk(MAX_CHUNK);
-        let backlog = flow.tx.buffer.end() - flow.tx.next;
+        let backlog = flow.tx.waiting();
         let duplicated = placement.secondary.is_some();
         let leaves = !duplicated
             && backlog > 0
@@ -121,6 +121,7 @@ impl Session {
         }
         let write = segment_write(flow, chunk, assignment, class);
         self.note_assignment(now, id, flow_id, assignment);
+        self.wake_writer(flow_id);
         Some(write)
     }
 

@@ -161,8 +161,7 @@ impl Session {
     /// Wakes whoever waits for something that the peer's facts brought.
     fn after_peer_state(&mut self, now: Instant, id: FlowId, freed: u64) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let room = flow.tx.max_offset > flow.tx.buffer.end();
-        if flow.app.write_waiting && room {
+        if flow.app.write_waiting && flow.tx.has_much_room() {
             flow.app.write_waiting = false;
             self.events.push_back(SessionEvent::Writable(id));
         }

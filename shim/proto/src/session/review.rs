@@ -72,7 +72,7 @@ impl Session {
     fn offer_again(&mut self, now: Instant) -> bool {
         for id in std::mem::take(&mut self.spread) {
             let Some(flow) = self.flows.get(&id) else { continue };
-            let waits = flow.tx.next < flow.tx.buffer.end();
+            let waits = flow.tx.waiting() > 0;
             if flow.tx.carriers() > 1 || waits {
                 self.spread.insert(id);
                 self.schedule(now, id);

@@ -1,4 +1,4 @@
-//! How applications write to flows, within the peer's window and our memory.
+//! How applications write to flows: within the peer's window and our memory, and not far ahead of the lanes.
 
 use std::time::Instant;
 
@@ -21,17 +21,27 @@ impl Session {
         if flow.tx.fin.is_some() {
             return Err(FlowError::Finished);
         }
-        let granted = flow.tx.max_offset.saturating_sub(flow.tx.buffer.end());
-        let room = match scarce {
-            true => ALWAYS_BUFFERED.saturating_sub(flow.tx.buffer.retained()),
-            false => u64::MAX,
+        let room = flow.tx.room();
+        let capacity = match scarce {
+            true => room.min(ALWAYS_BUFFERED.saturating_sub(flow.tx.buffer.retained())),
+            false => room,
         };
-        let capacity = granted.min(room);
         flow.app.write_waiting = capacity == 0;
-        if capacity == 0 && granted > 0 {
+        if capacity == 0 && scarce && flow.tx.granted() > 0 {
             self.memory_waiting.insert(id);
         }
         Ok(capacity)
+    }
+
+    /// Wakes an application that waits until less of what it wrote waits to be sent.
+    pub(super) fn wake_writer(&mut self, id: FlowId) {
+        let scarce = self.is_memory_scarce();
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        // Where it waits for memory it is woken when there is some.
+        if flow.app.write_waiting && !scarce && flow.tx.has_much_room() {
+            flow.app.write_waiting = false;
+            self.events.push_back(SessionEvent::Writable(id));
+        }
     }
 
     /// Takes as much of the front of `bytes` as the flow has room for; returns how much.

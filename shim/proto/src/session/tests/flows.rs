@@ -170,6 +170,25 @@ fn a_slow_reader_closes_the_window_and_is_never_taken_for_loss() {
 }
 
 #[test]
+fn an_application_does_not_write_far_ahead_of_the_lanes() {
+    const MIB: u64 = 1 << 20;
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Single);
+    pair.ends[A].flows.get_mut(&id).unwrap().tx.max_offset = 16 * MIB;
+    let write = |pair: &mut Pair| pair.write(A, id, 16 << 20) as u64;
+    assert_eq!(write(&mut pair), MIB, "nothing is under way");
+    assert_eq!(pair.ends[A].capacity(id), Ok(0));
+    pair.hold(L1);
+    pair.run();
+    assert_eq!(pair.count(A, &SessionEvent::Writable(id)), 1, "once, not for each chunk");
+    assert_eq!(write(&mut pair), 4 * MIB, "four times what is under way");
+    assert_eq!(pair.ends[A].capacity(id), Ok(0));
+    pair.run();
+    assert_eq!(pair.count(A, &SessionEvent::Writable(id)), 2);
+    assert_eq!(write(&mut pair), 11 * MIB, "what the peer's window leaves");
+}
+
+#[test]
 fn a_window_that_grows_is_sent_even_if_all_bytes_were_acknowledged_before() {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Single);
