@@ -6,7 +6,10 @@
 //! **Buffers.** quinn receives into 32 buffers, each of as many datagrams of the largest size as the system
 //! may hand over at once. The system never hands over more than 64 KiB together, whatever the size of the
 //! datagrams; so [`LaneSocket`] says how many fit in that, or 32 buffers of 64 datagrams of 64 KiB would
-//! be 128 MiB for each endpoint. In the same way the system takes at most 64 KiB at once to send.
+//! be 128 MiB for each endpoint. One that dials has shorter ones still ([`shared_buffer`]). In the same way the system
+//! takes at most 64 KiB at once to send.
+
+mod shared_buffer;
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -219,7 +222,14 @@ impl LaneSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let received = self.inner.poll_recv(cx, bufs, meta);
+        let received = match self.reception {
+            Reception::Accepting(_) => self.inner.poll_recv(cx, bufs, meta),
+            Reception::Dialing(_) => shared_buffer::receive(
+                |bufs, meta| self.inner.poll_recv(cx, bufs, meta),
+                bufs,
+                meta,
+            ),
+        };
         if let Poll::Ready(Ok(count)) = received {
             for arrived in &mut meta[..count] {
                 if self.is_cut(arrived.dst_ip) {
@@ -296,8 +306,11 @@ impl AsyncUdpSocket for LaneSocket {
     }
 
     fn max_receive_segments(&self) -> usize {
-        let fit = usize::from(MAX_PAYLOAD).div_ceil(usize::from(self.payload));
-        self.inner.max_receive_segments().min(fit)
+        let buffer = match self.reception {
+            Reception::Accepting(_) => usize::from(MAX_PAYLOAD),
+            Reception::Dialing(_) => shared_buffer::SHORT,
+        };
+        self.inner.max_receive_segments().min(buffer.div_ceil(usize::from(self.payload)))
     }
 
     fn may_fragment(&self) -> bool {
