@@ -148,3 +148,22 @@ fn a_bond_has_no_less_than_its_best_lane_alone_beside_one_that_is_slow_far_or_lo
         assert!(goodput >= 0.98 * alone, "{name}: {goodput}, alone {alone}");
     }
 }
+
+#[test]
+fn a_far_lane_takes_nothing_from_a_near_one_that_carries_all_that_waits_in_less_time() {
+    // What an application may write ahead of the lanes arrives over the near one in 115 ms, over the far one in 300.
+    let near = || Profile::new(100_000_000, 10 * MS).queue(Queue::Time(5 * MS));
+    let run = |far: bool| {
+        let mut field = Field::new(1);
+        field.isp(near(), near());
+        if far {
+            field.isp(link(20, 600), link(20, 600));
+        }
+        let flow = field.flow(Mode::Bond, Application::Download, 200 * MS);
+        field.run(16 * SEC);
+        field.goodput(flow, 4 * SEC, 16 * SEC)
+    };
+    let (alone, both) = (run(false), run(true));
+    println!("near alone {alone:.1}, with the far one {both:.1} Mbit/s");
+    assert!(both >= alone, "{both}, {alone} alone");
+}

@@ -72,7 +72,7 @@ impl Session {
             return None;
         }
         let max = candidates.iter().find(|c| c.id == id)?.chunk(MAX_CHUNK);
-        let backlog = flow.tx.waiting();
+        let backlog = flow.tx.backlog(flow.app.write_waiting);
         let duplicated = placement.secondary.is_some();
         let leaves = !duplicated
             && backlog > 0

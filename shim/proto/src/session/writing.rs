@@ -13,7 +13,7 @@ const ALWAYS_BUFFERED: u64 = 64 * 1024;
 
 impl Session {
     /// Returns how many bytes [`write`](Self::write) takes now. At 0, [`SessionEvent::Writable`]
-    /// follows.
+    /// follows, once it takes enough to be worth it.
     pub fn capacity(&mut self, id: FlowId) -> Result<u64, FlowError> {
         self.check_broken(id)?;
         let scarce = self.is_memory_scarce();
@@ -35,10 +35,12 @@ impl Session {
 
     /// Wakes an application that waits until less of what it wrote waits to be sent.
     pub(super) fn wake_writer(&mut self, id: FlowId) {
-        let scarce = self.is_memory_scarce();
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        // Where it waits for memory it is woken when there is some.
-        if flow.app.write_waiting && !scarce && flow.tx.has_much_room() {
+        if !flow.app.write_waiting || !flow.tx.has_much_room() {
+            return;
+        }
+        // Where memory is scarce there is none for it: the peer's next fact wakes it, or the end of that.
+        if !self.config.memory.is_scarce() {
             flow.app.write_waiting = false;
             self.events.push_back(SessionEvent::Writable(id));
         }

@@ -1,18 +1,18 @@
 //! How far ahead of the lanes an application may write.
 //!
-//! The peer's window says what may be under way, and it grows to megabytes in hard times. A slow lane takes minutes
-//! for those: memory, and bytes that the application believes sent and cannot take back. So what waits for a lane is
-//! bounded as well, by what the lanes have under way; compare `TCP_NOTSENT_LOWAT`, and Linux's send buffer of two
-//! windows (`tcp_sndbuf_expand`).
+//! The peer's window says what may be on the way, and it grows to megabytes in hard times. A slow lane takes minutes
+//! for those: memory, and bytes that the application believes sent and cannot take back. So an application writes only
+//! so far ahead of the lanes, by what is sent and not acknowledged; compare `TCP_NOTSENT_LOWAT`, and Linux's send buffer
+//! of two windows (`tcp_sndbuf_expand`).
 
 use super::Tx;
 
 /// The bytes that may wait in any case: what a lane of 100 Mbit/s takes in 80 ms.
 const MIN_WAITING: u64 = 1 << 20;
 
-/// ... and how many times the bytes under way. In four round trips a window that grows does not run out of bytes, and
-/// enough of them wait for a far lane beside a near one to be worth its while.
-const WAITING_PER_UNDER_WAY: u64 = 4;
+/// Where more is sent and not acknowledged, how many times that may wait: in four round trips a window that grows does
+/// not run out of bytes.
+const WAITING_PER_SENT: u64 = 4;
 
 impl Tx {
     /// Returns how many bytes the application may write now.
@@ -20,7 +20,7 @@ impl Tx {
         self.granted().min(self.max_waiting().saturating_sub(self.waiting()))
     }
 
-    /// Returns whether an application that waits for room is to be woken: half of what may wait does not.
+    /// Returns whether an application that waits for room is to be woken: at most half of what may wait does.
     pub fn has_much_room(&self) -> bool {
         self.granted() > 0 && self.waiting() <= self.max_waiting() / 2
     }
@@ -35,8 +35,17 @@ impl Tx {
         self.buffer.end() - self.next
     }
 
+    /// Returns how many bytes there are for lanes to take, as far as the peer's window reaches: of an application that
+    /// waits for room more will come, or a far lane would find that little is worth its while.
+    pub fn backlog(&self, application_waits: bool) -> u64 {
+        match application_waits {
+            true => self.max_offset.saturating_sub(self.next),
+            false => self.waiting(),
+        }
+    }
+
     fn max_waiting(&self) -> u64 {
-        let under_way = self.next.saturating_sub(self.buffer.base());
-        MIN_WAITING.max(WAITING_PER_UNDER_WAY * under_way)
+        let sent = self.next.saturating_sub(self.buffer.base());
+        MIN_WAITING.max(WAITING_PER_SENT * sent)
     }
 }

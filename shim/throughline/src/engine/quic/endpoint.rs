@@ -222,14 +222,24 @@ impl LaneSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let received = match self.reception {
-            Reception::Accepting(_) => self.inner.poll_recv(cx, bufs, meta),
-            Reception::Dialing(_) => shared_buffer::receive(
-                |bufs, meta| self.inner.poll_recv(cx, bufs, meta),
-                bufs,
-                meta,
-            ),
-        };
+        match self.receives_shared() {
+            true => shared_buffer::receive(|bufs, meta| self.poll(cx, bufs, meta), bufs, meta),
+            false => self.poll(cx, bufs, meta),
+        }
+    }
+
+    /// Returns whether datagrams come by the thread's buffer: where one message may be many of them.
+    fn receives_shared(&self) -> bool {
+        matches!(self.reception, Reception::Dialing(_)) && self.inner.max_receive_segments() > 1
+    }
+
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = received {
             for arrived in &mut meta[..count] {
                 if self.is_cut(arrived.dst_ip) {
@@ -306,9 +316,9 @@ impl AsyncUdpSocket for LaneSocket {
     }
 
     fn max_receive_segments(&self) -> usize {
-        let buffer = match self.reception {
-            Reception::Accepting(_) => usize::from(MAX_PAYLOAD),
-            Reception::Dialing(_) => shared_buffer::SHORT,
+        let buffer = match self.receives_shared() {
+            true => shared_buffer::MIN_SHORT,
+            false => usize::from(MAX_PAYLOAD),
         };
         self.inner.max_receive_segments().min(buffer.div_ceil(usize::from(self.payload)))
     }
