@@ -189,6 +189,27 @@ fn an_application_does_not_write_far_ahead_of_the_lanes() {
 }
 
 #[test]
+fn an_application_that_waits_for_room_goes_on_although_memory_gets_scarce_meanwhile() {
+    let mut pair = Pair::new(1);
+    let id = pair.joined(A, Mode::Single);
+    pair.ends[A].flows.get_mut(&id).unwrap().tx.max_offset = 16 << 20;
+    let rx = &mut pair.ends[B].flows.get_mut(&id).unwrap().rx;
+    rx.grow(16 << 20);
+    assert!(rx.open_window());
+    pair.write(A, id, 16 << 20);
+    assert_eq!(pair.ends[A].capacity(id), Ok(0));
+    // Others fill half of the memory.
+    pair.memory[A].count_buffered(0, 1 << 29);
+    pair.hold(L1);
+    pair.run();
+    assert_eq!(pair.count(A, &SessionEvent::Writable(id)), 0, "there is nothing for it");
+    pair.release(L1);
+    pair.pass(ms(20));
+    assert_eq!(pair.count(A, &SessionEvent::Writable(id)), 1);
+    assert_eq!(pair.ends[A].capacity(id), Ok(64 << 10), "what every flow may keep");
+}
+
+#[test]
 fn a_window_that_grows_is_sent_even_if_all_bytes_were_acknowledged_before() {
     let mut pair = Pair::new(1);
     let id = pair.joined(A, Mode::Single);
