@@ -62,11 +62,11 @@ pub async fn run(
     mut say: impl FnMut(Duration, &[Footprint; 2]),
 ) -> Outcome<SoakReport> {
     let profile = Profile::new(soak.rate, Duration::from_millis(10));
-    let origin = origin::serve().await?;
+    let shared = Arc::new(Shared::default());
+    let origin = origin::serve(shared.clone()).await?;
     let shape = Shape { profile: profile.clone(), ..Shape::default() };
     let pair = ProgramPair::start(shape, &forward(FORWARD, origin.port()))?;
     let ingress = pair.near.ingress(FORWARD)?;
-    let shared = Arc::new(Shared::default());
     let (phase, phases) = watch::channel(Phase::Rest);
     let mut clients = JoinSet::new();
     clients::start(&mut clients, soak, ingress, &shared, &phases);

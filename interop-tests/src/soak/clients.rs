@@ -155,17 +155,38 @@ impl Client {
 
     async fn upload(&self, head: Head) -> io::Result<()> {
         let mut stream = self.open(head).await?;
-        // A write that is stuck shows only as a whole that takes too long: bulk has its rate.
-        let patience = STILL + Duration::from_secs(head.len >> 16);
-        let sent = timeout(patience, send(&mut stream, head.seed, head.len)).await;
-        sent.map_err(|_| io::Error::other("the upload stands still"))??;
-        match within(stream.read_u64()).await? {
+        let sent = async {
+            send(&mut stream, head.seed, head.len).await?;
+            stream.read_u64().await
+        };
+        let taken = tokio::select! {
+            taken = sent => taken,
+            () = self.stands_still(head.seed) => {
+                let arrived = self.shared.arrived(head.seed);
+                Err(io::Error::other(format!("nothing for {STILL:?} after {arrived} bytes")))
+            }
+        };
+        self.shared.forget(head.seed);
+        match taken? {
             WRONG => Err(io::Error::other("a byte is wrong at the destination")),
             count if count == head.len => {
                 self.shared.count(|counts| counts.bytes += count);
                 Ok(())
             }
             count => Err(io::Error::other(format!("{count} bytes arrived"))),
+        }
+    }
+
+    /// Waits until nothing of an upload has arrived for [`STILL`]. What its application writes says nothing: sockets on
+    /// the way take megabytes, for which a slow link needs a minute.
+    async fn stands_still(&self, seed: u64) {
+        let (mut last, mut since) = (0, Instant::now());
+        while since.elapsed() < STILL {
+            sleep(Duration::from_secs(1)).await;
+            let arrived = self.shared.arrived(seed);
+            if arrived != last {
+                (last, since) = (arrived, Instant::now());
+            }
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::content::{fill, first_wrong};
+use super::shared::Shared;
 
 /// Bytes that are read or written at a time.
 pub(super) const BLOCK: usize = 32 << 10;
@@ -62,21 +64,21 @@ impl Head {
 }
 
 /// Serves connections for as long as this process runs; returns where.
-pub(super) async fn serve() -> io::Result<SocketAddr> {
+pub(super) async fn serve(shared: Arc<Shared>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     tokio::spawn(async move {
         loop {
             if let Ok((stream, _)) = listener.accept().await {
                 // What goes wrong the client sees, too.
-                tokio::spawn(answer(stream));
+                tokio::spawn(answer(stream, shared.clone()));
             }
         }
     });
     Ok(addr)
 }
 
-async fn answer(mut stream: TcpStream) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     let Head { purpose, seed, len } = Head::read(&mut stream).await?;
     match purpose {
         Purpose::Send => {
@@ -86,7 +88,7 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
             stream.read_u8().await.map(|_| ())
         }
         Purpose::Take => {
-            let taken = take(&mut stream, seed, len).await?;
+            let taken = take(&mut stream, seed, len, &shared).await?;
             stream.write_u64(taken.unwrap_or(WRONG)).await?;
             stream.shutdown().await
         }
@@ -111,7 +113,12 @@ pub(super) async fn send(stream: &mut TcpStream, seed: u64, len: u64) -> io::Res
 }
 
 /// Reads the first bytes of a stream; returns how many there were, or nothing if one is wrong.
-async fn take(stream: &mut TcpStream, seed: u64, len: u64) -> io::Result<Option<u64>> {
+async fn take(
+    stream: &mut TcpStream,
+    seed: u64,
+    len: u64,
+    shared: &Shared,
+) -> io::Result<Option<u64>> {
     let mut block = vec![0; BLOCK];
     let mut offset = 0;
     while offset < len {
@@ -123,6 +130,7 @@ async fn take(stream: &mut TcpStream, seed: u64, len: u64) -> io::Result<Option<
             return Ok(None);
         }
         offset += read as u64;
+        shared.arrive(seed, offset);
     }
     Ok(Some(offset))
 }

@@ -1,5 +1,6 @@
 //! What all parts of a soak know.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -52,11 +53,26 @@ pub struct Counts {
 pub(super) struct Shared {
     pub(super) counts: Mutex<Counts>,
     pub(super) faults: Mutex<Vec<String>>,
+    /// How many bytes of an upload have come, by its seed.
+    arrived: Mutex<HashMap<u64, u64>>,
 }
 
 impl Shared {
     pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.lock());
+    }
+
+    pub(super) fn arrive(&self, seed: u64, bytes: u64) {
+        self.arrived.lock().insert(seed, bytes);
+    }
+
+    pub(super) fn arrived(&self, seed: u64) -> u64 {
+        self.arrived.lock().get(&seed).copied().unwrap_or_default()
+    }
+
+    /// Forgets an upload that is over.
+    pub(super) fn forget(&self, seed: u64) {
+        self.arrived.lock().remove(&seed);
     }
 
     pub(super) fn fault(&self, what: String) {
