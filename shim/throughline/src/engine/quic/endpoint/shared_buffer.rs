@@ -3,9 +3,9 @@
 //! quinn wants 32 buffers for each endpoint, each as long as the longest message: what the system hands over at once,
 //! the datagrams of one sender in a row (UDP GRO). That is 2 MiB. An endpoint that listens serves many lanes by them;
 //! but each dialed lane has an endpoint, and so has each dial. What an endpoint leaves the next one takes, cleared, so
-//! that it is resident: 16 MiB after two ISPs were silent, and with a hundred peers hundreds of megabytes. So an
-//! endpoint that dials gets short buffers. Messages come by a buffer of the thread, from which they are dealt out, whole
-//! datagrams to each short buffer. That is one copy more, while the bytes are in the processor's cache.
+//! that it is resident: 2 MiB for each of as many as there ever were at a time. So an endpoint that dials gets short
+//! buffers. Messages come by a buffer of the thread, from which they are dealt out, whole datagrams to each short
+//! buffer. That is one copy more, while the bytes are in the processor's cache.
 
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
