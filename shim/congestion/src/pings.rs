@@ -24,9 +24,10 @@ pub(super) struct Delay {
 }
 
 /// The pings of a connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pings {
-    clock: Instant,
+    /// Our clock begins with the first ping that is sent, so that a run in virtual time does not depend on when it is.
+    clock: Option<Instant>,
     next: u64,
     /// Number, and when it was sent if it was.
     waiting: VecDeque<(u64, Option<Instant>)>,
@@ -36,10 +37,6 @@ pub(super) struct Pings {
 }
 
 impl Pings {
-    pub(super) fn new(clock: Instant) -> Self {
-        Self { clock, next: 0, waiting: VecDeque::new(), queued: 0, delays: vec![] }
-    }
-
     /// Registers a ping that is about to be queued; returns its number.
     pub(super) fn register(&mut self) -> u64 {
         self.next += 1;
@@ -53,6 +50,10 @@ impl Pings {
 
     /// Takes in that a packet left at `now`, with the queued pings.
     pub(super) fn sent(&mut self, now: Instant) {
+        if self.queued == 0 {
+            return;
+        }
+        self.clock.get_or_insert(now);
         for (_, sent) in self.waiting.iter_mut().rev().take(std::mem::take(&mut self.queued)) {
             *sent = Some(now);
         }
@@ -69,7 +70,8 @@ impl Pings {
         if let Some((_, Some(sent))) = answered
             && self.delays.len() < MAX_PINGS
         {
-            let ours = sent.saturating_duration_since(self.clock).as_micros() as i64;
+            let clock = self.clock.unwrap_or(sent);
+            let ours = sent.saturating_duration_since(clock).as_micros() as i64;
             self.delays.push(Delay { sent, micros: (received as i64).saturating_sub(ours) });
         }
     }
@@ -98,22 +100,25 @@ mod tests {
     #[test]
     fn a_delay_is_from_the_packet_that_carried_the_ping_to_the_peers_clock() {
         let start = Instant::now();
-        let mut pings = Pings::new(start);
+        let mut pings = Pings::default();
         assert_eq!((pings.register(), pings.register()), (1, 2));
         pings.sent(start + 5 * MS);
         pings.sent(start + 6 * MS);
         pings.answered(1, 1_000_000);
         pings.answered(2, 1_002_000);
         pings.answered(2, 1_002_000);
+        assert_eq!(pings.register(), 3);
+        pings.sent(start + 8 * MS);
+        pings.answered(3, 1_003_000);
         let delays: Vec<_> = pings.take().into_iter().map(|delay| delay.micros).collect();
-        assert_eq!(delays, [995_000, 997_000]);
+        assert_eq!(delays, [1_000_000, 1_002_000, 1_000_000]);
         assert!(pings.take().is_empty());
     }
 
     #[test]
     fn an_answer_to_what_was_not_sent_or_not_asked_says_nothing() {
         let start = Instant::now();
-        let mut pings = Pings::new(start);
+        let mut pings = Pings::default();
         let seq = pings.register();
         pings.answered(seq, 7);
         pings.answered(99, 7);
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn what_is_never_answered_is_bounded() {
         let start = Instant::now();
-        let mut pings = Pings::new(start);
+        let mut pings = Pings::default();
         for _ in 0..1000 {
             pings.register();
             pings.sent(start);

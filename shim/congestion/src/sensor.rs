@@ -60,7 +60,7 @@ impl LaneSensor {
     #[expect(clippy::new_without_default, reason = "a new sensor reads the clock")]
     pub fn new() -> Self {
         Self {
-            record: Mutex::new(Record::new(Instant::now())),
+            record: Mutex::new(Record::new()),
             old_path_bytes: AtomicU64::new(0),
             floor: AtomicU64::new(0),
             bulk_window: AtomicU64::new(0),

@@ -80,7 +80,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             active: None,
             epoch: 0,
@@ -97,7 +97,7 @@ impl Record {
             outstanding: Outstanding::default(),
             last_number: 0,
             overtaken: Overtaken::default(),
-            pings: Pings::new(now),
+            pings: Pings::default(),
             last_sent: None,
             last_ack: None,
             newest_acked_sent: None,
