@@ -6,9 +6,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tracing::warn;
+
+use crate::places::{Place, Places};
 
 /// Connections that wait in the kernel's queue: as many as std has.
 const BACKLOG: u32 = 128;
@@ -67,18 +68,17 @@ impl HttpListener {
         self.addr
     }
 
-    /// Passes each connection to `serve`, with one of the `permits`; where there is none, connections wait in the
-    /// kernel's queue. `purpose` is for the log. Never completes; cancel-safe.
+    /// Passes each connection to `serve`, with one of the `places`; where none can be had yet, connections wait in the
+    /// kernel's queue. `purpose` is for the log. Never completes; when it is cancelled, one that waits is closed.
     pub(crate) async fn accept_each(
         &self,
         purpose: &str,
-        permits: Arc<Semaphore>,
-        mut serve: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
+        places: &Places,
+        mut serve: impl FnMut(TcpStream, SocketAddr, Place),
     ) {
-        // The semaphore is never closed.
-        while let Ok(permit) = permits.clone().acquire_owned().await {
+        loop {
             match self.listener.accept().await {
-                Ok((tcp, client)) => serve(tcp, client, permit),
+                Ok((tcp, client)) => serve(tcp, client, places.take().await),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection for {purpose}");
                     sleep(ACCEPT_RETRY_DELAY).await;

@@ -29,6 +29,7 @@ pub mod join;
 mod journal;
 mod log_filter;
 pub mod metrics;
+mod places;
 pub mod proxy;
 mod qlog;
 pub mod reload;

@@ -7,10 +7,15 @@ use std::fs::{Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, sleep};
+
+/// Pause before another try to connect where the queue is full.
+const QUEUE_FULL_DELAY: Duration = Duration::from_millis(20);
 
 /// Who may connect, by the mode and the owner of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +93,22 @@ pub fn try_bind(path: &Path) -> Result<(), BindError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or_else(|| Path::new("."));
     Ok(rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).map_err(io::Error::from)?)
+}
+
+/// Connects to the socket at `path`. Where its queue is full (`WouldBlock`, connect(2)) tries again for a time.
+///
+/// # Errors
+/// The system's.
+pub async fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let until = Instant::now() + patience;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(full) if full.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                sleep(QUEUE_FULL_DELAY).await;
+            }
+            connected => return connected,
+        }
+    }
 }
 
 /// Returns whether there is a socket at which nobody listens; or nothing is there.

@@ -16,6 +16,7 @@ use super::protocol::{
 };
 use super::qlog::QlogAnswer;
 use crate::report::{Detail, Report};
+use crate::unix_socket;
 
 /// Returns the state of the daemon behind the socket at `path`.
 ///
@@ -215,13 +216,14 @@ async fn send(path: &Path, request: &Request) -> Result<UnixStream, AdminError> 
         io::ErrorKind::PermissionDenied => {
             AdminError::PermissionDenied { path: path.to_owned(), source }
         }
+        io::ErrorKind::WouldBlock => AdminError::Busy(path.to_owned()),
         _ => AdminError::NotRunning { path: path.to_owned(), source },
     };
     let invalid_answer = |error: io::Error| AdminError::InvalidAnswer {
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    let mut stream = UnixStream::connect(path).await.map_err(unreachable)?;
+    let mut stream = unix_socket::connect(path, EXCHANGE_TIMEOUT).await.map_err(unreachable)?;
     let mut line = serde_json::to_vec(request).map_err(|error| invalid_answer(error.into()))?;
     line.push(b'\n');
     stream.write_all(&line).await.map_err(invalid_answer)?;

@@ -34,6 +34,12 @@ pub enum AdminError {
         /// Why.
         source: io::Error,
     },
+    /// Too many clients are before this one.
+    #[error(
+        "the daemon at {0} is busy: other clients of its admin socket do not make room; end those that have it open \
+         (`ss -xp src {0}`)"
+    )]
+    Busy(PathBuf),
     /// This user may not connect.
     #[error("cannot open {path}: {source}; run this as the daemon's user or as root")]
     PermissionDenied {

@@ -19,6 +19,7 @@ use super::qlog_sender::QlogSender;
 use super::socket::AdminSocket;
 use super::uplinks::{TAKEN_OVER, change};
 use crate::handover::Giver;
+use crate::places::{Place, Places};
 use crate::proxy::tasks::Tasks;
 use crate::report::{Detail, ReportSource};
 use throughline::{Drain, Events, Followed, Node, UnknownUplink};
@@ -37,7 +38,6 @@ struct Service {
     node: Node,
     report: ReportSource,
     reload: ReloadRequest,
-    connections: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     giver: Giver,
     tasks: Tasks,
@@ -64,22 +64,19 @@ impl AdminSocket {
         giver: Giver,
         tasks: Tasks,
     ) {
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(MAX_CONNECTIONS);
         let followers = Arc::new(Semaphore::new(MAX_FOLLOWERS));
         let tasks_of_service = tasks.clone();
         let service = Arc::new(Service {
             node,
             report,
             reload,
-            connections,
             followers,
             giver,
             tasks: tasks_of_service,
             cutting: tokio::sync::Mutex::default(),
         });
         loop {
-            // The semaphore is never closed.
-            let Ok(permit) = service.connections.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
                 biased;
                 // Whoever asks now asks the successor, which reads the same socket; the file is that one's.
@@ -89,9 +86,13 @@ impl AdminSocket {
             };
             match accepted {
                 Ok((stream, _)) => {
+                    let place = tokio::select! {
+                        place = places.take() => place,
+                        () = tasks.draining() => return,
+                    };
                     let service = Arc::clone(&service);
                     tasks.spawn(async move {
-                        if let Err(error) = service.connection(stream, permit).await {
+                        if let Err(error) = service.connection(stream, place).await {
                             debug!(%error, "an admin connection failed");
                         }
                     });
@@ -106,13 +107,14 @@ impl AdminSocket {
 }
 
 impl Service {
-    async fn connection(
-        &self,
-        mut stream: UnixStream,
-        permit: OwnedSemaphorePermit,
-    ) -> io::Result<()> {
-        let exchange = timeout(EXCHANGE_TIMEOUT, self.exchange(&mut stream)).await;
-        drop(permit);
+    async fn connection(&self, mut stream: UnixStream, place: Place) -> io::Result<()> {
+        let lost = place.lost();
+        let exchange = tokio::select! {
+            biased;
+            () = lost.cancelled() => return Err(lost_place()),
+            exchange = timeout(EXCHANGE_TIMEOUT, self.exchange(&mut stream, &place)) => exchange,
+        };
+        drop(place);
         match exchange {
             Err(_) => {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the request was not complete in time"))
@@ -131,9 +133,13 @@ impl Service {
         }
     }
 
-    async fn exchange(&self, stream: &mut UnixStream) -> io::Result<Next> {
+    async fn exchange(&self, stream: &mut UnixStream, place: &Place) -> io::Result<Next> {
         let line = read_line(&mut *stream, MAX_REQUEST).await?;
-        let answer = match serde_json::from_slice(&line) {
+        let request = serde_json::from_slice(&line);
+        if request.as_ref().is_ok_and(takes_time) && !place.keep() {
+            return Err(lost_place());
+        }
+        let answer = match request {
             _ if line.len() as u64 > MAX_REQUEST => {
                 Answer::Error(format!("the request is longer than {MAX_REQUEST} bytes"))
             }
@@ -280,6 +286,25 @@ impl Service {
             () = self.tasks.draining() => Ok(()),
         }
     }
+}
+
+/// Returns whether a request has the daemon do something that may take a while. Its client is not silent, and has a
+/// short answer.
+fn takes_time(request: &Request) -> bool {
+    match request {
+        Request::Reload { .. }
+        | Request::DrainUplink { .. }
+        | Request::ResumeUplink { .. }
+        | Request::CutUplink { .. } => true,
+        Request::Status { .. }
+        | Request::Events { .. }
+        | Request::Qlog { .. }
+        | Request::TakeOver { .. } => false,
+    }
+}
+
+fn lost_place() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "another client came while this one was silent")
 }
 
 /// Says why another follower is refused.

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::protocol::MAX_CONNECTIONS;
+use super::protocol::{EXCHANGE_TIMEOUT, MAX_CONNECTIONS};
 use super::*;
 use crate::handover::{Bundle, Giver};
 use crate::proxy::freezer::Freezer;
@@ -179,6 +179,44 @@ async fn recent_events_are_returned_and_new_ones_followed_until_the_daemon_ends(
     assert_eq!((event.seq, event.event.as_str()), (1, "drain-ended"));
     tasks.drain();
     assert_eq!(timeout(TEST_TIMEOUT, followed.next()).await.expect("not ended").unwrap(), None);
+}
+
+#[tokio::test]
+async fn clients_that_ask_nothing_or_half_do_not_keep_others_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let (node, _tasks) = serving(&path).await;
+    let mut silent = Vec::new();
+    // All places, one that waits for a place, and the whole queue of the kernel.
+    while silent.len() <= 3 * MAX_CONNECTIONS {
+        let connecting = crate::unix_socket::connect(&path, Duration::ZERO);
+        let Ok(mut stream) = connecting.await else { break };
+        if silent.len().is_multiple_of(2) {
+            stream.write_all(b"{\"command\":\"events\"}").await.unwrap();
+        }
+        silent.push(stream);
+    }
+    assert!(
+        (2 * MAX_CONNECTIONS..=3 * MAX_CONNECTIONS).contains(&silent.len()),
+        "{}",
+        silent.len()
+    );
+    let report = timeout(EXCHANGE_TIMEOUT / 2, status(&path)).await.expect("kept out").unwrap();
+    assert_eq!(report.id, node.id().to_string());
+}
+
+#[tokio::test]
+async fn a_daemon_that_lets_nobody_in_is_called_busy_and_not_absent() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.sock");
+    let _socket = AdminSocket::bind(&path).unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = crate::unix_socket::connect(&path, Duration::ZERO).await {
+        queued.push(stream);
+    }
+    tokio::time::pause();
+    let error = status(&path).await.unwrap_err();
+    assert!(matches!(error, AdminError::Busy(_)), "{error}");
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Coded for AdminError {
             Self::NotRunning { .. } => Code::DaemonAbsent,
             Self::PermissionDenied { .. } => Code::DaemonDenied,
             Self::Refused(_) => Code::DaemonRefuses,
-            Self::InvalidAnswer { .. } => Code::DaemonUnclear,
+            Self::InvalidAnswer { .. } | Self::Busy(_) => Code::DaemonUnclear,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::proxy::names::Sockets;
 use crate::proxy::parked::Association;
 use crate::proxy::relay::{FlowKey, Progress};
 use crate::proxy::stream::Stream;
-use crate::unix_socket::SocketFile;
+use crate::unix_socket::{self, SocketFile};
 use throughline::PeerId;
 use throughline::handover::PreparedNode;
 
@@ -103,7 +103,7 @@ impl TakeOver {
     /// It refuses, or cannot be asked.
     pub async fn ask(path: &Path) -> Result<Option<Self>, TakeOverError> {
         let failed = |source| TakeOverError::Connection { path: path.to_owned(), source };
-        let stream = match UnixStream::connect(path).await {
+        let stream = match unix_socket::connect(path, ASK_TIMEOUT).await {
             Ok(stream) => stream,
             Err(error)
                 if matches!(

@@ -17,12 +17,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::families;
 use crate::http_listener::HttpListener;
+use crate::places::Places;
 use crate::proxy::tasks::Tasks;
 use crate::report::{Detail, ReportSource};
 
@@ -67,16 +67,19 @@ impl MetricsServer {
 
     /// Answers with the metrics of what `report` returns, until the tasks are draining.
     pub async fn serve(self, report: ReportSource, tasks: Tasks) {
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(MAX_CONNECTIONS);
         let text = Arc::new(Text { report, last: Mutex::new(None) });
-        let accepting = self.0.accept_each("metrics", connections, |tcp, client, permit| {
+        let accepting = self.0.accept_each("metrics", &places, |tcp, client, place| {
             let (text, draining) = (text.clone(), tasks.clone());
             tasks.spawn(async move {
                 tokio::select! {
                     _ = timeout(EXCHANGE_TIMEOUT, connection(tcp, client, text)) => {}
+                    () = place.lost().cancelled_owned() => {
+                        debug!(%client, "another client came for metrics while this one was silent");
+                    }
                     () = draining.draining() => {}
                 }
-                drop(permit);
+                drop(place);
             });
         });
         tokio::select! {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -31,6 +31,7 @@ use super::guard::{Access, Purpose, Refusal};
 use super::page;
 use crate::admin::{UplinkAnswer, UplinkChange};
 use crate::http_listener::HttpListener;
+use crate::places::{Place, Places};
 
 /// Connections that are served at a time besides those of viewers; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16;
@@ -82,8 +83,8 @@ pub(super) struct Service {
 /// A connection's part of the answer.
 struct Connection {
     service: Service,
-    /// Counts it among those that are not viewers; taken by a viewer.
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Among those that are not viewers; a viewer gives it back.
+    place: Mutex<Option<Place>>,
     /// It is a viewer, and has the time that it wants.
     is_viewer: CancellationToken,
     /// It does not read.
@@ -116,16 +117,15 @@ impl Service {
         stop: CancellationToken,
         spawn: impl Fn(Pin<Box<dyn Future<Output = ()> + Send>>),
     ) {
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let accepting =
-            listener.accept_each("the status page", connections, |tcp, client, permit| {
-                let (service, stop) = (self.clone(), stop.clone());
-                spawn(Box::pin(async move {
-                    limit_buffer(&tcp);
-                    let serving = service.connection(tcp, client, permit);
-                    stop.run_until_cancelled(serving).await;
-                }));
-            });
+        let places = Places::new(MAX_CONNECTIONS);
+        let accepting = listener.accept_each("the status page", &places, |tcp, client, place| {
+            let (service, stop) = (self.clone(), stop.clone());
+            spawn(Box::pin(async move {
+                limit_buffer(&tcp);
+                let serving = service.connection(tcp, client, place);
+                stop.run_until_cancelled(serving).await;
+            }));
+        });
         stop.run_until_cancelled(accepting).await;
     }
 
@@ -134,12 +134,13 @@ impl Service {
         self,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         client: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) {
         let (is_viewer, is_stalled) = (CancellationToken::new(), CancellationToken::new());
+        let lost = place.lost();
         let connection = Arc::new(Connection {
             service: self,
-            permit: Mutex::new(Some(permit)),
+            place: Mutex::new(Some(place)),
             is_viewer: is_viewer.clone(),
             is_stalled: is_stalled.clone(),
         });
@@ -163,6 +164,9 @@ impl Service {
             },
             () = is_stalled.cancelled() => {
                 debug!(%client, "a viewer of the status page does not read, and is dropped");
+            }
+            () = lost.cancelled() => {
+                debug!(%client, "another client came for the status page while this one was silent");
             }
             () = too_long => debug!(%client, "a request to the status page took too long"),
         }
@@ -224,7 +228,7 @@ impl Connection {
             return full;
         };
         self.is_viewer.cancel();
-        drop(self.permit.lock().take());
+        drop(self.place.lock().take());
         let (messages, body) = mpsc::channel(1);
         let (board, stalled) = (self.service.board.clone(), self.service.stalled);
         let is_stalled = self.is_stalled.clone();
@@ -255,6 +259,9 @@ impl Connection {
         let Ok(ChangeRequest { uplink }) = serde_json::from_slice(&body) else {
             return refused(StatusCode::BAD_REQUEST, "Name the uplink, as {\"uplink\":\"isp-a\"}.");
         };
+        if self.place.lock().as_ref().is_some_and(|place| !place.keep()) {
+            return refused(StatusCode::SERVICE_UNAVAILABLE, "Too many others ask at once.");
+        }
         match (self.service.change)(uplink, change).await {
             Ok(answer) => as_json(StatusCode::OK, &answer),
             Err(reason) => refused(StatusCode::CONFLICT, &reason),

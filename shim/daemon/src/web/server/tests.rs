@@ -16,8 +16,8 @@ fn service(stalled: Duration) -> Service {
 /// Begins a connection that asks for the event stream.
 async fn viewer(service: &Service) -> (DuplexStream, tokio::task::JoinHandle<()>) {
     let (mut ours, theirs) = duplex(256);
-    let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-    let serving = service.clone().connection(theirs, ([127, 0, 0, 1], 1).into(), permit);
+    let place = Places::new(1).take().await;
+    let serving = service.clone().connection(theirs, ([127, 0, 0, 1], 1).into(), place);
     let serving = tokio::spawn(serving);
     ours.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     (ours, serving)
