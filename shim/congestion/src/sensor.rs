@@ -11,6 +11,7 @@ mod outstanding;
 mod record;
 mod room;
 mod rtt;
+mod silences;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use throughline_proto::lane::{Overtaken, PauseHistogram, SensorSnapshot};
+use throughline_proto::lane::{Overtaken, PauseHistogram, Pauses, SensorSnapshot};
 
 use super::ack_clock::AckClock;
 use super::outstanding::{FULL_MARGIN_DIVISOR, Outstanding, Removal, Size};
 use super::rtt::Rtt;
+use super::silences::Silences;
 use crate::pings::Pings;
 
 /// The round-trip time assumed of a path that has not been measured; quinn is configured with it.
@@ -76,6 +77,9 @@ pub(super) struct Record {
     partial: Option<(u64, Instant)>,
     ack_clock: AckClock,
     pauses: PauseHistogram,
+    silences: Silences,
+    /// Those of which it is certain that nothing was lost.
+    proven_pauses: PauseHistogram,
     rtt: Option<Rtt>,
 }
 
@@ -106,6 +110,8 @@ impl Record {
             partial: None,
             ack_clock: AckClock::new(),
             pauses: PauseHistogram::default(),
+            silences: Silences::default(),
+            proven_pauses: PauseHistogram::default(),
             rtt: None,
         }
     }
@@ -121,6 +127,8 @@ impl Record {
         self.partial = None;
         self.ack_clock = AckClock::new();
         self.pauses = PauseHistogram::default();
+        self.silences.clear();
+        self.proven_pauses = PauseHistogram::default();
         self.rtt = None;
     }
 
@@ -133,7 +141,7 @@ impl Record {
             (self.old_path_bytes.saturating_sub(acked.old_path_bytes)).min(acked.in_flight);
         self.cwnd = acked.cwnd;
 
-        self.learn_pause(now, acked.oldest_sent);
+        let silence = self.silence(now, acked.oldest_sent);
         self.note_partial(now, acked.longest_partial);
         let (by_number, overtaken) = self.outstanding.remove_acked(Removal {
             largest: acked.largest,
@@ -148,6 +156,7 @@ impl Record {
         let unreported = acked.newest_sent.is_none() && acked.old_path_bytes == 0;
         let full = acked.newest_full.or(by_number.filter(|_| unreported));
         self.overtake(full.is_some(), overtaken);
+        self.learn_pause(now, silence, newest);
         if full.is_some() {
             self.newest_full = self.newest_full.max(full);
             self.last_full = Some(now);
@@ -198,16 +207,37 @@ impl Record {
         }
     }
 
-    /// Learns from the silence that ends `now`, with the acknowledgement of packets of which the oldest
-    /// was `sent` then: for how long it was due, as far as that packet waited. After an outage it is of
-    /// a packet that was sent since, which waited for nothing.
-    fn learn_pause(&mut self, now: Instant, sent: Option<Instant>) {
-        let (Some(sent), Some(rtt)) = (sent, self.rtt) else { return };
-        let Some(oldest) = self.outstanding.oldest() else { return };
+    /// Returns the silence that ends `now`, with the acknowledgement of packets of which the oldest was `sent` then:
+    /// for how long it was due, as far as that packet waited. After an outage it is of a packet that was sent since,
+    /// which waited for nothing.
+    fn silence(&self, now: Instant, sent: Option<Instant>) -> Option<Duration> {
+        let (sent, rtt, oldest) = (sent?, self.rtt?, self.outstanding.oldest()?);
         let due = (oldest + rtt.smoothed).max(self.last_ack.unwrap_or(oldest));
-        let silence = now.saturating_duration_since(due);
         let waited = now.saturating_duration_since(sent + rtt.smoothed);
-        self.pauses.record(now, silence.min(waited), self.in_flight);
+        Some(now.saturating_duration_since(due).min(waited))
+    }
+
+    /// Learns from a silence. Under bulk it is proven to be a pause once the newest packet is acknowledged that was
+    /// under way.
+    fn learn_pause(&mut self, now: Instant, silence: Option<Duration>, newest: Option<Instant>) {
+        let Some(silence) = silence else { return };
+        self.pauses.record(now, silence, self.in_flight);
+        if PauseHistogram::is_bulk(self.in_flight) {
+            self.silences.ended(silence, self.last_sent.unwrap_or(now));
+            self.proven_pauses.record(now, Duration::ZERO, self.in_flight);
+        } else {
+            self.proven_pauses.record(now, silence, self.in_flight);
+        }
+        while let Some(pause) = self.silences.next_pause(newest, self.overtaken.packets) {
+            self.proven_pauses.record(now, pause, self.in_flight);
+        }
+    }
+
+    /// Returns what is known of the path's pauses. Flows leave a lane by what may have been pauses; when it has failed
+    /// is told by those that were.
+    fn known_pauses(&self) -> Pauses {
+        let Pauses { fail_after, .. } = self.proven_pauses.known(self.in_flight);
+        Pauses { fail_after, ..self.pauses.known(self.in_flight) }
     }
 
     /// Returns what has been recorded up to now.
@@ -230,7 +260,7 @@ impl Record {
             srtt: rtt.smoothed,
             rttvar: rtt.variation,
             min_rtt: rtt.min,
-            pauses: self.pauses.known(self.in_flight),
+            pauses: self.known_pauses(),
             epoch: self.epoch,
         }
     }

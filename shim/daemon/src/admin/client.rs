@@ -212,13 +212,7 @@ async fn ask(path: &Path, request: &Request) -> Result<Answer, AdminError> {
 }
 
 async fn send(path: &Path, request: &Request) -> Result<UnixStream, AdminError> {
-    let unreachable = |source: io::Error| match source.kind() {
-        io::ErrorKind::PermissionDenied => {
-            AdminError::PermissionDenied { path: path.to_owned(), source }
-        }
-        io::ErrorKind::WouldBlock => AdminError::Busy(path.to_owned()),
-        _ => AdminError::NotRunning { path: path.to_owned(), source },
-    };
+    let unreachable = |source| AdminError::unreachable(path, source);
     let invalid_answer = |error: io::Error| AdminError::InvalidAnswer {
         path: path.to_owned(),
         reason: error.to_string(),

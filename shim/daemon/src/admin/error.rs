@@ -1,7 +1,7 @@
 //! Errors of the admin socket, at either end.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -59,4 +59,16 @@ pub enum AdminError {
         /// Why.
         reason: String,
     },
+}
+
+impl AdminError {
+    /// Says why nobody is reached at `path`.
+    pub(super) fn unreachable(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { path, source },
+            io::ErrorKind::WouldBlock => Self::Busy(path),
+            _ => Self::NotRunning { path, source },
+        }
+    }
 }

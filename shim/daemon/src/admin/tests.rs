@@ -209,14 +209,20 @@ async fn clients_that_ask_nothing_or_half_do_not_keep_others_out() {
 async fn a_daemon_that_lets_nobody_in_is_called_busy_and_not_absent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.sock");
-    let _socket = AdminSocket::bind(&path).unwrap();
+    let socket = AdminSocket::bind(&path).unwrap();
     let mut queued = Vec::new();
-    while let Ok(stream) = crate::unix_socket::connect(&path, Duration::ZERO).await {
-        queued.push(stream);
-    }
-    tokio::time::pause();
-    let error = status(&path).await.unwrap_err();
+    let error = loop {
+        match crate::unix_socket::connect(&path, Duration::ZERO).await {
+            Ok(stream) => queued.push(stream),
+            Err(error) => break AdminError::unreachable(&path, error),
+        }
+        assert!(queued.len() < 100);
+    };
     assert!(matches!(error, AdminError::Busy(_)), "{error}");
+    // Once there is room a client that has waited is let in.
+    let waiting = crate::unix_socket::connect(&path, TEST_TIMEOUT);
+    let (waited, _) = tokio::join!(waiting, socket.listener.accept());
+    waited.unwrap();
 }
 
 #[tokio::test]

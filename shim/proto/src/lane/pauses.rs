@@ -169,6 +169,16 @@ impl PauseHistogram {
         }
     }
 
+    /// Returns whether a silence is long enough to be counted.
+    pub fn counts(silence: Duration) -> bool {
+        silence >= SHORTEST
+    }
+
+    /// Returns whether so many bytes in flight are bulk.
+    pub fn is_bulk(in_flight: u64) -> bool {
+        in_flight >= BULK_IN_FLIGHT
+    }
+
     /// Records an acknowledgement that arrived at `now` after a silence, with so many bytes in flight.
     pub fn record(&mut self, now: Instant, silence: Duration, in_flight: u64) {
         let faded = self.fade(now);
@@ -179,11 +189,11 @@ impl PauseHistogram {
             self.heard += passed;
             self.heard_bulk += if in_flight >= BULK_IN_FLIGHT { passed } else { Duration::ZERO };
         }
-        if silence >= SHORTEST {
+        if Self::counts(silence) {
             self.counts[bucket(silence)] += 1.0;
         }
         let grown = was_young && self.heard >= YOUNG;
-        if faded || grown || silence >= SHORTEST {
+        if faded || grown || Self::counts(silence) {
             self.known = self.judge();
         }
     }

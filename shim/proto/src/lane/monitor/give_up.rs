@@ -19,6 +19,11 @@ const NOTICE_INTERVAL: Duration = Duration::from_millis(20);
 const NOTICE_FOR: Duration = Duration::from_millis(500);
 const NOTICE_TIMEOUTS: u32 = 4;
 
+/// Retransmission timeouts after which a lane has failed that only the peer is sure of. That it trusts the lane again
+/// takes a round trip from its suspicion on, and another way to be known here, and on a path that loses packets one of
+/// either.
+const PEERS_TIMEOUTS: u32 = 3;
+
 impl LaneMonitor {
     /// Reports a suspicion that is worth it, and what ended since the last evaluation.
     pub(super) fn report(
@@ -153,9 +158,12 @@ impl LaneMonitor {
         if episode.confirmed && !sure && !before {
             actions.push(Action::MarkAtRisk);
         }
+        let peers_end = episode.since + longest.max(PEERS_TIMEOUTS * rto);
+        let ours_ends = self.fails_at.unwrap_or(now);
         let fails_at = match self.health {
-            Health::Suspect { .. } => self.fails_at.unwrap_or(now),
-            Health::Alive => episode.since + longest,
+            Health::Suspect { confirmed: true } => ours_ends,
+            Health::Suspect { confirmed: false } => ours_ends.max(peers_end),
+            Health::Alive => peers_end,
         };
         episode.failed = episode.confirmed && (now >= fails_at || narrow);
         let unsure = by_peer && !episode.confirmed;
