@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How long a client may be silent while others wait for a place.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SILENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A number of places. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Places {
         Self { free: Arc::new(Semaphore::new(number)), silent: Arc::default() }
     }
 
-    /// Returns a place: a free one, or that of whoever is silent longest, once that is [`PATIENCE`]. Cancel-safe.
+    /// Returns a place: a free one, or that of whoever is silent longest, once that is [`SILENCE_TIMEOUT`]. Cancel-safe.
     pub(crate) async fn take(&self) -> Place {
         let free = self.free.clone().acquire_owned();
         tokio::pin!(free);
@@ -61,9 +61,9 @@ impl Places {
         loop {
             let since = self.silent.lock().since();
             // Whoever becomes silent later has as long.
-            sleep_until(since.unwrap_or_else(Instant::now) + PATIENCE).await;
+            sleep_until(since.unwrap_or_else(Instant::now) + SILENCE_TIMEOUT).await;
             let mut silent = self.silent.lock();
-            if silent.since().is_some_and(|since| since.elapsed() >= PATIENCE) {
+            if silent.since().is_some_and(|since| since.elapsed() >= SILENCE_TIMEOUT) {
                 let (_, (_, lost)) = silent.waiting.pop_first().expect("one is silent");
                 lost.cancel();
                 return;
@@ -121,15 +121,16 @@ mod tests {
             assert!(!silent.keep(), "too late");
             drop(silent);
         });
-        let third = timeout(20 * PATIENCE, places.take()).await.expect("the silent one stays");
-        assert!(began.elapsed() >= PATIENCE, "it has some time");
+        let third =
+            timeout(20 * SILENCE_TIMEOUT, places.take()).await.expect("the silent one stays");
+        assert!(began.elapsed() >= SILENCE_TIMEOUT, "it has some time");
         ended.await.unwrap();
         // Now nobody does who could be ended, until one becomes silent or goes.
         assert!(third.keep());
-        assert!(timeout(2 * PATIENCE, places.take()).await.is_err());
+        assert!(timeout(2 * SILENCE_TIMEOUT, places.take()).await.is_err());
         assert!(!worked_for.lost().is_cancelled() && !third.lost().is_cancelled());
         drop(worked_for);
-        timeout(20 * PATIENCE, places.take()).await.expect("a place is free");
+        timeout(20 * SILENCE_TIMEOUT, places.take()).await.expect("a place is free");
     }
 
     #[tokio::test]
@@ -137,13 +138,13 @@ mod tests {
         let places = Places::new(3);
         let first = places.take().await;
         let others = [places.take().await, places.take().await];
-        sleep(2 * PATIENCE).await;
+        sleep(2 * SILENCE_TIMEOUT).await;
         let lost = first.lost();
         tokio::spawn(async move {
             first.lost().cancelled().await;
             drop(first);
         });
-        let _place = timeout(20 * PATIENCE, places.take()).await.expect("one makes room");
+        let _place = timeout(20 * SILENCE_TIMEOUT, places.take()).await.expect("one makes room");
         assert!(lost.is_cancelled());
         assert!(others.iter().all(|other| !other.lost().is_cancelled()));
     }

@@ -99,8 +99,8 @@ pub fn try_bind(path: &Path) -> Result<(), BindError> {
 ///
 /// # Errors
 /// The system's.
-pub async fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
-    let until = Instant::now() + patience;
+pub async fn connect(path: &Path, time_limit: Duration) -> io::Result<UnixStream> {
+    let until = Instant::now() + time_limit;
     loop {
         match UnixStream::connect(path).await {
             Err(full) if full.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {

@@ -79,7 +79,7 @@ pub(super) struct Record {
     pauses: PauseHistogram,
     silences: Silences,
     /// Those of which it is certain that nothing was lost.
-    proven_pauses: PauseHistogram,
+    lossless_pauses: PauseHistogram,
     rtt: Option<Rtt>,
 }
 
@@ -111,7 +111,7 @@ impl Record {
             ack_clock: AckClock::new(),
             pauses: PauseHistogram::default(),
             silences: Silences::default(),
-            proven_pauses: PauseHistogram::default(),
+            lossless_pauses: PauseHistogram::default(),
             rtt: None,
         }
     }
@@ -128,7 +128,7 @@ impl Record {
         self.ack_clock = AckClock::new();
         self.pauses = PauseHistogram::default();
         self.silences.clear();
-        self.proven_pauses = PauseHistogram::default();
+        self.lossless_pauses = PauseHistogram::default();
         self.rtt = None;
     }
 
@@ -224,19 +224,19 @@ impl Record {
         self.pauses.record(now, silence, self.in_flight);
         if PauseHistogram::is_bulk(self.in_flight) {
             self.silences.ended(silence, self.last_sent.unwrap_or(now));
-            self.proven_pauses.record(now, Duration::ZERO, self.in_flight);
+            self.lossless_pauses.record(now, Duration::ZERO, self.in_flight);
         } else {
-            self.proven_pauses.record(now, silence, self.in_flight);
+            self.lossless_pauses.record(now, silence, self.in_flight);
         }
         while let Some(pause) = self.silences.next_pause(newest, self.overtaken.packets) {
-            self.proven_pauses.record(now, pause, self.in_flight);
+            self.lossless_pauses.record(now, pause, self.in_flight);
         }
     }
 
     /// Returns what is known of the path's pauses. Flows leave a lane by what may have been pauses; when it has failed
     /// is told by those that were.
     fn known_pauses(&self) -> Pauses {
-        let Pauses { fail_after, .. } = self.proven_pauses.known(self.in_flight);
+        let Pauses { fail_after, .. } = self.lossless_pauses.known(self.in_flight);
         Pauses { fail_after, ..self.pauses.known(self.in_flight) }
     }
 

@@ -15,7 +15,7 @@ use throughline_proto::lane::PauseHistogram;
 const MAX_WAITING: usize = 64;
 
 /// So many full packets in a row that smaller ones have overtaken are no chance any more.
-const DOUBTFUL: u32 = 3;
+const MIN_SYSTEMATIC: u32 = 3;
 
 /// A silence, and when the last packet was sent before it ended.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ impl Silences {
         overtaken: u32,
     ) -> Option<Duration> {
         let first = self.0.front()?;
-        let was_pause = overtaken < DOUBTFUL && arrived >= Some(first.last_sent);
+        let was_pause = overtaken < MIN_SYSTEMATIC && arrived >= Some(first.last_sent);
         if was_pause { self.0.pop_front().map(|silence| silence.length) } else { None }
     }
 
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(silences.next_pause(Some(start + 10 * MS), 0), Some(50 * MS));
         assert_eq!(silences.next_pause(Some(start + 10 * MS), 0), None);
         assert_eq!(
-            silences.next_pause(Some(start + 90 * MS), DOUBTFUL),
+            silences.next_pause(Some(start + 90 * MS), MIN_SYSTEMATIC),
             None,
             "only small ones arrive"
         );
