@@ -56,9 +56,14 @@ pub struct LaneSensor {
     room: Room,
 }
 
+impl Default for LaneSensor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl LaneSensor {
     /// Returns the sensor of a new connection.
-    #[expect(clippy::new_without_default, reason = "a new sensor reads the clock")]
     pub fn new() -> Self {
         Self {
             record: Mutex::new(Record::new()),

@@ -1,9 +1,9 @@
 //! Silences of which it is not known yet whether they were pauses of the path.
 //!
-//! That is so where bulk is in flight. A pause loses nothing: what was under way when it ended arrives, too. Where large packets begin to vanish
-//! (RFC 8899 §4.3) the last ones that passed may be acknowledged late, since an end whose window is full of what
-//! vanished sends no acknowledgements; and after that the probes of QUIC are, which are small. Whoever took such a
-//! silence for a pause would wait for the next one to end instead of dialing.
+//! That is so where bulk is in flight. A pause loses nothing: what was under way when it ended arrives, too. Where
+//! large packets begin to vanish (RFC 8899 §4.3) the last ones that passed may be acknowledged late, since an end
+//! whose window is full of what vanished sends no acknowledgements; and after that the probes of QUIC are, which are
+//! small. Whoever took such a silence for a pause would wait for the next one to end instead of dialing.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

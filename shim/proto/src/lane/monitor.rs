@@ -76,7 +76,8 @@ const MAX_GUESS: Duration = Duration::from_secs(1);
 /// | `Confirmed` | … without a budget | |
 /// | `Confirmed`, and *failed* ([`Condition::failed`]) | the lane's place is dialed; a lane found one-way is closed | never, if pauses stay as they were |
 ///
-/// A path that does not pause has no `Late`, and what is confirmed has failed.
+/// A path that does not pause has no `Late`, and what is confirmed has failed; what only the peer is sure of has after
+/// three retransmission timeouts.
 ///
 /// A lane in `Suspect`, `Confirmed` or `OneWay` *is suspected*: what it carries is at risk and goes
 /// out on another lane as well, and it is probed. Beside the state a lane may be *lossy* (flows leave it

@@ -161,7 +161,7 @@ impl PauseHistogram {
     /// Returns what is known of the path's pauses where so many bytes are in flight.
     pub fn known(&self, in_flight: u64) -> Pauses {
         let Pauses { suspect_after, .. } = self.known;
-        match in_flight >= BULK_IN_FLIGHT && self.heard_bulk < YOUNG_BULK {
+        match Self::is_bulk(in_flight) && self.heard_bulk < YOUNG_BULK {
             true => {
                 Pauses { suspect_after: suspect_after.max(ASSUMED.suspect_after), ..self.known }
             }
@@ -187,7 +187,7 @@ impl PauseHistogram {
             let last = self.last.replace(now).unwrap_or(now);
             let passed = now.saturating_duration_since(last).min(LULL);
             self.heard += passed;
-            self.heard_bulk += if in_flight >= BULK_IN_FLIGHT { passed } else { Duration::ZERO };
+            self.heard_bulk += if Self::is_bulk(in_flight) { passed } else { Duration::ZERO };
         }
         if Self::counts(silence) {
             self.counts[bucket(silence)] += 1.0;
