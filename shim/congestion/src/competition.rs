@@ -16,7 +16,10 @@
 //! queue longer than the path, round after round (who yields to losses ends them, and who does not keeps to
 //! shorter queues), and where two steps down in a row leave what is delivered as it was.
 //!
-//! The competition is over when the queue is short for some rounds; when the capacity is given up; when a step
+//! **A rate may turn out to wander** while one competes, as a radio link's does and no competitor has it: what looked
+//! like one was the link. Then the competition is over, and only steps in a row that change nothing begin another.
+//!
+//! It is also over when the queue is short for some rounds; when the capacity is given up; when a step
 //! down shows that the queue was our own; and when, after rounds that were all alike, a step up is delivered
 //! without any queue: then the route has become longer, and what looked like a queue is none.
 
@@ -35,6 +38,8 @@ use crate::window_probe::WindowProbe;
 /// link whose rate falls looks like a newcomer, then twice as long each time.
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(1);
 const MAX_PROBE_AFTER: Duration = Duration::from_secs(8);
+/// The same where the rate wanders, and one is misled more easily.
+const MAX_UNSTEADY_PROBE_AFTER: Duration = Duration::from_secs(2);
 /// From this share of the delivered bytes on the queue is ours.
 const ALONE_SHARE: f64 = 0.7;
 
@@ -73,6 +78,12 @@ const MAX_CORRECTION: f64 = 0.8;
 /// Below this share of the queue that a step up should make, there is no queue.
 const NO_SHARE: f64 = 0.15;
 
+/// After so many rounds a step shows no more.
+const STEP_ROUNDS: u32 = 1;
+/// For so many rounds a newcomer's slow start that has filled the queue, and how both recover from it, look like a rate
+/// that wanders.
+const NEWCOMER_ROUNDS: u32 = 6;
+
 /// A competition under way.
 #[derive(Clone, Debug)]
 pub(super) struct Competition {
@@ -99,6 +110,11 @@ pub(super) struct Competition {
     alone_probes: u32,
     /// Rounds in a row without losses whose round trips differ by no more than jitter does.
     flat: Flat,
+    /// That the rate wanders was known when it began.
+    was_unsteady: bool,
+    /// Rounds since it began, and since the last step showed.
+    rounds: u32,
+    since_step: u32,
 }
 
 /// What a round of a competition comes to.
@@ -118,8 +134,8 @@ pub(super) enum Outcome {
 
 impl Competition {
     /// Begins a competition for a path that carried `capacity` bytes per second when it was ours.
-    /// The path's least round trip is `base`.
-    pub(super) fn new(now: Instant, capacity: Option<f64>, base: Duration) -> Self {
+    /// The path's least round trip is `base`; `unsteady`: its rate wanders.
+    pub(super) fn new(now: Instant, capacity: Option<f64>, base: Duration, unsteady: bool) -> Self {
         Self {
             capacity,
             base,
@@ -135,7 +151,15 @@ impl Competition {
             overflow_rounds: 0,
             alone_probes: 0,
             flat: Flat::default(),
+            was_unsteady: unsteady,
+            rounds: 0,
+            since_step: STEP_ROUNDS,
         }
+    }
+
+    /// Returns whether the last round shows what a step did, and not the path.
+    pub(super) fn is_stepping(&self) -> bool {
+        self.since_step < STEP_ROUNDS
     }
 
     /// Takes in a sample of the round trip.
@@ -160,6 +184,14 @@ impl Competition {
         rtt: Duration,
     ) -> Outcome {
         self.share.on_delivery(delivery);
+        let stepping = self.probe.is_some() || self.skip_round;
+        self.since_step = if stepping { 0 } else { self.since_step.saturating_add(1) };
+        self.rounds = self.rounds.saturating_add(1);
+        let wanders = delivery.is_unsteady()
+            && (self.lossless && round.lost == 0 || self.rounds > NEWCOMER_ROUNDS);
+        if wanders && !self.was_unsteady {
+            return Outcome::Narrower;
+        }
         self.quiet_rounds = if short { self.quiet_rounds + 1 } else { 0 };
         let measured = self.capacity.is_none() && self.share.is_known();
         if self.quiet_rounds >= QUIET_ROUNDS && !measured {
@@ -231,7 +263,8 @@ impl Competition {
         let held = window >= self.bounds(delivery, rtt)[0];
         if held && !small && now.saturating_duration_since(self.tried_at) >= self.probe_after {
             self.tried_at = now;
-            self.probe_after = (2 * self.probe_after).min(MAX_PROBE_AFTER);
+            let most = if self.was_unsteady { MAX_UNSTEADY_PROBE_AFTER } else { MAX_PROBE_AFTER };
+            self.probe_after = (2 * self.probe_after).min(most);
             self.alone_probes = 1;
             return Some(self.step(false, round, window));
         }
@@ -326,5 +359,38 @@ impl Competition {
         // What overflows is not held.
         let least = if self.overflow_rounds == 0 { LEAST_SHARE } else { 0.0 };
         [least, GREATEST_SHARE].map(|share| (whole * share) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Returns after how many rounds a competition ends on a path whose rate wanders, if `known` of it was before;
+    /// each round loses so much.
+    fn rounds_until_it_ends(known: bool, lost: u64) -> Option<usize> {
+        let (start, mut delivery) = (Instant::now(), Delivery::default());
+        let mut competition = Competition::new(start, None, 40 * MS, known);
+        (1..=20).find(|n| {
+            let delivered = if n % 2 == 0 { 600_000 } else { 250_000 };
+            let (min, duration) = (300 * MS, 400 * MS);
+            let round = Round { min, duration, delivered, lost, ..Round::default() };
+            delivery.on_full_round(&round);
+            let now = start + *n as u32 * duration;
+            let outcome = competition.on_round(now, &round, false, &delivery, 200_000, min);
+            outcome == Outcome::Narrower
+        })
+    }
+
+    #[test]
+    fn a_rate_that_turns_out_to_wander_ends_a_competition_once() {
+        let early = rounds_until_it_ends(false, 0).unwrap();
+        assert!(early <= 5, "{early}");
+        // A newcomer that fills the queue has as much change in the rate at first.
+        assert_eq!(rounds_until_it_ends(false, 1_000), Some(NEWCOMER_ROUNDS as usize + 1));
+        // Where it was known before, only steps end it.
+        assert!(rounds_until_it_ends(true, 0).is_none_or(|steps| steps > early));
     }
 }

@@ -96,9 +96,6 @@ const CROWDED_ROUNDS: u32 = 4;
 /// however short it is: a longer route loses nothing.
 const EVIDENCE_TTL: Duration = Duration::from_secs(6);
 
-/// From here on what the path delivered at best is no capacity that one could hold half of.
-const UNSTEADY_CAPACITY: f64 = 0.15;
-
 /// The delay control of one path.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DelayControl {
@@ -112,6 +109,8 @@ pub(super) struct DelayControl {
     stable_base: Option<Duration>,
     /// The capacity of the path, if steps have shown that it was ours.
     capacity: Option<f64>,
+    /// What it delivers wanders.
+    is_unsteady: bool,
     probe: Option<WindowProbe>,
     /// The next round measures what was sent before the last step, and is skipped.
     skip_round: bool,
@@ -179,7 +178,8 @@ impl DelayControl {
     /// Takes in what the path delivers.
     pub(super) fn on_delivery(&mut self, delivery: &Delivery) {
         self.target.on_delivery(delivery);
-        let known = self.alone >= ALONE_STEPS && delivery.unsteadiness() < UNSTEADY_CAPACITY;
+        self.is_unsteady = delivery.is_unsteady();
+        let known = self.alone >= ALONE_STEPS && !self.is_unsteady;
         self.capacity = known.then(|| delivery.peak());
         self.stable_base = self.target.least();
     }
@@ -199,13 +199,17 @@ impl DelayControl {
             return false;
         }
         self.crowded_rounds = 0;
-        self.competing = Some(Competition::new(now, self.capacity, self.path_rtt()));
+        self.competing = Some(self.competition(now));
         true
     }
 
     /// Takes in a round that says nothing of whether the path is crowded: those in a row end.
     pub(super) fn skip_crowded(&mut self) {
         self.crowded_rounds = 0;
+    }
+
+    fn competition(&self, now: Instant) -> Competition {
+        Competition::new(now, self.capacity, self.path_rtt(), self.is_unsteady)
     }
 
     fn resume(&mut self) {
@@ -216,6 +220,11 @@ impl DelayControl {
     /// Returns whether delay control sets the window; otherwise CUBIC does.
     pub(super) fn is_active(&self) -> bool {
         self.competing.is_none()
+    }
+
+    /// Returns whether the last round shows what a step of a competition did, and not the path.
+    pub(super) fn is_stepping(&self) -> bool {
+        self.competing.as_ref().is_some_and(Competition::is_stepping)
     }
 
     /// Returns the queue in a round trip of `rtt`.
@@ -253,7 +262,10 @@ impl DelayControl {
         if (self.since_growth > OWN_GROWTH_ROUNDS || self.is_squeezed(last)) && long && !reverse {
             self.others_seen = Some(now);
             let part = 1.0 - window as f64 / before as f64;
-            self.futile_steps = MAX_FUTILE_STEPS - 1;
+            // A radio link whose rate falls drops what was sent for the rate before.
+            if !self.is_unsteady {
+                self.futile_steps = MAX_FUTILE_STEPS - 1;
+            }
             self.window_before_steps = before;
             self.probe = Some(WindowProbe::overflow(before, last, part));
         }

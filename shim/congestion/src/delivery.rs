@@ -18,9 +18,14 @@ const PEAK_PERIOD: Duration = Duration::from_secs(15);
 /// that come together make of a steady rate.
 const SPAN: Duration = Duration::from_millis(400);
 /// The part of a change in the smoothed one, and the most that counts of it: one step is another path, many
-/// are an unsteady one.
+/// are an unsteady one. Of few changes each counts as much as any: a radio link would be taken for a competitor's
+/// in its first seconds, and that lasts.
 const UNSTEADINESS_GAIN: f64 = 0.0625;
+const FIRST_CHANGES: f64 = 2.0;
 const MAX_CHANGE: f64 = 0.7;
+/// From here on a rate is a radio link's: what the path delivered at best is no capacity that one could hold half of,
+/// and what a single step shows is chance.
+const UNSTEADY: f64 = 0.15;
 
 /// The part of a round in the smoothed loss.
 const LOSS_GAIN: f64 = 0.25;
@@ -40,6 +45,7 @@ pub(super) struct Delivery {
     /// By how much the rate rises and falls from one span to the next, as a logarithm, smoothed.
     rise: f64,
     fall: f64,
+    changes: f64,
 }
 
 impl Delivery {
@@ -71,8 +77,10 @@ impl Delivery {
         self.span = None;
         if let Some(before) = self.span_rate.replace(rate) {
             let change = (rate.max(1.0) / before.max(1.0)).ln().clamp(-MAX_CHANGE, MAX_CHANGE);
-            self.rise += (change.max(0.0) - self.rise) * UNSTEADINESS_GAIN;
-            self.fall += ((-change).max(0.0) - self.fall) * UNSTEADINESS_GAIN;
+            self.changes += 1.0;
+            let gain = UNSTEADINESS_GAIN.max(1.0 / (self.changes + FIRST_CHANGES));
+            self.rise += (change.max(0.0) - self.rise) * gain;
+            self.fall += ((-change).max(0.0) - self.fall) * gain;
         }
     }
 
@@ -85,6 +93,11 @@ impl Delivery {
     /// rate that only rises or only falls is that of another path or window, and no unsteady one.
     pub(super) fn unsteadiness(&self) -> f64 {
         2.0 * self.rise.min(self.fall)
+    }
+
+    /// Returns whether the rate wanders as a radio link's does.
+    pub(super) fn is_unsteady(&self) -> bool {
+        self.unsteadiness() >= UNSTEADY
     }
 
     /// Forgets the peak but for the last rounds: the path is another.
@@ -116,5 +129,36 @@ impl Delivery {
     /// Returns the smoothed part of what is sent that is lost.
     pub(super) fn loss(&self) -> f64 {
         self.loss
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes in rounds of 100 ms at these rates, in Mbit/s, each for a span of time and a little more.
+    fn follow(delivery: &mut Delivery, rates: &[u64]) {
+        for rate in rates {
+            for _ in 0..4 {
+                let duration = SPAN / 4;
+                let delivered = rate * 125_000 * duration.as_millis() as u64 / 1000;
+                delivery.on_full_round(&Round { duration, delivered, ..Round::default() });
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_that_wanders_is_known_within_two_seconds_and_one_that_only_falls_is_another_path() {
+        let mut delivery = Delivery::default();
+        follow(&mut delivery, &[12, 8, 12, 7, 11]);
+        assert!(delivery.is_unsteady(), "{}", delivery.unsteadiness());
+        let mut delivery = Delivery::default();
+        follow(&mut delivery, &[12, 8, 6, 4, 3]);
+        assert_eq!(delivery.unsteadiness(), 0.0);
+        // A newcomer takes half, and goes again.
+        let mut delivery = Delivery::default();
+        follow(&mut delivery, &[20; 20]);
+        follow(&mut delivery, &[10, 10, 10, 20, 20, 20]);
+        assert!(!delivery.is_unsteady(), "{}", delivery.unsteadiness());
     }
 }

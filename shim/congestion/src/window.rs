@@ -220,7 +220,9 @@ impl Window {
         self.rtt = rtt;
         if let Some(round) = &round {
             self.delivery.on_round(now, round, !self.delay.is_active());
-            if !self.delay.is_active() || !round.conclusive || self.delay.was_never_full() {
+            if !self.delay.is_active() && round.in_use && !self.delay.is_stepping() {
+                self.delivery.on_full_round(round);
+            } else if !self.delay.is_active() || !round.conclusive || self.delay.was_never_full() {
                 self.delivery.interrupt();
             } else if self.reduced.is_none() && self.rounds_since_probe >= REDUCED_ROUNDS {
                 self.delivery.on_full_round(round);

@@ -27,7 +27,7 @@ const MAX_FAIR_TIME: Duration = Duration::from_secs(2);
 const SMALL_SHARE: f64 = 0.3;
 
 /// A path is steady below this ([`Delivery::unsteadiness`]).
-const MAX_UNSTEADINESS: f64 = 0.02;
+const MAX_UNSTEADINESS: f64 = 0.1;
 
 /// The weight of a round in how the queue grows by itself, and the rounds after which a step is judged.
 const TREND_WEIGHT: f64 = 0.5;

@@ -6,7 +6,6 @@ use super::{
     ALONE_SHARE, ALONE_STEPS, DelayControl, MAX_FUTILE_STEPS, MAX_STEP, OTHERS_PROBE_ROUNDS,
     OWN_GROWTH_ROUNDS, SQUEEZED_OWN_SHARE, scale,
 };
-use crate::competition::Competition;
 use crate::rounds::Round;
 use crate::window_probe::{QueueDirection, WindowProbe};
 
@@ -92,16 +91,18 @@ impl DelayControl {
         if self.futile_steps == 1 {
             self.window_before_steps = probe.window;
         }
-        // A newcomer's first step in the competition tells at once whether there is anybody.
+        // A newcomer's first step in the competition tells at once whether there is anybody. Where the rate wanders
+        // one step tells nothing: it falls by as much in as long.
         let newcomer = self.capacity.is_none() && others;
-        let enough = if squeezed || newcomer { 1 } else { MAX_FUTILE_STEPS };
+        let one_tells = (squeezed || newcomer) && !self.is_unsteady;
+        let enough = if one_tells { 1 } else { MAX_FUTILE_STEPS };
         if self.futile_steps < enough {
             self.end_probe();
             return interpolate(window, probe.window, ours);
         }
         (self.futile_steps, self.steady_rounds) = (0, 0);
         if others || self.capacity.is_none() {
-            self.competing = Some(Competition::new(now, self.capacity, self.path_rtt()));
+            self.competing = Some(self.competition(now));
         } else {
             self.target.raise(now, rtt.saturating_sub(self.target()));
         }

@@ -30,6 +30,8 @@ pub struct ChunkLimits {
     pub may_resend: u64,
     /// The most bytes that may be sent again because the rest of the flow waits for them.
     pub may_rescue: u64,
+    /// They go before new ones: the rest has waited for long.
+    pub rescue_first: bool,
     /// The flow's bytes go on two lanes.
     pub duplicated: bool,
     /// New bytes are left to a faster lane.
@@ -131,7 +133,8 @@ impl Tx {
         limits: ChunkLimits,
         trusted: impl Fn(LaneId) -> bool,
     ) -> Option<Chunk> {
-        let ChunkLimits { max, may_resend, may_rescue, duplicated, leaves, repeated } = limits;
+        let ChunkLimits { max, may_resend, may_rescue, rescue_first, duplicated, leaves, repeated } =
+            limits;
         if self.at_risk {
             match self.first_at_risk(lane, &trusted) {
                 Some(gap) if may_resend > 0 => {
@@ -149,11 +152,19 @@ impl Tx {
             let start = self.begin(lane, gap.start, repeated);
             return Some(Chunk { range: start..end, cause: Cause::New });
         }
+        if rescue_first && let Some(late) = self.rescue(lane, max, may_rescue) {
+            return Some(late);
+        }
         let end = self.buffer.end().min(self.next + max);
         if self.next < end {
             let range = self.begin(lane, self.next, repeated)..end;
             return (!leaves).then_some(Chunk { range, cause: Cause::New });
         }
+        self.rescue(lane, max, may_rescue)
+    }
+
+    /// Returns the first late bytes, as many as may be sent again.
+    fn rescue(&self, lane: LaneId, max: u64, may_rescue: u64) -> Option<Chunk> {
         let gap = self.first_late(lane).filter(|_| may_rescue > 0)?;
         let end = gap.end.min(gap.start + max.min(may_rescue));
         Some(Chunk { range: gap.start..end, cause: Cause::Rescue })
@@ -349,12 +360,41 @@ mod tests {
     }
 
     #[test]
+    fn what_a_flow_has_long_waited_for_goes_before_what_is_new() {
+        let (now, mut tx) = (Instant::now(), Tx::new(1 << 20));
+        tx.buffer.push(Bytes::from(vec![0; 4_000]));
+        let mut chunk = Chunk { range: 0..2_000, cause: Cause::New };
+        tx.assign(now, LaneId(1), 1, false, &mut chunk);
+        tx.ack(1_000..2_000);
+        let next = |tx: &mut Tx, lane, rescue_first, may_rescue| {
+            let (max, may_resend, duplicated, leaves, repeated) = (1 << 16, 0, false, false, false);
+            let limits = ChunkLimits {
+                max,
+                may_resend,
+                may_rescue,
+                rescue_first,
+                duplicated,
+                leaves,
+                repeated,
+            };
+            let chunk = tx.next_chunk(LaneId(lane), limits, |_| true).unwrap();
+            (chunk.range, chunk.cause)
+        };
+        assert_eq!(next(&mut tx, 2, false, 9_999), (2_000..4_000, Cause::New));
+        assert_eq!(next(&mut tx, 2, true, 9_999), (0..1_000, Cause::Rescue));
+        assert_eq!(next(&mut tx, 2, true, 300), (0..300, Cause::Rescue));
+        assert_eq!(next(&mut tx, 2, true, 0), (2_000..4_000, Cause::New));
+        assert_eq!(next(&mut tx, 1, true, 9_999), (2_000..4_000, Cause::New), "it has them");
+    }
+
+    #[test]
     fn a_lane_that_loses_packets_is_given_the_last_message_again_with_the_next() {
         let (now, lane, mut tx) = (Instant::now(), LaneId(1), Tx::new(1 << 20));
         let limits = |repeated| ChunkLimits {
             max: 1 << 16,
             may_resend: 0,
             may_rescue: 0,
+            rescue_first: false,
             duplicated: false,
             leaves: false,
             repeated,

@@ -17,6 +17,12 @@ const MAX_CHUNK: u64 = 64 * 1024;
 /// reports of the peer, and some jitter.
 const MIN_BLOCKED: Duration = Duration::from_millis(10);
 
+/// How long, at the least, and in round trips of the lane that could send it again, before that comes first. A flow with
+/// a large window else fills that with what nobody can read, for seconds, while a lane that has become slow, or loses
+/// most, holds the first bytes.
+const MIN_LONG_BLOCKED: Duration = Duration::from_millis(500);
+const LONG_BLOCKED_ROUNDS: u32 = 4;
+
 /// How many segments more than flows a lane may have, so that another message is said again with the next one: that
 /// begins a segment, and a lane that has no stream for one waits for a round trip with all that it carries. A peer
 /// allows 64 streams beside two for each flow.
@@ -89,6 +95,7 @@ impl Session {
             max,
             may_resend: if guess && !thin { hedge.available() } else { u64::MAX },
             may_rescue: if blocked { rescue.available() } else { 0 },
+            rescue_first: flow.tx.is_blocked(now, MIN_LONG_BLOCKED.max(LONG_BLOCKED_ROUNDS * rtt)),
             duplicated,
             leaves,
             repeated: thin && lanes.get(&id).is_some_and(|lane| repeats(lane)),
