@@ -7,7 +7,7 @@
 //! cargo run --release -p interop-tests --bin scale -- peers 1000
 //! cargo run --release -p interop-tests --bin scale -- opens --rate 5000
 //! cargo run --release -p interop-tests --bin scale -- failover --flows 1,10000
-//! cargo run --release -p interop-tests --bin scale -- speed --rounds 3
+//! cargo run --release -p interop-tests --bin scale -- speed --rounds 3 --mtu 1500
 //! cargo run --release -p interop-tests --bin scale -- datagrams
 //! cargo run --release -p interop-tests --bin scale -- links
 //! cargo run --release -p interop-tests --bin scale -- interception
@@ -21,6 +21,7 @@ mod failover;
 mod flows;
 mod interception;
 mod links;
+mod mtu;
 mod opens;
 mod pair;
 mod peers;

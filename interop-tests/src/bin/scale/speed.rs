@@ -35,6 +35,10 @@ pub(crate) struct Options {
     /// What raw quinn's packets may have; without it quinn's own 1452.
     #[arg(long)]
     quinn_mtu: Option<u16>,
+    /// The loopback interface's MTU: that of a network namespace in which everything is measured. Without it the
+    /// machine's own, usually 65536.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1280..=65536))]
+    mtu: Option<u32>,
 }
 
 /// Everything is through when nothing arrives for so long and the daemons have next to nothing to do.
@@ -45,6 +49,7 @@ const MAX_QUIET_WAITS: u32 = 100;
 type Counts = Vec<Arc<AtomicU64>>;
 
 pub(crate) async fn measure(options: &Options) -> Outcome {
+    options.mtu.map_or(Ok(()), super::mtu::enter)?;
     let span = Duration::from_secs(options.seconds);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let target = listener.local_addr()?;

@@ -1,0 +1,26 @@
+//! A loopback interface with another MTU, in a network namespace of this program's own: what all systems that are
+//! measured find there is what a network card with that MTU does.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use interop_tests::support::Outcome;
+
+/// Set inside.
+const INSIDE: &str = "THROUGHLINE_SCALE_INSIDE";
+
+/// Returns inside only. Outside the program becomes `unshare`, which starts it again with the same arguments; processes
+/// keep their numbers, by which `/proc` tells what they use.
+pub(super) fn enter(mtu: u32) -> Outcome {
+    if std::env::var_os(INSIDE).is_some() {
+        return Ok(());
+    }
+    let mut command = Command::new("unshare");
+    command.arg("--net");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let start = format!("ip link set lo mtu {mtu} up && exec \"$0\" \"$@\"");
+    command.args(["sh", "-c", &start]).arg(std::env::current_exe()?);
+    Err(command.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec().into())
+}
