@@ -94,8 +94,8 @@ impl DelayControl {
         // A newcomer's first step in the competition tells at once whether there is anybody. Where the rate wanders
         // one step tells nothing: it falls by as much in as long.
         let newcomer = self.capacity.is_none() && others;
-        let one_tells = (squeezed || newcomer) && !self.is_unsteady;
-        let enough = if one_tells { 1 } else { MAX_FUTILE_STEPS };
+        let one_suffices = (squeezed || newcomer) && !self.is_unsteady;
+        let enough = if one_suffices { 1 } else { MAX_FUTILE_STEPS };
         if self.futile_steps < enough {
             self.end_probe();
             return interpolate(window, probe.window, ours);
