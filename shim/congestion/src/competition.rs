@@ -38,7 +38,7 @@ use crate::window_probe::WindowProbe;
 /// link whose rate falls looks like a newcomer, then twice as long each time.
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(1);
 const MAX_PROBE_AFTER: Duration = Duration::from_secs(8);
-/// The same where the rate wanders, and one is misled more easily.
+/// The longest such time where the rate wanders, and one is misled more easily.
 const MAX_UNSTEADY_PROBE_AFTER: Duration = Duration::from_secs(2);
 /// From this share of the delivered bytes on the queue is ours.
 const ALONE_SHARE: f64 = 0.7;
@@ -126,7 +126,7 @@ pub(super) enum Outcome {
     Quiet,
     /// The queue is ours.
     Alone,
-    /// The queue is ours, and the path delivers less than it did.
+    /// The queue is ours, and the path delivers less than it did, or its rate wanders.
     Narrower,
     /// There is no queue: the route has become longer.
     LongerRoute,

@@ -109,7 +109,7 @@ pub(super) struct DelayControl {
     stable_base: Option<Duration>,
     /// The capacity of the path, if steps have shown that it was ours.
     capacity: Option<f64>,
-    /// What it delivers wanders.
+    /// The path's rate wanders.
     is_unsteady: bool,
     probe: Option<WindowProbe>,
     /// The next round measures what was sent before the last step, and is skipped.
@@ -167,6 +167,7 @@ impl DelayControl {
             Outcome::LongerRoute => self.target.set_least(competition.least()),
         }
         self.resume();
+        self.on_delivery(delivery);
         window
     }
 

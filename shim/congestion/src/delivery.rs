@@ -22,6 +22,8 @@ const SPAN: Duration = Duration::from_millis(400);
 /// in its first seconds, and that lasts.
 const UNSTEADINESS_GAIN: f64 = 0.0625;
 const FIRST_CHANGES: f64 = 2.0;
+/// A sender that comes and goes makes two or three.
+const MIN_CHANGES: f64 = 4.0;
 const MAX_CHANGE: f64 = 0.7;
 /// From here on a rate is a radio link's: what the path delivered at best is no capacity that one could hold half of,
 /// and what a single step shows is chance.
@@ -97,7 +99,7 @@ impl Delivery {
 
     /// Returns whether the rate wanders as a radio link's does.
     pub(super) fn is_unsteady(&self) -> bool {
-        self.unsteadiness() >= UNSTEADY
+        self.changes >= MIN_CHANGES && self.unsteadiness() >= UNSTEADY
     }
 
     /// Forgets the peak but for the last rounds: the path is another.

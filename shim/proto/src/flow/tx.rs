@@ -21,6 +21,10 @@ use crate::types::LaneId;
 /// How long late bytes are sent again without waiting, after some were.
 const RESCUE_GOES_ON: Duration = Duration::from_millis(500);
 
+/// Late bytes go before new ones only if so many may be sent again: each turn from the ones to the others begins a
+/// segment, and a lane has few streams.
+const MIN_RESCUE: u64 = 16 * 1024;
+
 /// How much a lane may be given next.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkLimits {
@@ -30,8 +34,6 @@ pub struct ChunkLimits {
     pub may_resend: u64,
     /// The most bytes that may be sent again because the rest of the flow waits for them.
     pub may_rescue: u64,
-    /// They go before new ones: the rest has waited for long.
-    pub rescue_first: bool,
     /// The flow's bytes go on two lanes.
     pub duplicated: bool,
     /// New bytes are left to a faster lane.
@@ -65,6 +67,8 @@ pub struct Tx {
     blocked: Option<(u64, Instant)>,
     /// When late bytes were last sent again.
     rescued_at: Option<Instant>,
+    /// Up to here late bytes go before new ones.
+    rescue_to: u64,
     /// What the session's count of buffered bytes has of this flow.
     pub accounted_bytes: u64,
     meter: RateMeter,
@@ -85,6 +89,7 @@ impl Tx {
             resent: 0,
             blocked: None,
             rescued_at: None,
+            rescue_to: 0,
             accounted_bytes: 0,
             meter: RateMeter::default(),
         }
@@ -133,8 +138,7 @@ impl Tx {
         limits: ChunkLimits,
         trusted: impl Fn(LaneId) -> bool,
     ) -> Option<Chunk> {
-        let ChunkLimits { max, may_resend, may_rescue, rescue_first, duplicated, leaves, repeated } =
-            limits;
+        let ChunkLimits { max, may_resend, may_rescue, duplicated, leaves, repeated } = limits;
         if self.at_risk {
             match self.first_at_risk(lane, &trusted) {
                 Some(gap) if may_resend > 0 => {
@@ -152,7 +156,7 @@ impl Tx {
             let start = self.begin(lane, gap.start, repeated);
             return Some(Chunk { range: start..end, cause: Cause::New });
         }
-        if rescue_first && let Some(late) = self.rescue(lane, max, may_rescue) {
+        if !leaves && let Some(late) = self.rescue_first(lane, max, may_rescue) {
             return Some(late);
         }
         let end = self.buffer.end().min(self.next + max);
@@ -161,6 +165,17 @@ impl Tx {
             return (!leaves).then_some(Chunk { range, cause: Cause::New });
         }
         self.rescue(lane, max, may_rescue)
+    }
+
+    /// Returns late bytes that go before new ones, if so many may be sent again that it is worth a segment.
+    fn rescue_first(&self, lane: LaneId, max: u64, may_rescue: u64) -> Option<Chunk> {
+        if self.buffer.base() >= self.rescue_to {
+            return None;
+        }
+        let late = self.rescue(lane, max, may_rescue)?;
+        let range = late.range.start..late.range.end.min(self.rescue_to);
+        let worth = may_rescue >= MIN_RESCUE || !range.is_empty() && range.end < late.range.end;
+        (worth && !range.is_empty()).then_some(Chunk { range, ..late })
     }
 
     /// Returns the first late bytes, as many as may be sent again.
@@ -203,6 +218,15 @@ impl Tx {
         let within = |at: Instant, time| now.saturating_duration_since(at) < time;
         let again = self.rescued_at.is_some_and(|at| within(at, RESCUE_GOES_ON));
         self.blocked.is_some_and(|(_, since)| again || !within(since, patience))
+    }
+
+    /// Has late bytes go before new ones if the first bytes that the peer lacks have been late for `patience`: all
+    /// that is missing below what the peer has by then.
+    pub fn rescue_if_late(&mut self, now: Instant, patience: Duration) {
+        let late = |(_, since)| now.saturating_duration_since(since) >= patience;
+        if self.blocked.is_some_and(late) {
+            self.rescue_to = self.buffer.acked().last().map_or(0, |range| range.end);
+        }
     }
 
     /// Returns how many lanes carry unacknowledged bytes.
@@ -361,30 +385,35 @@ mod tests {
 
     #[test]
     fn what_a_flow_has_long_waited_for_goes_before_what_is_new() {
+        const MS: Duration = Duration::from_millis(1);
         let (now, mut tx) = (Instant::now(), Tx::new(1 << 20));
         tx.buffer.push(Bytes::from(vec![0; 4_000]));
         let mut chunk = Chunk { range: 0..2_000, cause: Cause::New };
         tx.assign(now, LaneId(1), 1, false, &mut chunk);
         tx.ack(1_000..2_000);
-        let next = |tx: &mut Tx, lane, rescue_first, may_rescue| {
-            let (max, may_resend, duplicated, leaves, repeated) = (1 << 16, 0, false, false, false);
-            let limits = ChunkLimits {
-                max,
-                may_resend,
-                may_rescue,
-                rescue_first,
-                duplicated,
-                leaves,
-                repeated,
-            };
-            let chunk = tx.next_chunk(LaneId(lane), limits, |_| true).unwrap();
-            (chunk.range, chunk.cause)
+        let next = |tx: &mut Tx, lane, leaves, may_rescue| {
+            let (max, may_resend, duplicated, repeated) = (1 << 16, 0, false, false);
+            let limits = ChunkLimits { max, may_resend, may_rescue, duplicated, leaves, repeated };
+            tx.next_chunk(LaneId(lane), limits, |_| true).map(|chunk| (chunk.range, chunk.cause))
         };
-        assert_eq!(next(&mut tx, 2, false, 9_999), (2_000..4_000, Cause::New));
-        assert_eq!(next(&mut tx, 2, true, 9_999), (0..1_000, Cause::Rescue));
-        assert_eq!(next(&mut tx, 2, true, 300), (0..300, Cause::Rescue));
-        assert_eq!(next(&mut tx, 2, true, 0), (2_000..4_000, Cause::New));
-        assert_eq!(next(&mut tx, 1, true, 9_999), (2_000..4_000, Cause::New), "it has them");
+        let new = Some((2_000..4_000, Cause::New));
+        let late = Some((0..1_000, Cause::Rescue));
+        tx.observe_head(now);
+        tx.rescue_if_late(now + 499 * MS, 500 * MS);
+        assert_eq!(next(&mut tx, 2, false, 1 << 16), new, "it may come yet");
+        tx.rescue_if_late(now + 500 * MS, 500 * MS);
+        assert_eq!(next(&mut tx, 2, false, 1 << 16), late);
+        assert_eq!(next(&mut tx, 2, true, 1 << 16), None, "a faster lane has them to send");
+        assert_eq!(next(&mut tx, 2, false, 300), new, "too little to begin a segment for");
+        assert_eq!(next(&mut tx, 1, false, 1 << 16), new, "this lane has them under way");
+        // What is missing beyond what the peer had then has to be late as well.
+        let mut chunk = Chunk { range: 2_000..3_000, cause: Cause::New };
+        tx.assign(now, LaneId(1), 1, false, &mut chunk);
+        tx.ack(0..1_000);
+        let mut chunk = Chunk { range: 3_000..3_500, cause: Cause::New };
+        tx.assign(now, LaneId(2), 2, false, &mut chunk);
+        tx.ack(3_000..3_500);
+        assert_eq!(next(&mut tx, 2, false, 1 << 16), Some((3_500..4_000, Cause::New)));
     }
 
     #[test]
@@ -394,7 +423,6 @@ mod tests {
             max: 1 << 16,
             may_resend: 0,
             may_rescue: 0,
-            rescue_first: false,
             duplicated: false,
             leaves: false,
             repeated,

@@ -17,9 +17,9 @@ const MAX_CHUNK: u64 = 64 * 1024;
 /// reports of the peer, and some jitter.
 const MIN_BLOCKED: Duration = Duration::from_millis(10);
 
-/// How long, at the least, and in round trips of the lane that could send it again, before that comes first. A flow with
-/// a large window else fills that with what nobody can read, for seconds, while a lane that has become slow, or loses
-/// most, holds the first bytes.
+/// How long a flow has been blocked, at the least, and in round trips of the lane that could send again what it waits
+/// for, before that goes before new bytes. Else a flow with a large window fills it with what nobody can read, for
+/// seconds, while a lane that loses most of what it carries holds the first bytes.
 const MIN_LONG_BLOCKED: Duration = Duration::from_millis(500);
 const LONG_BLOCKED_ROUNDS: u32 = 4;
 
@@ -90,12 +90,12 @@ impl Session {
         let flow = flows.get_mut(&flow_id)?;
         let rtt = lanes.get(&id).map(|lane| lane.rtt).unwrap_or_default();
         let blocked = flow.tx.is_blocked(now, rtt.max(MIN_BLOCKED));
+        flow.tx.rescue_if_late(now, MIN_LONG_BLOCKED.max(LONG_BLOCKED_ROUNDS * rtt));
         let thin = class == WorkClass::Urgent;
         let limits = ChunkLimits {
             max,
             may_resend: if guess && !thin { hedge.available() } else { u64::MAX },
             may_rescue: if blocked { rescue.available() } else { 0 },
-            rescue_first: flow.tx.is_blocked(now, MIN_LONG_BLOCKED.max(LONG_BLOCKED_ROUNDS * rtt)),
             duplicated,
             leaves,
             repeated: thin && lanes.get(&id).is_some_and(|lane| repeats(lane)),

@@ -11,7 +11,7 @@ const INITIAL_BUDGET: u64 = 64 * 1024;
 const MAX_BUDGET: u64 = 256 * 1024;
 
 /// The acknowledged bytes that earn one byte: what is rescued costs a fiftieth at most, and only while
-/// a flow can send nothing else.
+/// a flow can send nothing else, or has waited for half a second.
 const ACKED_PER_BYTE: u64 = 50;
 
 /// A token bucket of bytes that may be rescued.
