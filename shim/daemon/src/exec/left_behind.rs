@@ -23,13 +23,15 @@ impl Network {
 
     /// Returns the processes in it whose end is not near.
     pub(super) async fn processes(&self) -> Vec<LeftBehind> {
-        let mut found = self.processes_now();
-        if !found.is_empty() {
-            sleep(ENDING_TIME).await;
-            let still = self.processes_now();
-            found.retain(|process| still.contains(process));
+        let before = self.processes_now();
+        if before.is_empty() {
+            return before;
         }
-        found
+        sleep(ENDING_TIME).await;
+        let mut still = self.processes_now();
+        // By its number: one that has just begun may have become another program by now.
+        still.retain(|process| before.iter().any(|other| other.pid == process.pid));
+        still
     }
 
     fn processes_now(&self) -> Vec<LeftBehind> {
@@ -74,5 +76,17 @@ mod tests {
         let processes = network.processes().await;
         assert!(processes.iter().any(|process| process.pid == own), "{processes:?}");
         assert_eq!(Network(PathBuf::from("net:[1]")).processes().await, []);
+    }
+
+    #[tokio::test]
+    async fn one_that_becomes_another_program_meanwhile_is_named_as_that() {
+        let Some(network) = Network::of_this_thread() else { panic!("no /proc") };
+        let line = "sleep 0.05; exec sleep 10";
+        let mut shell = std::process::Command::new("sh").args(["-c", line]).spawn().unwrap();
+        let processes = network.processes().await;
+        let found = processes.iter().find(|process| process.pid == shell.id()).cloned();
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert_eq!(found.map(|process| process.name).as_deref(), Some("sleep"), "{processes:?}");
     }
 }
