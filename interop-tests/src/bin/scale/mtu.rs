@@ -27,5 +27,6 @@ pub(super) fn enter(mtu: u32) -> Outcome {
     let start =
         format!("PATH=$PATH:/usr/sbin:/sbin; ip link set lo mtu {mtu} up && exec \"$0\" \"$@\"");
     command.args(["sh", "-c", &start]).arg(std::env::current_exe()?);
-    Err(command.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec().into())
+    let error = command.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec();
+    Err(format!("cannot start `unshare` (apt-get install util-linux): {error}").into())
 }
