@@ -169,13 +169,12 @@ impl Tx {
 
     /// Returns late bytes that go before new ones, if so many may be sent again that it is worth a segment.
     fn rescue_first(&self, lane: LaneId, max: u64, may_rescue: u64) -> Option<Chunk> {
-        if self.buffer.base() >= self.rescue_to {
+        if self.buffer.base() >= self.rescue_to || may_rescue < MIN_RESCUE {
             return None;
         }
         let late = self.rescue(lane, max, may_rescue)?;
         let range = late.range.start..late.range.end.min(self.rescue_to);
-        let worth = may_rescue >= MIN_RESCUE || !range.is_empty() && range.end < late.range.end;
-        (worth && !range.is_empty()).then_some(Chunk { range, ..late })
+        (!range.is_empty()).then_some(Chunk { range, ..late })
     }
 
     /// Returns the first late bytes, as many as may be sent again.
