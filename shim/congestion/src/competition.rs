@@ -78,8 +78,6 @@ const MAX_CORRECTION: f64 = 0.8;
 /// Below this share of the queue that a step up should make, there is no queue.
 const NO_SHARE: f64 = 0.15;
 
-/// After so many rounds a step shows no more.
-const STEP_ROUNDS: u32 = 1;
 /// For so many rounds a newcomer's slow start that has filled the queue, and how both recover from it, look like a rate
 /// that wanders.
 const NEWCOMER_ROUNDS: u32 = 6;
@@ -112,9 +110,10 @@ pub(super) struct Competition {
     flat: Flat,
     /// That the rate wanders was known when it began.
     was_unsteady: bool,
-    /// Rounds since it began, and since the last step showed.
+    /// Rounds since it began.
     rounds: u32,
-    since_step: u32,
+    /// The next round shows what a step did, and not the path.
+    is_stepping: bool,
 }
 
 /// What a round of a competition comes to.
@@ -153,13 +152,13 @@ impl Competition {
             flat: Flat::default(),
             was_unsteady: unsteady,
             rounds: 0,
-            since_step: STEP_ROUNDS,
+            is_stepping: false,
         }
     }
 
-    /// Returns whether the last round shows what a step did, and not the path.
+    /// Returns whether the next round shows what a step did, and not the path.
     pub(super) fn is_stepping(&self) -> bool {
-        self.since_step < STEP_ROUNDS
+        self.is_stepping
     }
 
     /// Takes in a sample of the round trip.
@@ -184,8 +183,7 @@ impl Competition {
         rtt: Duration,
     ) -> Outcome {
         self.share.on_delivery(delivery);
-        let stepping = self.probe.is_some() || self.skip_round;
-        self.since_step = if stepping { 0 } else { self.since_step.saturating_add(1) };
+        self.is_stepping = self.probe.is_some() || self.skip_round;
         self.rounds = self.rounds.saturating_add(1);
         let wanders = delivery.is_unsteady()
             && (self.lossless && round.lost == 0 || self.rounds > NEWCOMER_ROUNDS);

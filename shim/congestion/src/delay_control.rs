@@ -223,7 +223,7 @@ impl DelayControl {
         self.competing.is_none()
     }
 
-    /// Returns whether the last round shows what a step of a competition did, and not the path.
+    /// Returns whether the next round shows what a step of a competition did, and not the path.
     pub(super) fn is_stepping(&self) -> bool {
         self.competing.as_ref().is_some_and(Competition::is_stepping)
     }

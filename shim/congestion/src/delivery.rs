@@ -138,7 +138,7 @@ impl Delivery {
 mod tests {
     use super::*;
 
-    /// Takes in rounds of 100 ms at these rates, in Mbit/s, each for a span of time and a little more.
+    /// Takes in rounds of 100 ms at these rates, in Mbit/s, each for a span of time.
     fn follow(delivery: &mut Delivery, rates: &[u64]) {
         for rate in rates {
             for _ in 0..4 {
