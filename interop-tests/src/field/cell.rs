@@ -60,6 +60,11 @@ impl Cell {
                 reported: activity(|a| a.reported).unwrap_or_default(),
                 twice: activity(|a| a.twice).unwrap_or_default(),
                 replaced: activity(|a| a.replaced).unwrap_or_default(),
+                ends: all
+                    .iter()
+                    .filter_map(|t| t.activity.as_ref())
+                    .flat_map(|a| a.ends.clone())
+                    .collect(),
             }),
             seconds: [
                 flow.map(|flow| flow.seconds.clone()).unwrap_or_default(),
@@ -69,9 +74,11 @@ impl Cell {
         }
     }
 
-    /// Returns what went wrong, to stand in the last column.
+    /// Returns what went wrong, and which lanes ended why, to stand in the last column.
     pub(super) fn remark(&self) -> String {
-        self.wrong.as_ref().map_or_else(String::new, |wrong| format!("**{wrong}**"))
+        let wrong = self.wrong.as_ref().map(|wrong| format!("**{wrong}**"));
+        let ends = self.activity.iter().flat_map(|activity| activity.ends.clone());
+        wrong.into_iter().chain(ends).collect::<Vec<_>>().join("; ")
     }
 
     /// Returns what the daemons did, in four columns: suspicions and reported ones a minute and lane,
@@ -132,5 +139,19 @@ mod tests {
         assert_eq!(cell.seconds[0], [4.0, 6.0]);
         assert_eq!(cell.activity_columns(), ["–"; 4]);
         assert_eq!(Cell::of(&[]).mbits, None);
+    }
+
+    #[test]
+    fn a_remark_says_what_went_wrong_and_why_lanes_ended() {
+        let ended = |why: &str| {
+            let activity = Activity { ends: vec![why.into()], ..Activity::default() };
+            Tried { activity: Some(activity), ..tried(1.0, 1) }
+        };
+        let cell = Cell::of(&[ended("silent"), tried(1.0, 1), ended("closed")]);
+        assert_eq!(cell.remark(), "silent; closed");
+        assert_eq!(
+            Cell { wrong: Some("stuck".into()), ..cell }.remark(),
+            "**stuck**; silent; closed"
+        );
     }
 }

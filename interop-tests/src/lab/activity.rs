@@ -9,7 +9,7 @@ use super::daemons::{Daemons, list};
 use crate::support::Outcome;
 
 /// What both daemons did.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Activity {
     /// Suspicions of a lane a minute, however brief, of both ends.
     pub suspicions: f64,
@@ -17,8 +17,10 @@ pub struct Activity {
     pub reported: f64,
     /// Of the bytes that applications got, the part that arrived twice unintended.
     pub twice: f64,
-    /// Lanes that ended.
+    /// Lanes that ended, and were not drained before: of those of a session's begin only the wanted ones stay.
     pub replaced: f64,
+    /// How long they were up and why they ended, as the end says that knows of more.
+    pub ends: Vec<String>,
 }
 
 /// The counters at a time.
@@ -68,18 +70,18 @@ impl Snapshot {
     /// Returns what the daemons have done since.
     pub(super) fn activity(&self, daemons: &Daemons) -> Outcome<Activity> {
         let now = Self::take(daemons)?;
-        let (mut reported, mut replaced) = (0, 0);
+        let (mut reported, mut ends) = (0, vec![]);
         for (side, latest) in SIDES.into_iter().zip(self.events) {
             let events = daemons.events(side)?;
             let is_new = |event: &&Value| event["seq"].as_u64() > latest;
             let new: Vec<_> = events.iter().filter(is_new).collect();
-            let count = |kind: &str| new.iter().filter(|event| event["event"] == kind).count();
             reported += new
                 .iter()
                 .filter(|e| e["event"] == "lane-suspected" && e["detected_by"] == "us")
                 .count();
             // Both ends tell of the end of a lane.
-            replaced = replaced.max(count("lane-down"));
+            let ended: Vec<_> = new.iter().filter_map(|event| end_of_lane(event)).collect();
+            ends = if ended.len() > ends.len() { ended } else { ends };
         }
         let minutes = (now.at - self.at).as_secs_f64() / 60.0;
         let lane_minutes = now.lanes.max(self.lanes).max(1) as f64 * minutes;
@@ -91,11 +93,36 @@ impl Snapshot {
             suspicions: suspicions as f64 / lane_minutes,
             reported: reported as f64 / lane_minutes,
             twice: twice as f64 / received.max(1) as f64,
-            replaced: replaced as f64,
+            replaced: ends.len() as f64,
+            ends,
         })
     }
 }
 
+/// Returns what an event says of a lane that has ended without having been drained.
+fn end_of_lane(event: &Value) -> Option<String> {
+    let reason = event["reason"].as_str().filter(|_| event["event"] == "lane-down")?;
+    let up = event["duration_ms"].as_f64().unwrap_or_default() / 1e3;
+    (!reason.contains("drained")).then(|| format!("a lane ended after {up:.1} s: {reason}"))
+}
+
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_lane_that_drained_or_does_something_else_has_not_been_replaced() {
+        let down = |reason: &str| {
+            end_of_lane(&json!({"event": "lane-down", "duration_ms": 6_150.4, "reason": reason}))
+        };
+        assert_eq!(down("silent").as_deref(), Some("a lane ended after 6.2 s: silent"));
+        assert_eq!(down("closed by peer: drained (code 2)"), None);
+        assert_eq!(end_of_lane(&json!({"event": "session-over", "reason": "silent"})), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_daemon::admin::{self, EventReport, EventUpdate};
+use throughline_daemon::admin::{self, EventReport, EventUpdate, UplinkChange};
 use throughline_emulator::Way;
 use throughline_fixture::{DEADLINE, alone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -205,5 +205,28 @@ async fn a_refused_flow_is_reported_at_both_ends() {
             refused[0]
         );
     }
+    pair.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_has_drained_is_said_to_end_for_that() {
+    let _alone = alone().await;
+    let pair = start_pair().await;
+    admin::change_uplink(&pair.near_socket(), "isp-a", UplinkChange::Drain).await.unwrap();
+    let ends = async |socket: std::path::PathBuf| -> Vec<String> {
+        let events = recent_events(&socket).await;
+        let down = find(&events, "lane-down").into_iter();
+        let by_plan = down.map(|e| e.field("reason").as_str().unwrap().to_owned());
+        // Of the dials at the begin one was first.
+        by_plan.filter(|reason| reason.contains("drained") || reason.contains("replaced")).collect()
+    };
+    pair.until("the far end has lost the lane", async |pair| {
+        !ends(pair.far_socket()).await.is_empty()
+    })
+    .await;
+    let near = ends(pair.near_socket()).await;
+    assert!(!near.is_empty() && near.iter().all(|reason| reason == "drained"), "{near:?}");
+    let far = ends(pair.far_socket()).await;
+    assert!(far.iter().all(|reason| reason.contains("closed by peer: drained")), "{far:?}");
     pair.shutdown().await;
 }

@@ -16,11 +16,12 @@ pub struct PlanActions {
     pub abandon: Vec<PathKey>,
     /// Lanes to migrate, and the path each goes to.
     pub migrate: Vec<(LaneId, Path)>,
-    /// All lanes that drain. The peer is told of these and of no others.
+    /// All lanes that drain, those of [`close`](Self::close) among them: one that was said to drain no more as it
+    /// is closed would be given bytes once more. The peer is told of these and of no others.
     pub drain: Vec<LaneId>,
     /// Those of [`drain`](Self::drain) that stay in use because no other lane is up.
     pub last_resort: Vec<LaneId>,
-    /// Lanes to close, because another has replaced them.
+    /// Lanes to close, because they have drained or another has replaced them.
     pub close: Vec<LaneId>,
     /// When to plan again, if nothing changes before.
     pub wake_at: Option<Instant>,

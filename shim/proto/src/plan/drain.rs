@@ -116,7 +116,6 @@ impl Drains {
                 actions.wake(latest.min(now + DRAIN_POLL_INTERVAL));
             }
         }
-        actions.drain.retain(|id| !actions.close.contains(id));
     }
 
     /// Returns the metered lanes that are no longer needed: their uplinks become a standby again.

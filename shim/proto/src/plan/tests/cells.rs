@@ -131,7 +131,7 @@ fn its_address_is_lost_and_another_lane_is_up() {
         others: vec![lane(1, &path(2, 1))],
         lane: lane(9, &path(1, 1)),
     }
-    .when(State::Up, AtOnce("drain"), Later("close"))
+    .when(State::Up, AtOnce("drain"), Later("drain, close"))
     .when(State::Suspect, AtOnce(NOTHING), Later(NOTHING))
     .when(State::Down, AtOnce(NOTHING), Later(NOTHING))
     .when(State::Migrating, AtOnce(NOTHING), Later(NOTHING));
@@ -173,10 +173,10 @@ fn its_uplink_drains_and_another_lane_is_up() {
         others: vec![lane(1, &path(2, 1))],
         lane: lane(9, &path(1, 1)),
     }
-    .when(State::Up, AtOnce("drain"), Later("close"))
-    .when(State::Suspect, AtOnce("drain"), Later("close"))
-    .when(State::Down, AtOnce("close"), Later("close"))
-    .when(State::Migrating, AtOnce("drain"), Later("close"));
+    .when(State::Up, AtOnce("drain"), Later("drain, close"))
+    .when(State::Suspect, AtOnce("drain"), Later("drain, close"))
+    .when(State::Down, AtOnce("drain, close"), Later("drain, close"))
+    .when(State::Migrating, AtOnce("drain"), Later("drain, close"));
 }
 
 #[test]
@@ -203,10 +203,10 @@ fn the_peer_drains_it() {
         others: vec![lane(1, &path(2, 2))],
         lane: LaneView { peer_drains: true, ..lane(9, &path(1, 1)) },
     }
-    .when(State::Up, AtOnce("drain"), Later("close"))
-    .when(State::Suspect, AtOnce("drain"), Later("close"))
-    .when(State::Down, AtOnce("close"), Later("close"))
-    .when(State::Migrating, AtOnce("drain"), Later("close"));
+    .when(State::Up, AtOnce("drain"), Later("drain, close"))
+    .when(State::Suspect, AtOnce("drain"), Later("drain, close"))
+    .when(State::Down, AtOnce("drain, close"), Later("drain, close"))
+    .when(State::Migrating, AtOnce("drain"), Later("drain, close"));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn it_is_metered_and_an_unmetered_lane_is_up() {
     }
     .when(State::Up, AtOnce(NOTHING), Later("drain"))
     .when(State::Suspect, AtOnce(NOTHING), Later("drain"))
-    .when(State::Down, AtOnce(NOTHING), Later("close"))
+    .when(State::Down, AtOnce(NOTHING), Later("drain, close"))
     .when(State::Migrating, AtOnce(NOTHING), Later("drain"));
 }
 
