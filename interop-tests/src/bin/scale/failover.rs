@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Numbers of flows, one after the other.
     #[arg(long, value_delimiter = ',', default_value = "1,10000,20000")]
     flows: Vec<usize>,
-    /// Messages a second, over all flows.
+    /// Messages a second, over all flows in turn: in the 5 s of a run as many flows carry one as this, five times.
     #[arg(long, default_value_t = 1000)]
     rate: u32,
     /// How the flows use lanes.
@@ -94,7 +94,11 @@ async fn run(count: usize, rate: u32, mode: Mode) -> Outcome<[Duration; 3]> {
     }
     before.sort_unstable();
     after.sort_unstable();
-    println!("  {} messages before, {} after, over {used} flows", before.len(), after.len());
+    println!(
+        "  {count} open flows: {} messages before, {} after, over {used} of them",
+        before.len(),
+        after.len()
+    );
     Ok([quantile(&before, 0.99), quantile(&after, 1.0), quantile(&after, 0.99)])
 }
 

@@ -23,16 +23,22 @@ pub(crate) struct Options {
     /// What the daemons' configurations say at the top, such as `memory = "512MiB"`.
     #[arg(long, default_value = "")]
     config: String,
+    /// Between nodes that are linked into programs instead of daemons: no flow takes a descriptor.
+    #[arg(long, conflicts_with = "config")]
+    linked: bool,
 }
 
 /// Flows that are opened or used at once.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// How long the daemons have to come to rest before they are looked at.
 pub(super) const SETTLE: Duration = Duration::from_secs(7);
 
 /// Opens the flows, looks, uses each once more, and looks again.
 pub(crate) async fn measure(options: &Options) -> Outcome {
+    if options.linked {
+        return super::linked::measure(options.flows, Duration::from_secs(options.idle)).await;
+    }
     let origin = Origin::start()?;
     let pair = Pair::start(origin.addr, 2, &options.config)?;
     tokio::time::sleep(SETTLE).await;

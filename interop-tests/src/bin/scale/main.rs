@@ -4,6 +4,7 @@
 //!
 //! ```console
 //! cargo run --release -p interop-tests --bin scale -- flows 10000
+//! cargo run --release -p interop-tests --bin scale -- flows 20000 --linked
 //! cargo run --release -p interop-tests --bin scale -- peers 1000
 //! cargo run --release -p interop-tests --bin scale -- opens --rate 5000
 //! cargo run --release -p interop-tests --bin scale -- failover --flows 1,10000
@@ -20,6 +21,7 @@ mod datagrams;
 mod failover;
 mod flows;
 mod interception;
+mod linked;
 mod links;
 mod mtu;
 mod opens;
@@ -67,6 +69,9 @@ enum Scale {
     /// The destination of the flows.
     #[command(hide = true)]
     Origin,
+    /// The far end of flows between linked nodes.
+    #[command(hide = true)]
+    Linked { peer: throughline::PeerId, flows: usize },
 }
 
 fn main() -> ExitCode {
@@ -98,5 +103,6 @@ async fn measure(command: Scale) -> Outcome {
         Scale::Interception(options) => interception::measure(&options).await,
         Scale::Watch(options) => watch::measure(&options).await,
         Scale::Origin => pair::serve_origin().await,
+        Scale::Linked { peer, flows } => linked::serve(peer, flows).await,
     }
 }

@@ -8,7 +8,7 @@ use interop_tests::support::Outcome;
 use tempfile::TempDir;
 use throughline::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::process::{Usage, again, usage};
 
@@ -117,9 +117,20 @@ impl Origin {
     }
 }
 
+/// Connections that may wait to be accepted: more than are ever made at once. One for which there is no room is tried
+/// again after a second, and would be counted as a slow open.
+const BACKLOG: u32 = 4096;
+
+/// Listens on loopback.
+pub(super) fn listen() -> Outcome<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    Ok(socket.listen(BACKLOG)?)
+}
+
 /// Is the destination, until the process is ended.
 pub(crate) async fn serve_origin() -> Outcome {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = listen()?;
     eprintln!("origin at {}", listener.local_addr()?);
     loop {
         if let Ok((stream, _)) = listener.accept().await {

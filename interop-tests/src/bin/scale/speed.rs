@@ -86,18 +86,22 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
                 if system != "tcp" {
                     plot.add(system, *flows, [up, down]);
                 }
-                let cost =
-                    |cpu: f64, rate: f64| cpu / (rate / 8.0 * (span + WARM_UP).as_secs_f64());
+                let cost = costs_of(&route, costs, [up, down], span);
                 println!(
-                    "round {round} {system}, {flows} flows: {up:.2} / {down:.2}, fairness {fairness:.2}, \
-                     CPU s/GB {:.2} / {:.2}",
-                    cost(costs[0], up),
-                    cost(costs[1], down),
+                    "round {round} {system}, {flows} flows: {up:.2} / {down:.2}, fairness {fairness:.2}{cost}"
                 );
             }
         }
     }
+    plot.print_summary();
     options.plot.as_deref().map_or(Ok(()), |file| plot.write(file))
+}
+
+/// Returns what a gigabyte cost each way in CPU time; nothing of others, whose processes are not counted.
+fn costs_of(route: &Route, cpu: [f64; 2], rates: [f64; 2], span: Duration) -> String {
+    let Route::Throughline(_) = route else { return String::new() };
+    let bytes = |rate: f64| rate / 8.0 * (span + WARM_UP).as_secs_f64();
+    format!(", CPU s/GB {:.2} / {:.2}", cpu[0] / bytes(rates[0]), cpu[1] / bytes(rates[1]))
 }
 
 /// Waits until what a measurement left under way is through: of each of a hundred uploads that end some megabytes are

@@ -57,6 +57,8 @@ pub(crate) async fn ssh(target: SocketAddr) -> Outcome<Option<Tunnel>> {
     command.args([format!("{ingress}:{target}"), "127.0.0.1".to_owned()]);
     let client = Process::start("ssh", &mut command)?;
     let ingress = loopback(ingress);
+    // The server as well: a client that finds none closes the connection that it was given.
+    listening(loopback(port)).await?;
     listening(ingress).await?;
     Ok(Some(Tunnel { ingress, _processes: vec![client, server], _home: home }))
 }
@@ -85,6 +87,8 @@ pub(crate) async fn stunnel(target: SocketAddr) -> Outcome<Option<Tunnel>> {
         format!("client = yes\naccept = 127.0.0.1:{ingress}\nconnect = 127.0.0.1:{port}"),
     )?;
     let ingress = loopback(ingress);
+    // The server as well: a client that finds none closes the connection that it was given.
+    listening(loopback(port)).await?;
     listening(ingress).await?;
     Ok(Some(Tunnel { ingress, _processes: vec![client, server], _home: home }))
 }

@@ -1,0 +1,118 @@
+//! Idle flows between nodes that are linked into programs. These flows have no socket, so that as many as a session
+//! takes can live where a process may have fewer descriptors than that.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use interop_tests::support::Outcome;
+use throughline::{FlowStream, Identity, Limits, Node, NodeBuilder, PeerConfig, PeerId, Target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::flows::{AT_ONCE, SETTLE};
+use super::process::{again, megabytes, quantile, usage};
+
+/// What the far end serves.
+const SERVICE: &str = "echo";
+
+/// The bytes that flows of a node may hold: each is promised 16 KiB.
+const MEMORY_OF_FLOW: u64 = 16 << 10;
+
+/// Opens so many flows from a node in this process to one in another, lets them be idle, and uses each once more.
+pub(crate) async fn measure(count: usize, idle: Duration) -> Outcome {
+    let identity = Identity::generate();
+    let process = again("far", &["linked", &identity.peer_id().to_string(), &count.to_string()])?;
+    let line = process.says("far end: ")?;
+    let mut words = line.split_whitespace().skip(2);
+    let mut word = || words.next().ok_or("the far end did not say where it is");
+    let (key, addr): (PeerId, SocketAddr) = (word()?.parse()?, word()?.parse()?);
+    let near = builder(count).identity(identity);
+    let near = near.peer(PeerConfig::new(key, "far").locator(addr)).build().await?;
+    let both = || Outcome::Ok([usage(std::process::id())?, usage(process.id())?]);
+    tokio::time::sleep(SETTLE).await;
+    let before = both()?;
+    let begun = Instant::now();
+    let (flows, _) = echo_all(&near, key, (0..count).map(|_| None).collect()).await?;
+    println!("{} flows opened in {:.1?}", flows.len(), begun.elapsed());
+    tokio::time::sleep(SETTLE).await;
+    let rest = both()?;
+    tokio::time::sleep(idle).await;
+    let after = both()?;
+    let (flows, trips) = echo_all(&near, key, flows.into_iter().map(Some).collect()).await?;
+    let (p50, p99) = (quantile(&trips, 0.5), quantile(&trips, 0.99));
+    println!("all answer: {} round trips, p50 {p50:.1?}, p99 {p99:.1?}", trips.len());
+    let sessions: usize = near.status().peers.iter().map(|peer| peer.sessions.len()).sum();
+    println!("over {sessions} session; the near node has {} live flows", near.live_flows());
+    for (name, at) in ["near", "far"].into_iter().zip(0..) {
+        let grown = rest[at].rss.saturating_sub(before[at].rss) as f64 / 1e3 / flows.len() as f64;
+        let cpu = 100.0 * (after[at].cpu - rest[at].cpu).as_secs_f64() / idle.as_secs_f64();
+        let (then, now) = (megabytes(before[at].rss), megabytes(rest[at].rss));
+        println!(
+            "{name}, with its program: {then:.0} MB before, {now:.0} MB with the flows, {grown:.1} kB a flow; idle: \
+             {cpu:.2} % of a core"
+        );
+    }
+    Ok(())
+}
+
+/// Returns what makes a node that takes so many flows of a peer.
+fn builder(flows: usize) -> NodeBuilder {
+    let mut limits = Limits::default();
+    limits.flows_per_session = flows;
+    limits.memory = limits.memory.max(flows as u64 * MEMORY_OF_FLOW);
+    Node::builder().limits(limits)
+}
+
+/// Sends a byte over each flow, which is opened where there is none, and waits for it to come back.
+async fn echo_all(
+    near: &Node,
+    far: PeerId,
+    flows: Vec<Option<FlowStream>>,
+) -> Outcome<(Vec<FlowStream>, Vec<Duration>)> {
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for flow in flows {
+        let permit = permits.clone().acquire_owned().await?;
+        let near = near.clone();
+        tasks.spawn(async move {
+            let begun = Instant::now();
+            let mut flow = match flow {
+                Some(flow) => flow,
+                None => near.connect(far, Target::service(SERVICE)).await?,
+            };
+            flow.write_u8(7).await?;
+            flow.read_u8().await?;
+            drop(permit);
+            Outcome::Ok((flow, begun.elapsed()))
+        });
+    }
+    let (mut streams, mut trips) = (Vec::new(), Vec::new());
+    while let Some(done) = tasks.join_next().await {
+        let (stream, trip) = done??;
+        streams.push(stream);
+        trips.push(trip);
+    }
+    trips.sort_unstable();
+    Ok((streams, trips))
+}
+
+/// Is the far end of so many flows of `peer`, until the process is ended.
+pub(crate) async fn serve(peer: PeerId, flows: usize) -> Outcome {
+    let node = builder(flows).bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let node = node.peer(PeerConfig::new(peer, "near")).build().await?;
+    let mut service = node.serve(SERVICE)?;
+    let addr = *node.local_addrs().first().ok_or("it listens nowhere")?;
+    eprintln!("far end: {} {addr}", node.id());
+    loop {
+        let mut flow = service.accept().await?.accept();
+        tokio::spawn(async move {
+            while let Ok(byte) = flow.read_u8().await {
+                if flow.write_u8(byte).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
