@@ -16,16 +16,16 @@ use super::process::{megabytes, quantile};
 pub(crate) struct Options {
     /// How many flows.
     #[arg(default_value_t = 10_000)]
-    flows: usize,
+    pub(super) flows: usize,
     /// For how long the CPU time of idle flows is counted, in seconds.
     #[arg(long, default_value_t = 20)]
-    idle: u64,
+    pub(super) idle: u64,
     /// What the daemons' configurations say at the top, such as `memory = "512MiB"`.
     #[arg(long, default_value = "")]
     config: String,
     /// Between nodes that are linked into programs instead of daemons: no flow takes a descriptor.
     #[arg(long, conflicts_with = "config")]
-    linked: bool,
+    pub(super) linked: bool,
 }
 
 /// Flows that are opened or used at once.
@@ -36,9 +36,6 @@ pub(super) const SETTLE: Duration = Duration::from_secs(7);
 
 /// Opens the flows, looks, uses each once more, and looks again.
 pub(crate) async fn measure(options: &Options) -> Outcome {
-    if options.linked {
-        return super::linked::measure(options.flows, Duration::from_secs(options.idle)).await;
-    }
     let origin = Origin::start()?;
     let pair = Pair::start(origin.addr, 2, &options.config)?;
     tokio::time::sleep(SETTLE).await;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::flows::{AT_ONCE, SETTLE};
+use super::flows::{AT_ONCE, Options, SETTLE};
 use super::process::{again, megabytes, quantile, usage};
 
 /// What the far end serves.
@@ -21,13 +21,14 @@ const SERVICE: &str = "echo";
 const MEMORY_OF_FLOW: u64 = 16 << 10;
 
 /// Opens so many flows from a node in this process to one in another, lets them be idle, and uses each once more.
-pub(crate) async fn measure(count: usize, idle: Duration) -> Outcome {
+pub(crate) async fn measure(options: &Options) -> Outcome {
+    let (count, idle) = (options.flows, Duration::from_secs(options.idle));
     let identity = Identity::generate();
     let process = again("far", &["linked", &identity.peer_id().to_string(), &count.to_string()])?;
     let line = process.says("far end: ")?;
-    let mut words = line.split_whitespace().skip(2);
-    let mut word = || words.next().ok_or("the far end did not say where it is");
-    let (key, addr): (PeerId, SocketAddr) = (word()?.parse()?, word()?.parse()?);
+    let mut said = line.split_whitespace().skip(2);
+    let mut next = || said.next().ok_or("the far end did not say where it is");
+    let (key, addr): (PeerId, SocketAddr) = (next()?.parse()?, next()?.parse()?);
     let near = builder(count).identity(identity);
     let near = near.peer(PeerConfig::new(key, "far").locator(addr)).build().await?;
     let both = || Outcome::Ok([usage(std::process::id())?, usage(process.id())?]);

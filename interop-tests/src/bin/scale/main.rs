@@ -93,6 +93,7 @@ fn main() -> ExitCode {
 
 async fn measure(command: Scale) -> Outcome {
     match command {
+        Scale::Flows(options) if options.linked => linked::measure(&options).await,
         Scale::Flows(options) => flows::measure(&options).await,
         Scale::Peers(options) => peers::measure(&options).await,
         Scale::Opens(options) => opens::measure(&options).await,
