@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use interop_tests::support::Outcome;
-use throughline::{FlowReader, FlowWriter, Limits, Mode, Target};
+use throughline::{FlowReader, FlowWriter, Mode, Target};
 use throughline_emulator::Way;
 use throughline_fixture::{NodePair, Shape};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 
+use super::linked::room_for;
 use super::process::quantile;
 
 #[derive(clap::Args)]
@@ -44,12 +45,7 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
 /// Sends messages over all flows in turn; the ISP that carries them dies.
 async fn run(count: usize, rate: u32, mode: Mode) -> Outcome<[Duration; 3]> {
     // Nodes in this process: their flows need no descriptors.
-    let window = 16 << 10;
-    let room = Limits::default();
-    let (flows, memory) =
-        (room.flows_per_session.max(count), room.memory.max(count as u64 * window));
-    let limits = room.flows_per_session(flows).memory(memory);
-    let pair = NodePair::start_within(Shape::default(), &limits).await?;
+    let pair = NodePair::start_within(Shape::default(), &room_for(count)).await?;
     let mut listener = pair.far.serve("echo")?;
     tokio::spawn(async move {
         while let Ok(flow) = listener.accept().await {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use interop_tests::support::Outcome;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 /// Flows that are opened or used at once.
-pub(super) const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
 
 /// How long the daemons have to come to rest before they are looked at.
 pub(super) const SETTLE: Duration = Duration::from_secs(7);
@@ -68,27 +68,41 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Sends a byte over each connection, which is made where there is none, and waits for it to come back.
+/// Sends a byte over each connection to the ingress, which is made where there is none, and waits for it to come back.
 pub(super) async fn echo_all(
     flows: Vec<Option<TcpStream>>,
     pair: &Pair,
 ) -> Outcome<(Vec<TcpStream>, Vec<Duration>)> {
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
     let ingress = pair.ingress()?;
+    echo_each(flows, move || async move { Ok(TcpStream::connect(ingress).await?) }).await
+}
+
+/// Sends a byte over each stream, which is opened where there is none, and waits for it to come back. Returns the
+/// streams, and how long each took, the quickest first.
+pub(super) async fn echo_each<S, F>(
+    streams: Vec<Option<S>>,
+    open: impl Fn() -> F,
+) -> Outcome<(Vec<S>, Vec<Duration>)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Outcome<S>> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
-    for flow in flows {
+    for stream in streams {
         let permit = permits.clone().acquire_owned().await?;
+        let opening = open();
         tasks.spawn(async move {
             let begun = Instant::now();
-            let mut stream = match flow {
+            let mut stream = match stream {
                 Some(stream) => stream,
-                None => TcpStream::connect(ingress).await?,
+                None => opening.await?,
             };
             stream.write_all(&[ECHO]).await?;
             let mut answer = [0];
             stream.read_exact(&mut answer).await?;
             drop(permit);
-            std::io::Result::Ok((stream, begun.elapsed()))
+            Outcome::Ok((stream, begun.elapsed()))
         });
     }
     let (mut streams, mut trips) = (Vec::new(), Vec::new());

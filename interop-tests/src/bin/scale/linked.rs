@@ -2,16 +2,13 @@
 //! takes can live where a process may have fewer descriptors than that.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use interop_tests::support::Outcome;
-use throughline::{FlowStream, Identity, Limits, Node, NodeBuilder, PeerConfig, PeerId, Target};
+use throughline::{Identity, Limits, Node, PeerConfig, PeerId, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
-use super::flows::{AT_ONCE, Options, SETTLE};
+use super::flows::{Options, SETTLE, echo_each};
 use super::process::{again, megabytes, quantile, usage};
 
 /// What the far end serves.
@@ -29,23 +26,27 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
     let mut said = line.split_whitespace().skip(2);
     let mut next = || said.next().ok_or("the far end did not say where it is");
     let (key, addr): (PeerId, SocketAddr) = (next()?.parse()?, next()?.parse()?);
-    let near = builder(count).identity(identity);
+    let near = Node::builder().limits(room_for(count)).identity(identity);
     let near = near.peer(PeerConfig::new(key, "far").locator(addr)).build().await?;
     let both = || Outcome::Ok([usage(std::process::id())?, usage(process.id())?]);
     tokio::time::sleep(SETTLE).await;
     let before = both()?;
     let begun = Instant::now();
-    let (flows, _) = echo_all(&near, key, (0..count).map(|_| None).collect()).await?;
+    let open = || {
+        let near = near.clone();
+        async move { Ok(near.connect(key, Target::service(SERVICE)).await?) }
+    };
+    let (flows, _) = echo_each((0..count).map(|_| None).collect(), open).await?;
     println!("{} flows opened in {:.1?}", flows.len(), begun.elapsed());
     tokio::time::sleep(SETTLE).await;
     let rest = both()?;
     tokio::time::sleep(idle).await;
     let after = both()?;
-    let (flows, trips) = echo_all(&near, key, flows.into_iter().map(Some).collect()).await?;
+    let (flows, trips) = echo_each(flows.into_iter().map(Some).collect(), open).await?;
     let (p50, p99) = (quantile(&trips, 0.5), quantile(&trips, 0.99));
     println!("all answer: {} round trips, p50 {p50:.1?}, p99 {p99:.1?}", trips.len());
     let sessions: usize = near.status().peers.iter().map(|peer| peer.sessions.len()).sum();
-    println!("over {sessions} session; the near node has {} live flows", near.live_flows());
+    println!("over {sessions} session(s); the near node has {} live flows", near.live_flows());
     for (name, at) in ["near", "far"].into_iter().zip(0..) {
         let grown = rest[at].rss.saturating_sub(before[at].rss) as f64 / 1e3 / flows.len() as f64;
         let cpu = 100.0 * (after[at].cpu - rest[at].cpu).as_secs_f64() / idle.as_secs_f64();
@@ -58,50 +59,17 @@ pub(crate) async fn measure(options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Returns what makes a node that takes so many flows of a peer.
-fn builder(flows: usize) -> NodeBuilder {
-    let mut limits = Limits::default();
-    limits.flows_per_session = flows;
-    limits.memory = limits.memory.max(flows as u64 * MEMORY_OF_FLOW);
-    Node::builder().limits(limits)
-}
-
-/// Sends a byte over each flow, which is opened where there is none, and waits for it to come back.
-async fn echo_all(
-    near: &Node,
-    far: PeerId,
-    flows: Vec<Option<FlowStream>>,
-) -> Outcome<(Vec<FlowStream>, Vec<Duration>)> {
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
-    let mut tasks = JoinSet::new();
-    for flow in flows {
-        let permit = permits.clone().acquire_owned().await?;
-        let near = near.clone();
-        tasks.spawn(async move {
-            let begun = Instant::now();
-            let mut flow = match flow {
-                Some(flow) => flow,
-                None => near.connect(far, Target::service(SERVICE)).await?,
-            };
-            flow.write_u8(7).await?;
-            flow.read_u8().await?;
-            drop(permit);
-            Outcome::Ok((flow, begun.elapsed()))
-        });
-    }
-    let (mut streams, mut trips) = (Vec::new(), Vec::new());
-    while let Some(done) = tasks.join_next().await {
-        let (stream, trip) = done??;
-        streams.push(stream);
-        trips.push(trip);
-    }
-    trips.sort_unstable();
-    Ok((streams, trips))
+/// Returns the bounds of a node that takes so many flows of a peer.
+pub(super) fn room_for(flows: usize) -> Limits {
+    let least = Limits::default();
+    let memory = least.memory.max(flows as u64 * MEMORY_OF_FLOW);
+    let flows = least.flows_per_session.max(flows);
+    least.flows_per_session(flows).memory(memory)
 }
 
 /// Is the far end of so many flows of `peer`, until the process is ended.
 pub(crate) async fn serve(peer: PeerId, flows: usize) -> Outcome {
-    let node = builder(flows).bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let node = Node::builder().limits(room_for(flows)).bind(SocketAddr::from(([127, 0, 0, 1], 0)));
     let node = node.peer(PeerConfig::new(peer, "near")).build().await?;
     let mut service = node.serve(SERVICE)?;
     let addr = *node.local_addrs().first().ok_or("it listens nowhere")?;
